@@ -1,0 +1,19 @@
+"""Errors that a user can cause: one line that says what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+
+class MienError(Exception):
+    """Something failed that the user can mend; ``str(error)`` is one line. Exit code 1."""
+
+    exit_code = 1
+
+
+class UsageError(MienError):
+    """The command line, a graph or a parameter is wrong. Exit code 2."""
+
+    exit_code = 2
+
+
+class EndOfStream(Exception):  # noqa: N818 - a signal, like StopIteration
+    """Raised by ``Source.read`` when nothing more will ever come."""

@@ -1,0 +1,54 @@
+"""Mien's command line: parse, hand over to one module of `commands`, turn errors into one line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from engine.errors import MienError
+
+COMMANDS = {
+    "live": "a camera and a microphone in, an avatar out, on a page (the default)",
+    "file": "a video, or a folder of pictures, in and out",
+    "graph": "run, check or draw a graph file",
+    "set": "change a parameter of a running engine",
+    "bench": "measure: hop, live, file",
+    "doctor": "what works on this machine, and why not",
+    "devices": "cameras and microphones, with the modes that really work",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit code: 0 done, 1 failed, 2 wrong use."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or (arguments[0] not in COMMANDS and arguments[0] not in ("-h", "--help")):
+        if arguments and not arguments[0].startswith("-"):
+            known = ", ".join(COMMANDS)
+            print(f"mien: unknown command '{arguments[0]}'; it is one of {known}", file=sys.stderr)
+            return 2
+        arguments = ["live", *arguments]
+    parser = argparse.ArgumentParser(
+        prog="run_engine.py",
+        description="Mien, a real-time avatar engine. Without a command it runs live.",
+        epilog="run_engine.py COMMAND --help explains a command with examples.",
+    )
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        subparser = subparsers.add_parser(
+            name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if arguments[0] == name:
+            module = importlib.import_module(f"commands.{name}")
+            subparser.description = module.__doc__
+            module.add_arguments(subparser)
+    options = parser.parse_args(arguments)
+    try:
+        return int(module.run(options))
+    except MienError as error:
+        print(f"mien: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
