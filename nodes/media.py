@@ -1,0 +1,249 @@
+"""What a media file holds: opened with one clear line where it can't be, described for others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+from engine.errors import MienError
+from engine.types import U8
+
+UNSPECIFIED: Final = 2
+_FULL_RANGE: Final = 2
+_LIMITED_RANGE: Final = 1
+# From the tags of ITU-T H.273 to the matrices that swscale knows.
+_MATRIX_OF_TAG: Final = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
+_BT709, _BT601, _SMPTE170M = 1, 5, 6
+# Bilinear, rounded exactly, chroma at full width: colours come back within one step of 255.
+_SCALER: Final = 2 | 262144 | 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Colour:
+    """How Y'CbCr stands for RGB. The tags are those of ITU-T H.273; 2 is "unspecified"."""
+
+    matrix: int = UNSPECIFIED
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    full_range: bool = False
+
+    def scaler_matrix(self, height_px: int) -> int:
+        """The matrix to calculate with; untagged pictures are BT.709 from 720 lines on."""
+        return _MATRIX_OF_TAG.get(self.matrix, _BT709 if height_px >= 720 else _BT601)
+
+    @property
+    def range_tag(self) -> int:
+        """1 limited (16..235), 2 full."""
+        return _FULL_RANGE if self.full_range else _LIMITED_RANGE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaInfo:
+    """A media file as a player shows it: width and height after rotation."""
+
+    width_px: int
+    height_px: int
+    rate_hz: Fraction
+    frames: int
+    duration_s: float
+    colour: Colour
+    sample_aspect: Fraction
+    audio_codec: str = ""
+    audio_rate_hz: int = 0
+    audio_channels: int = 0
+
+
+def open_media(path: str) -> Any:
+    """An av input container with a video stream. Raises MienError with one line."""
+    import av
+
+    place = Path(path)
+    if not path:
+        raise MienError("no media file is named; set its path")
+    if place.is_dir():
+        raise MienError(f"{path} is a folder, not a video; name a file in it")
+    try:
+        empty = place.stat().st_size == 0 and place.is_file()
+        with place.open("rb"):
+            pass
+    except FileNotFoundError:
+        raise MienError(f"no such file: {path}") from None
+    except OSError as error:
+        raise MienError(f"cannot read {path}: {error.strerror}") from None
+    if empty:
+        raise MienError(f"{path} is empty (0 bytes); copy or record it again")
+    try:
+        container = av.open(str(place), metadata_errors="replace")
+    except (av.FFmpegError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MienError(
+            f"cannot read {path}: {reason}; is it a whole video file? (a recording that was cut "
+            "off before its end cannot be opened)"
+        ) from None
+    if video_stream(container) is None:
+        container.close()
+        raise MienError(f"{path} has no video; a video or a picture is needed")
+    return container
+
+
+def video_stream(container: Any) -> Any | None:
+    """The first stream of moving pictures that can be decoded; cover art doesn't count."""
+    for stream in container.streams.video:
+        cover = bool(int(stream.disposition) & 0x400)
+        if stream.codec_context is not None and not cover:
+            return stream
+    return None
+
+
+def audio_stream(container: Any) -> Any | None:
+    """The first stream of sound that can be decoded."""
+    for stream in container.streams.audio:
+        if stream.codec_context is not None and stream.codec_context.sample_rate:
+            return stream
+    return None
+
+
+def nominal_rate(stream: Any) -> Fraction:
+    """Frames a second, as far as the file says: its average, or what its clock suggests."""
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate and 1 <= rate <= 1000:
+            return Fraction(rate)
+    return Fraction(25)
+
+
+def colour_of(frame: Any) -> Colour:
+    """The colour tags of a decoded picture."""
+    full = int(frame.color_range) == _FULL_RANGE or frame.format.name.startswith("yuvj")
+    if frame.format.is_rgb or frame.format.has_palette:
+        matrix = _BT709 if frame.height >= 720 else _SMPTE170M
+        return Colour(matrix=matrix)
+    return Colour(
+        matrix=int(frame.colorspace),
+        primaries=int(frame.color_primaries),
+        transfer=int(frame.color_trc),
+        full_range=full,
+    )
+
+
+def probe(path: str) -> MediaInfo:
+    """Describe a file, from its head and its first picture. Raises MienError."""
+    import av
+
+    container = open_media(path)
+    try:
+        stream, sound = video_stream(container), audio_stream(container)
+        assert stream is not None
+        frame = _first_picture(container, stream)
+        if frame is None:
+            raise MienError(f"not one picture of {path} can be decoded; the file is damaged")
+        turned = frame.rotation % 180 != 0
+        width_px, height_px = (frame.width, frame.height)[:: -1 if turned else 1]
+        aspect = Fraction(stream.sample_aspect_ratio or 1)
+        rate_hz = nominal_rate(stream)
+        if stream.duration:
+            duration_s = float(stream.duration * stream.time_base)
+        else:
+            duration_s = (container.duration or 0) / av.time_base
+        return MediaInfo(
+            width_px=width_px,
+            height_px=height_px,
+            rate_hz=rate_hz,
+            frames=stream.frames or round(duration_s * float(rate_hz)),
+            duration_s=duration_s,
+            colour=colour_of(frame),
+            sample_aspect=1 / aspect if turned and aspect else aspect or Fraction(1),
+            audio_codec=sound.codec_context.name if sound else "",
+            audio_rate_hz=sound.codec_context.sample_rate if sound else 0,
+            audio_channels=sound.codec_context.layout.nb_channels if sound else 0,
+        )
+    finally:
+        container.close()
+
+
+def _first_picture(container: Any, stream: Any) -> Any | None:
+    import av
+
+    try:
+        for packet in container.demux(stream):
+            try:
+                for frame in packet.decode():
+                    return frame
+            except av.FFmpegError:
+                continue
+    except (av.FFmpegError, OSError):
+        return None
+    return None
+
+
+class PictureReader:
+    """Turns decoded pictures of any format into upright BGR [H, W, 3] uint8."""
+
+    def __init__(self) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()
+
+    def read(self, frame: Any) -> U8:
+        """One picture, rotated as players show it; transparent parts are white."""
+        import numpy as np
+
+        colour = colour_of(frame)
+        alpha = any(item.is_alpha for item in frame.format.components) or frame.format.has_palette
+        bgr = self._reformatter.reformat(
+            frame,
+            format="bgra" if alpha else "bgr24",
+            src_colorspace=colour.scaler_matrix(frame.height),
+            src_color_range=colour.range_tag,
+            dst_color_range=_FULL_RANGE,
+            interpolation=_SCALER,
+        )
+        pixels: Any = bgr.to_ndarray()
+        if alpha:
+            pixels = over_white(pixels)
+        quarter_turns = round(frame.rotation / 90) % 4
+        if quarter_turns:
+            pixels = np.rot90(pixels, quarter_turns)
+        pixels = np.ascontiguousarray(pixels)
+        upright: U8 = pixels
+        upright.flags.writeable = False
+        return upright
+
+
+class PictureWriter:
+    """Turns BGR [H, W, 3] uint8 into pictures for an encoder, with the colours it will tag."""
+
+    def __init__(self, colour: Colour, pixel_format: str) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()
+        self._colour = colour
+        self._format = pixel_format
+
+    def write(self, pixels: U8) -> Any:
+        """An av.VideoFrame in the encoder's format, without a time yet."""
+        import av
+
+        height_px = pixels.shape[0]
+        return self._reformatter.reformat(
+            av.VideoFrame.from_ndarray(pixels, format="bgr24"),
+            format=self._format,
+            dst_colorspace=self._colour.scaler_matrix(height_px),
+            src_color_range=_FULL_RANGE,
+            dst_color_range=self._colour.range_tag,
+            interpolation=_SCALER,
+        )
+
+
+def over_white(pixels_bgra: U8) -> U8:
+    """[H, W, 4] with alpha laid over white: [H, W, 3]."""
+    import numpy as np
+
+    alpha = pixels_bgra[..., 3:]
+    bgr: U8 = pixels_bgra[..., :3]
+    if alpha.min() == 255:
+        return bgr
+    opaque = alpha.astype(np.uint16)
+    mixed = bgr.astype(np.uint16) * opaque + 255 * (255 - opaque) + 127
+    return (mixed // 255).astype(np.uint8)
