@@ -74,10 +74,15 @@ class Node:
         self.config = config
         self.context = context or Context()
 
+    @classmethod
+    def declared_outputs(cls, config: Any) -> Mapping[str, type[Message]]:
+        """The output ports of a node with this Config; nearly always the class's own."""
+        return cls.outputs
+
     def setup(self) -> None:
         """Open devices, load and warm up models. Raises MienError with the mend."""
 
-    def process(self, **inputs: Any) -> Outputs:
+    def process(self, *args: Any, **kwargs: Any) -> Outputs:
         """Handle one joined set of inputs."""
 
     def reconfigure(self, config: Any) -> None:

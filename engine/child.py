@@ -1,0 +1,131 @@
+"""The main program of a worker process: `python -m engine.child`, started by the supervisor.
+
+It reads its task from standard input and ends when that input does, so that it never outlives
+the supervisor, however that one ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import Any
+
+import zmq
+import zmq.asyncio
+
+from engine import graph as graphs
+from engine.control import Peer
+from engine.errors import MienError
+from engine.loops import run_loop
+from engine.run import Run
+from engine.wire import from_bytes
+from engine.worker import Worker
+
+REPORT_EVERY_S = 0.25
+
+
+async def main(task: dict[str, Any], parent: asyncio.StreamReader | None = None) -> int:
+    """Run one process of a graph until told to stop."""
+    run = Run(**task["run"])
+    process = task["process"]
+    stopping = asyncio.Event()
+    context = zmq.asyncio.Context()
+    socket = context.socket(zmq.DEALER)
+    socket.linger = 200
+    socket.connect(run.control_endpoint)
+    worker: Worker | None = None
+
+    async def answer(op: str, arguments: dict[str, Any]) -> Any:
+        assert worker is not None
+        if op == "stop":
+            stopping.set()
+        elif op == "set":
+            return await worker.set(**arguments)
+        elif op == "parameters":
+            return worker.parameters()
+        elif op == "record":
+            await worker.record(**arguments)
+        elif op == "record_stop":
+            return worker.record_stop(**arguments)
+        elif op == "peer_restarted":
+            worker.peer_restarted(**arguments)
+        elif op == "clock":
+            worker.set_clock_offset(**arguments)
+        else:
+            raise MienError(f"unknown operation '{op}'")
+        return None
+
+    peer = Peer(socket, answer)
+    events: set[asyncio.Task[None]] = set()
+
+    def event(level: str, text: str) -> None:
+        note = asyncio.ensure_future(peer.tell("event", level=level, text=text))
+        events.add(note)
+        note.add_done_callback(events.discard)
+
+    watch = asyncio.ensure_future(_parent_gone(stopping))
+    code = 0
+    try:
+        graph = graphs.load(task["graph"])
+        worker = Worker(graph, process, run, _Line(peer), event)
+        await peer.tell("hello", process=process)
+        await worker.start()
+        await peer.tell("ready", process=process)
+        finished = False
+        while not stopping.is_set():
+            report = {**worker.snapshot(), "stalled": worker.stalled()}
+            await peer.tell("report", process=process, report=report)
+            if worker.failure is not None:
+                raise worker.failure
+            if worker.finished.is_set() and not finished:
+                finished = True
+                await peer.tell("finished", process=process)
+            try:
+                await asyncio.wait_for(stopping.wait(), REPORT_EVERY_S)
+            except TimeoutError:
+                continue
+    except MienError as error:
+        await peer.tell("failed", process=process, text=str(error), code=error.exit_code)
+        code = error.exit_code
+    finally:
+        watch.cancel()
+        if worker is not None:
+            await worker.stop()
+        await asyncio.sleep(0)
+        await peer.close()
+        context.destroy(linger=200)
+    return code
+
+
+class _Line:
+    """A node's line to the supervisor."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    async def call(self, op: str, **arguments: Any) -> Any:
+        return await self._peer.call(op, **arguments)
+
+
+async def _parent_gone(stopping: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while await reader.read(4096):
+        pass
+    stopping.set()
+
+
+def start() -> int:
+    """Read the task and run."""
+    # Ctrl-C is the supervisor's business; it tells us to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.setswitchinterval(0.0005)
+    size = int.from_bytes(sys.stdin.buffer.read(4), "little")
+    task = from_bytes(sys.stdin.buffer.read(size))
+    return run_loop(main(task))
+
+
+if __name__ == "__main__":
+    raise SystemExit(start())

@@ -1,0 +1,397 @@
+"""A graph from a TOML file: nodes, edges by name, placement; checked before anything runs."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import importlib
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.errors import MienError, UsageError
+from engine.node import Node
+from engine.parameters import build, change
+from engine.types import Fifo, Input, Message
+
+NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+_TOP_KEYS = ("name", "delivery", "nodes", "processes", "hosts")
+_NODE_KEYS = ("type", "inputs", "parameters")
+_PROCESS_KEYS = ("nodes", "host")
+_HOST_KEYS = ("address", "port", "public_key")
+
+
+@dataclass
+class NodeSpec:
+    """One node: its class, its sources by input port, its Config, and the process it lives in."""
+
+    name: str
+    type_name: str
+    node_type: type[Node]
+    inputs: dict[str, tuple[str, str]]
+    config: Any
+    process: str
+    outputs: Mapping[str, type[Message]]
+
+    @property
+    def ports(self) -> Mapping[str, Input]:
+        return self.node_type.inputs
+
+
+@dataclass(frozen=True)
+class HostSpec:
+    """Another machine: where it listens (one port per process, the first for its control)."""
+
+    address: str
+    port: int
+    public_key: str
+
+
+@dataclass
+class Graph:
+    """A checked graph; ``nodes`` are in topological order."""
+
+    name: str
+    delivery: Literal["live", "lossless"]
+    nodes: dict[str, NodeSpec]
+    processes: dict[str, str]
+    """process -> host"""
+    hosts: dict[str, HostSpec]
+    raw: dict[str, Any] = field(repr=False)
+
+    def consumers(self, node: str, port: str) -> list[tuple[NodeSpec, str]]:
+        """(node, input port) of everything fed by an output."""
+        return [
+            (spec, name)
+            for spec in self.nodes.values()
+            for name, source in spec.inputs.items()
+            if source == (node, port)
+        ]
+
+    def in_process(self, process: str) -> list[NodeSpec]:
+        return [spec for spec in self.nodes.values() if spec.process == process]
+
+    def describe(self) -> dict[str, Any]:
+        """Plain data for the page and for drawing."""
+        return {
+            "name": self.name,
+            "delivery": self.delivery,
+            "nodes": {
+                spec.name: {
+                    "type": spec.type_name,
+                    "process": spec.process,
+                    "inputs": {port: ".".join(source) for port, source in spec.inputs.items()},
+                    "outputs": {port: kind.__name__ for port, kind in spec.outputs.items()},
+                }
+                for spec in self.nodes.values()
+            },
+            "processes": dict(self.processes),
+        }
+
+
+def load(
+    source: Path | str | Mapping[str, Any], settings: Iterable[str] = (), *, check: bool = True
+) -> Graph:
+    """Read and check a graph.
+
+    ``source`` is a TOML file or its content as a dictionary; ``settings`` are
+    ``node.parameter=value`` texts laid over it. Raises UsageError that names the line.
+    """
+    if isinstance(source, Mapping):
+        return _Checker(copy.deepcopy(dict(source)), "", "graph").check(settings)
+    path = Path(source)
+    return _Checker(read(path), path.read_text(encoding="utf-8"), str(path)).check(settings)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The content of a TOML file. Raises UsageError."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such graph file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: can't be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: not valid TOML: {error}") from None
+
+
+def suggestion(name: object, known: Iterable[str]) -> str:
+    """ "; did you mean 'x'?", or a list of what there is."""
+    names = sorted(known)
+    close = difflib.get_close_matches(str(name), names, n=1)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; there is {', '.join(names)}" if names else ""
+
+
+def find_line(text: str, table: str, key: str = "", word: str = "") -> int | None:
+    """The 1-based line of a key (or of the table's head) in TOML text, as well as can be told."""
+    lines = text.splitlines()
+    head = re.compile(r"\s*\[\s*" + r"\s*\.\s*".join(map(re.escape, table.split("."))) + r"\s*\]")
+    start = next((i for i, line in enumerate(lines) if head.match(line)), None)
+    if start is None:
+        parent, _, last = table.rpartition(".")
+        return find_line(text, parent, last, word or key) if parent else None
+    if key:
+        for index in range(start + 1, len(lines)):
+            if re.match(r"\s*\[[^=]*\]\s*(#.*)?$", lines[index]):
+                break
+            if re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", lines[index]):
+                if word:
+                    for inner in range(index, len(lines)):
+                        if re.search(rf"\b{re.escape(word)}\b", lines[inner]):
+                            return inner + 1
+                        if re.match(r"\s*\[", lines[inner]):
+                            break
+                return index + 1
+    return start + 1
+
+
+class _Checker:
+    def __init__(self, raw: dict[str, Any], text: str, where: str) -> None:
+        self.raw = raw
+        self.text = text
+        self.where = where
+
+    def fail(self, problem: str, table: str = "", key: str = "", word: str = "") -> UsageError:
+        line = find_line(self.text, table, key, word) if table else None
+        place = f"{self.where}:{line}" if line else self.where
+        return UsageError(f"{place}: {problem}")
+
+    def table(self, value: Any, name: str, allowed: Iterable[str] | None = None) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise self.fail(f"[{name}] should be a table", name)
+        if allowed is not None:
+            for key in value:
+                if key not in allowed:
+                    raise self.fail(
+                        f"unknown key '{key}' in [{name}]{suggestion(key, allowed)}", name, key
+                    )
+        return value
+
+    def check(self, settings: Iterable[str]) -> Graph:
+        for key in self.raw:
+            if key not in _TOP_KEYS:
+                raise self.fail(f"unknown key '{key}'{suggestion(key, _TOP_KEYS)}", key)
+        delivery = self.raw.get("delivery", "live")
+        if delivery not in ("live", "lossless"):
+            raise self.fail(f"delivery is 'live' or 'lossless', not {delivery!r}")
+        entries = self.table(self.raw.get("nodes", {}), "nodes")
+        if not entries:
+            raise self.fail("the graph has no nodes; write one as [nodes.NAME]")
+        self.apply(entries, settings)
+        hosts = self.hosts()
+        placement, processes = self.placement(entries, hosts)
+        nodes = {
+            name: self.node(name, entry, placement.get(name, "main"))
+            for name, entry in entries.items()
+        }
+        if any(spec.process == "main" for spec in nodes.values()):
+            processes.setdefault("main", "")
+        for spec in nodes.values():
+            self.edges(spec, nodes)
+        if delivery == "lossless":
+            for spec in nodes.values():
+                if spec.node_type.runs == "loop":
+                    raise self.fail(
+                        f"{spec.name} is a network node and can't be in a lossless graph",
+                        f"nodes.{spec.name}",
+                        "type",
+                    )
+        return Graph(
+            name=str(self.raw.get("name", Path(self.where).stem)),
+            delivery=delivery,
+            nodes=self.order(nodes),
+            processes=processes,
+            hosts=hosts,
+            raw=self.raw,
+        )
+
+    def apply(self, entries: dict[str, Any], settings: Iterable[str]) -> None:
+        for text in settings:
+            target, equals, value = text.partition("=")
+            node, dot, name = target.strip().partition(".")
+            if not equals or not dot:
+                raise UsageError(f"--set {text}: write it as node.parameter=value")
+            if node not in entries:
+                raise UsageError(f"--set {text}: no node '{node}'{suggestion(node, entries)}")
+            entry = self.table(entries[node], f"nodes.{node}")
+            entry["parameters"] = {**entry.get("parameters", {}), name: value.strip()}
+
+    def hosts(self) -> dict[str, HostSpec]:
+        hosts = {}
+        for name, entry in self.table(self.raw.get("hosts", {}), "hosts").items():
+            table = f"hosts.{name}"
+            entry = self.table(entry, table, _HOST_KEYS)
+            for key, kind in (("address", str), ("port", int), ("public_key", str)):
+                if not isinstance(entry.get(key), kind):
+                    raise self.fail(f"[{table}] needs {key} ({kind.__name__})", table, key)
+            if len(entry["public_key"]) != 40:
+                raise self.fail("public_key has 40 characters; `graph --key` shows it", table)
+            hosts[name] = HostSpec(entry["address"], entry["port"], entry["public_key"])
+        return hosts
+
+    def placement(
+        self, entries: dict[str, Any], hosts: dict[str, HostSpec]
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        placement: dict[str, str] = {}
+        processes: dict[str, str] = {}
+        for process, entry in self.table(self.raw.get("processes", {}), "processes").items():
+            table = f"processes.{process}"
+            entry = self.table(entry, table, _PROCESS_KEYS)
+            if not NAME.match(process):
+                raise self.fail(f"'{process}' is no name for a process: a-z, 0-9 and _", table)
+            host = entry.get("host", "")
+            if host and host not in hosts:
+                raise self.fail(f"unknown host '{host}'{suggestion(host, hosts)}", table, "host")
+            processes[process] = host
+            names = entry.get("nodes")
+            if not isinstance(names, list):
+                raise self.fail(f"[{table}] needs nodes = [names]", table)
+            for node in names:
+                if node not in entries:
+                    known = suggestion(node, entries)
+                    raise self.fail(f"no node '{node}'{known}", table, "nodes", str(node))
+                if node in placement:
+                    raise self.fail(
+                        f"{node} is already in process {placement[node]}", table, "nodes", node
+                    )
+                placement[node] = process
+        if hosts and "" in processes.values():
+            process = next(name for name, host in processes.items() if not host)
+            raise self.fail(f"[processes.{process}] needs host, since the graph has hosts")
+        return placement, processes
+
+    def node(self, name: str, entry: Any, process: str) -> NodeSpec:
+        table = f"nodes.{name}"
+        entry = self.table(entry, table, _NODE_KEYS)
+        if not NAME.match(name):
+            raise self.fail(f"'{name}' is no name for a node: a-z, 0-9 and _", table)
+        type_name = entry.get("type")
+        if not isinstance(type_name, str) or ":" not in type_name:
+            raise self.fail(f'[{table}] needs type = "module:Class"', table, "type")
+        node_type = self.find_type(type_name, table)
+        inputs = {}
+        for port, source in self.table(entry.get("inputs", {}), f"{table}.inputs").items():
+            if port not in node_type.inputs:
+                raise self.fail(
+                    f"{name} has no input '{port}'{suggestion(port, node_type.inputs)}",
+                    table,
+                    "inputs",
+                    port,
+                )
+            origin, dot, output = str(source).partition(".")
+            if not dot:
+                raise self.fail(f'{port} = "{source}": write it as "node.port"', table, "inputs")
+            inputs[port] = (origin, output)
+        for port, kind in node_type.inputs.items():
+            if port not in inputs and not kind.optional:
+                raise self.fail(f"{name} needs its input '{port}'", table, "inputs")
+        parameters = self.table(entry.get("parameters", {}), f"{table}.parameters")
+        try:
+            config = build(node_type.Config, parameters, f"{name}.")
+        except UsageError as error:
+            wrong = next((key for key in parameters if f"{name}.{key}" in str(error)), "")
+            quoted = re.search(r"parameter '(\w+)'", str(error))
+            word = wrong or (quoted.group(1) if quoted else "")
+            raise self.fail(str(error), table, "parameters", word) from None
+        outputs = node_type.declared_outputs(config)
+        return NodeSpec(name, type_name, node_type, inputs, config, process, outputs)
+
+    def find_type(self, type_name: str, table: str) -> type[Node]:
+        module_name, _, class_name = type_name.partition(":")
+        try:
+            module = importlib.import_module(module_name)
+        except ImportError as error:
+            missing = getattr(error, "name", None) or module_name
+            if missing != module_name and not module_name.startswith(f"{missing}."):
+                raise MienError(
+                    f"{type_name} needs the package '{missing}': pip install it"
+                ) from None
+            known = [name for name in sys.modules if name.startswith("nodes.")]
+            known += _siblings(module_name)
+            raise self.fail(
+                f"no module '{module_name}'{suggestion(module_name, set(known))}", table, "type"
+            ) from None
+        found = getattr(module, class_name, None)
+        if not (isinstance(found, type) and issubclass(found, Node)):
+            nodes = [
+                key
+                for key, value in vars(module).items()
+                if isinstance(value, type)
+                and issubclass(value, Node)
+                and value.__module__ == module_name
+            ]
+            raise self.fail(
+                f"no node class '{class_name}' in {module_name}{suggestion(class_name, nodes)}",
+                table,
+                "type",
+            )
+        return found
+
+    def edges(self, spec: NodeSpec, nodes: dict[str, NodeSpec]) -> None:
+        table = f"nodes.{spec.name}"
+        for port, (origin, output) in spec.inputs.items():
+            if origin not in nodes:
+                raise self.fail(
+                    f"no node '{origin}'{suggestion(origin, nodes)}", table, "inputs", origin
+                )
+            outputs = nodes[origin].outputs
+            if output not in outputs:
+                raise self.fail(
+                    f"{origin} has no output '{output}'{suggestion(output, outputs)}",
+                    table,
+                    "inputs",
+                    output,
+                )
+            wanted = spec.ports[port].type
+            if not issubclass(outputs[output], wanted):
+                raise self.fail(
+                    f"{spec.name}.{port} takes {wanted.__name__},"
+                    f" but {origin}.{output} gives {outputs[output].__name__}",
+                    table,
+                    "inputs",
+                    output,
+                )
+
+    def order(self, nodes: dict[str, NodeSpec]) -> dict[str, NodeSpec]:
+        ordered: dict[str, NodeSpec] = {}
+        path: list[str] = []
+
+        def visit(name: str) -> None:
+            if name in ordered:
+                return
+            if name in path:
+                circle = " -> ".join([*path[path.index(name) :], name])
+                raise self.fail(f"the graph runs in a circle: {circle}", f"nodes.{name}", "inputs")
+            path.append(name)
+            for origin, _ in nodes[name].inputs.values():
+                visit(origin)
+            path.pop()
+            ordered[name] = nodes[name]
+
+        for name in nodes:
+            visit(name)
+        return ordered
+
+
+def _siblings(module_name: str) -> list[str]:
+    package = module_name.rpartition(".")[0]
+    try:
+        folder = Path(str(importlib.import_module(package).__file__)).parent
+    except (ImportError, ValueError):
+        return []
+    return [f"{package}.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__"]
+
+
+def is_queued(kind: Input) -> bool:
+    return isinstance(kind, Fifo)
+
+
+def with_parameter(spec: NodeSpec, name: str, value: Any) -> Any:
+    """The node's Config with one change, validated. Raises UsageError."""
+    return change(spec.config, name, value, f"{spec.name}.")

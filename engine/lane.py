@@ -1,0 +1,218 @@
+"""Lanes: one thread, or the event loop, that runs nodes one message at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from engine.metrics import EdgeStats
+from engine.types import Fifo, Input
+from engine.wire import Envelope
+
+LOSSLESS_DEPTH = 8
+
+
+class Receiver(Protocol):
+    """What a lane delivers to."""
+
+    def receive(self, port: str, envelope: Envelope) -> None: ...
+
+
+class Inlet:
+    """One edge's way into a lane, and everything in that lane that it feeds."""
+
+    def __init__(self, kind: Input, lossless: bool) -> None:
+        self.latest = not isinstance(kind, Fifo) and not lossless
+        self.depth = LOSSLESS_DEPTH if lossless else kind.depth if isinstance(kind, Fifo) else 1
+        self.consumers: list[tuple[Receiver, str]] = []
+        self.edges: list[EdgeStats] = []
+        self.entries: deque[_Entry] = deque()
+
+    def deliver(self, envelope: Envelope) -> None:
+        for edge in self.edges:
+            edge.received += 1
+        for consumer, port in self.consumers:
+            consumer.receive(port, envelope)
+
+    def dropped(self) -> None:
+        for edge in self.edges:
+            edge.dropped += 1
+
+
+class _Entry:
+    __slots__ = ("cancelled", "envelope", "inlet")
+
+    def __init__(self, inlet: Inlet, envelope: Envelope) -> None:
+        self.inlet = inlet
+        self.envelope = envelope
+        self.cancelled = False
+
+
+class Lane:
+    """A bounded mailbox in order of arrival; subclasses say who empties it.
+
+    Latest inlets hold one message, a newer one takes its place; Fifo inlets drop their oldest;
+    lossless inlets make the sender wait.
+    """
+
+    def __init__(self, lossless: bool) -> None:
+        self.lossless = lossless
+        self._items: deque[_Entry | Callable[[], None]] = deque()
+        self._condition = threading.Condition()
+        self._stopped = False
+        self._thread_id: int | None = None
+
+    def is_current(self) -> bool:
+        """Whether the caller already runs in this lane, so that a hop can be a call."""
+        return threading.get_ident() == self._thread_id
+
+    def put(self, inlet: Inlet, envelope: Envelope) -> None:
+        with self._condition:
+            if envelope.message is not None:
+                if self.lossless:
+                    while len(inlet.entries) >= inlet.depth and not self._stopped:
+                        self._condition.wait()
+                elif inlet.latest and inlet.entries:
+                    inlet.entries[-1].envelope = envelope
+                    inlet.dropped()
+                    return
+                elif len(inlet.entries) >= inlet.depth:
+                    inlet.entries.popleft().cancelled = True
+                    inlet.dropped()
+            if self._stopped:
+                return
+            entry = _Entry(inlet, envelope)
+            if envelope.message is not None:
+                inlet.entries.append(entry)
+            self._items.append(entry)
+            self._wake()
+
+    def call(self, function: Callable[[], Any]) -> Future[Any]:
+        """Run something in the lane, between two messages."""
+        future: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(function())
+            except BaseException as error:
+                future.set_exception(error)
+
+        with self._condition:
+            if self._stopped:
+                future.set_exception(RuntimeError("the lane has stopped"))
+                return future
+            self._items.append(run)
+            self._wake()
+        return future
+
+    def flush(self) -> None:
+        """Forget pictures that wait; sound and ends of streams stay."""
+        with self._condition:
+            for item in self._items:
+                if isinstance(item, _Entry) and item.inlet.latest and item.envelope.message:
+                    item.cancelled = True
+                    item.inlet.entries.clear()
+
+    def queue_depth(self) -> int:
+        return len(self._items)
+
+    def _wake(self) -> None:
+        raise NotImplementedError
+
+    def _take(self) -> Callable[[], None] | None:
+        """The next thing to do; called with the condition held."""
+        while self._items:
+            item = self._items.popleft()
+            if not isinstance(item, _Entry):
+                return item
+            if item.cancelled:
+                continue
+            if item.inlet.entries and item.inlet.entries[0] is item:
+                item.inlet.entries.popleft()
+                if self.lossless:
+                    self._condition.notify_all()
+            inlet, envelope = item.inlet, item.envelope
+            return lambda: inlet.deliver(envelope)
+        return None
+
+
+class ThreadLane(Lane):
+    """A lane with a thread of its own. ``idle`` is what a source does when nothing waits: read."""
+
+    def __init__(
+        self, name: str, lossless: bool, idle: Callable[[threading.Event], bool] | None = None
+    ) -> None:
+        super().__init__(lossless)
+        self.name = name
+        self.started = False
+        self._idle = idle
+        self.stopping = threading.Event()
+        self.busy_since_ns = 0
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self.started = True
+        self._thread.start()
+
+    async def stop(self, timeout_s: float = 2.0) -> bool:
+        """Let the current step end and the thread with it; False if it hangs."""
+        self.stopping.set()
+        with self._condition:
+            self._stopped = True
+            self._items.clear()
+            self._condition.notify_all()
+        await asyncio.to_thread(self._thread.join, timeout_s)
+        return not self._thread.is_alive()
+
+    def _wake(self) -> None:
+        self._condition.notify_all()
+
+    def _run(self) -> None:
+        self._thread_id = threading.get_ident()
+        idle = self._idle
+        while not self.stopping.is_set():
+            with self._condition:
+                job = self._take()
+                while job is None and idle is None and not self._stopped:
+                    self._condition.wait()
+                    job = self._take()
+            self.busy_since_ns = time.monotonic_ns()
+            if job is not None:
+                job()
+            elif idle is not None and not idle(self.stopping):
+                idle = None
+            self.busy_since_ns = 0
+
+
+class LoopLane(Lane):
+    """The event loop as a lane."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(lossless=False)
+        self._loop = loop
+        self._thread_id = threading.get_ident()
+        self._scheduled = False
+
+    def _wake(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon_threadsafe(self._drain)
+
+    def _drain(self) -> None:
+        self._scheduled = False
+        while True:
+            with self._condition:
+                job = self._take()
+            if job is None:
+                return
+            job()
+
+    def close(self) -> None:
+        with self._condition:
+            self._stopped = True
+            self._items.clear()

@@ -1,0 +1,205 @@
+"""Edges between processes: ZeroMQ headers, payloads in shared memory (or inline across hosts)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import zmq
+
+from engine.lane import Inlet, Lane
+from engine.metrics import EdgeStats
+from engine.shm import Ring
+from engine.types import Message
+from engine.wire import Envelope, from_bytes, pack, to_bytes, unpack, write_payload
+
+SHARED_FROM_BYTES = 32 * 1024
+SLOTS = 8
+LOSSLESS_WAIT_S = 0.0005
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Keys for an edge between hosts: our own pair and, for a sender, the receiver's public key."""
+
+    public: bytes
+    secret: bytes
+    server: bytes = b""
+
+
+class SendLink:
+    """One output port's way to one process. Safe from any thread, one at a time."""
+
+    def __init__(
+        self,
+        zmq_context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: str,
+        topic: str,
+        *,
+        run: str,
+        depth: int,
+        lossless: bool,
+        edges: list[EdgeStats],
+        curve: Curve | None,
+        host: str = "",
+    ) -> None:
+        self.topic = topic
+        self._run = run
+        self._lossless = lossless
+        self._edges = edges
+        self._shared = curve is None
+        self._host = host
+        self._ring: Ring | None = None
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        socket = zmq_context.socket(zmq.PUSH)
+        socket.linger = 0
+        socket.sndhwm = depth
+        socket.immediate = 1
+        socket.reconnect_ivl = 20
+        socket.reconnect_ivl_max = 200
+        if curve is not None:
+            socket.curve_publickey = curve.public
+            socket.curve_secretkey = curve.secret
+            socket.curve_serverkey = curve.server
+        socket.connect(endpoint)
+        self._socket = socket
+
+    def send(self, envelope: Envelope) -> None:
+        with self._lock:
+            if not self._stopped.is_set():
+                self._send(envelope)
+
+    def _send(self, envelope: Envelope) -> None:
+        header, arrays, size = pack(envelope)
+        header["o"] = envelope.origin or self._host
+        parts: list[bytes | memoryview] = [self.topic.encode()]
+        slot = None
+        if size >= SHARED_FROM_BYTES and self._shared:
+            slot = self._take_slot(size)
+        if slot is not None and self._ring is not None:
+            ring = self._ring
+            write_payload(arrays, header, ring.slot(slot))
+            header["m"] = (ring.path.name, ring.slots, ring.slot_bytes, slot)
+            parts.append(to_bytes(header))
+        else:
+            payload = np.empty(size, np.uint8)
+            if size:
+                write_payload(arrays, header, payload)
+            parts += [to_bytes(header), payload.data]
+        if not self._push(parts, wait=self._lossless or envelope.message is None):
+            if slot is not None and self._ring is not None:
+                self._ring.give_back(slot)
+            for edge in self._edges:
+                edge.dropped += 1
+
+    def _push(self, parts: list[bytes | memoryview], wait: bool) -> bool:
+        for _ in range(int(10 / LOSSLESS_WAIT_S)):
+            try:
+                self._socket.send_multipart(parts, zmq.NOBLOCK)
+                return True
+            except zmq.Again:
+                if not wait or self._stopped.wait(LOSSLESS_WAIT_S):
+                    return False
+        return False
+
+    def _take_slot(self, size: int) -> int | None:
+        if self._ring is None or self._ring.slot_bytes < size:
+            if self._ring is not None:
+                self._ring.close()
+            try:
+                self._ring = Ring.create(self._run, SLOTS, size)
+            except OSError:
+                # No shared memory left: the payload travels inside the message.
+                self._ring = None
+                self._shared = False
+                return None
+        return self._ring.take()
+
+    def peer_restarted(self) -> None:
+        """The receiver died: slots that it held will never come back, so start a new ring."""
+        with self._lock:
+            if self._ring is not None:
+                self._ring.close()
+                self._ring = None
+
+    def close(self) -> None:
+        self._stopped.set()
+        with self._lock:
+            self._socket.close()
+            if self._ring is not None:
+                self._ring.close()
+                self._ring = None
+
+
+class ReceiveLink:
+    """Everything that comes into a process: one thread, drained at once into the lanes."""
+
+    def __init__(
+        self,
+        zmq_context: zmq.Context[zmq.Socket[bytes]],
+        endpoint: str,
+        curve: Curve | None,
+        malformed: Callable[[str], None],
+    ) -> None:
+        self._socket = zmq_context.socket(zmq.PULL)
+        self._socket.linger = 0
+        self._socket.rcvhwm = 64
+        if curve is not None:
+            self._socket.curve_server = True
+            self._socket.curve_publickey = curve.public
+            self._socket.curve_secretkey = curve.secret
+            self._socket.setsockopt(zmq.ZAP_DOMAIN, b"mien")
+        self._socket.bind(endpoint)
+        self._malformed = malformed
+        self._routes: dict[str, tuple[type[Message], list[tuple[Lane, Inlet]]]] = {}
+        self._rings: dict[str, Ring] = {}
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="receive", daemon=True)
+
+    def add(self, topic: str, message_type: type[Message], lane: Lane, inlet: Inlet) -> None:
+        self._routes.setdefault(topic, (message_type, []))[1].append((lane, inlet))
+
+    def start(self) -> None:
+        self._socket.rcvtimeo = 100
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                parts = self._socket.recv_multipart(copy=False)
+            except zmq.Again:
+                continue
+            except zmq.ZMQError:
+                break
+            try:
+                self._deliver(parts)
+            except (ValueError, KeyError, TypeError, OSError, IndexError) as error:
+                self._malformed(f"a message was refused: {error}")
+        self._socket.close()
+
+    def _deliver(self, parts: list[zmq.Frame]) -> None:
+        topic = bytes(parts[0].buffer).decode()
+        if topic not in self._routes:
+            raise ValueError(f"nothing here takes '{topic}'")
+        message_type, targets = self._routes[topic]
+        header = from_bytes(parts[1].buffer)
+        if "m" in header:
+            name, slots, slot_bytes, slot = header["m"]
+            ring = self._rings.get(topic)
+            if ring is None or ring.path.name != name:
+                ring = self._rings[topic] = Ring.open(name, slots, slot_bytes)
+            payload = ring.lease(slot)
+        else:
+            payload = parts[2].buffer
+        envelope = unpack(header, payload, message_type)
+        del payload
+        for lane, inlet in targets:
+            lane.put(inlet, envelope)
+
+    def close(self) -> None:
+        self._stopped.set()
+        self._thread.join(1)
+        self._rings.clear()

@@ -1,0 +1,165 @@
+"""Record what leaves a port, and play it back with its timing."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import struct
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from engine.errors import EndOfStream, MienError, UsageError
+from engine.node import Source
+from engine.parameters import parameter
+from engine.types import Message, Outputs
+from engine.wire import Envelope, from_bytes, pack, to_bytes, unpack, write_payload
+
+MAGIC = b"mien-recording-1\n"
+_SIZES = struct.Struct("<II")
+
+
+class Recorder:
+    """Writes envelopes to a file: a header that names the type, then (sizes, header, payload)."""
+
+    def __init__(self, path: Path, message_type: type[Message]) -> None:
+        self.path = path
+        self.count = 0
+        self._part = path.with_name(f".{path.name}.part")
+        self._lock = threading.Lock()
+        try:
+            self._file: BinaryIO | None = self._part.open("wb")
+        except OSError as error:
+            raise MienError(f"{path}: can't be written: {error.strerror}") from None
+        name = f"{message_type.__module__}:{message_type.__qualname__}"
+        head = to_bytes({"type": name})
+        self._file.write(MAGIC + struct.pack("<I", len(head)) + head)
+
+    def write(self, envelope: Envelope) -> None:
+        """Append one message. Raises MienError where the disk is full; the file then is removed."""
+        with self._lock:
+            if self._file is None:
+                return
+            header, arrays, size = pack(envelope)
+            payload = np.empty(size, np.uint8)
+            if size:
+                write_payload(arrays, header, payload)
+            head = to_bytes(header)
+            try:
+                self._file.write(_SIZES.pack(len(head), size) + head)
+                self._file.write(payload.data)
+            except OSError as error:
+                self._file.close()
+                self._file = None
+                self._part.unlink(missing_ok=True)
+                raise MienError(f"{self.path}: recording stopped: {error.strerror}") from None
+            self.count += 1
+
+    def close(self) -> None:
+        """Complete the file under its name."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+                self._part.replace(self.path)
+
+
+def read(path: Path) -> tuple[type[Message], Iterator[Envelope]]:
+    """The type of a recording's messages, and the messages. Raises MienError."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise MienError(f"{path}: can't be read: {error.strerror}") from None
+    try:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise ValueError("not a recording of Mien")
+        (size,) = struct.unpack("<I", file.read(4))
+        module, _, name = str(from_bytes(file.read(size))["type"]).partition(":")
+        if not module.startswith(("engine.", "nodes.")):
+            raise ValueError(f"messages of {module} are not Mien's")
+        message_type = getattr(importlib.import_module(module), name, None)
+        if not (isinstance(message_type, type) and issubclass(message_type, Message)):
+            raise ValueError(f"{name} is no message")
+    except (ValueError, KeyError, TypeError, struct.error, ImportError) as error:
+        file.close()
+        raise MienError(f"{path}: {error}") from None
+
+    def envelopes() -> Iterator[Envelope]:
+        with file:
+            while sizes := file.read(_SIZES.size):
+                try:
+                    head, payload = _SIZES.unpack(sizes)
+                    yield unpack(from_bytes(file.read(head)), file.read(payload), message_type)
+                except (ValueError, KeyError, struct.error) as error:
+                    raise MienError(f"{path}: damaged: {error}") from None
+
+    return message_type, envelopes()
+
+
+class Replay(Source):
+    """Plays recordings in place of the node whose ports they were made of."""
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Config:
+        files: str = parameter("", "port=FILE, several with commas", live=False)
+        paced: bool = parameter(True, "as fast as it was recorded, not as fast as can be")
+        loop: bool = parameter(False, "start again at the end")
+
+    config: Config
+
+    @classmethod
+    def declared_outputs(cls, config: Any) -> Mapping[str, type[Message]]:
+        return {port: read(path)[0] for port, path in _files(config.files).items()}
+
+    def setup(self) -> None:
+        self.outputs = self.declared_outputs(self.config)  # type: ignore[misc]  # per instance
+        self._begin()
+
+    def _begin(self) -> None:
+        self._streams = {port: read(path)[1] for port, path in _files(self.config.files).items()}
+        self._next: dict[str, Message] = {}
+        for port in list(self._streams):
+            self._advance(port)
+        if not self._next:
+            raise MienError(f"{self.config.files}: the recording is empty")
+        self._start_ns = self.context.clock.now_ns()
+        self._first_ns = min(message.capture_ns for message in self._next.values())
+
+    def _advance(self, port: str) -> None:
+        self._next.pop(port, None)
+        for envelope in self._streams[port]:
+            if envelope.message is not None:
+                self._next[port] = envelope.message
+                return
+
+    def read(self) -> Outputs:
+        if not self._next:
+            if not self.config.loop:
+                raise EndOfStream
+            self._begin()
+        port = min(self._next, key=lambda name: self._next[name].capture_ns)
+        message = self._next[port]
+        due_ns = self._start_ns + message.capture_ns - self._first_ns
+        if self.config.paced:
+            self.context.clock.wait_until(due_ns)
+        self._advance(port)
+        return {port: dataclasses.replace(message, capture_ns=due_ns)}
+
+    def close(self) -> None:
+        self._streams = {}
+
+
+def _files(text: str) -> dict[str, Path]:
+    files = {}
+    for item in filter(None, text.split(",")):
+        port, equals, path = item.partition("=")
+        if not equals:
+            raise UsageError(f"files: '{item}' should be port=FILE")
+        files[port.strip()] = Path(path.strip())
+    if not files:
+        raise UsageError("files: name at least one port=FILE")
+    return files

@@ -1,0 +1,174 @@
+"""Where one run of a graph lives: its folder of sockets, its hosts' addresses and keys."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import zmq
+from zmq.auth.thread import ThreadAuthenticator
+from zmq.utils import z85
+
+from engine import shm
+from engine.errors import MienError, UsageError
+from engine.graph import Graph
+from engine.link import Curve
+
+
+@dataclass(frozen=True)
+class Run:
+    """One supervisor's run; workers get it as plain data.
+
+    ``host`` is this machine's name in the graph, "" where the graph has no hosts. ``secret_key``
+    is empty then, too.
+    """
+
+    name: str
+    folder: str
+    host: str = ""
+    secret_key: str = ""
+
+    @property
+    def control_endpoint(self) -> str:
+        return f"ipc://{self.folder}/control.sock"
+
+    def listen(self, graph: Graph, process: str) -> list[tuple[str, Curve | None]]:
+        """The endpoints that a process binds."""
+        endpoints: list[tuple[str, Curve | None]] = [(self._local(process), None)]
+        remote = any(
+            graph.processes.get(graph.nodes[origin].process) != self.host
+            for spec in graph.in_process(process)
+            for origin, _ in spec.inputs.values()
+        )
+        if remote:
+            endpoints.append((self._tcp(graph, process), self.curve(graph)))
+        return endpoints
+
+    def endpoint(self, graph: Graph, process: str) -> tuple[str, Curve | None]:
+        """Where to send what a process takes."""
+        host = graph.processes[process]
+        if host == self.host:
+            return self._local(process), None
+        return self._tcp(graph, process), self.curve(graph, host)
+
+    def curve(self, graph: Graph, server: str = "") -> Curve:
+        """Our key pair, and the public key of the host that we speak to."""
+        public = graph.hosts[self.host].public_key
+        key = graph.hosts[server].public_key if server else ""
+        return Curve(public.encode(), self.secret_key.encode(), key.encode())
+
+    def control_address(self, graph: Graph, host: str) -> str:
+        spec = graph.hosts[host]
+        return f"tcp://{spec.address}:{spec.port}"
+
+    def _local(self, process: str) -> str:
+        return f"ipc://{self.folder}/{process}.sock"
+
+    def _tcp(self, graph: Graph, process: str) -> str:
+        spec = graph.hosts[graph.processes[process]]
+        same_host = [
+            name for name, host in graph.processes.items() if host == graph.processes[process]
+        ]
+        return f"tcp://{spec.address}:{spec.port + 1 + same_host.index(process)}"
+
+    def plain(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+class Authenticator:
+    """Lets only the graph's own hosts in (CURVE); one per process that listens on a network."""
+
+    def __init__(self, context: zmq.Context[Any], graph: Graph) -> None:
+        self._known = {z85.decode(host.public_key.encode()) for host in graph.hosts.values()}
+        self._thread = ThreadAuthenticator(context)
+        self._thread.start()
+        self._thread.configure_curve_callback(domain="mien", credentials_provider=self)
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Whether a peer's public key belongs to the graph."""
+        return z85.decode(key) in self._known if len(key) == 40 else key in self._known
+
+    def stop(self) -> None:
+        self._thread.stop()
+
+
+def base_folder() -> Path:
+    """The folder of all runs of this user, readable by nobody else. Raises MienError."""
+    parent = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    folder = Path(parent) / f"mien-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise MienError(
+            f"{folder} belongs to somebody else; set XDG_RUNTIME_DIR to your own folder"
+        )
+    return folder
+
+
+def running() -> list[Path]:
+    """The folders of this user's runs that are alive, oldest first."""
+    runs = [
+        path
+        for path in base_folder().iterdir()
+        if path.name.isdigit() and psutil.pid_exists(int(path.name))
+    ]
+    return sorted(runs, key=lambda path: path.stat().st_mtime)
+
+
+def begin(graph: Graph, host: str = "") -> Run:
+    """A folder for a new run, after sweeping up what dead runs left. Raises MienError."""
+    base = base_folder()
+    for path in base.iterdir():
+        if path.name.isdigit() and not psutil.pid_exists(int(path.name)):
+            shm.sweep(path.name)
+            shutil.rmtree(path, ignore_errors=True)
+    if graph.hosts and host not in graph.hosts:
+        known = ", ".join(graph.hosts)
+        raise UsageError(f"this graph runs on several hosts; say which this is: --host {known}")
+    if host and not graph.hosts:
+        raise UsageError(f"--host {host}: the graph has no [hosts]")
+    secret = ""
+    if host:
+        public, secret = host_key()
+        if public != graph.hosts[host].public_key:
+            raise UsageError(
+                f"this machine's key is not the public_key of [hosts.{host}]; put {public} there"
+            )
+    name = str(os.getpid())
+    folder = base / name
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if len(str(folder)) > 70:
+        raise MienError(
+            f"{folder} is too long a path for sockets; set XDG_RUNTIME_DIR to a short one"
+        )
+    return Run(name, str(folder), host, secret)
+
+
+def end(run: Run) -> None:
+    """Leave nothing behind."""
+    shm.sweep(run.name)
+    shutil.rmtree(run.folder, ignore_errors=True)
+
+
+def host_key() -> tuple[str, str]:
+    """This machine's (public, secret) key for graphs over several hosts; made at first use."""
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    path = config / "mien" / "host.key"
+    try:
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _, secret = zmq.curve_keypair()
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secret)
+        secret = path.read_bytes().strip()
+        return zmq.curve_public(secret).decode(), secret.decode()
+    except (OSError, ValueError, zmq.ZMQError) as error:
+        raise MienError(
+            f"{path}: no usable key: {error}; remove the file to make a new one"
+        ) from None

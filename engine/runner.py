@@ -1,0 +1,306 @@
+"""One node at work: joins its inputs, times it, sends its outputs on, and keeps it alive."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from engine.errors import EndOfStream, MienError
+from engine.graph import NodeSpec
+from engine.lane import Inlet, Lane
+from engine.metrics import EdgeStats, NodeStats
+from engine.node import Condition, Context, Control, Source
+from engine.outputs import each_output
+from engine.types import Fifo, Latest, Message
+from engine.wire import Envelope, Hop
+
+FAILURES_BEFORE_RESTART = 5
+BACKOFF_S = (0.25, 0.5, 1.0, 2.0, 5.0)
+JOIN_DEPTH = 8
+
+
+class Route(Protocol):
+    """A way out of an output port."""
+
+    def send(self, envelope: Envelope) -> None: ...
+
+
+@dataclass
+class LaneRoute:
+    """To nodes of the same process: a call where the lane is the caller's, a mailbox where not."""
+
+    lane: Lane
+    inlet: Inlet
+
+    def send(self, envelope: Envelope) -> None:
+        if self.lane.is_current():
+            self.inlet.deliver(envelope)
+        else:
+            self.lane.put(self.inlet, envelope)
+
+
+class Host(Protocol):
+    """What a runner needs of its worker."""
+
+    def event(self, level: str, text: str) -> None: ...
+    def failed(self, error: MienError) -> None: ...
+    def ended(self, runner: Runner) -> None: ...
+    def clock_offset_ns(self, origin: str) -> int: ...
+
+
+class Runner:
+    """Drives one node inside its lane."""
+
+    def __init__(self, spec: NodeSpec, host: Host, control: Control | None, lossless: bool) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.host = host
+        self.lossless = lossless
+        self.stats = NodeStats()
+        self.lane: Lane | None = None
+        self.routes: dict[str, list[Route]] = {port: [] for port in spec.outputs}
+        self.sent: dict[str, list[EdgeStats]] = {port: [] for port in spec.outputs}
+        self.taps: dict[str, Callable[[Envelope], None]] = {}
+        self.incoming: dict[str, EdgeStats] = {}
+        self.context = Context(
+            name=spec.name,
+            emit=self._emit_outside,
+            status=self._status,
+            gauge=self.stats.gauge,
+            observe=self.stats.observe,
+            count=self.stats.count,
+            control=control,
+        )
+        self.node = spec.node_type(spec.config, self.context)
+        self.is_set_up = False
+        self._numbers = {port: itertools.count() for port in spec.outputs}
+        self._handlers = {port: getattr(self.node, f"on_{port}", None) for port in spec.inputs}
+        # Rates and ages speak of pictures where a node has both pictures and sound.
+        pictures = [port for port in spec.inputs if isinstance(spec.ports[port], Latest)]
+        self._timed = set(pictures or spec.inputs)
+        self._joined = [port for port, handler in self._handlers.items() if handler is None]
+        self._first_output = next(iter(spec.outputs), "")
+        self._pending: dict[int, dict[str, Envelope]] = {}
+        self._expected: dict[str, int] = {}
+        self._ended: set[str] = set()
+        self._finished = False
+        self._failures = 0
+        self._restarts = 0
+        self._retry_ns = 0
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def setup(self) -> None:
+        """Set the node up, in its lane. Raises what the node raises."""
+        self.node.setup()
+        self.set_up()
+
+    def set_up(self) -> None:
+        self.is_set_up = True
+        if self.stats.status[1] == "starting" or self.stats.status[0] == "failed":
+            self.stats.status = ("ok", "")
+
+    def close(self) -> None:
+        if self.is_set_up or not self._finished:
+            self.is_set_up = False
+            try:
+                self.node.close()
+            except Exception as error:  # closing goes on with the other nodes
+                self.host.event("error", f"{self.name}: closing failed: {_words(error)}")
+
+    def take_config(self, config: Any) -> None:
+        """A new Config, between two messages."""
+        self.spec.config = config
+        self.node.reconfigure(config)
+
+    # -- messages --------------------------------------------------------------------------------
+
+    def receive(self, port: str, envelope: Envelope) -> None:
+        """One message on one port, in the node's lane."""
+        if envelope.message is None:
+            self._end(port)
+            return
+        missed = envelope.seq - self._expected.get(port, envelope.seq)
+        if missed > 0 and isinstance(self.spec.ports[port], Fifo):
+            self.incoming[port].gaps += missed
+        self._expected[port] = envelope.seq + 1
+        if not self.is_set_up and not self._set_up_again():
+            return
+        if (handler := self._handlers[port]) is not None:
+            timed = port in self._timed
+            message = envelope.message
+            self._run(handler, (message,), {}, message, envelope.trace, envelope, timed)
+        elif len(self._joined) == 1:
+            message = envelope.message
+            self._run(self.node.process, (), {port: message}, message, envelope.trace, envelope)
+        else:
+            self._join(port, envelope, envelope.message.capture_ns)
+
+    def _join(self, port: str, envelope: Envelope, capture_ns: int) -> None:
+        waiting = self._pending.setdefault(capture_ns, {})
+        waiting[port] = envelope
+        if len(waiting) == len(self._joined):
+            for older in [stamp for stamp in self._pending if stamp <= capture_ns]:
+                if older != capture_ns:
+                    self.stats.count("unmatched", len(self._pending[older]))
+                del self._pending[older]
+            messages = {name: item.message for name, item in waiting.items()}
+            trace = tuple(dict.fromkeys(hop for item in waiting.values() for hop in item.trace))
+            self._run(self.node.process, (), messages, envelope.message, trace, envelope)
+        elif len(self._pending) > (256 if self.lossless else JOIN_DEPTH):
+            oldest = min(self._pending)
+            self.stats.count("unmatched", len(self._pending.pop(oldest)))
+
+    def _run(
+        self,
+        function: Callable[..., Any],
+        positional: tuple[Any, ...],
+        named: dict[str, Any],
+        message: Message | None,
+        trace: tuple[Hop, ...],
+        envelope: Envelope,
+        timed: bool = True,
+    ) -> None:
+        assert message is not None
+        in_ns = time.monotonic_ns()
+        local_capture_ns = message.capture_ns + self.host.clock_offset_ns(envelope.origin)
+        if timed:
+            self.stats.received.tick(in_ns)
+            self.stats.age.add((in_ns - local_capture_ns) / 1e6)
+        busy_ns = 0
+        try:
+            outputs = each_output(self.node, function(*positional, **named))
+            started_ns = in_ns
+            for port, output in outputs:
+                out_ns = time.monotonic_ns()
+                busy_ns += out_ns - started_ns
+                self._emit(port, output, (*trace, (self.name, in_ns, out_ns)), envelope.origin)
+                started_ns = time.monotonic_ns()
+            out_ns = time.monotonic_ns()
+            busy_ns += out_ns - started_ns
+        except Exception as error:
+            self._failure(error)
+            return
+        if timed:
+            self.stats.process.add(busy_ns / 1e6)
+        if timed and not self.spec.outputs:
+            self.stats.end_to_end.add((out_ns - local_capture_ns) / 1e6)
+        if self._failures:
+            self._failures = 0
+            self.stats.status = ("ok", "")
+
+    def _emit(self, port: str, message: Message, trace: tuple[Hop, ...], origin: str = "") -> None:
+        envelope = Envelope(message, next(self._numbers[port]), trace, origin)
+        if port == self._first_output:
+            self.stats.emitted.tick(time.monotonic_ns())
+        if (tap := self.taps.get(port)) is not None:
+            tap(envelope)
+        for edge in self.sent[port]:
+            edge.sent += 1
+        for route in self.routes[port]:
+            route.send(envelope)
+
+    def _emit_outside(self, port: str, message: Message) -> None:
+        now_ns = time.monotonic_ns()
+        self._emit(port, message, ((self.name, message.capture_ns, now_ns),))
+
+    def _status(self, condition: Condition, text: str) -> None:
+        if self.stats.status != (condition, text):
+            self.stats.status = (condition, text)
+            if condition != "ok" and text:
+                self.host.event("warning", f"{self.name}: {text}")
+
+    # -- the end of the stream -------------------------------------------------------------------
+
+    def _end(self, port: str) -> None:
+        self._ended.add(port)
+        if self._ended >= set(self.spec.inputs) and not self._finished:
+            self.finish()
+
+    def finish(self) -> None:
+        """Every input has ended: complete what is open and pass the end on."""
+        self._finished = True
+        if self.is_set_up:
+            try:
+                for port, output in each_output(self.node, self.node.finish()):
+                    self._emit(port, output, ())
+            except Exception as error:
+                self._failure(error)
+        for port, routes in self.routes.items():
+            for route in routes:
+                route.send(Envelope(None, next(self._numbers[port])))
+        self.host.ended(self)
+
+    # -- failure ---------------------------------------------------------------------------------
+
+    def _failure(self, error: Exception) -> None:
+        self.stats.errors += 1
+        text = _words(error)
+        if self.lossless:
+            mended = error if isinstance(error, MienError) else MienError(f"{self.name}: {text}")
+            self.host.failed(mended)
+            return
+        self._failures += 1
+        self._status("failed", text)
+        if self._failures >= FAILURES_BEFORE_RESTART:
+            self.close()
+            self._postpone()
+
+    def _postpone(self) -> None:
+        wait_s = BACKOFF_S[min(self._restarts, len(BACKOFF_S) - 1)]
+        self._restarts += 1
+        self._retry_ns = time.monotonic_ns() + int(wait_s * 1e9)
+
+    def _set_up_again(self) -> bool:
+        if time.monotonic_ns() < self._retry_ns or self._finished:
+            return False
+        self.node = self.spec.node_type(self.spec.config, self.context)
+        self._handlers = {port: getattr(self.node, f"on_{port}", None) for port in self.spec.inputs}
+        try:
+            self.setup()
+        except Exception as error:
+            self.stats.errors += 1
+            self._status("failed", _words(error))
+            self._postpone()
+            return False
+        self._failures = 0
+        self.stats.restarts += 1
+        self.host.event("warning", f"{self.name} was set up again")
+        return True
+
+
+class SourceRunner(Runner):
+    """Drives a source: reads it over and over in its own thread."""
+
+    def step(self, stopping: threading.Event) -> bool:
+        """One read; False when the source has ended."""
+        node = self.node
+        assert isinstance(node, Source)
+        if not self.is_set_up:
+            if not self._set_up_again():
+                stopping.wait(0.05)
+            return not self._finished
+        try:
+            in_ns = time.monotonic_ns()
+            for port, message in each_output(node, node.read()):
+                out_ns = time.monotonic_ns()
+                self._emit(port, message, ((self.name, in_ns, out_ns),))
+                in_ns = time.monotonic_ns()
+            self._failures = 0
+        except EndOfStream:
+            self.finish()
+            return False
+        except Exception as error:
+            self._failure(error)
+            return not self.lossless
+        return True
+
+
+def _words(error: BaseException) -> str:
+    """An error in one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if isinstance(error, MienError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,405 @@
+"""Spawns a graph's processes, restarts what dies, and answers on the control socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import zmq
+import zmq.asyncio
+
+from engine import run as runs
+from engine.control import Peer
+from engine.errors import MienError, UsageError
+from engine.graph import Graph, suggestion, with_parameter
+from engine.hosts import Hosts
+from engine.parameters import describe
+from engine.wire import to_bytes
+
+RESTART_DELAYS_S = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
+HEALTHY_AFTER_S = 10.0
+STOP_WITHIN_S = 2.0
+READY_WITHIN_S = 60.0
+ROOT = str(Path(__file__).resolve().parent.parent)
+
+
+class Process:
+    """One worker process, through all its lives."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.child: asyncio.subprocess.Process | None = None
+        self.usage: psutil.Process | None = None
+        self.identity: bytes | None = None
+        self.ready = asyncio.Event()
+        self.restarts = 0
+        self.state = "starting"
+        self.report: dict[str, Any] = {"nodes": {}, "edges": {}}
+        self.past_edges: dict[str, dict[str, int]] = {}
+        self.failure = ""
+        self.finished = False
+        self.started_s = 0.0
+
+    def died(self) -> None:
+        """Keep what the dead one had counted."""
+        for name, figures in self.report["edges"].items():
+            add_up(self.past_edges.setdefault(name, {}), figures)
+        self.report["edges"] = {}
+        self.identity = None
+        self.child = None
+
+    def figures(self) -> dict[str, Any]:
+        memory_mb, cpu_percent = 0.0, 0.0
+        if self.usage is not None:
+            with contextlib.suppress(psutil.Error):
+                memory_mb = round(self.usage.memory_info().rss / 2**20, 1)
+                cpu_percent = self.usage.cpu_percent()
+        return {
+            "pid": self.child.pid if self.child else None,
+            "rss_mb": memory_mb,
+            "cpu_percent": cpu_percent,
+            "restarts": self.restarts,
+            "state": self.state,
+        }
+
+
+class Supervisor:
+    """Runs a graph in processes of its own. Use as ``async with``; then await ``wait``."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        host: str = "",
+        on_event: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self.graph = graph
+        self.events: deque[dict[str, Any]] = deque(maxlen=50)
+        self.processes = {
+            name: Process(name) for name, place in graph.processes.items() if place == host
+        }
+        self.failure: MienError | None = None
+        self.run: runs.Run | None = None
+        self._host = host
+        self._on_event = on_event
+        self._ended = asyncio.Event()
+        self._watchers: list[asyncio.Task[None]] = []
+        self._started_s = time.monotonic()
+        self._stopping = False
+        self._peer: Peer | None = None
+        self._hosts: Hosts | None = None
+        self._context: zmq.asyncio.Context | None = None
+        self._monitored: dict[str, int] = {}
+
+    async def __aenter__(self) -> Supervisor:
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _start(self) -> None:
+        self.run = runs.begin(self.graph, self._host)
+        self._context = zmq.asyncio.Context()
+        socket = self._context.socket(zmq.ROUTER)
+        socket.linger = 0
+        socket.bind(self.run.control_endpoint)
+        self._peer = Peer(socket, self._answer)
+        if self.graph.hosts:
+            self._hosts = Hosts(self.graph, self.run, self._answer, self._clock_known)
+            await self._hosts.start()
+        for process in self.processes.values():
+            watcher = asyncio.ensure_future(self._keep_alive(process))
+            watcher.add_done_callback(self._watcher_ended)
+            self._watchers.append(watcher)
+        ready = asyncio.ensure_future(self._all_ready())
+        ended = asyncio.ensure_future(self._ended.wait())
+        await asyncio.wait(
+            {ready, ended}, timeout=READY_WITHIN_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        ended.cancel()
+        if not ready.done():
+            ready.cancel()
+            raise self.failure or MienError(f"the graph wasn't ready within {READY_WITHIN_S:.0f} s")
+
+    async def _all_ready(self) -> bool:
+        for process in self.processes.values():
+            await process.ready.wait()
+        return True
+
+    async def wait(self) -> None:
+        """Until the graph ends by itself, fails or is told to stop. Raises MienError."""
+        await self._ended.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    def request_stop(self) -> None:
+        """Let ``wait`` return."""
+        self._ended.set()
+
+    async def stop(self) -> None:
+        """End every process within seconds and leave nothing behind."""
+        self._stopping = True
+        self._ended.set()
+        children = [process for process in self.processes.values() if process.child is not None]
+        for process in children:
+            if process.identity is not None and self._peer is not None:
+                with contextlib.suppress(MienError):
+                    await self._peer.tell("stop", to=process.identity)
+            elif process.child is not None and process.child.stdin is not None:
+                process.child.stdin.close()
+        for watcher in self._watchers:
+            if not any(process.child for process in children):
+                watcher.cancel()
+        if self._watchers:
+            _, late = await asyncio.wait(self._watchers, timeout=STOP_WITHIN_S)
+            if late:
+                for process in children:
+                    _kill(process)
+                await asyncio.wait(late, timeout=1.0)
+        if self._hosts is not None:
+            await self._hosts.stop()
+        if self._peer is not None:
+            await self._peer.close()
+        if self._context is not None:
+            self._context.destroy(linger=0)
+        if self.run is not None:
+            runs.end(self.run)
+
+    # -- processes -------------------------------------------------------------------------------
+
+    async def _keep_alive(self, process: Process) -> None:
+        failures = 0
+        while not self._stopping:
+            await self._spawn(process)
+            assert process.child is not None
+            code = await process.child.wait()
+            process.died()
+            if self._stopping:
+                break
+            if process.failure and not process.restarts and not process.ready.is_set():
+                self._fail(MienError(process.failure))
+                break
+            if code == 0 and process.finished:
+                break
+            lived_s = time.monotonic() - process.started_s
+            failures = 0 if lived_s > HEALTHY_AFTER_S else failures + 1
+            process.restarts += 1
+            process.state = "restarting"
+            self.event("error", f"{process.name} {_how(code)}; restarted ({process.restarts})")
+            await self._tell_others(process)
+            delay_s = RESTART_DELAYS_S[min(max(0, failures - 1), len(RESTART_DELAYS_S) - 1)]
+            await asyncio.sleep(delay_s)
+        process.state = "stopped"
+
+    def _watcher_ended(self, watcher: asyncio.Task[None]) -> None:
+        if not watcher.cancelled() and (error := watcher.exception()) is not None:
+            self._fail(MienError(f"a process can't be started: {error}"))
+
+    async def _spawn(self, process: Process) -> None:
+        assert self.run is not None
+        process.started_s = time.monotonic()
+        process.failure = ""
+        process.state = "starting"
+        path = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH", "")]))
+        process.child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "engine.child",
+            stdin=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,
+        )
+        process.usage = psutil.Process(process.child.pid)
+        task = to_bytes({"graph": self.graph.raw, "process": process.name, "run": self.run.plain()})
+        assert process.child.stdin is not None
+        process.child.stdin.write(len(task).to_bytes(4, "little") + task)
+
+    async def _tell_others(self, process: Process) -> None:
+        assert self._peer is not None
+        for other in self.processes.values():
+            if other is not process and other.identity is not None:
+                with contextlib.suppress(MienError):
+                    await self._peer.tell("peer_restarted", to=other.identity, process=process.name)
+
+    def event(self, level: str, text: str) -> None:
+        """Something that a person should know."""
+        self.events.append({"time_ns": time.time_ns(), "level": level, "text": text})
+        if self._on_event is not None:
+            self._on_event(level, text)
+
+    def _fail(self, error: MienError) -> None:
+        self.failure = self.failure or error
+        self._ended.set()
+
+    # -- control ---------------------------------------------------------------------------------
+
+    async def _answer(self, op: str, arguments: dict[str, Any]) -> Any:
+        sender = arguments.pop("sender", None)
+        if op in ("hello", "ready", "report", "finished", "failed"):
+            return self._from_worker(op, sender, **arguments)
+        if op == "event":
+            return self.event(arguments["level"], arguments["text"])
+        if op == "metrics":
+            return self.metrics()
+        if op == "own_metrics":
+            return self.metrics(merged=False)
+        if op == "graph":
+            return self.graph.describe()
+        if op == "parameters":
+            return self._parameters()
+        if op == "set":
+            return await self._set(**arguments)
+        if op == "restart":
+            return self._restart(**arguments)
+        if op in ("record", "record_stop"):
+            node = str(arguments["edge"]).partition(".")[0]
+            return await self._call(self._process_of(node), op, **arguments)
+        if op == "stop":
+            return self.request_stop()
+        raise UsageError(f"unknown operation '{op}'")
+
+    def _from_worker(self, op: str, sender: bytes, process: str, **arguments: Any) -> None:
+        worker = self.processes[process]
+        if op == "hello":
+            worker.identity = sender
+        elif op == "ready":
+            worker.state = "running"
+            worker.ready.set()
+        elif op == "report":
+            worker.report = arguments["report"]
+            if stalled := worker.report["stalled"]:
+                self.event("error", f"{process}: {stalled} hangs; the process is killed")
+                _kill(worker)
+        elif op == "finished":
+            worker.finished = True
+            if all(other.finished for other in self.processes.values()):
+                self._ended.set()
+        elif op == "failed":
+            worker.failure = arguments["text"]
+            self.event("error", f"{process}: {arguments['text']}")
+            if self.graph.delivery == "lossless":
+                self._fail(MienError(arguments["text"]))
+
+    def _clock_known(self, host: str, offset_ns: int) -> None:
+        assert self._peer is not None
+        for process in self.processes.values():
+            if process.identity is not None:
+                task = self._peer.tell("clock", to=process.identity, host=host, offset_ns=offset_ns)
+                self._watchers.append(asyncio.ensure_future(task))
+        self._watchers = [watcher for watcher in self._watchers if not watcher.done()]
+
+    def _parameters(self) -> dict[str, list[dict[str, Any]]]:
+        return {
+            spec.name: [
+                {**row, "value": getattr(spec.config, row["name"])}
+                for row in describe(spec.node_type.Config)
+            ]
+            for spec in self.graph.nodes.values()
+        }
+
+    async def _set(self, node: str, parameter: str, value: Any) -> Any:
+        process = self._process_of(node)
+        spec = self.graph.nodes[node]
+        config = with_parameter(spec, parameter, value)
+        if process in self.processes:
+            await self._call(process, "set", node=node, parameter=parameter, value=value)
+        elif self._hosts is not None:
+            host = self.graph.processes[process]
+            await self._hosts.call(host, "set", node=node, parameter=parameter, value=value)
+        # A process that is restarted starts with what was set.
+        spec.config = config
+        entry = self.graph.raw["nodes"][node]
+        taken = getattr(config, parameter)
+        entry["parameters"] = {**entry.get("parameters", {}), parameter: taken}
+        return taken
+
+    def _process_of(self, node: str) -> str:
+        if node not in self.graph.nodes:
+            raise UsageError(f"no node '{node}'{suggestion(node, self.graph.nodes)}")
+        return self.graph.nodes[node].process
+
+    async def _call(self, process: str, op: str, **arguments: Any) -> Any:
+        worker = self.processes.get(process)
+        if worker is None:
+            raise UsageError(f"{process} runs on another host; ask there")
+        if worker.identity is None or self._peer is None:
+            raise MienError(f"{process} is being restarted; try again in a second")
+        return await self._peer.call(op, to=worker.identity, **arguments)
+
+    def _restart(self, process: str) -> None:
+        if process not in self.processes:
+            raise UsageError(f"no process '{process}'{suggestion(process, self.processes)}")
+        _kill(self.processes[process])
+
+    def metrics(self, merged: bool = True) -> dict[str, Any]:
+        """Everything that can be measured, as plain data; with other hosts' figures if merged."""
+        nodes: dict[str, Any] = {}
+        edges: dict[str, dict[str, int]] = {}
+        for process in self.processes.values():
+            nodes |= process.report["nodes"]
+            for part in (process.past_edges, process.report["edges"]):
+                for name, figures in part.items():
+                    add_up(edges.setdefault(name, {}), figures)
+        result: dict[str, Any] = {
+            "name": self.graph.name,
+            "uptime_s": round(time.monotonic() - self._started_s, 1),
+            "nodes": {name: nodes[name] for name in self.graph.nodes if name in nodes},
+            "edges": edges,
+            "processes": {
+                process.name: {"host": self._host, **process.figures()}
+                for process in self.processes.values()
+            },
+            "events": list(self.events),
+        }
+        result["processes"]["supervisor"] = {
+            "host": self._host,
+            "pid": os.getpid(),
+            "rss_mb": round(psutil.Process().memory_info().rss / 2**20, 1),
+            "cpu_percent": 0.0,
+            "restarts": 0,
+            "state": "running",
+        }
+        result["end_to_end"] = {
+            name: {
+                "latency_ms": figures["observed"].get("end_to_end")
+                or figures["total"]["end_to_end_ms"],
+                "fps": figures["fps_in"],
+            }
+            for name, figures in result["nodes"].items()
+            if figures["sink"]
+        }
+        if merged and self._hosts is not None:
+            self._hosts.merge(result)
+        return result
+
+
+def add_up(total: dict[str, int], figures: dict[str, int]) -> None:
+    """Add counters to counters."""
+    for key, value in figures.items():
+        total[key] = total.get(key, 0) + value
+
+
+def _kill(process: Process) -> None:
+    if process.child is not None:
+        with contextlib.suppress(ProcessLookupError):
+            process.child.kill()
+
+
+def _how(code: int) -> str:
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with code {code}"

@@ -1,0 +1,398 @@
+"""One process of a graph: its nodes, lanes and links, started, watched and stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from engine import graph as graphs
+from engine.errors import MienError, UsageError
+from engine.graph import Graph, NodeSpec
+from engine.lane import Inlet, Lane, LoopLane, ThreadLane
+from engine.link import ReceiveLink, SendLink
+from engine.metrics import EdgeStats
+from engine.node import Control, LoopNode, Source
+from engine.parameters import describe
+from engine.record import Recorder
+from engine.run import Authenticator, Run
+from engine.runner import LaneRoute, Runner, SourceRunner
+from engine.types import Fifo
+
+STALLED_NS = 10_000_000_000
+
+
+class Worker:
+    """Runs the nodes of one process of a graph, or all of them where ``process`` is None."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        process: str | None = None,
+        run: Run | None = None,
+        control: Control | None = None,
+        on_event: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self.graph = graph
+        self.process = process
+        self.run = run
+        self.finished = asyncio.Event()
+        self.failure: MienError | None = None
+        self.edges: dict[str, EdgeStats] = {}
+        self._control = control
+        self._on_event = on_event
+        self._loop = asyncio.get_running_loop()
+        self._lossless = graph.delivery == "lossless"
+        self._offsets_ns: dict[str, int] = {}
+        self._running: set[str] = set()
+        self._lane = ThreadLane("lane", self._lossless)
+        self._loop_lane = LoopLane(self._loop)
+        self._threads: list[ThreadLane] = []
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._authenticator: Authenticator | None = None
+        self._receivers: list[ReceiveLink] = []
+        self._senders: dict[str, list[SendLink]] = {}
+        self._recorders: dict[str, Recorder] = {}
+        self.runners: dict[str, Runner] = {}
+
+    # -- what runners need -----------------------------------------------------------------------
+
+    def event(self, level: str, text: str) -> None:
+        if self._on_event is not None:
+            self._loop.call_soon_threadsafe(self._on_event, level, text)
+
+    def failed(self, error: MienError) -> None:
+        self._loop.call_soon_threadsafe(self._fail, error)
+
+    def _fail(self, error: MienError) -> None:
+        self.failure = self.failure or error
+        self.finished.set()
+
+    def ended(self, runner: Runner) -> None:
+        self._loop.call_soon_threadsafe(self._ended, runner.name)
+
+    def _ended(self, name: str) -> None:
+        self._running.discard(name)
+        if not self._running:
+            self.finished.set()
+
+    def clock_offset_ns(self, origin: str) -> int:
+        return self._offsets_ns.get(origin, 0)
+
+    # -- building --------------------------------------------------------------------------------
+
+    def _specs(self) -> list[NodeSpec]:
+        if self.process is None:
+            return list(self.graph.nodes.values())
+        return self.graph.in_process(self.process)
+
+    def _build(self) -> None:
+        own = {spec.name for spec in self._specs()}
+        for spec in self._specs():
+            kind = SourceRunner if issubclass(spec.node_type, Source) else Runner
+            runner = kind(spec, self, self._control, self._lossless)
+            if isinstance(runner, SourceRunner):
+                runner.lane = self._thread(spec.name, runner)
+            elif spec.node_type.runs == "loop":
+                runner.lane = self._loop_lane
+            elif spec.node_type.runs == "thread":
+                runner.lane = self._thread(spec.name, None)
+            else:
+                runner.lane = self._lane
+            self.runners[spec.name] = runner
+        self._running = set(own)
+        if self.process is not None and self.run is not None:
+            for endpoint, curve in self.run.listen(self.graph, self.process):
+                if curve is not None:
+                    self._authenticator = Authenticator(self._context, self.graph)
+                try:
+                    receiver = ReceiveLink(self._context, endpoint, curve, self._malformed)
+                except zmq.ZMQError as error:
+                    raise MienError(f"can't listen on {endpoint}: {error}") from None
+                self._receivers.append(receiver)
+        for origin in self.graph.nodes.values():
+            for port in origin.outputs:
+                self._connect(origin, port, own)
+
+    def _thread(self, name: str, source: SourceRunner | None) -> ThreadLane:
+        lane = ThreadLane(name, self._lossless, source.step if source else None)
+        self._threads.append(lane)
+        return lane
+
+    def _connect(self, origin: NodeSpec, port: str, own: set[str]) -> None:
+        consumers = self.graph.consumers(origin.name, port)
+        inlets: dict[tuple[int, bool], tuple[Lane, Inlet]] = {}
+        remote: dict[str, list[tuple[NodeSpec, str]]] = {}
+        for spec, input_port in consumers:
+            if spec.name not in own:
+                remote.setdefault(spec.process, []).append((spec, input_port))
+                continue
+            runner = self.runners[spec.name]
+            lane = runner.lane
+            assert lane is not None
+            edge = self._edge(origin.name, port, spec.name, input_port)
+            runner.incoming[input_port] = edge
+            kind = spec.ports[input_port]
+            _, inlet = inlets.setdefault(
+                (id(lane), isinstance(kind, Fifo)), (lane, Inlet(kind, self._lossless))
+            )
+            inlet.consumers.append((runner, input_port))
+            inlet.edges.append(edge)
+        if origin.name in own:
+            runner = self.runners[origin.name]
+            runner.routes[port] += [LaneRoute(lane, inlet) for lane, inlet in inlets.values()]
+            for spec, input_port in consumers:
+                runner.sent[port].append(self._edge(origin.name, port, spec.name, input_port))
+            for process, targets in remote.items():
+                runner.routes[port].append(self._sender(origin.name, port, process, targets))
+        else:
+            for lane, inlet in inlets.values():
+                for receiver in self._receivers:
+                    receiver.add(f"{origin.name}.{port}", origin.outputs[port], lane, inlet)
+
+    def _sender(
+        self, origin: str, port: str, process: str, targets: list[tuple[NodeSpec, str]]
+    ) -> SendLink:
+        assert self.run is not None
+        endpoint, curve = self.run.endpoint(self.graph, process)
+        depth = 2
+        for spec, input_port in targets:
+            kind = spec.ports[input_port]
+            if isinstance(kind, Fifo):
+                depth = max(depth, kind.depth)
+        sender = SendLink(
+            self._context,
+            endpoint,
+            f"{origin}.{port}",
+            run=self.run.name,
+            depth=depth,
+            lossless=self._lossless,
+            edges=[self._edge(origin, port, spec.name, name) for spec, name in targets],
+            curve=curve,
+            host=self.run.host,
+        )
+        self._senders.setdefault(process, []).append(sender)
+        return sender
+
+    def _edge(self, origin: str, port: str, node: str, input_port: str) -> EdgeStats:
+        return self.edges.setdefault(f"{origin}.{port}->{node}.{input_port}", EdgeStats())
+
+    def _malformed(self, text: str) -> None:
+        self.event("error", text)
+
+    # -- life ------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Set every node up and let the sources run. Raises MienError where one can't start."""
+        try:
+            self._build()
+            for lane in (self._lane, *self._threads):
+                lane_is_source = lane is not self._lane and self._source_of(lane) is not None
+                if not lane_is_source:
+                    lane.start()
+            await self._setup()
+        except BaseException:
+            await self.stop()
+            raise
+        for receiver in self._receivers:
+            receiver.start()
+        for lane in self._threads:
+            if self._source_of(lane) is not None:
+                lane.start()
+
+    def _source_of(self, lane: Lane) -> SourceRunner | None:
+        for runner in self.runners.values():
+            if runner.lane is lane and isinstance(runner, SourceRunner):
+                return runner
+        return None
+
+    async def _setup(self) -> None:
+        # Sinks first: whatever they need (a port, a file) should fail before a camera lights up.
+        for runner in reversed(self.runners.values()):
+            try:
+                if isinstance(runner.node, LoopNode):
+                    await runner.node.start()
+                    runner.set_up()
+                elif isinstance(runner, SourceRunner):
+                    await asyncio.to_thread(runner.setup)
+                elif runner.lane is not None:
+                    await asyncio.wrap_future(runner.lane.call(runner.setup))
+            except MienError:
+                raise
+            except Exception as error:
+                text = " ".join(str(error).split())
+                raise MienError(f"{runner.name}: {type(error).__name__}: {text}") from error
+
+    async def stop(self) -> None:
+        """Stop sources, then lanes, close every node, give everything back."""
+        sources = [lane for lane in self._threads if self._source_of(lane) is not None]
+        others = [self._lane, *(lane for lane in self._threads if lane not in sources)]
+        for receiver in self._receivers:
+            await asyncio.to_thread(receiver.close)
+        for lane in sources:
+            lane.stopping.set()
+        for lane in (*others, *sources):
+            if lane.started and not await lane.stop():
+                self.event("error", f"{lane.name} hangs and was left behind")
+        for runner in reversed(self.runners.values()):
+            if isinstance(runner.node, LoopNode):
+                if runner.is_set_up:
+                    runner.is_set_up = False
+                    await runner.node.stop()
+            else:
+                await asyncio.to_thread(runner.close)
+        self._loop_lane.close()
+        for recorder in self._recorders.values():
+            recorder.close()
+        for senders in self._senders.values():
+            for sender in senders:
+                sender.close()
+        if self._authenticator is not None:
+            self._authenticator.stop()
+        self._context.destroy(linger=0)
+
+    # -- control ---------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """Figures of this process's nodes and edges."""
+        nodes = {}
+        for runner in self.runners.values():
+            figures = runner.stats.snapshot()
+            figures["type"] = runner.spec.type_name
+            figures["process"] = runner.spec.process
+            figures["sink"] = not runner.spec.outputs
+            figures["queue"] = runner.lane.queue_depth() if runner.lane else 0
+            nodes[runner.name] = figures
+        return {
+            "nodes": nodes,
+            "edges": {name: edge.snapshot() for name, edge in self.edges.items()},
+        }
+
+    def stalled(self) -> str:
+        """The name of a lane whose current step lasts too long, or ""."""
+        if self._lossless:
+            return ""
+        for lane in (self._lane, *self._threads):
+            since_ns = lane.busy_since_ns
+            if since_ns and time.monotonic_ns() - since_ns > STALLED_NS:
+                return lane.name
+        return ""
+
+    def parameters(self) -> dict[str, list[dict[str, Any]]]:
+        """Every node's parameters with their present values."""
+        return {
+            name: [
+                {**row, "value": getattr(runner.spec.config, row["name"])}
+                for row in describe(runner.spec.node_type.Config)
+            ]
+            for name, runner in self.runners.items()
+        }
+
+    async def set(self, node: str, parameter: str, value: Any) -> Any:
+        """Change a parameter at the next frame boundary; the value as taken. Raises UsageError."""
+        runner = self.runners[node]
+        config = graphs.with_parameter(runner.spec, parameter, value)
+        assert runner.lane is not None
+
+        def take() -> None:
+            runner.take_config(config)
+            assert runner.lane is not None
+            runner.lane.flush()
+
+        if runner.lane.is_current():
+            take()
+        else:
+            await asyncio.wrap_future(runner.lane.call(take))
+        return getattr(config, parameter)
+
+    async def record(self, edge: str, path: str) -> None:
+        """Write everything that leaves a port to a file. Raises MienError."""
+        node, _, port = edge.partition(".")
+        runner = self.runners[node]
+        if port not in runner.routes:
+            raise UsageError(f"{node} has no output '{port}'")
+        if edge in self._recorders:
+            raise UsageError(f"{edge} is already being recorded")
+        recorder = Recorder(Path(path), runner.spec.outputs[port])
+        self._recorders[edge] = recorder
+        runner.taps[port] = recorder.write
+
+    def record_stop(self, edge: str) -> int:
+        """End a recording; the number of messages in it."""
+        node, _, port = edge.partition(".")
+        recorder = self._recorders.pop(edge, None)
+        if recorder is None:
+            raise UsageError(f"{edge} is not being recorded")
+        self.runners[node].taps.pop(port, None)
+        recorder.close()
+        return recorder.count
+
+    def peer_restarted(self, process: str) -> None:
+        for sender in self._senders.get(process, []):
+            sender.peer_restarted()
+
+    def set_clock_offset(self, host: str, offset_ns: int) -> None:
+        self._offsets_ns[host] = offset_ns
+
+
+class LocalControl:
+    """Control of a worker in the same process, for graphs that run without a supervisor."""
+
+    def __init__(self) -> None:
+        self.worker: Worker | None = None
+
+    async def call(self, op: str, **arguments: Any) -> Any:
+        assert self.worker is not None
+        if op == "parameters":
+            return self.worker.parameters()
+        if op == "set":
+            return await self.worker.set(
+                arguments["node"], arguments["parameter"], arguments["value"]
+            )
+        if op == "metrics":
+            return self.worker.snapshot()
+        if op == "graph":
+            return self.worker.graph.describe()
+        raise UsageError(f"'{op}' needs a supervised graph")
+
+
+async def run_local(
+    graph: Graph,
+    on_tick: Callable[[dict[str, Any]], None] | None = None,
+    *,
+    stop: asyncio.Event | None = None,
+    tick_s: float = 0.25,
+    on_event: Callable[[str, str], None] | None = None,
+) -> dict[str, Any]:
+    """Run a whole graph in this process until its sources end or ``stop`` is set.
+
+    ``on_tick`` gets a snapshot of the figures now and then. Returns the last snapshot.
+    Raises MienError where the graph fails; nothing is left half-written then.
+    """
+    control = LocalControl()
+    worker = Worker(graph, None, None, control, on_event)
+    control.worker = worker
+    switch_s = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)
+    await worker.start()
+    stop = stop or asyncio.Event()
+    try:
+        ends = [asyncio.ensure_future(worker.finished.wait()), asyncio.ensure_future(stop.wait())]
+        while not (worker.finished.is_set() or stop.is_set()):
+            await asyncio.wait(ends, timeout=tick_s, return_when=asyncio.FIRST_COMPLETED)
+            if on_tick is not None:
+                on_tick(worker.snapshot())
+        for end in ends:
+            end.cancel()
+        snapshot = worker.snapshot()
+    finally:
+        sys.setswitchinterval(switch_s)
+        await worker.stop()
+    if worker.failure is not None:
+        raise worker.failure
+    return snapshot
