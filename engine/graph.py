@@ -296,7 +296,7 @@ class _Checker:
             config = build(node_type.Config, parameters, f"{name}.")
         except UsageError as error:
             wrong = next((key for key in parameters if f"{name}.{key}" in str(error)), "")
-            quoted = re.search(r"parameter '(\w+)'", str(error))
+            quoted = re.search(r"parameter '\w+\.(\w+)'", str(error))
             word = wrong or (quoted.group(1) if quoted else "")
             raise self.fail(str(error), table, "parameters", word) from None
         outputs = node_type.declared_outputs(config)

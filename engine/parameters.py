@@ -66,7 +66,7 @@ def build(config_type: type, values: dict[str, Any], where: str = "") -> Any:
     clean = {}
     for name, value in values.items():
         if name not in fields:
-            raise UsageError(f"{where}unknown parameter '{name}'{_meant(name, fields)}")
+            raise UsageError(f"unknown parameter '{where}{name}'{_meant(name, fields)}")
         clean[name] = coerce(value, hints[name], fields[name].metadata, f"{where}{name}")
     missing = [
         name
@@ -84,7 +84,7 @@ def change(config: Any, name: str, value: Any, where: str = "", *, running: bool
     """The same Config with one validated change. Raises UsageError."""
     fields = {item.name: item for item in dataclasses.fields(config)}
     if name not in fields:
-        raise UsageError(f"{where}unknown parameter '{name}'{_meant(name, fields)}")
+        raise UsageError(f"unknown parameter '{where}{name}'{_meant(name, fields)}")
     metadata = fields[name].metadata
     if running and not metadata.get("live", True):
         raise UsageError(f"{where}{name} is fixed while the graph runs; set it at the start")

@@ -149,6 +149,10 @@ class Supervisor:
         """Let ``wait`` return."""
         self._ended.set()
 
+    async def call(self, op: str, **arguments: Any) -> Any:
+        """What the control socket does, from inside. Raises MienError."""
+        return await self._answer(op, arguments)
+
     async def stop(self) -> None:
         """End every process within seconds and leave nothing behind."""
         self._stopping = True

@@ -1,0 +1,100 @@
+"""What every command that runs a live graph shares: signals, news on the terminal, a last table."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from engine.graph import Graph
+from engine.loops import run_loop
+from engine.supervisor import Supervisor
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def run_supervised(
+    graph: Graph,
+    *,
+    host: str = "",
+    seconds: float = 0,
+    on_ready: Callable[[Supervisor], Awaitable[None]] | None = None,
+) -> int:
+    """Run a graph until it ends, Ctrl-C, or ``seconds`` are over. Raises MienError."""
+    return run_loop(_run(graph, host, seconds, on_ready))
+
+
+async def _run(
+    graph: Graph,
+    host: str,
+    seconds: float,
+    on_ready: Callable[[Supervisor], Awaitable[None]] | None,
+) -> int:
+    loop = asyncio.get_running_loop()
+    supervisor = Supervisor(graph, host, _news)
+    main = asyncio.current_task()
+    assert main is not None
+    started = False
+
+    def interrupt() -> None:
+        if started:
+            supervisor.request_stop()
+        else:
+            main.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+    try:
+        async with supervisor:
+            started = True
+            if on_ready is not None:
+                await on_ready(supervisor)
+            try:
+                await asyncio.wait_for(supervisor.wait(), seconds or None)
+            except TimeoutError:
+                supervisor.request_stop()
+            metrics = supervisor.metrics()
+    except asyncio.CancelledError:
+        return 0
+    if sys.stderr.isatty() or seconds:
+        print_metrics(metrics)
+    return 0
+
+
+def _news(level: str, text: str) -> None:
+    console.print(f"[{'red' if level == 'error' else 'yellow'}]{level}[/]: {text}")
+
+
+def print_metrics(metrics: dict[str, Any]) -> None:
+    """The table at exit."""
+    table = Table(title=f"{metrics['name']}, {metrics['uptime_s']:.0f} s", title_justify="left")
+    for heading in ("node", "in", "out", "ms p50", "p95", "p99", "age p50", "p95", "errors"):
+        table.add_column(heading, justify="left" if heading == "node" else "right")
+    for name, node in metrics["nodes"].items():
+        process, age = node["total"]["process_ms"], node["total"]["age_ms"]
+        table.add_row(
+            name,
+            str(node["count_in"] or ""),
+            str(node["count_out"] or ""),
+            *(_ms(process.get(key)) for key in ("p50", "p95", "p99")),
+            *(_ms(age.get(key)) for key in ("p50", "p95")),
+            str(node["errors"] or ""),
+        )
+    console.print(table)
+    lost = {
+        name: edge for name, edge in metrics["edges"].items() if edge["dropped"] or edge["gaps"]
+    }
+    for name, edge in lost.items():
+        console.print(f"{name}: {edge['dropped']} of {edge['sent']} dropped, {edge['gaps']} gaps")
+    for name, process in metrics["processes"].items():
+        restarts = f", restarted {process['restarts']} times" if process["restarts"] else ""
+        console.print(f"process {name}: {process['rss_mb']:.0f} MB{restarts}")
+
+
+def _ms(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"

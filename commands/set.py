@@ -1,0 +1,75 @@
+"""Change a parameter of a running engine, or list what can be changed.
+
+Examples:
+  run_engine.py set                          list the nodes' parameters and their values
+  run_engine.py set editor.emotion happy
+  run_engine.py set editor.intensity 0.5
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from engine.control import ask
+from engine.errors import MienError, UsageError
+from engine.run import base_folder, running
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", nargs="?", metavar="NODE.PARAMETER", help="what to change")
+    parser.add_argument("value", nargs="?", help="the new value")
+    parser.add_argument("--pid", type=int, help="which engine, if several run")
+
+
+def run(options: argparse.Namespace) -> int:
+    endpoint = f"ipc://{find_run(options.pid)}/control.sock"
+    if options.target is None:
+        _list(ask(endpoint, "parameters"))
+        return 0
+    node, dot, parameter = options.target.partition(".")
+    if not dot or options.value is None:
+        raise UsageError("write it as: set NODE.PARAMETER VALUE")
+    taken = ask(endpoint, "set", node=node, parameter=parameter, value=options.value)
+    print(f"{options.target} = {taken}")
+    return 0
+
+
+def find_run(pid: int | None) -> Path:
+    """The folder of the engine that is meant. Raises MienError."""
+    if pid is not None:
+        folder = base_folder() / str(pid)
+        if not folder.is_dir():
+            raise MienError(f"no engine with process number {pid} is running")
+        return folder
+    folders = running()
+    if not folders:
+        raise MienError("no engine is running; start one with: python run_engine.py")
+    if len(folders) > 1:
+        pids = ", ".join(folder.name for folder in folders)
+        raise UsageError(f"several engines are running ({pids}); say which with --pid")
+    return folders[0]
+
+
+def _list(parameters: dict[str, list[dict[str, Any]]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("parameter", "value", "allowed", "meaning"):
+        table.add_column(heading)
+    for node, rows in parameters.items():
+        for row in rows:
+            table.add_row(f"{node}.{row['name']}", str(row["value"]), _allowed(row), row["doc"])
+    Console(highlight=False).print(table)
+
+
+def _allowed(row: dict[str, Any]) -> str:
+    if row["choices"]:
+        return " | ".join(str(choice) for choice in row["choices"])
+    if row["low"] is not None or row["high"] is not None:
+        low = "" if row["low"] is None else row["low"]
+        high = "" if row["high"] is None else row["high"]
+        return f"{low} .. {high} {row['unit']}".strip()
+    return str(row["type"])
