@@ -80,18 +80,21 @@ class ImageFolder(Source):
     def setup(self) -> None:
         self._left = deque(pictures_in(Path(self.config.path)))
         self._next_ns = self.context.clock.now_ns()
+        self.context.gauge("ready_ns", self._next_ns)
         self._count = 0
 
     def read(self) -> VideoFrame | None:
         if not self._left:
             raise EndOfStream
         path = self._left.popleft()
+        began_ns = self.context.clock.now_ns()
         try:
             pixels = read_picture(path)
         except MienError as error:
             self.context.count("unreadable", 1)
             self.context.status("degraded", str(error))
             return None
+        self.context.observe("decode", (self.context.clock.now_ns() - began_ns) / 1e6)
         frame = VideoFrame(
             capture_ns=self._next_ns,
             pixels=pixels,

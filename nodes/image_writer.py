@@ -44,7 +44,7 @@ class ImageWriter(Node):
         self._folder = path.parent if self._single else path
         try:
             if not self._single:
-                path.mkdir(exist_ok=True)
+                path.mkdir(parents=True, exist_ok=True)
             files.begin(self._folder / "write-test").unlink()
         except FileExistsError:
             raise MienError(f"{path} is a file, not a folder; name a folder") from None
@@ -61,6 +61,7 @@ class ImageWriter(Node):
             content = self._encoded(video, goal)
         with files.whole(goal) as part:
             part.write_bytes(content)
+        self.context.count("frames_written", 1)
 
     def _original(self, video: VideoFrame, goal: Path) -> bytes | None:
         """The bytes that the picture came from, if it is still the same."""

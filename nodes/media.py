@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -158,6 +159,46 @@ def probe(path: str) -> MediaInfo:
             audio_rate_hz=sound.codec_context.sample_rate if sound else 0,
             audio_channels=sound.codec_context.layout.nb_channels if sound else 0,
         )
+    finally:
+        container.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """How long the streams of a file really are, from their packets."""
+
+    frames: int
+    video_s: float
+    audio_s: float
+    """0 where there is no sound"""
+
+
+def extent(path: str) -> Extent:
+    """Measure a file by walking through its packets; a damaged end doesn't count."""
+    import av
+
+    container = open_media(path)
+    try:
+        video, sound = video_stream(container), audio_stream(container)
+        streams = [stream for stream in (video, sound) if stream is not None]
+        spans: dict[int, tuple[Fraction, Fraction]] = {}
+        frames, step = 0, 1 / nominal_rate(video)
+        # What came before the damage counts.
+        with contextlib.suppress(av.FFmpegError, OSError):
+            for packet in container.demux(streams):
+                if not packet.size or (packet.pts is None and packet.dts is None):
+                    continue
+                at = (packet.pts if packet.pts is not None else packet.dts) * packet.time_base
+                is_video = packet.stream is video
+                frames += is_video
+                length = (packet.duration or 0) * packet.time_base or (step if is_video else 0)
+                start, end = spans.get(packet.stream_index, (at, at))
+                spans[packet.stream_index] = min(start, at), max(end, at + length)
+        lengths = []
+        for stream in (video, sound):
+            start, end = spans.get(stream.index, (Fraction(0),) * 2) if stream else (0, 0)
+            lengths.append(float(end - start))
+        return Extent(frames=frames, video_s=lengths[0], audio_s=lengths[1])
     finally:
         container.close()
 

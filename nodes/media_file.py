@@ -47,6 +47,7 @@ class MediaFile(Source):
         self._passed_s = Fraction(0)
         self._open()
         self._pending = next(self._messages, None)
+        self.context.gauge("ready_ns", self.context.clock.now_ns())
         if self._pending is None:
             self.close()
             raise MienError(
@@ -79,6 +80,7 @@ class MediaFile(Source):
             self._container = None
 
     def _next(self) -> _Item:
+        began_ns = self.context.clock.now_ns()
         item = next(self._messages, None)
         if item is None and self.config.loop:
             self._container.close()
@@ -87,6 +89,7 @@ class MediaFile(Source):
             item = next(self._messages, None)
         if item is None:
             raise EndOfStream
+        self.context.observe("decode", (self.context.clock.now_ns() - began_ns) / 1e6)
         return item
 
     def _open(self) -> None:

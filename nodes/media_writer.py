@@ -141,9 +141,7 @@ class MediaWriter(Node):
         if self._waiting is None or self._part is None:
             raise MienError(f"not one picture came, so {self._path} was not written")
         with self._explained():
-            rate_hz = self._like.rate_hz if self._like else None
-            last = round(1 / rate_hz / self._tick) if rate_hz else self._step
-            self._encode(self._waiting, max(1, last or round(Fraction(1, 25) / self._tick)))
+            self._encode(self._waiting, self._last_duration(self._waiting[1]))
             self._waiting = None
             if self._sound is not None:
                 self._mux(self._sound.until(None))
@@ -197,6 +195,7 @@ class MediaWriter(Node):
         if like and like.sample_aspect != 1:
             context.sample_aspect_ratio = like.sample_aspect
         self._pictures = PictureWriter(colour, pixel_format)
+        self.context.gauge("backend", self._video_encoder)
         self._stream = stream
 
     def _seconds(self, message: VideoFrame | AudioFrame) -> Fraction:
@@ -243,11 +242,22 @@ class MediaWriter(Node):
         picture.pts, picture.time_base, picture.duration = pts, self._tick, duration
         self._mux(self._stream.encode(picture))
 
+    def _last_duration(self, pts: int) -> int:
+        """How long the last picture stays, in ticks: as in `like`, or as the one before."""
+        if self._like is None:
+            return self._step or round(Fraction(1, 25) / self._tick)
+        nominal_s = 1 / self._like.rate_hz
+        left_s = Fraction(self._like.duration_s) - pts * self._tick
+        held = nominal_s * Fraction(9, 10) <= left_s <= 1
+        return max(1, round((left_s if held else nominal_s) / self._tick))
+
     def _mux(self, packets: Any) -> None:
         if self._held is not None:
             self._held.extend(packets)
             return
         for packet in packets:
+            if packet.stream is self._stream:
+                self.context.count("frames_written", 1)
             self._container.mux_one(packet)
 
     def _release(self) -> None:

@@ -1,0 +1,151 @@
+"""Give the face in a video, or in a folder of pictures, another expression.
+
+examples:
+  run_engine.py file talk.mp4 neutral.mp4
+  run_engine.py file talk.mp4 happy.mp4 --emotion happy --intensity 0.8
+  run_engine.py file talk.mov out.webm --report report.json --set writer.quality=23
+  run_engine.py file portraits/ edited/ --emotion sad
+
+A video becomes .mp4 .m4v .mov .mkv (H.264) or .webm (VP9): every frame keeps its time, colours,
+size and pixel shape; the sound is copied bit for bit where the new file can hold it, encoded as
+AAC (mp4, mov) or Opus (mkv, webm) where it can't or with --set writer.sound=encode. A folder of
+pictures (jpg, png, webp, bmp) becomes a folder with the same names; a picture in which nothing
+changes, for want of a face, is copied as it is.
+
+The output is written beside its place and renamed when whole; what had its name before is then
+replaced. Ctrl-C leaves no output and ends with 130. Pictures that can't be read are named, the
+others are done, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from commands.file_progress import Progress
+from commands.file_report import Outcome, measure, summary, write_report
+from engine import graph as graphs
+from engine.errors import MienError, UsageError
+from engine.types import EMOTIONS
+from engine.worker import run_local
+from nodes import files
+from nodes.image_folder import SUFFIXES, pictures_in
+from nodes.media import probe
+from nodes.media_writer import CONTAINERS
+
+GRAPHS = Path(__file__).parent.parent / "graphs"
+INTERRUPTED = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", metavar="IN", help="a video, a picture or a folder of pictures")
+    parser.add_argument("output", metavar="OUT", help="the same kind of thing, to be written")
+    parser.add_argument(
+        "--emotion", choices=EMOTIONS, default="neutral", help="what the face shows (neutral)"
+    )
+    parser.add_argument(
+        "--intensity", type=float, default=None, metavar="0..1", help="how strongly (1)"
+    )
+    parser.add_argument("--report", metavar="JSON", help="write frames, timings and edits there")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NODE.PARAMETER=VALUE", dest="settings"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    source, goal = Path(options.input), Path(options.output)
+    pictures = _check(source, goal, options.report)
+    with tempfile.TemporaryDirectory(prefix="mien-") as scratch:
+        rows = Path(scratch) / "rows.json" if options.report else None
+        plan = _pictures_graph(source, goal) if pictures else _video_graph(source, goal)
+        if rows is not None:
+            plan["nodes"]["report"]["parameters"] = {"path": str(rows)}
+        settings = [f"editor.emotion={options.emotion}"]
+        if options.intensity is not None:
+            settings.append(f"editor.intensity={options.intensity}")
+        graph = graphs.load(plan, [*settings, *options.settings])
+        expected = len(pictures_in(source)) if pictures else probe(str(source)).frames
+        warnings: list[str] = []
+        with Progress(goal.name, expected) as progress:
+            snapshot = asyncio.run(_run(graph, progress, warnings))
+        if snapshot is None:
+            print(f"mien: interrupted; {goal} was not written", file=sys.stderr)
+            return INTERRUPTED
+        outcome = measure(snapshot, source, goal, expected if pictures else None)
+        if rows is not None:
+            write_report(Path(options.report), outcome, rows)
+    return _tell(outcome, warnings, goal)
+
+
+async def _run(graph: Any, progress: Progress, warnings: list[str]) -> dict[str, Any] | None:
+    """The last figures, or None where the user stopped it."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+    snapshot = await run_local(
+        graph, progress.tick, stop=stop, on_event=lambda level, text: warnings.append(text)
+    )
+    return None if stop.is_set() else snapshot
+
+
+def _check(source: Path, goal: Path, report: str | None) -> bool:
+    """Whether these are pictures rather than a video. Raises what can be said beforehand."""
+    if not source.exists():
+        raise MienError(f"no such file or folder: {source}")
+    if goal.exists() and source.samefile(goal):
+        raise UsageError(f"IN and OUT are the same, {source}; name another output")
+    if report is not None:
+        if Path(report).resolve() in (source.resolve(), goal.resolve()):
+            raise UsageError(f"--report {report} is also IN or OUT; name another file")
+        files.begin(Path(report)).unlink()
+    video = goal.suffix.lower() in CONTAINERS
+    if source.is_dir():
+        if video or goal.suffix.lower() in SUFFIXES or goal.is_file():
+            raise UsageError(f"{source} is a folder, so OUT is a folder too, not {goal.name}")
+        pictures_in(source)
+        return True
+    return source.suffix.lower() in SUFFIXES and not video
+
+
+def _video_graph(source: Path, goal: Path) -> dict[str, Any]:
+    plan = graphs.read(GRAPHS / "file.toml")
+    plan["nodes"]["source"]["parameters"] = {"path": str(source)}
+    plan["nodes"]["writer"]["parameters"] = {
+        "path": str(goal),
+        "like": str(source),
+        "sound": "copy",
+    }
+    return plan
+
+
+def _pictures_graph(source: Path, goal: Path) -> dict[str, Any]:
+    plan = graphs.read(GRAPHS / "images.toml")
+    plan["nodes"]["source"]["parameters"] = {"path": str(source)}
+    plan["nodes"]["writer"]["parameters"] = {"path": str(goal), "originals": str(source)}
+    return plan
+
+
+def _tell(outcome: Outcome, warnings: list[str], goal: Path) -> int:
+    for text in dict.fromkeys(warnings):
+        print(f"mien: {text}", file=sys.stderr)
+    if outcome.frames_out == 0:
+        raise MienError(f"not one picture could be done; {goal} holds nothing new")
+    print(summary(outcome, goal))
+    if outcome.missing:
+        raise MienError(
+            f"{outcome.missing} of {outcome.expected} pictures could not be done; "
+            "they are named above"
+        )
+    if outcome.frames_out != outcome.frames_in:
+        raise MienError(
+            f"{goal} has {outcome.frames_out} of {outcome.frames_in} frames; please report this"
+        )
+    return 0

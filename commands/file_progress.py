@@ -1,0 +1,70 @@
+"""How far the work on a file is: a bar with the time left, or a plain line now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+_PLAIN_EVERY_S = 10.0
+
+
+class Progress:
+    """Fed with the engine's figures; draws on standard error."""
+
+    def __init__(self, title: str, expected: int) -> None:
+        self._title = title
+        self._expected = max(1, expected)
+        self._began_s = self._said_s = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed}/{task.total} frames"),
+                TextColumn("{task.fields[fps]:.0f} fps"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self._title, total=self._expected, fps=0.0)
+        return self
+
+    def tick(self, snapshot: dict[str, Any]) -> None:
+        """Show how many pictures have reached the writer."""
+        writer = snapshot["nodes"]["writer"]
+        done = writer["counters"].get("frames_written", 0)
+        fps = snapshot["nodes"]["compositor"]["fps_out"]
+        if self._bar is not None:
+            total = max(self._expected, done)
+            self._bar.update(self._task, completed=done, total=total, fps=fps)
+            return
+        now_s = time.monotonic()
+        if now_s - self._said_s >= _PLAIN_EVERY_S and done:
+            self._said_s = now_s
+            left_s = (now_s - self._began_s) * max(0, self._expected - done) / done
+            share = min(100, 100 * done // self._expected)
+            print(
+                f"{self._title}: {done}/{self._expected} frames ({share} %), "
+                f"{fps:.0f} fps, about {left_s:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
