@@ -52,8 +52,9 @@ def draw(graph: Graph) -> str:
             f"process {escape(process + host)}</text>"
         )
     for spec in graph.nodes.values():
-        for port, (source, output) in spec.inputs.items():
-            parts.append(_edge(place[source], place[spec.name], f"{output} → {port}"))
+        for index, (port, (source, output)) in enumerate(spec.inputs.items()):
+            entry_y = (index + 1) * _NODE_H // (len(spec.inputs) + 1)
+            parts.append(_edge(place[source], place[spec.name], entry_y, f"{output} → {port}"))
     for name, (x, y) in place.items():
         kind = graph.nodes[name].type_name.rpartition(":")[2]
         parts.append(
@@ -67,9 +68,9 @@ def draw(graph: Graph) -> str:
     return "\n".join([*parts, "</svg>\n"])
 
 
-def _edge(start: tuple[int, int], end: tuple[int, int], label: str) -> str:
+def _edge(start: tuple[int, int], end: tuple[int, int], entry_y: int, label: str) -> str:
     x1, y1 = start[0] + _NODE_W, start[1] + _NODE_H // 2
-    x2, y2 = end[0] - 2, end[1] + _NODE_H // 2
+    x2, y2 = end[0] - 2, end[1] + entry_y
     bend = max(40, (x2 - x1) // 2)
     return (
         f'<path d="M{x1} {y1} C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}" fill="none"'

@@ -1,0 +1,128 @@
+"""A camera and a microphone in, the same person with another expression out.
+
+Without options the camera and the microphone are the browser's: open the page that is printed
+and press Start. With --camera they are this machine's and the page only shows the result.
+
+Examples:
+  run_engine.py                                  the page, the browser's camera and microphone
+  run_engine.py --emotion happy --intensity 0.7  start with an emotion
+  run_engine.py live --camera 0 --mic default --virtual-camera
+  run_engine.py live --address 0.0.0.0 --cert cert.pem --key key.pem
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from typing import Any
+
+from commands.graph import add_settings
+from commands.paths import GRAPHS
+from commands.running import console, run_supervised
+from engine.errors import UsageError
+from engine.graph import load, read
+from engine.supervisor import Supervisor
+from engine.types import EMOTIONS
+
+URL_WITHIN_S = 5.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    devices = parser.add_argument_group("devices")
+    devices.add_argument(
+        "--camera", metavar="N", help="a camera of this machine: its number or path (see devices)"
+    )
+    devices.add_argument(
+        "--mic", metavar="NAME", help="a microphone of this machine: default, a number or a name"
+    )
+    devices.add_argument(
+        "--virtual-camera",
+        action="store_true",
+        help="show the result as a camera to other programs",
+    )
+    page = parser.add_argument_group("page")
+    page.add_argument("--port", type=int, default=8080, help="port of the page (default 8080)")
+    page.add_argument("--address", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
+    page.add_argument("--token", default="", help="what the page asks for when bound elsewhere")
+    page.add_argument("--cert", default="", help="TLS certificate (PEM)")
+    page.add_argument("--key", default="", help="TLS key (PEM)")
+    page.add_argument(
+        "--ice", default="", metavar="URLS", help="STUN and TURN servers, commas between"
+    )
+    face = parser.add_argument_group("face")
+    add_face_arguments(face)
+    add_settings(parser)
+    parser.add_argument("--seconds", type=float, default=0, help="end after so many seconds")
+
+
+def add_face_arguments(parser: Any) -> None:
+    """--emotion and --intensity, for every command that edits a face."""
+    parser.add_argument("--emotion", choices=EMOTIONS, help="the emotion to wear (default neutral)")
+    parser.add_argument("--intensity", type=float, help="how strong, 0 to 1")
+
+
+def face_settings(options: argparse.Namespace) -> list[str]:
+    """--emotion and --intensity as settings of the editor."""
+    settings = []
+    if options.emotion is not None:
+        settings.append(f"editor.emotion={options.emotion}")
+    if options.intensity is not None:
+        settings.append(f"editor.intensity={options.intensity}")
+    return settings
+
+
+def live_graph(options: argparse.Namespace) -> dict[str, Any]:
+    """The live graph with this machine's devices where they are asked for. Raises UsageError."""
+    raw = read(GRAPHS / "live.toml")
+    nodes, processes = raw["nodes"], raw["processes"]
+    if options.mic is not None and options.camera is None:
+        raise UsageError("--mic needs --camera: the page brings its own microphone")
+    if options.camera is not None:
+        del nodes["browser"]
+        nodes["camera"] = {
+            "type": "nodes.camera:Camera",
+            "parameters": {"device": options.camera},
+        }
+        for name in ("tracker", "compositor"):
+            nodes[name]["inputs"]["frame"] = "camera.video"
+        nodes["out"]["inputs"]["raw"] = "camera.video"
+        del nodes["out"]["inputs"]["audio"]
+        processes["net"]["nodes"] = ["out"]
+        processes["face"]["nodes"].insert(0, "camera")
+        if options.mic is not None:
+            nodes["microphone"] = {
+                "type": "nodes.microphone:Microphone",
+                "parameters": {"device": options.mic},
+            }
+            nodes["out"]["inputs"]["audio"] = "microphone.audio"
+            processes["net"]["nodes"].append("microphone")
+    if options.virtual_camera:
+        nodes["virtual_camera"] = {
+            "type": "nodes.virtual_camera:VirtualCamera",
+            "inputs": {"video": "compositor.video"},
+        }
+        processes["face"]["nodes"].append("virtual_camera")
+    nodes["out"]["parameters"] = {
+        "host": options.address,
+        "port": options.port,
+        "token": options.token,
+        "cert": options.cert,
+        "key": options.key,
+        "ice_servers": options.ice,
+    }
+    return raw
+
+
+def run(options: argparse.Namespace) -> int:
+    graph = load(live_graph(options), [*face_settings(options), *options.settings])
+    return run_supervised(graph, seconds=options.seconds, on_ready=_tell_url)
+
+
+async def _tell_url(supervisor: Supervisor) -> None:
+    deadline = asyncio.get_running_loop().time() + URL_WITHIN_S
+    while asyncio.get_running_loop().time() < deadline:
+        out = supervisor.metrics()["nodes"].get("out", {})
+        if url := out.get("gauges", {}).get("url"):
+            console.print(f"Mien is running: [bold]{url}[/]   (Ctrl-C ends it)")
+            return
+        await asyncio.sleep(0.05)
