@@ -1,0 +1,164 @@
+"""Microphone: sound from a device of this machine, stamped at capture; it comes back by itself."""
+
+from __future__ import annotations
+
+import queue
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from engine.errors import MienError
+from engine.node import Source
+from engine.parameters import parameter
+from engine.types import I16, AudioFrame
+
+_NS: Final = 1_000_000_000
+_DEPTH: Final = 64
+_SILENT_NS: Final = 2 * _NS
+_REOPEN_NS: Final = 2 * _NS
+_JUMP_NS: Final = 50_000_000
+_FOLLOW: Final = 0.05
+
+
+class Microphone(Source):
+    """Record a microphone. -> audio, in blocks of ``block_ms``.
+
+    The device's clock is followed smoothly, so stamps don't jitter with the callbacks. Blocks
+    that nobody takes in time are dropped, oldest first, and counted (``overruns``).
+    """
+
+    outputs: ClassVar = {"audio": AudioFrame}
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Config:
+        device: str = parameter("default", "its number, or a part of its name", live=False)
+        rate_hz: int = parameter(
+            48_000, "samples a second", low=8_000, high=96_000, unit="Hz", live=False
+        )
+        channels: int = parameter(1, "1 mono, 2 stereo", low=1, high=2, live=False)
+        block_ms: int = parameter(20, "length of a block", low=5, high=100, unit="ms", live=False)
+
+    _stream: Any = None
+
+    def setup(self) -> None:
+        self._sound = load_portaudio()
+        self._blocks: queue.Queue[tuple[int, bytes]] = queue.Queue(_DEPTH)
+        self._next_try_ns = 0
+        self._expected_ns: int | None = None
+        self._heard_ns = 0
+
+    def read(self) -> AudioFrame | None:
+        clock = self.context.clock
+        now_ns = clock.now_ns()
+        if self._stream is None:
+            if now_ns < self._next_try_ns:
+                clock.wait_until(min(self._next_try_ns, now_ns + _NS // 5))
+                return None
+            if not self._open():
+                self._next_try_ns = clock.now_ns() + _REOPEN_NS
+                return None
+        try:
+            measured_ns, content = self._blocks.get(timeout=0.2)
+        except queue.Empty:
+            if clock.now_ns() - self._heard_ns > _SILENT_NS or not self._stream.active:
+                self._lose()
+            return None
+        samples: I16 = np.frombuffer(content, np.int16).reshape(-1, self.config.channels)
+        capture_ns = self._smooth_ns(measured_ns, len(samples))
+        return AudioFrame(
+            capture_ns=capture_ns, samples=samples, rate_hz=self.config.rate_hz, pts=capture_ns
+        )
+
+    def close(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.abort(ignore_errors=True)
+            stream.close(ignore_errors=True)
+
+    def _open(self) -> bool:
+        config = self.config
+        try:
+            stream = self._sound.RawInputStream(
+                device=pick(self._sound, config.device),
+                samplerate=config.rate_hz,
+                channels=config.channels,
+                dtype="int16",
+                blocksize=config.rate_hz * config.block_ms // 1000,
+                callback=self._heard,
+            )
+            self._expected_ns = None
+            self._heard_ns = self.context.clock.now_ns()
+            stream.start()
+        except (self._sound.PortAudioError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            self.context.status(
+                "failed",
+                f"no sound from microphone '{config.device}': {reason}; plug one in or allow it "
+                "(run_engine.py devices lists them)",
+            )
+            rescan(self._sound)
+            return False
+        self._stream = stream
+        self.context.status("ok", "")
+        return True
+
+    def _lose(self) -> None:
+        self.close()
+        rescan(self._sound)
+        self._next_try_ns = self.context.clock.now_ns() + _REOPEN_NS
+        self.context.count("lost", 1)
+        self.context.status("failed", "the microphone went silent; plug it in again")
+
+    def _heard(self, content: Any, frames: int, times: Any, flags: Any) -> None:
+        """PortAudio's callback, in its own thread: stamp and leave."""
+        now_ns = self.context.clock.now_ns()
+        self._heard_ns = now_ns
+        late_s = times.currentTime - times.inputBufferAdcTime
+        if not 0 < late_s < 1:  # some hosts don't say
+            late_s = frames / self.config.rate_hz
+        item = (now_ns - int(late_s * 1e9), bytes(content))
+        if flags.input_overflow:
+            self.context.count("overruns", 1)
+        try:
+            self._blocks.put_nowait(item)
+        except queue.Full:
+            self.context.count("overruns", 1)
+            self._blocks.get_nowait()
+            self._blocks.put_nowait(item)
+
+    def _smooth_ns(self, measured_ns: int, samples: int) -> int:
+        """The stamp by counting samples, drawn slowly towards the measured one."""
+        expected_ns = self._expected_ns
+        if expected_ns is None or abs(measured_ns - expected_ns) > _JUMP_NS:
+            expected_ns = measured_ns
+        capture_ns = expected_ns + int(_FOLLOW * (measured_ns - expected_ns))
+        self._expected_ns = capture_ns + samples * _NS // self.config.rate_hz
+        return capture_ns
+
+
+def load_portaudio() -> Any:
+    """The sounddevice module. Raises MienError where the system lacks PortAudio."""
+    try:
+        import sounddevice
+    except OSError:
+        raise MienError(
+            "PortAudio is not installed, so there is no microphone; "
+            "install it (Debian, Ubuntu: apt install libportaudio2; Fedora: dnf install portaudio)"
+        ) from None
+    return sounddevice
+
+
+def pick(sound: Any, device: str) -> int | str | None:
+    """What sounddevice takes for ``device``: None is the system's choice. Raises ValueError."""
+    if device == "default":
+        if not any(entry["max_input_channels"] > 0 for entry in sound.query_devices()):
+            raise ValueError("the system has no microphone")
+        return None
+    return int(device) if device.isdigit() else device
+
+
+def rescan(sound: Any) -> None:
+    """Look for devices anew; PortAudio lists them only when it starts."""
+    sound._terminate()
+    sound._initialize()
