@@ -1,0 +1,30 @@
+// Single-key shortcuts, listed in the help dialog, and a switch to turn them off.
+
+import { $, h, recall, remember } from "./dom.js";
+
+/**
+ * @param {Array<{keys: string[], label: string, run: (key: string) => void}>} shortcuts
+ */
+export function shortcuts(shortcuts) {
+  const dialog = $("help-dialog");
+  const list = shortcuts.map(({ keys, label }) => [
+    h("dt", {}, ...keys.map((key) => h("kbd", {}, key))), h("dd", {}, label),
+  ]).flat();
+  $("keys").append(...list, h("dt", {}, h("kbd", {}, "?")), h("dd", {}, "this help"));
+  $("keys-on").checked = recall("keys", true);
+  $("keys-on").addEventListener("change", (event) => remember("keys", event.target.checked));
+  $("help").addEventListener("click", () => dialog.showModal());
+
+  const table = new Map(shortcuts.flatMap(({ keys, run }) => keys.map((key) => [key.toLowerCase(), run])));
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || dialog.open) return;
+    const typing = event.target instanceof HTMLElement && event.target.closest("input:not([type=range]):not([type=checkbox]), select, textarea");
+    if (typing) return;
+    if (event.key === "?") return dialog.showModal();
+    if (!recall("keys", true)) return;
+    const run = table.get(event.key.toLowerCase());
+    if (!run) return;
+    event.preventDefault();
+    run(event.key.toLowerCase());
+  });
+}

@@ -1,0 +1,213 @@
+// The call: the person's camera out to the engine, the avatar back, kept alive through every loss.
+
+import { recall, remember } from "./dom.js";
+import { capture, explain } from "./media.js";
+import { Peer } from "./peer.js";
+
+const SEND_BPS = 2_500_000;
+const SILENT_MS = 3000; // no packet for so long means that the path is dead
+const COOLDOWN_MS = 6000;
+
+/** Fires "change" when anything a person should see did. */
+export class Call extends EventTarget {
+  /** @type {MediaStream|null} */ camera = null;
+  /** @type {MediaStream} */ returned = new MediaStream();
+  phase = /** @type {"idle"|"asking"|"running"} */ ("idle");
+  /** @type {{title: string, text: string}|null} */ problem = null;
+  notes = /** @type {string[]} */ ([]);
+  choice = {
+    camera: recall("camera", ""),
+    microphone: recall("microphone", ""),
+    resolution: recall("resolution", "640x480"),
+  };
+  muted = false;
+  sends = true; // false: the engine has a camera of its own, or this page only watches
+  received = { packets: 0, frames: 0, width: 0, height: 0, rtt_ms: 0, lost: 0, changedAt: 0 };
+  #netPid = 0;
+  #kickedAt = 0;
+
+  constructor() {
+    super();
+    this.sender = new Peer("/session", (pc) => this.#prepareSender(pc));
+    this.viewer = new Peer("/whep", (pc) => this.#prepareViewer(pc));
+    for (const peer of [this.sender, this.viewer]) peer.addEventListener("change", () => this.#tell());
+    navigator.mediaDevices?.addEventListener?.("devicechange", () => this.#plugged());
+  }
+
+  async start() {
+    if (this.phase !== "idle") return;
+    this.problem = null;
+    this.notes = [];
+    if (this.sends) {
+      this.phase = "asking";
+      this.#tell();
+      if (!(await this.#take())) {
+        this.phase = "idle";
+        this.#tell();
+        return;
+      }
+      if (this.phase !== "asking") return this.#release();
+      this.sender.open();
+    }
+    this.phase = "running";
+    this.viewer.open();
+    this.#tell();
+  }
+
+  stop() {
+    this.phase = "idle";
+    this.problem = null;
+    this.notes = [];
+    this.sender.close();
+    this.viewer.close();
+    this.#release();
+    for (const track of this.returned.getTracks()) this.returned.removeTrack(track);
+    this.#tell();
+  }
+
+  /** Take another camera, microphone or resolution, without hanging up. */
+  async choose(change) {
+    Object.assign(this.choice, change);
+    for (const [key, value] of Object.entries(change)) remember(key, value);
+    if (this.phase === "running" && this.sends) await this.#retake();
+    this.#tell();
+  }
+
+  mute(muted) {
+    this.muted = muted;
+    for (const track of this.camera?.getAudioTracks() ?? []) track.enabled = !muted;
+  }
+
+  /** Connect anew what the engine forgot: its network process is another one than before. */
+  watch(snapshot) {
+    const pid = networkPid(snapshot);
+    if (!pid) return;
+    if (this.#netPid && pid !== this.#netPid) this.again();
+    this.#netPid = pid;
+  }
+
+  again() {
+    if (this.phase !== "running") return;
+    this.#kickedAt = performance.now();
+    if (this.sends) this.sender.again();
+    this.viewer.again();
+  }
+
+  /** Read what arrives; a path that went silent is made anew. Call it about twice a second. */
+  async measure(expectsFrames) {
+    const pc = this.viewer.pc;
+    if (!pc || this.viewer.state !== "connected") return;
+    const now = performance.now();
+    for (const row of (await pc.getStats()).values()) {
+      if (row.type === "inbound-rtp" && row.kind === "video") {
+        if (row.packetsReceived !== this.received.packets) this.received.changedAt = now;
+        this.received.packets = row.packetsReceived;
+        this.received.frames = row.framesDecoded ?? 0;
+        this.received.lost = row.packetsLost ?? 0;
+        this.received.width = row.frameWidth ?? 0;
+        this.received.height = row.frameHeight ?? 0;
+      }
+      if (row.type === "candidate-pair" && row.nominated) {
+        this.received.rtt_ms = (row.currentRoundTripTime ?? 0) * 1000;
+      }
+    }
+    const silentSince = Math.max(this.received.changedAt, this.viewer.connectedAt);
+    if (expectsFrames && now - silentSince > SILENT_MS && now - this.#kickedAt > COOLDOWN_MS) {
+      this.#kickedAt = now;
+      this.viewer.again();
+    }
+  }
+
+  #tell() {
+    this.dispatchEvent(new Event("change"));
+  }
+
+  async #take() {
+    try {
+      const { stream, notes } = await capture(this.choice);
+      this.camera = stream;
+      this.notes = notes;
+      this.problem = null;
+    } catch (error) {
+      this.problem = explain(error);
+      return false;
+    }
+    this.mute(this.muted);
+    for (const track of this.camera.getVideoTracks()) track.contentHint = "motion";
+    for (const track of this.camera.getTracks()) track.addEventListener("ended", () => this.#ended(track));
+    return true;
+  }
+
+  async #retake() {
+    this.#release(); // first: many cameras can be open once only
+    if (!(await this.#take())) return this.#tell();
+    const senders = this.sender.pc?.getSenders() ?? [];
+    for (const track of this.camera?.getTracks() ?? []) {
+      const sender = senders.find((each) => each.track?.kind === track.kind);
+      if (sender) await sender.replaceTrack(track);
+      else this.sender.again();
+    }
+    this.#tell();
+  }
+
+  #release() {
+    for (const track of this.camera?.getTracks() ?? []) track.stop();
+    this.camera = null;
+  }
+
+  #ended(track) {
+    if (!this.camera?.getTracks().includes(track)) return;
+    if (track.kind === "video") {
+      this.problem = {
+        title: "The camera went away",
+        text: "It was unplugged or taken by another program. Plug it in again and it comes back by itself, or choose another below.",
+      };
+    } else {
+      this.notes = ["The microphone went away: plug it in again, or choose another below."];
+    }
+    this.#tell();
+  }
+
+  async #plugged() {
+    this.dispatchEvent(new Event("devices"));
+    const gone = !this.camera || this.camera.getTracks().some((track) => track.readyState === "ended");
+    if (this.phase === "running" && this.sends && gone) await this.#retake();
+  }
+
+  async #prepareSender(pc) {
+    for (const kind of ["video", "audio"]) {
+      const track = this.camera?.getTracks().find((each) => each.kind === kind);
+      const init = { direction: /** @type {const} */ ("sendonly"), streams: this.camera ? [this.camera] : [] };
+      const { sender } = pc.addTransceiver(track ?? kind, init);
+      if (kind !== "video") continue;
+      const parameters = sender.getParameters();
+      // Without these Chromium starts with a quarter of the pixels.
+      parameters.degradationPreference = "maintain-resolution";
+      for (const encoding of parameters.encodings) {
+        Object.assign(encoding, { maxBitrate: SEND_BPS, scaleResolutionDownBy: 1, maxFramerate: 30 });
+      }
+      await sender.setParameters(parameters);
+    }
+  }
+
+  #prepareViewer(pc) {
+    for (const kind of ["video", "audio"]) {
+      const { receiver } = pc.addTransceiver(kind, { direction: "recvonly" });
+      // The newest frame matters, not the smoothest: no buffer where the browser lets us say so.
+      if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
+      else if ("playoutDelayHint" in receiver) receiver.playoutDelayHint = 0;
+    }
+    pc.addEventListener("track", ({ track }) => {
+      for (const old of this.returned.getTracks()) {
+        if (old.kind === track.kind) this.returned.removeTrack(old);
+      }
+      this.returned.addTrack(track);
+      this.dispatchEvent(new Event("returned"));
+    });
+  }
+}
+
+function networkPid(snapshot) {
+  const node = snapshot.nodes?.out ?? snapshot.nodes?.browser;
+  return node ? snapshot.processes?.[node.process]?.pid ?? 0 : 0;
+}

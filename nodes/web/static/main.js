@@ -1,0 +1,235 @@
+// The page's wiring: line, call and panels, one state on the picture.
+//
+// For tests and benchmarks, <html> carries what the page knows as data attributes: data-state
+// (idle permission connecting waiting live lost restarted passing degraded reconnecting stopped
+// trouble), data-line (up, down), data-latency, data-latency-p95, data-fps, data-drops, data-drift,
+// data-size (of the returned picture), data-frames (decoded), data-restarts, data-reconnects,
+// data-mode (off neutral wear pad), data-emotion, data-intensity. The videos are #avatar and #self.
+// Query: ?start begins at once, ?watch only watches, ?clean shows nothing but the avatar.
+
+import { AdvancedPanel } from "./advanced.js";
+import { devicesPanel } from "./devices.js";
+import { $, icon, say } from "./dom.js";
+import { EnginePanel } from "./engine.js";
+import { shortcuts } from "./keys.js";
+import { Call } from "./live.js";
+import { MoodPanel } from "./mood.js";
+import { Parameters } from "./parameters.js";
+import { Recorder, clock, snapshot as savePicture } from "./recorder.js";
+import { selftest } from "./selftest.js";
+import { EngineLine } from "./socket.js";
+import { Stage, toast } from "./stage.js";
+import { decide } from "./states.js";
+import { Strip } from "./strip.js";
+import { themes } from "./theme.js";
+
+const MEASURE_EVERY_MS = 500;
+const REFRESH_EVERY_MS = 4000;
+
+const root = document.documentElement;
+const query = new URLSearchParams(location.search);
+const line = new EngineLine();
+const call = new Call();
+const parameters = new Parameters(line);
+const stage = new Stage();
+const mood = new MoodPanel(parameters);
+const strip = new Strip();
+const recorder = new Recorder();
+const panel = new EnginePanel((process) =>
+  line.call("restart", { process }).then(() => toast(`${process} restarts`), (error) => toast(error.message, "error")));
+new AdvancedPanel(parameters);
+devicesPanel(call, parameters);
+selftest(line, call);
+const nextTheme = themes();
+
+let snapshot = /** @type {Record<string, any>} */ ({});
+let startedAt = 0;
+let everConnected = false;
+let restart = { name: "", at: -Infinity, counts: /** @type {Record<string, number>|null} */ (null) };
+
+function render() {
+  const now = performance.now();
+  if (call.viewer.state === "connected") everConnected = true;
+  const tracker = snapshot.nodes?.tracker?.status ?? ["ok", ""];
+  const failed = Object.entries(snapshot.nodes ?? {}).find(([, node]) => node.status?.[0] === "failed");
+  stage.show(decide({
+    phase: call.phase, sends: call.sends, problem: call.problem,
+    lineUp: line.up, everUp: line.everUp, downFor_ms: line.up ? 0 : now - line.downSince, sinceStart_ms: now - startedAt,
+    sender: call.sender.state, viewer: call.viewer.state,
+    peerProblem: call.sender.problem || call.viewer.problem, everConnected,
+    frames: call.received.frames, faceLost: tracker[0] === "lost", faceText: tracker[1],
+    passThrough: Boolean(parameters.value("out", "pass_through")), whenLost: parameters.value("out", "when_lost") ?? "hold",
+    restarted: restart.name, restartedAgo_ms: now - restart.at,
+    failed: failed ? `${failed[0]}: ${failed[1].status[1] || "failed"}` : "",
+  }));
+  root.dataset.line = line.up ? "up" : "down";
+  root.dataset.reconnects = String(call.viewer.reconnects);
+  const running = call.phase !== "idle";
+  say($("start").querySelector("span"), running ? "Stop" : call.sends ? "Start" : "Watch");
+  icon($("start"), running ? "stop" : "start");
+  $("start").classList.toggle("primary", !running);
+  const pictured = call.received.frames > 0 && running;
+  $("snapshot").disabled = !pictured;
+  $("record").disabled = !pictured && !recorder.active;
+  const muted = call.muted || Boolean(parameters.value("out", "mute"));
+  $("mute").setAttribute("aria-pressed", String(muted));
+  icon($("mute"), muted ? "mic-off" : "mic");
+  say($("mute").querySelector("span"), muted ? "Muted" : "Mute");
+  $("record").setAttribute("aria-pressed", String(recorder.active));
+  say($("record-label"), recorder.active ? clock(recorder.seconds) : "Record");
+  say($("say"), call.notes.join(" "));
+}
+
+function toggleStart() {
+  if (call.phase !== "idle") return hangUp();
+  startedAt = performance.now();
+  everConnected = false;
+  call.start();
+}
+
+function hangUp() {
+  recorder.stop();
+  call.stop();
+  call.received.frames = 0;
+}
+
+function toggleMute() {
+  const muted = !(call.muted || parameters.value("out", "mute"));
+  call.mute(muted);
+  parameters.set("out", "mute", muted);
+  render();
+}
+
+function toggleHear() {
+  const video = $("avatar");
+  video.muted = !video.muted;
+  $("hear").setAttribute("aria-pressed", String(!video.muted));
+  icon($("hear"), video.muted ? "ear-off" : "ear");
+  if (!video.muted) toast("You hear what others hear. Without headphones it may echo.");
+}
+
+function toggleRecord() {
+  if (recorder.active) return recorder.stop();
+  try {
+    recorder.start(call.returned);
+  } catch (error) {
+    toast(error.message, "error");
+  }
+}
+
+async function takePicture() {
+  if ($("snapshot").disabled) return;
+  try {
+    toast(`Saved ${await savePicture($("avatar"))}`);
+  } catch (error) {
+    toast(error.message, "error");
+  }
+}
+
+$("start").addEventListener("click", toggleStart);
+$("veil-action").addEventListener("click", () => {
+  if (call.phase === "running") call.choose({});
+  else toggleStart();
+});
+$("mute").addEventListener("click", toggleMute);
+$("hear").addEventListener("click", toggleHear);
+$("record").addEventListener("click", toggleRecord);
+$("snapshot").addEventListener("click", takePicture);
+recorder.addEventListener("change", render);
+recorder.addEventListener("saved", (event) => {
+  const { name, bytes, seconds } = /** @type {CustomEvent} */ (event).detail;
+  toast(`Saved ${name}: ${clock(seconds)}, ${(bytes / 1e6).toFixed(1)} MB`);
+});
+
+shortcuts([
+  { keys: ["s"], label: "start or stop", run: toggleStart },
+  { keys: ["1", "2", "3", "4", "5", "6", "7", "8"], label: "wear an emotion", run: (key) => mood.wearNth(Number(key) - 1) },
+  { keys: ["["], label: "less intense", run: () => mood.nudge(-0.1) },
+  { keys: ["]"], label: "more intense", run: () => mood.nudge(0.1) },
+  { keys: ["o"], label: "off: your face as it is", run: () => mood.setMode("off") },
+  { keys: ["n"], label: "neutral", run: () => mood.setMode("neutral") },
+  { keys: ["w"], label: "wear", run: () => mood.setMode("wear") },
+  { keys: ["d"], label: "pad; then the arrows move", run: () => { mood.setMode("pad"); mood.pad.focus(); } },
+  { keys: ["m"], label: "mute", run: toggleMute },
+  { keys: ["h"], label: "hear myself", run: toggleHear },
+  { keys: ["b"], label: "pass through", run: () => $("pass").click() },
+  { keys: ["v"], label: "next view", run: () => stage.nextView() },
+  { keys: ["x"], label: "mirror", run: () => $("mirror").click() },
+  { keys: ["f"], label: "full screen", run: () => stage.fullscreen() },
+  { keys: ["p"], label: "snapshot", run: takePicture },
+  { keys: ["r"], label: "record", run: () => $("record").disabled || toggleRecord() },
+  { keys: ["t"], label: "theme", run: nextTheme },
+]);
+
+let frameTracks = "";
+call.addEventListener("change", () => {
+  if ($("self").srcObject !== call.camera) $("self").srcObject = call.camera;
+  render();
+});
+call.addEventListener("returned", () => {
+  const tracks = call.returned.getTracks().map((track) => track.id).join();
+  if (tracks === frameTracks) return;
+  frameTracks = tracks;
+  $("avatar").srcObject = call.returned;
+  // A recording can't go over to other tracks: keep what there is.
+  if (recorder.active) recorder.stop();
+});
+
+line.addEventListener("metrics", (event) => {
+  snapshot = /** @type {CustomEvent} */ (event).detail;
+  call.watch(snapshot);
+  noteRestarts(snapshot.processes ?? {});
+  strip.show(snapshot, call.received);
+  panel.show(snapshot);
+  render();
+});
+line.addEventListener("event", (event) => {
+  const { text, level } = /** @type {CustomEvent} */ (event).detail;
+  toast(text, level);
+});
+line.addEventListener("down", render);
+line.addEventListener("up", async () => {
+  render();
+  try {
+    const graph = await line.call("graph");
+    call.sends = "browser" in graph.nodes && !query.has("watch");
+  } catch {
+    return render(); // it went down again; the next "up" asks anew
+  }
+  if (query.has("start") && call.phase === "idle" && !startedAt) toggleStart();
+  render();
+});
+
+function noteRestarts(processes) {
+  const counts = Object.fromEntries(Object.entries(processes).map(([name, each]) => [name, each.restarts ?? 0]));
+  const before = restart.counts;
+  for (const [name, count] of Object.entries(counts)) {
+    if (before && count > (before[name] ?? 0)) restart = { ...restart, name, at: performance.now() };
+  }
+  restart.counts = counts;
+}
+
+window.addEventListener("pagehide", () => {
+  call.sender.close();
+  call.viewer.close();
+});
+window.addEventListener("pageshow", (event) => {
+  if (!event.persisted || call.phase !== "running") return;
+  if (call.sends) call.sender.open();
+  call.viewer.open();
+});
+
+if (query.has("token")) {
+  query.delete("token"); // the cookie holds it now; addresses get copied
+  history.replaceState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}`);
+}
+if (query.has("clean")) root.dataset.clean = "on";
+
+setInterval(() => {
+  const expects = line.up && (snapshot.nodes?.out?.fps_out ?? 0) > 3;
+  call.measure(expects).then(render);
+}, MEASURE_EVERY_MS);
+setInterval(() => document.visibilityState === "visible" && line.up && parameters.refresh(), REFRESH_EVERY_MS);
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && line.up && parameters.refresh());
+line.run();
+render();

@@ -1,0 +1,163 @@
+// One WebRTC connection made by posting SDP (WHIP, WHEP): connects, notices loss, connects again.
+
+import { sleep } from "./dom.js";
+
+const RETRY_FIRST_MS = 200;
+const RETRY_LAST_MS = 2000;
+const GATHER_WITHIN_MS = 1000;
+const ANSWER_WITHIN_MS = 5000;
+const CONNECT_WITHIN_MS = 5000;
+const DISCONNECTED_GRACE_MS = 1200;
+
+/** Fires "change" whenever `state`, `problem` or `pc` did. */
+export class Peer extends EventTarget {
+  /** @type {RTCPeerConnection|null} */ pc = null;
+  /** @type {"closed"|"connecting"|"connected"} */ state = "closed";
+  /** one line on why the last try failed, or "" */ problem = "";
+  reconnects = 0;
+  connectedAt = 0;
+  #wanted = false;
+  #loop = Promise.resolve();
+  #location = "";
+  #lose = () => {};
+  #wake = () => {};
+
+  /**
+   * @param {string} path where the offer is posted
+   * @param {(pc: RTCPeerConnection) => void | Promise<void>} prepare adds tracks or transceivers
+   */
+  constructor(path, prepare) {
+    super();
+    this.path = path;
+    this.prepare = prepare;
+  }
+
+  /** Connect, and again whenever the connection is lost, until `close`. */
+  open() {
+    if (this.#wanted) return;
+    this.#wanted = true;
+    this.#loop = this.#loop.then(() => this.#run());
+  }
+
+  async #run() {
+    let delay_ms = RETRY_FIRST_MS;
+    while (this.#wanted) {
+      this.#set("connecting");
+      try {
+        const { lost } = await this.#connect();
+        delay_ms = RETRY_FIRST_MS;
+        this.connectedAt = performance.now();
+        this.#set("connected", "");
+        await lost;
+        if (this.#wanted) this.reconnects += 1;
+      } catch (error) {
+        this.problem = error.message;
+      }
+      this.#drop();
+      if (!this.#wanted) break;
+      this.#set("connecting");
+      await Promise.race([sleep(delay_ms), new Promise((wake) => (this.#wake = wake))]);
+      delay_ms = Math.min(delay_ms * 1.5, RETRY_LAST_MS);
+    }
+    this.#set("closed");
+  }
+
+  /** Give the connection up for lost and make a new one at once. */
+  again() {
+    this.#lose();
+    this.#wake();
+  }
+
+  /** End it, here and on the server; safe while the page is being closed. */
+  close() {
+    this.#wanted = false;
+    this.#lose();
+    this.#wake();
+    this.#drop();
+  }
+
+  #set(state, problem = this.problem) {
+    this.state = state;
+    this.problem = problem;
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #drop() {
+    if (this.#location) {
+      // keepalive lets it through while the page unloads; a server that is gone needs no word.
+      fetch(this.#location, { method: "DELETE", keepalive: true }).catch(() => undefined);
+      this.#location = "";
+    }
+    this.pc?.close();
+    this.pc = null;
+  }
+
+  async #connect() {
+    const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+    this.pc = pc;
+    const lost = new Promise((lose) => {
+      this.#lose = () => lose(undefined);
+      pc.addEventListener("connectionstatechange", () => {
+        if (pc.connectionState === "failed" || pc.connectionState === "closed") lose(undefined);
+        if (pc.connectionState !== "disconnected") return;
+        setTimeout(() => pc.connectionState === "disconnected" && lose(undefined), DISCONNECTED_GRACE_MS);
+      });
+    });
+    await this.prepare(pc);
+    await pc.setLocalDescription();
+    await Promise.race([gathered(pc), sleep(GATHER_WITHIN_MS)]);
+    const answer = await post(this.path, pc.localDescription?.sdp ?? "");
+    this.#location = answer.location;
+    if (!this.#wanted || this.pc !== pc) throw new Error("closed meanwhile");
+    await pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+    const outcome = await Promise.race([
+      connected(pc).then(() => "connected"),
+      lost.then(() => "lost"),
+      sleep(CONNECT_WITHIN_MS).then(() => "late"),
+    ]);
+    if (outcome !== "connected") {
+      throw new Error("no path for the picture: a firewall may block UDP between this browser and the engine");
+    }
+    return { lost }; // wrapped: an async function would wait for it
+  }
+}
+
+function gathered(pc) {
+  return new Promise((done) => {
+    const look = () => pc.iceGatheringState === "complete" && done(undefined);
+    pc.addEventListener("icegatheringstatechange", look);
+    look();
+  });
+}
+
+function connected(pc) {
+  return new Promise((done) => {
+    const look = () => pc.connectionState === "connected" && done(undefined);
+    pc.addEventListener("connectionstatechange", look);
+    look();
+  });
+}
+
+/** Post an offer. @returns {Promise<{sdp: string, location: string}>} */
+async function post(path, sdp) {
+  let response;
+  try {
+    response = await fetch(path, {
+      method: "POST",
+      headers: { "Content-Type": "application/sdp" },
+      body: sdp,
+      signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+    });
+  } catch {
+    throw new Error("the engine can't be reached");
+  }
+  const text = await response.text();
+  if (response.status === 401 || response.status === 403) {
+    throw new Error("the engine asks for its token: open the link that it printed when it started");
+  }
+  if (!response.ok) {
+    const line = text.trim().split("\n")[0].slice(0, 200);
+    throw new Error(line || `the engine refused the connection (${response.status})`);
+  }
+  return { sdp: text, location: response.headers.get("Location") ?? "" };
+}

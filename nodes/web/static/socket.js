@@ -1,0 +1,85 @@
+// The line to the engine: requests with answers, pushed metrics and events, reconnecting by itself.
+
+import { sleep } from "./dom.js";
+
+const RETRY_FIRST_MS = 200;
+const RETRY_LAST_MS = 2000;
+const ANSWER_WITHIN_MS = 8000;
+
+/** Fires "up", "down", "metrics" (detail: snapshot) and "event" (detail: {level, text}). */
+export class EngineLine extends EventTarget {
+  up = false;
+  everUp = false;
+  /** performance.now() when the line went down, or 0 */
+  downSince = performance.now();
+  /** @type {WebSocket|null} */ #socket = null;
+  #waiting = new Map();
+  #next = 1;
+  #retry_ms = RETRY_FIRST_MS;
+
+  /** Connect and stay connected until the page goes. */
+  async run() {
+    for (;;) {
+      await this.#once();
+      await sleep(this.#retry_ms);
+      // Quick for the first seconds (a process restarts), patient afterwards.
+      const away_ms = performance.now() - this.downSince;
+      this.#retry_ms = away_ms < 4000 ? RETRY_FIRST_MS : Math.min(this.#retry_ms * 1.5, RETRY_LAST_MS);
+    }
+  }
+
+  #once() {
+    return new Promise((over) => {
+      const scheme = location.protocol === "https:" ? "wss" : "ws";
+      const socket = new WebSocket(`${scheme}://${location.host}/ws`);
+      this.#socket = socket;
+      socket.onopen = () => {
+        this.up = this.everUp = true;
+        this.#retry_ms = RETRY_FIRST_MS;
+        this.dispatchEvent(new Event("up"));
+      };
+      socket.onmessage = (message) => this.#take(JSON.parse(message.data));
+      socket.onclose = () => {
+        for (const { fail } of this.#waiting.values()) fail(new Error("the engine went away"));
+        this.#waiting.clear();
+        if (this.up) {
+          this.up = false;
+          this.downSince = performance.now();
+        }
+        this.dispatchEvent(new Event("down"));
+        over(undefined);
+      };
+    });
+  }
+
+  #take(message) {
+    if (message.type === "metrics" || message.type === "event") {
+      const detail = message.type === "metrics" ? message.data : message;
+      this.dispatchEvent(new CustomEvent(message.type, { detail }));
+      return;
+    }
+    const waiting = this.#waiting.get(message.id);
+    if (!waiting) return;
+    this.#waiting.delete(message.id);
+    if (message.error) waiting.fail(new Error(message.error));
+    else waiting.done(message.result);
+  }
+
+  /**
+   * Ask the engine; rejects with its one line.
+   * @param {string} op @param {Record<string, unknown>} [args] @returns {Promise<any>}
+   */
+  call(op, args = {}) {
+    if (!this.up || !this.#socket) return Promise.reject(new Error("the engine can't be reached"));
+    const id = this.#next++;
+    this.#socket.send(JSON.stringify({ ...args, id, op }));
+    return new Promise((done, fail) => {
+      const timer = setTimeout(() => {
+        this.#waiting.delete(id);
+        fail(new Error(`the engine gave no answer to "${op}"`));
+      }, ANSWER_WITHIN_MS);
+      const settle = (then) => (value) => (clearTimeout(timer), then(value));
+      this.#waiting.set(id, { done: settle(done), fail: settle(fail) });
+    });
+  }
+}

@@ -1,0 +1,73 @@
+// Which one state the page is in, and the words for it: a pure function of what is known.
+
+const STOPPED_AFTER_MS = 8000;
+const RESTART_SHOWN_MS = 5000;
+
+/**
+ * @typedef {{state: string, title: string, text: string, action: string, cover: boolean,
+ *   tone: "calm"|"busy"|"bad", badges: Array<{id: string, text: string}>}} Shown
+ */
+
+/**
+ * @param {{
+ *   phase: "idle"|"asking"|"running", sends: boolean,
+ *   problem: {title: string, text: string}|null,
+ *   lineUp: boolean, everUp: boolean, downFor_ms: number, sinceStart_ms: number,
+ *   sender: string, viewer: string, peerProblem: string, everConnected: boolean, frames: number,
+ *   faceLost: boolean, faceText: string, passThrough: boolean, whenLost: string,
+ *   restarted: string, restartedAgo_ms: number, failed: string,
+ * }} facts
+ * @returns {Shown}
+ */
+export function decide(facts) {
+  const badges = badgesOf(facts);
+  const shown = (state, tone, title, text, action = "", cover = true) =>
+    ({ state, tone, title, text, action, cover, badges: cover ? [] : badges });
+  const start = facts.sends ? "Start" : "Watch";
+
+  if (!facts.lineUp && facts.downFor_ms > STOPPED_AFTER_MS) {
+    return shown("stopped", "bad", "The engine has stopped",
+      "Start it again with “python run_engine.py”. This page comes back by itself.");
+  }
+  if (facts.problem) return shown("trouble", "bad", facts.problem.title, facts.problem.text, "Try again");
+  if (facts.phase === "idle") {
+    return facts.sends
+      ? shown("idle", "calm", "Your face, another mood",
+        "Start the camera, then choose how you want to look. Your speech and your lips stay yours.", start)
+      : shown("idle", "calm", "Watch the avatar", "The engine has a camera of its own; this page shows what it makes of it.", start);
+  }
+  if (facts.phase === "asking") {
+    return shown("permission", "busy", "Waiting for your permission",
+      "The browser asks whether this page may use camera and microphone. Choose “Allow”.");
+  }
+  const connected = facts.viewer === "connected" && (!facts.sends || facts.sender === "connected");
+  if (!facts.lineUp || (!connected && facts.everConnected)) {
+    return shown("reconnecting", "busy", "Reconnecting", facts.peerProblem || "The engine is coming back.", "", facts.frames === 0);
+  }
+  if (!connected) {
+    return shown("connecting", "busy", "Connecting", facts.peerProblem || "Finding the way to the engine.");
+  }
+  if (facts.frames === 0) {
+    return shown("waiting", "busy", "Waiting for the camera", "Connected. The first picture takes a moment.");
+  }
+  if (facts.failed) return shown("degraded", "bad", facts.failed, "", "", false);
+  if (facts.restarted && facts.restartedAgo_ms < RESTART_SHOWN_MS) {
+    return shown("restarted", "busy", `${facts.restarted} restarted`, "", "", false);
+  }
+  if (facts.passThrough) return shown("passing", "calm", "Passing through", "", "", false);
+  if (facts.faceLost) return shown("lost", "busy", "Face lost", "", "", false);
+  return shown("live", "calm", "Live", "", "", false);
+}
+
+function badgesOf(facts) {
+  const badges = [];
+  const add = (id, text) => badges.push({ id, text });
+  if (!facts.lineUp || facts.viewer !== "connected") add("reconnecting", "Reconnecting…");
+  if (facts.failed) add("failed", facts.failed);
+  if (facts.restarted && facts.restartedAgo_ms < RESTART_SHOWN_MS) add("restarted", `${facts.restarted} restarted`);
+  if (facts.passThrough) add("passing", "Passing through: this is the camera's picture");
+  else if (facts.faceLost) {
+    add("lost", facts.whenLost === "pass" ? "Face lost · showing the camera" : "Face lost · holding the last picture");
+  }
+  return badges;
+}

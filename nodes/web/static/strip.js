@@ -1,0 +1,87 @@
+// The live strip: a few figures from the engine's metrics, and their last two minutes.
+
+import { $, h, say, svg } from "./dom.js";
+
+const HISTORY = 480; // snapshots, four a second: two minutes
+const FIGURES = [
+  { id: "latency", label: "Latency", unit: "ms", title: "From the camera's picture reaching the engine to the avatar leaving it: half are quicker than this" },
+  { id: "fps", label: "Pictures", unit: "/s", title: "Pictures a second that leave the engine" },
+  { id: "drops", label: "Dropped", unit: "", title: "Pictures replaced by a newer one since the start; a few are how latency stays low" },
+  { id: "drift", label: "Sound", unit: "ms", title: "How far the sound is ahead (+) or behind (−) the lips" },
+  { id: "size", label: "Size", unit: "", title: "Size of the returned picture" },
+];
+
+export class Strip {
+  #cells = {};
+  #history = /** @type {number[]} */ ([]);
+
+  constructor() {
+    for (const { id, label, unit, title } of FIGURES) {
+      const value = h("b", { id: `figure-${id}`, "data-figure": id }, "–");
+      const extra = h("small", {}, unit);
+      this.#cells[id] = { value, extra };
+      $("figures").append(h("div", { class: "figure", title }, h("dt", {}, label), h("dd", {}, value, " ", extra)));
+    }
+    this.line = svg("polyline", { class: "spark-line", fill: "none" });
+    this.area = svg("polygon", { class: "spark-area" });
+    this.label = h("span", { class: "spark-label" });
+    $("spark").append(
+      svg("svg", { viewBox: `0 0 ${HISTORY} 100`, preserveAspectRatio: "none", role: "img", "aria-label": "Latency over the last two minutes" },
+        this.area, this.line),
+      this.label);
+  }
+
+  /** @param {Record<string, any>} snapshot @param {{width: number, height: number, frames: number}} received */
+  show(snapshot, received) {
+    const figures = read(snapshot);
+    const data = document.documentElement.dataset;
+    const put = (id, text, raw) => {
+      say(this.#cells[id].value, text);
+      data[id] = raw === null ? "" : String(raw);
+    };
+    const { latency, p95, fps, drops, drift } = figures;
+    put("latency", latency === null ? "–" : latency.toFixed(0), latency);
+    data.latencyP95 = p95 === null ? "" : String(p95);
+    say(this.#cells.latency.extra, p95 === null ? "ms" : `ms · 95 % under ${p95.toFixed(0)}`);
+    put("fps", fps === null ? "–" : fps.toFixed(1), fps);
+    put("drops", drops === null ? "–" : drops.toLocaleString("en"), drops);
+    put("drift", drift === null ? "–" : `${drift > 0 ? "+" : drift < 0 ? "−" : ""}${Math.abs(drift).toFixed(0)}`, drift);
+    const size = received.width ? `${received.width}×${received.height}` : "";
+    put("size", size || "–", size);
+    data.frames = String(received.frames);
+    this.#draw(latency);
+  }
+
+  #draw(latency) {
+    this.#history.push(latency ?? NaN);
+    if (this.#history.length > HISTORY) this.#history.shift();
+    const known = this.#history.filter((value) => !Number.isNaN(value));
+    const top = Math.max(50, ...known) * 1.15;
+    const from = HISTORY - this.#history.length;
+    const points = this.#history
+      .map((value, i) => (Number.isNaN(value) ? "" : `${from + i},${(100 - (value / top) * 100).toFixed(1)}`))
+      .filter(Boolean);
+    this.line.setAttribute("points", points.join(" "));
+    const first = points[0]?.split(",")[0];
+    const last = points[points.length - 1]?.split(",")[0];
+    this.area.setAttribute("points", points.length > 1 ? `${first},100 ${points.join(" ")} ${last},100` : "");
+    say(this.label, known.length ? `latency, 2 min · at most ${Math.max(...known).toFixed(0)} ms` : "");
+  }
+}
+
+/** The strip's figures out of a snapshot; null where the engine has none yet. */
+export function read(snapshot) {
+  const ends = snapshot.end_to_end ?? {};
+  const end = ends.out ?? Object.values(ends)[0];
+  const edges = Object.values(snapshot.edges ?? {});
+  const out = snapshot.nodes?.out;
+  const drift = Object.entries({ ...out?.gauges }).find(([name]) => name.includes("drift"));
+  const number = (value) => (typeof value === "number" && Number.isFinite(value) ? value : null);
+  return {
+    latency: number(end?.latency_ms?.p50),
+    p95: number(end?.latency_ms?.p95),
+    fps: number(end?.fps),
+    drops: edges.length ? edges.reduce((sum, edge) => sum + (edge.dropped ?? 0), 0) : null,
+    drift: number(drift?.[1]),
+  };
+}
