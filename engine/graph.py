@@ -183,6 +183,9 @@ class _Checker:
         entries = self.table(self.raw.get("nodes", {}), "nodes")
         if not entries:
             raise self.fail("the graph has no nodes; write one as [nodes.NAME]")
+        for name in entries:
+            if not NAME.match(name):
+                raise self.fail(f"'{name}' is no name for a node: a-z, 0-9 and _", f"nodes.{name}")
         self.apply(entries, settings)
         hosts = self.hosts()
         placement, processes = self.placement(entries, hosts)
@@ -269,8 +272,6 @@ class _Checker:
     def node(self, name: str, entry: Any, process: str) -> NodeSpec:
         table = f"nodes.{name}"
         entry = self.table(entry, table, _NODE_KEYS)
-        if not NAME.match(name):
-            raise self.fail(f"'{name}' is no name for a node: a-z, 0-9 and _", table)
         type_name = entry.get("type")
         if not isinstance(type_name, str) or ":" not in type_name:
             raise self.fail(f'[{table}] needs type = "module:Class"', table, "type")

@@ -68,12 +68,32 @@ class Recorder:
                 self._part.replace(self.path)
 
 
-def read(path: Path) -> tuple[type[Message], Iterator[Envelope]]:
-    """The type of a recording's messages, and the messages. Raises MienError."""
+def read_type(path: Path) -> type[Message]:
+    """The type of a recording's messages. Raises MienError."""
+    with _open(path) as file:
+        return _read_head(path, file)
+
+
+def read(path: Path) -> Iterator[Envelope]:
+    """The messages of a recording, in order. Raises MienError."""
+    with _open(path) as file:
+        message_type = _read_head(path, file)
+        while sizes := file.read(_SIZES.size):
+            try:
+                head, payload = _SIZES.unpack(sizes)
+                yield unpack(from_bytes(file.read(head)), file.read(payload), message_type)
+            except (ValueError, KeyError, struct.error) as error:
+                raise MienError(f"{path}: damaged: {error}") from None
+
+
+def _open(path: Path) -> BinaryIO:
     try:
-        file = path.open("rb")
+        return path.open("rb")
     except OSError as error:
         raise MienError(f"{path}: can't be read: {error.strerror}") from None
+
+
+def _read_head(path: Path, file: BinaryIO) -> type[Message]:
     try:
         if file.read(len(MAGIC)) != MAGIC:
             raise ValueError("not a recording of Mien")
@@ -85,19 +105,8 @@ def read(path: Path) -> tuple[type[Message], Iterator[Envelope]]:
         if not (isinstance(message_type, type) and issubclass(message_type, Message)):
             raise ValueError(f"{name} is no message")
     except (ValueError, KeyError, TypeError, struct.error, ImportError) as error:
-        file.close()
         raise MienError(f"{path}: {error}") from None
-
-    def envelopes() -> Iterator[Envelope]:
-        with file:
-            while sizes := file.read(_SIZES.size):
-                try:
-                    head, payload = _SIZES.unpack(sizes)
-                    yield unpack(from_bytes(file.read(head)), file.read(payload), message_type)
-                except (ValueError, KeyError, struct.error) as error:
-                    raise MienError(f"{path}: damaged: {error}") from None
-
-    return message_type, envelopes()
+    return message_type
 
 
 class Replay(Source):
@@ -113,14 +122,15 @@ class Replay(Source):
 
     @classmethod
     def declared_outputs(cls, config: Any) -> Mapping[str, type[Message]]:
-        return {port: read(path)[0] for port, path in _files(config.files).items()}
+        return {port: read_type(path) for port, path in _files(config.files).items()}
 
     def setup(self) -> None:
+        self._streams: dict[str, Iterator[Envelope]] = {}
         self.outputs = self.declared_outputs(self.config)  # type: ignore[misc]  # per instance
         self._begin()
 
     def _begin(self) -> None:
-        self._streams = {port: read(path)[1] for port, path in _files(self.config.files).items()}
+        self._streams = {port: read(path) for port, path in _files(self.config.files).items()}
         self._next: dict[str, Message] = {}
         for port in list(self._streams):
             self._advance(port)
@@ -150,7 +160,7 @@ class Replay(Source):
         return {port: dataclasses.replace(message, capture_ns=due_ns)}
 
     def close(self) -> None:
-        self._streams = {}
+        self._streams.clear()  # closes their files
 
 
 def _files(text: str) -> dict[str, Path]:

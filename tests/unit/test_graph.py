@@ -1,0 +1,132 @@
+"""Graph files: what is right runs, what is wrong is said with its line and the mend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.draw import draw
+from engine.errors import UsageError
+from engine.graph import load
+
+GOOD = """\
+name = "small"
+
+[nodes.numbers]
+type = "tests.small_nodes:Numbers"
+parameters = { count = 3 }
+
+[nodes.add]
+type = "tests.small_nodes:Add"
+inputs = { frame = "numbers.video" }
+
+[nodes.collect]
+type = "tests.small_nodes:Collect"
+inputs = { video = "add.video", audio = "numbers.audio" }
+parameters = { path = "out.txt" }
+
+[processes.first]
+nodes = ["numbers", "collect"]
+
+[processes.second]
+nodes = ["add"]
+"""
+
+
+def _load(tmp_path: Path, text: str, *settings: str) -> object:
+    path = tmp_path / "graph.toml"
+    path.write_text(text)
+    return load(path, settings)
+
+
+def test_nodes_are_ordered_and_placed(tmp_path: Path) -> None:
+    graph = load(_write(tmp_path, GOOD), ["add.amount=7"])
+    assert list(graph.nodes) == ["numbers", "add", "collect"]
+    assert graph.nodes["add"].config.amount == 7
+    assert graph.nodes["add"].process == "second"
+    assert [spec.name for spec, _ in graph.consumers("numbers", "audio")] == ["collect"]
+
+
+def _write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "graph.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "says"),
+    [
+        ("small_nodes:Add", "small_nodes:Ad", 8, "did you mean 'Add'?"),
+        ("tests.small_nodes:Add", "nodes.compositr:Compositor", 8, "no module 'nodes.compositr'"),
+        ("numbers.video", "numbers.vido", 9, "did you mean 'video'?"),
+        ("numbers.video", "number.video", 9, "did you mean 'numbers'?"),
+        (
+            "numbers.video",
+            "numbers.audio",
+            9,
+            "takes VideoFrame, but numbers.audio gives AudioFrame",
+        ),
+        ("numbers.video", "numbers", 9, 'write it as "node.port"'),
+        ("numbers.video", "add.video", 9, "circle: add -> add"),
+        ("frame =", "frames =", 9, "did you mean 'frame'?"),
+        ('inputs = { frame = "numbers.video" }', "", 7, "add needs its input 'frame'"),
+        ("count = 3", "cuont = 3", 5, "did you mean 'count'?"),
+        ("count = 3", 'count = "x"', 5, "expected a number"),
+        ("count = 3", "count = -1", 5, "out of range, 0 to inf"),
+        ('"numbers", "collect"', '"numbers", "colect"', 17, "did you mean 'collect'?"),
+        ('["add"]', '["add", "numbers"]', 20, "numbers is already in process first"),
+        ("inputs = { video", "input = { video", 13, "did you mean 'inputs'?"),
+        ("[nodes.add]", "[nodes.Add]", 7, "no name for a node"),
+        ('["add"]', '["add"]\nhost = "gpu"', 21, "unknown host 'gpu'"),
+    ],
+)
+def test_mistakes_name_their_line(tmp_path: Path, old: str, new: str, line: int, says: str) -> None:
+    assert old in GOOD
+    with pytest.raises(UsageError) as caught:
+        _load(tmp_path, GOOD.replace(old, new, 1))
+    assert f"graph.toml:{line}:" in str(caught.value)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no nodes"),
+        ("nodes = 3", "should be a table"),
+        ('delivery = "fast"', "'live' or 'lossless'"),
+        ("nmae = 1", "did you mean 'name'?"),
+        ("[nodes", "not valid TOML"),
+        (GOOD.replace("[nodes.collect]", "[nodes.add]"), "not valid TOML"),
+    ],
+)
+def test_mistakes_without_a_line(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says.replace("?", r"\?")):
+        _load(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("amount=1", "node.parameter=value"),
+        ("ad.amount=1", "did you mean 'add'?"),
+        ("add.amount=101", "out of range, 0 to 100"),
+        ("add.mode=faill", "did you mean 'fail'?"),
+    ],
+)
+def test_bad_settings(tmp_path: Path, setting: str, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        _load(tmp_path, GOOD, setting)
+    assert says in str(caught.value)
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such graph file"):
+        load(tmp_path / "none.toml")
+
+
+def test_drawing_shows_every_node_process_and_edge(tmp_path: Path) -> None:
+    picture = draw(load(_write(tmp_path, GOOD)))
+    for word in ("numbers", "collect", "process first", "process second", "video → frame"):
+        assert word in picture

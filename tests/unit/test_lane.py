@@ -1,0 +1,109 @@
+"""Mailboxes: the newest picture wins, sound keeps its order, files lose nothing."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from engine.lane import Inlet, ThreadLane
+from engine.metrics import EdgeStats
+from engine.types import AudioFrame, Fifo, Latest, VideoFrame
+from engine.wire import Envelope
+from tests.frames import black
+
+
+class Slow:
+    """Takes its first message only when let go."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+        self.started = threading.Event()
+        self.go = threading.Event()
+
+    def receive(self, port: str, envelope: Envelope) -> None:
+        self.started.set()
+        assert self.go.wait(5)
+        self.seen.append(envelope.seq if envelope.message is not None else -1)
+
+
+def _lane(kind: Latest | Fifo, lossless: bool = False) -> tuple[ThreadLane, Inlet, Slow]:
+    lane = ThreadLane("test", lossless)
+    inlet = Inlet(kind, lossless)
+    slow = Slow()
+    inlet.consumers.append((slow, "in"))
+    inlet.edges.append(EdgeStats())
+    lane.start()
+    lane.put(inlet, Envelope(black(), 0))
+    assert slow.started.wait(5)
+    return lane, inlet, slow
+
+
+async def _drain(lane: ThreadLane, slow: Slow) -> None:
+    slow.go.set()
+    lane.call(lambda: None).result(5)
+    assert await lane.stop()
+
+
+async def test_the_newest_picture_wins_and_drops_are_counted() -> None:
+    lane, inlet, slow = _lane(Latest(VideoFrame))
+    for number in range(1, 10):
+        lane.put(inlet, Envelope(black(), number))
+    assert lane.queue_depth() == 1
+    await _drain(lane, slow)
+    assert slow.seen == [0, 9]
+    assert inlet.edges[0].snapshot() == {"sent": 0, "received": 2, "dropped": 8, "gaps": 0}
+
+
+async def test_sound_keeps_its_order_and_loses_its_oldest() -> None:
+    lane, inlet, slow = _lane(Fifo(AudioFrame, depth=4))
+    for number in range(1, 7):
+        lane.put(inlet, Envelope(black(), number))
+    await _drain(lane, slow)
+    assert slow.seen == [0, 3, 4, 5, 6]
+    assert inlet.edges[0].dropped == 2
+
+
+async def test_lossless_makes_the_sender_wait() -> None:
+    lane, inlet, slow = _lane(Latest(VideoFrame), lossless=True)
+
+    def send() -> None:
+        for number in range(1, 30):
+            lane.put(inlet, Envelope(black(), number))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    sender.join(0.2)
+    assert sender.is_alive()
+    assert lane.queue_depth() == inlet.depth
+    slow.go.set()
+    sender.join(5)
+    await _drain(lane, slow)
+    assert slow.seen == list(range(30))
+
+
+async def test_the_end_of_a_stream_is_never_replaced() -> None:
+    lane, inlet, slow = _lane(Latest(VideoFrame))
+    lane.put(inlet, Envelope(black(), 1))
+    lane.put(inlet, Envelope(None, 2))
+    await _drain(lane, slow)
+    assert slow.seen == [0, 1, -1]
+
+
+async def test_a_flush_forgets_pictures_only() -> None:
+    lane, inlet, slow = _lane(Latest(VideoFrame))
+    lane.put(inlet, Envelope(black(), 1))
+    lane.flush()
+    lane.put(inlet, Envelope(black(), 2))
+    await _drain(lane, slow)
+    assert slow.seen == [0, 2]
+
+
+async def test_a_stopped_lane_refuses_work() -> None:
+    lane, inlet, slow = _lane(Latest(VideoFrame))
+    slow.go.set()
+    assert await lane.stop()
+    lane.put(inlet, Envelope(black(), 1))
+    assert lane.queue_depth() == 0
+    with pytest.raises(RuntimeError, match="stopped"):
+        lane.call(lambda: None).result(1)
