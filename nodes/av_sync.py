@@ -1,0 +1,248 @@
+"""The voice's delay line: sound leaves when the picture of the same moment does."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.types import F32, I16
+
+RATE_HZ = 48_000
+BLOCK = 960  # 20 ms
+NS_PER_SAMPLE = 1_000_000_000 / RATE_HZ
+KEEP_S = 3.0
+STRETCH_MOST = 0.005  # resampling by half a percent isn't heard
+STRETCH_PER_S = 0.25  # ask for this share of the error per second
+SPLICE_FROM_NS = 25_000_000  # above this error, splice rather than stretch
+SPLICE_MOST = RATE_HZ * 20 // 1000
+SPLICE_REST_BLOCKS = 4
+FADE = RATE_HZ * 5 // 1000
+SEARCH = RATE_HZ * 4 // 1000
+QUIET = 0.003  # RMS of full scale
+GAP_FROM_NS = 15_000_000  # stamps that differ by more than this from the sample count: a gap
+LATE_MARGIN_NS = 4_000_000
+LATE_BLOCKS = 200
+LATE_PERCENTILE = 97
+FADE_IN: F32 = (0.5 - 0.5 * np.cos(np.pi * (np.arange(FADE) + 0.5) / FADE)).astype(np.float32)[
+    :, None
+]
+
+
+@dataclass
+class Figures:
+    """What the delay line has done since the start."""
+
+    gaps: int = 0  # blocks with silence in place of sound that didn't come
+    splices: int = 0
+    jumps: int = 0
+    overflows: int = 0
+
+
+class SmoothedDelay:
+    """The picture's delay, smoothed: follows a step within a second, ignores spikes."""
+
+    def __init__(self) -> None:
+        self.ns: float | None = None
+        self._recent: deque[int] = deque(maxlen=15)
+
+    def add(self, delay_ns: int) -> None:
+        self._recent.append(delay_ns)
+        median = float(np.median(self._recent))
+        self.ns = median if self.ns is None else self.ns + 0.08 * (median - self.ns)
+
+
+class AvSync:
+    """Sound in by capture time, sound out block by block, ``delay`` after its capture.
+
+    ``push`` and ``pull`` are called from one thread. Samples are float32 [N, 2] inside. The delay
+    is the picture's, or more where sound comes too late for that; it changes by stretching at most
+    half a percent, larger errors by splices that cross-fade where the waveforms match best.
+    """
+
+    def __init__(self) -> None:
+        self.picture = SmoothedDelay()
+        self.figures = Figures()
+        self._buffer: F32 = np.zeros((0, 2), np.float32)
+        self._start_ns = 0.0  # capture time of the buffer's first sample
+        self._position = 0.0  # next sample to play, as an index into the buffer
+        self._playing = False
+        self._rest = 0
+        self._tail: F32 = np.zeros((FADE, 2), np.float32)
+        self._silent = True
+        self._late: deque[int] = deque(maxlen=LATE_BLOCKS)
+        self._delay_ns = 0.0
+
+    @property
+    def delay_ns(self) -> float:
+        """How long after its capture the next sample would have left at the last ``pull``."""
+        return self._delay_ns
+
+    @property
+    def drift_ns(self) -> float | None:
+        """Sound's delay less the picture's: positive where the sound is late; None: no sound."""
+        if not self._playing or self.picture.ns is None:
+            return None
+        return self._delay_ns - self.picture.ns
+
+    def reset(self) -> None:
+        """Forget the sound that waits (a new publisher, nobody listened)."""
+        self._buffer = self._buffer[:0]
+        self._position = 0.0
+        self._playing = False
+        self._late.clear()
+
+    def push(self, samples: I16, capture_ns: int, now_ns: int) -> None:
+        """``samples`` int16 [N, 1 or 2] at 48 kHz that reached us at ``now_ns``."""
+        block = samples.astype(np.float32) * np.float32(1 / 32768)
+        if block.shape[1] == 1:
+            block = np.repeat(block, 2, axis=1)
+        elif block.shape[1] > 2:
+            block = block[:, :2]
+        end_ns = capture_ns + len(block) * NS_PER_SAMPLE
+        self._late.append(min(int(now_ns - end_ns), 300_000_000))
+        if not len(self._buffer):
+            self._buffer, self._start_ns, self._position = block, float(capture_ns), 0.0
+            return
+        expected_ns = self._start_ns + len(self._buffer) * NS_PER_SAMPLE
+        off_ns = capture_ns - expected_ns
+        if abs(off_ns) < GAP_FROM_NS:
+            self._start_ns += 0.05 * off_ns  # stamps are smooth already; follow their clock
+        elif off_ns > KEEP_S * 1e9 or off_ns < -KEEP_S * 1e9:
+            self._buffer, self._start_ns, self._position = block, float(capture_ns), 0.0
+            self._playing = False
+            return
+        elif off_ns > 0:
+            hole = np.zeros((round(off_ns / NS_PER_SAMPLE), 2), np.float32)
+            self._buffer = np.concatenate([_faded_end(self._buffer), hole])
+            block = _faded_start(block)
+            self.figures.gaps += 1
+        else:
+            block = block[min(len(block), round(-off_ns / NS_PER_SAMPLE)) :]
+        self._buffer = np.concatenate([self._buffer, block])
+        most = int(KEEP_S * RATE_HZ)
+        if len(self._buffer) > most:
+            self._drop(len(self._buffer) - most)
+            self.figures.overflows += 1
+
+    def pull(self, now_ns: int) -> I16:
+        """The block [960, 2] that leaves now; silence where there is none."""
+        target_ns = self._target_ns()
+        if not self._playing:
+            position = (now_ns - target_ns - self._start_ns) / NS_PER_SAMPLE
+            if not len(self._buffer) or position < -BLOCK or position + BLOCK > len(self._buffer):
+                return self._silence()
+            self._position = max(0.0, position)
+            self._playing = True
+            self._silent = True
+        media_ns = self._start_ns + self._position * NS_PER_SAMPLE
+        self._delay_ns = now_ns - media_ns
+        error_ns = self._delay_ns - target_ns  # positive: behind, play faster
+        if abs(error_ns) > 500_000_000:
+            self._position += error_ns / NS_PER_SAMPLE
+            self.figures.jumps += 1
+            self._silent = False
+            if not 0 <= self._position <= len(self._buffer) - BLOCK:
+                self._playing = False
+                return self._silence()
+            return self._emit(self._read(BLOCK, 1.0), splice=True)
+        if abs(error_ns) > SPLICE_FROM_NS and self._rest == 0 and self._splice(error_ns):
+            return self._emit(self._read(BLOCK, 1.0), splice=True)
+        self._rest = max(0, self._rest - 1)
+        ratio = 1 + max(-STRETCH_MOST, min(STRETCH_MOST, error_ns / 1e9 * STRETCH_PER_S))
+        if self._position + BLOCK * ratio + 2 > len(self._buffer):
+            self.figures.gaps += 1
+            self._playing = False
+            return self._silence()
+        return self._emit(self._read(BLOCK, ratio))
+
+    def _target_ns(self) -> float:
+        late_ns = float(np.percentile(self._late, LATE_PERCENTILE)) if self._late else 0.0
+        floor_ns = BLOCK * NS_PER_SAMPLE + max(0.0, late_ns) + LATE_MARGIN_NS
+        return max(self.picture.ns or 0.0, floor_ns)
+
+    def _read(self, count: int, ratio: float) -> F32:
+        """``count`` samples from the position, ``ratio`` input samples for each; linear between."""
+        if ratio == 1.0:
+            first = int(self._position)
+            block = self._buffer[first : first + count]
+            self._position = first + float(count)
+            return block.copy()
+        at = self._position + ratio * np.arange(count, dtype=np.float64)
+        index = at.astype(np.int64)
+        part = (at - index).astype(np.float32)[:, None]
+        self._position += ratio * count
+        low, high = self._buffer[index], self._buffer[np.minimum(index + 1, len(self._buffer) - 1)]
+        result: F32 = low + part * (high - low)
+        return result
+
+    def _emit(self, block: F32, splice: bool = False) -> I16:
+        if splice:
+            block[:FADE] = block[:FADE] * FADE_IN + self._tail * (1 - FADE_IN)
+        elif self._silent:
+            block[:FADE] *= FADE_IN
+        self._silent = False
+        first = int(self._position)
+        tail = self._buffer[first : first + FADE]
+        self._tail = np.zeros((FADE, 2), np.float32)
+        self._tail[: len(tail)] = tail  # what would have come next: a splice fades out of it
+        spare = first - RATE_HZ // 10
+        if spare > RATE_HZ // 2:
+            self._drop(spare)
+        return _to_int16(block)
+
+    def _splice(self, error_ns: float) -> bool:
+        """Move the position by up to 20 ms towards the goal, to where the waveform matches best."""
+        step = int(max(-SPLICE_MOST, min(SPLICE_MOST, error_ns / NS_PER_SAMPLE)))
+        here = int(self._position)
+        low, high = here + step - SEARCH, here + step + SEARCH
+        low, high = max(0, low), min(high, len(self._buffer) - BLOCK - 2)
+        if high <= low:
+            return False
+        pattern = self._tail[:, 0]
+        area = self._buffer[low : high + FADE, 0]
+        if float(np.sqrt(np.mean(pattern**2))) < QUIET:
+            best = min(max(here + step, low), high)
+        else:
+            match = np.correlate(area, pattern, mode="valid")
+            energy = np.convolve(area**2, np.ones(FADE, np.float32), mode="valid")
+            best = low + int(np.argmax(match / np.sqrt(energy + 1e-6)))
+        self._position = float(best)
+        self._rest = SPLICE_REST_BLOCKS
+        self.figures.splices += 1
+        return True
+
+    def _silence(self) -> I16:
+        block = np.zeros((BLOCK, 2), np.float32)
+        if not self._silent:
+            block[:FADE] = self._tail * (1 - FADE_IN)
+            self._silent = True
+        return _to_int16(block)
+
+    def _drop(self, count: int) -> None:
+        self._buffer = self._buffer[count:].copy()
+        self._start_ns += count * NS_PER_SAMPLE
+        self._position -= count
+        if self._position < 0:
+            self._position = 0.0
+            self._playing = False
+
+
+def _to_int16(block: F32) -> I16:
+    result: I16 = np.clip(np.rint(block * 32768), -32768, 32767).astype(np.int16)
+    return result
+
+
+def _faded_end(block: F32) -> F32:
+    count = min(FADE, len(block))
+    block = block.copy()
+    block[len(block) - count :] *= FADE_IN[::-1][FADE - count :]
+    return block
+
+
+def _faded_start(block: F32) -> F32:
+    count = min(FADE, len(block))
+    block = block.copy()
+    block[:count] *= FADE_IN[:count]
+    return block

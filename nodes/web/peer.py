@@ -1,0 +1,108 @@
+"""One WebRTC peer of the server: its connection, who vanished and when, closed exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from engine.errors import MienError
+from nodes.web.sdp import BadOfferError
+
+SILENCE_S = 8.0  # a peer that sends nothing for so long is gone
+CONNECT_S = 20.0
+CLOSE_S = 3.0
+
+
+class Peer:
+    """Holds an RTCPeerConnection; ``on_gone(peer, why)`` is called once, when it is over."""
+
+    def __init__(self, ice_servers: list[Any], on_gone: Callable[[Peer, str], None]) -> None:
+        from aiortc import RTCConfiguration, RTCPeerConnection
+
+        self.id = secrets.token_urlsafe(9)
+        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=ice_servers))
+        self.connected_s: float | None = None
+        self.why = ""
+        self._on_gone = on_gone
+        self._closing: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self.connection.on("connectionstatechange", self._state_changed)
+
+    @property
+    def state(self) -> str:
+        return str(self.connection.connectionState)
+
+    async def answer(self, offer: str) -> str:
+        """Take the offer, gather, and return the answer's SDP. Raises BadOfferError."""
+        from aiortc import RTCSessionDescription
+        from aiortc.exceptions import InternalError, InvalidStateError, OperationError
+
+        try:
+            await self.connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            self.prepare()
+            await self.connection.setLocalDescription(await self.connection.createAnswer())
+        except (
+            ValueError, KeyError, IndexError, AttributeError, AssertionError, TypeError,
+            InternalError, InvalidStateError, OperationError,
+        ) as error:  # fmt: skip
+            await self.close("broken offer")
+            raise BadOfferError(f"the offer can't be answered: {_one_line(error)}") from None
+        except BadOfferError:
+            await self.close("broken offer")
+            raise
+        if self._closing is not None:
+            raise MienError("the connection was closed while it was made; connect again")
+        self._watch = asyncio.create_task(self._watch_over())
+        return str(self.connection.localDescription.sdp)
+
+    def prepare(self) -> None:
+        """Called once the offer is known and before anything flows."""
+
+    async def close(self, why: str = "closed") -> None:
+        """End the connection; returns when everything of it has ended."""
+        if self._closing is None:
+            self.why = why
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        if self._watch is not None and self._watch is not asyncio.current_task():
+            self._watch.cancel()
+        await self.connection.close()
+        self._on_gone(self, self.why)
+
+    def _state_changed(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self.state == "connected":
+            self.connected_s = loop.time()
+        elif self.state in ("failed", "closed") and self._closing is None:
+            self.why = "the connection failed" if self.state == "failed" else "the peer left"
+            self._closing = asyncio.create_task(self._close())
+
+    def received_packets(self) -> int:
+        """Packets that came over the connection so far, media and reports alike."""
+        transceivers = self.connection.getTransceivers()
+        if not transceivers:
+            return 0
+        transport = transceivers[0].receiver.transport
+        return int(getattr(transport, "_RTCDtlsTransport__rx_packets", 0))
+
+    async def _watch_over(self) -> None:
+        loop = asyncio.get_running_loop()
+        last, last_s = -1, loop.time()
+        while True:
+            await asyncio.sleep(1.0)
+            packets = self.received_packets()
+            if packets != last:
+                last, last_s = packets, loop.time()
+            limit_s = CONNECT_S if self.connected_s is None else SILENCE_S
+            if loop.time() - last_s > limit_s and self._closing is None:
+                self.why = "nothing came from the peer"
+                self._closing = asyncio.create_task(self._close())
+                return
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

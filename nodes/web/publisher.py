@@ -1,0 +1,202 @@
+"""The way up: a browser or OBS publishes camera and microphone; the newest publisher is the one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from engine.node import LoopNode
+from engine.parameters import parameter
+from engine.types import I16, U8, AudioFrame, VideoFrame
+from nodes.web.peer import Peer
+from nodes.web.sdp import check_offer, with_start_bitrate, without_mdns
+
+if TYPE_CHECKING:
+    from nodes.web.intake import AudioIntake, VideoIntake
+    from nodes.web.server import WebServer
+
+MOST_KBPS = 8_000
+
+
+class Publisher(Peer):
+    """A peer whose media goes up: decoded in its own threads, emitted from there."""
+
+    node: PublishNode
+    video: VideoIntake | None = None
+    audio: AudioIntake | None = None
+
+    def prepare(self) -> None:
+        from nodes.web.intake import AudioIntake, VideoIntake
+        from nodes.web.stamps import PublisherClock
+
+        clock = PublisherClock()
+        for transceiver in self.connection.getTransceivers():
+            receiver = transceiver.receiver
+            if receiver.track is None:
+                continue
+            if transceiver.kind == "video" and self.video is None:
+                self.video = VideoIntake(receiver, clock, self._video)
+            elif transceiver.kind == "audio" and self.audio is None:
+                self.audio = AudioIntake(receiver, clock, self._audio)
+
+    def _video(self, pixels: U8, capture_ns: int, dropped: int) -> None:
+        self.node.take_video(self, pixels, capture_ns, dropped)
+
+    def _audio(self, samples: I16, rate_hz: int, capture_ns: int) -> None:
+        self.node.take_audio(self, samples, rate_hz, capture_ns)
+
+
+class PublishNode(LoopNode):
+    """A source that a WebRTC publisher feeds through an HTTP path of the shared server."""
+
+    outputs: ClassVar = {"video": VideoFrame, "audio": AudioFrame}
+    path: ClassVar[str] = ""
+    who: ClassVar[str] = "publisher"
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Config:
+        start_kbps: int = parameter(
+            2_000, "bitrate that a browser is asked to start at", low=100, high=MOST_KBPS,
+            unit="kbit/s",
+        )  # fmt: skip
+        least_kbps: int = parameter(
+            600, "bitrate that a browser is asked not to go below", low=30, high=MOST_KBPS,
+            unit="kbit/s",
+        )  # fmt: skip
+
+    async def start(self) -> None:
+        from nodes.web.server import join
+
+        self._publisher: Publisher | None = None
+        self._peers: set[Publisher] = set()
+        self._lock = threading.Lock()
+        self._arrivals_ns: deque[int] = deque(maxlen=90)
+        self._size = (0, 0)
+        self._frames = 0
+        self.context.status("waiting", f"waiting for a {self.who}")
+        self._server: WebServer = await join(self.context)
+        self._server.register(self.path, self)
+        self._figures = asyncio.create_task(self._report())
+
+    async def stop(self) -> None:
+        from nodes.web.server import leave
+
+        if not hasattr(self, "_figures"):
+            return
+        self._figures.cancel()
+        await asyncio.gather(self._figures, return_exceptions=True)
+        self._server.unregister(self.path, self)
+        for peer in list(self._peers):
+            await peer.close("the engine stops")
+        await leave(self._server, self.context)
+
+    async def negotiate(self, offer: str) -> tuple[Peer, str]:
+        """A new publisher; the one before it ends. Raises BadOfferError."""
+        check_offer(offer, directions=("sendonly", "sendrecv"), sends="a publisher must send media")
+        peer = Publisher(self._server.ice_servers(), self._gone)
+        peer.node = self
+        self._peers.add(peer)
+        answer = await peer.answer(without_mdns(offer))
+        with self._lock:
+            before, self._publisher = self._publisher, peer
+            self._arrivals_ns.clear()
+        if before is not None:
+            self.context.count("takeovers", 1)
+            await before.close("another publisher took over")
+        config = self.config
+        answer = with_start_bitrate(answer, config.start_kbps, config.least_kbps, MOST_KBPS)
+        return peer, answer
+
+    def take_video(self, peer: Publisher, pixels: U8, capture_ns: int, dropped: int) -> None:
+        """Called in the decoder's thread."""
+        now_ns = self.context.clock.now_ns()
+        with self._lock:
+            if peer is not self._publisher:
+                return
+            first = not self._arrivals_ns
+            self._arrivals_ns.append(now_ns)
+            cut = first or self._size != (pixels.shape[1], pixels.shape[0])
+            self._size = (pixels.shape[1], pixels.shape[0])
+            self._frames += 1
+        if dropped:
+            self.context.count("late_frames", dropped)
+        self.context.observe("receive", (now_ns - capture_ns) / 1e6)
+        self.context.emit(
+            "video",
+            VideoFrame(
+                capture_ns=capture_ns,
+                pixels=pixels,
+                pts=capture_ns,
+                time_base=Fraction(1, 1_000_000_000),
+                cut=cut,
+            ),
+        )
+        if first:
+            self.context.status("ok", "")
+
+    def take_audio(self, peer: Publisher, samples: I16, rate_hz: int, capture_ns: int) -> None:
+        """Called in the decoder's thread."""
+        if peer is self._publisher:
+            self.context.emit(
+                "audio",
+                AudioFrame(capture_ns=capture_ns, samples=samples, rate_hz=rate_hz, pts=capture_ns),
+            )
+
+    def info(self) -> dict[str, Any]:
+        """What the page shows about the publisher."""
+        peer = self._publisher
+        return {
+            "state": "none" if peer is None else peer.state,
+            "id": None if peer is None else peer.id,
+            "width": self._size[0],
+            "height": self._size[1],
+            "fps": round(self._fps(), 1),
+            "frames": self._frames,
+        }
+
+    def _fps(self) -> float:
+        with self._lock:
+            times = list(self._arrivals_ns)
+        if len(times) < 2 or self.context.clock.now_ns() - times[-1] > 2_000_000_000:
+            return 0.0
+        return (len(times) - 1) * 1e9 / (times[-1] - times[0])
+
+    def _gone(self, peer: Peer, why: str) -> None:
+        self._peers.discard(peer)
+        self._server.forget(peer)
+        with self._lock:
+            if self._publisher is not peer:
+                return
+            self._publisher = None
+            self._arrivals_ns.clear()
+        self.context.status("waiting", f"waiting for a {self.who} ({why})")
+
+    async def _report(self) -> None:
+        loss = 0
+        while True:
+            await asyncio.sleep(0.5)
+            gauge = self.context.gauge
+            gauge("input_fps", round(self._fps(), 2))
+            gauge("size", f"{self._size[0]}x{self._size[1]}")
+            gauge("publishers", len(self._peers))
+            peer = self._publisher
+            if peer is None:
+                loss = 0
+                continue
+            lost = 0
+            for intake in (peer.video, peer.audio):
+                if intake is not None:
+                    lost += intake.assembler.lost_frames + intake.broken
+            if lost > loss:
+                self.context.count("lost_frames", lost - loss)
+            loss = lost
+            if self._arrivals_ns:
+                quiet_s = (self.context.clock.now_ns() - self._arrivals_ns[-1]) / 1e9
+                if quiet_s > 1.5:
+                    self.context.status("lost", f"no picture from the {self.who}")
+                else:
+                    self.context.status("ok", "")

@@ -1,0 +1,297 @@
+"""The HTTP server of the process: one for all its nodes, bound while any of them is there."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from engine.errors import MienError
+from engine.node import Context
+from nodes.web.peer import Peer
+from nodes.web.prometheus import exposition
+from nodes.web.sdp import BadOfferError, parse_ice_servers
+from nodes.web.security import BODY_MOST, Guard, refuse
+from nodes.web.websocket import Sockets
+
+STATIC = Path(__file__).parent / "static"
+PATHS = ("/session", "/whip", "/whep")
+NODE_FOR = {
+    "/session": "nodes.browser:Browser",
+    "/whip": "nodes.whip:Whip",
+    "/whep": "nodes.webrtc_out:WebrtcOut",
+}
+DEFAULT_AFTER_S = 2.0
+_servers: dict[asyncio.AbstractEventLoop, WebServer] = {}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """Where the server is bound and how peers find each other."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    token: str = ""
+    cert: str = ""
+    key: str = ""
+    ice_servers: str = ""
+
+
+class Negotiator(Protocol):
+    """A node that answers offers at a path."""
+
+    async def negotiate(self, offer: str) -> tuple[Peer, str]: ...
+
+    def info(self) -> dict[str, Any]: ...
+
+
+class WebServer:
+    """Routes, peers by id, the page's sockets. Made by ``join``, bound by ``serve``."""
+
+    def __init__(self) -> None:
+        self.options = Options()
+        self.guard = Guard(self.options.host, "", tls=False)
+        self.nodes: dict[str, Negotiator] = {}
+        self.peers: dict[str, tuple[str, Peer]] = {}
+        self.contexts: list[Context] = []
+        self.sockets = Sockets(self)
+        self._runner: web.AppRunner | None = None
+        self._default: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
+
+    @property
+    def bound(self) -> bool:
+        return self._runner is not None
+
+    @property
+    def port(self) -> int:
+        """The port that was really taken (``port`` 0 asks for a free one)."""
+        if self._runner is None:
+            return self.options.port
+        return int(self._runner.addresses[0][1])
+
+    @property
+    def url(self) -> str:
+        """What a person opens; with the token where one is needed."""
+        host = self.options.host
+        if host in ("0.0.0.0", "::"):
+            host = _own_address()
+        if ":" in host:
+            host = f"[{host}]"
+        query = f"/?token={self.guard.token}" if self.guard.token else ""
+        return f"{self.guard.scheme}://{host}:{self.port}{query}"
+
+    def ice_servers(self) -> list[Any]:
+        """The configured STUN and TURN servers; none is asked by default."""
+        from aiortc import RTCIceServer
+
+        return [RTCIceServer(**item) for item in parse_ice_servers(self.options.ice_servers)]
+
+    def register(self, path: str, node: Negotiator) -> None:
+        if path in self.nodes:
+            raise MienError(f"two nodes take {path}; only one {NODE_FOR[path]} fits in a process")
+        self.nodes[path] = node
+
+    def unregister(self, path: str, node: Negotiator) -> None:
+        if self.nodes.get(path) is node:
+            del self.nodes[path]
+
+    def forget(self, peer: Peer) -> None:
+        self.peers.pop(peer.id, None)
+
+    def session(self) -> dict[str, Any]:
+        """The state of publishers and viewers, for the page."""
+        return {path.strip("/"): node.info() for path, node in self.nodes.items()}
+
+    async def call(self, op: str, **arguments: Any) -> Any:
+        """Ask the engine. Raises MienError."""
+        for context in self.contexts:
+            if context.control is not None:
+                return await context.control.call(op, **arguments)
+        raise MienError("this graph has no control; parameters can't be changed here")
+
+    async def serve(self, options: Options) -> None:
+        """Bind as ``options`` say. Raises MienError where that can't be done."""
+        async with self._lock:
+            if self._runner is not None:
+                raise MienError("the server is bound already; give its options to one node only")
+            tls = _tls(options)
+            self.options = options
+            self.guard = Guard(options.host, options.token, tls is not None)
+            app = web.Application(middlewares=[self.guard.middleware()], client_max_size=BODY_MOST)
+            self._add_routes(app)
+            runner = web.AppRunner(
+                app, handle_signals=False, access_log=None, shutdown_timeout=1.0,
+                keepalive_timeout=30.0, lingering_time=0.5, max_field_size=8190,
+            )  # fmt: skip
+            await runner.setup()
+            try:
+                await web.TCPSite(
+                    runner, options.host, options.port, ssl_context=tls, backlog=64
+                ).start()
+            except OSError as error:
+                await runner.cleanup()
+                raise MienError(_why_not_bound(options, error)) from None
+            self._runner = runner
+            self.sockets.start()
+
+    async def close(self) -> None:
+        """Unbind; the sockets are told."""
+        if self._default is not None:
+            self._default.cancel()
+            await asyncio.gather(self._default, return_exceptions=True)
+        await self.sockets.stop()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def serve_by_default(self) -> None:
+        """Bind with the defaults if no node gives options in the next two seconds."""
+
+        async def later() -> None:
+            await asyncio.sleep(DEFAULT_AFTER_S)
+            if not self.bound:
+                try:
+                    await self.serve(Options())
+                except MienError as error:
+                    self.contexts[0].status("failed", str(error))
+
+        self._default = asyncio.create_task(later())
+
+    def _add_routes(self, app: web.Application) -> None:
+        app.router.add_get("/", self._index)
+        if STATIC.is_dir():
+            app.router.add_static("/static/", STATIC)
+        app.router.add_get("/healthz", self._health)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/ws", self.sockets.handle)
+        for path in PATHS:
+            app.router.add_post(path, self._negotiate)
+            app.router.add_delete(path + "/{id}", self._end)
+            app.router.add_patch(path + "/{id}", self._no_trickle)
+
+    async def _index(self, request: web.Request) -> web.StreamResponse:
+        page = STATIC / "index.html"
+        if not page.is_file():
+            return refuse(404, "the page isn't installed: nodes/web/static/index.html is missing")
+        if request.query.get("token"):
+            return web.Response(status=302, headers={"Location": "/"})
+        return web.FileResponse(page)
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.json_response({"ok": True})
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        try:
+            snapshot = await self.call("metrics")
+        except MienError as error:
+            return refuse(503, str(error))
+        text = await asyncio.to_thread(exposition, snapshot)
+        return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    async def _negotiate(self, request: web.Request) -> web.Response:
+        path = request.path
+        node = self.nodes.get(path)
+        if node is None:
+            return refuse(
+                503, f"nothing takes {path} here: add a node of type {NODE_FOR[path]} to the graph"
+            )
+        if request.content_type != "application/sdp":
+            return refuse(415, "send the offer as Content-Type: application/sdp")
+        try:
+            offer = (await request.read()).decode()
+        except UnicodeDecodeError:
+            return refuse(400, "the offer isn't UTF-8 text")
+        try:
+            peer, answer = await node.negotiate(offer)
+        except BadOfferError as error:
+            return refuse(400, str(error))
+        except MienError as error:
+            return refuse(503, str(error), {"Retry-After": "5"})
+        self.peers[peer.id] = (path, peer)
+        return web.Response(
+            status=201,
+            text=answer,
+            content_type="application/sdp",
+            headers={"Location": f"{path}/{peer.id}"},
+        )
+
+    async def _end(self, request: web.Request) -> web.Response:
+        path, peer = self.peers.get(request.match_info["id"], ("", None))
+        if peer is None or not request.path.startswith(path + "/"):
+            return refuse(404, "that session has ended already")
+        await peer.close("ended by the peer")
+        return web.Response(status=200)
+
+    async def _no_trickle(self, _: web.Request) -> web.Response:
+        return refuse(
+            405, "no trickle ICE here: wait for all candidates, then POST the offer once",
+            {"Allow": "DELETE"},
+        )  # fmt: skip
+
+
+async def join(context: Context) -> WebServer:
+    """The server of this event loop, made where there is none; ``leave`` it when done."""
+    loop = asyncio.get_running_loop()
+    server = _servers.get(loop)
+    if server is None:
+        server = _servers[loop] = WebServer()
+        server.serve_by_default()
+    server.contexts.append(context)
+    return server
+
+
+async def leave(server: WebServer, context: Context) -> None:
+    """The last node to leave closes the server."""
+    if context in server.contexts:
+        server.contexts.remove(context)
+    if not server.contexts:
+        loop = asyncio.get_running_loop()
+        if _servers.get(loop) is server:
+            del _servers[loop]
+        await server.close()
+
+
+def _tls(options: Options) -> ssl.SSLContext | None:
+    if bool(options.cert) != bool(options.key):
+        raise MienError("TLS needs both files: --cert CERT.pem and --key KEY.pem")
+    if not options.cert:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(options.cert, options.key)
+    except FileNotFoundError:
+        missing = options.key if Path(options.cert).is_file() else options.cert
+        raise MienError(f"{missing}: there is no such file; --cert and --key take PEM") from None
+    except (OSError, ssl.SSLError) as error:
+        raise MienError(
+            f"{options.cert} and {options.key} aren't a PEM certificate and its key "
+            f"({getattr(error, 'reason', None) or error})"
+        ) from None
+    return context
+
+
+def _why_not_bound(options: Options, error: OSError) -> str:
+    where = f"{options.host}:{options.port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"port {options.port} on {options.host} is in use; choose another with --port"
+    if error.errno == errno.EACCES:
+        return f"port {options.port} needs more rights; choose one above 1023 with --port"
+    return f"the server can't be bound to {where} ({error.strerror}); choose another --host"
+
+
+def _own_address() -> str:
+    """This machine's address in its network, as a browser elsewhere would name it."""
+    import ifaddr
+
+    for adapter in ifaddr.get_adapters():
+        for address in adapter.ips:
+            if address.is_IPv4 and not str(address.ip).startswith("127."):
+                return str(address.ip)
+    return "127.0.0.1"

@@ -1,0 +1,146 @@
+"""The page's line to the engine: figures pushed four times a second, requests answered by id."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import WSMsgType, web
+
+from engine.errors import MienError
+from nodes.web.security import Buckets, refuse
+from nodes.web.selftest import selftest
+
+if TYPE_CHECKING:
+    from nodes.web.server import WebServer
+
+PUSH_S = 0.25
+SOCKETS_MOST = 16
+MESSAGE_MOST = 64 * 1024
+SEND_S = 2.0
+OPS = ("parameters", "set", "metrics", "graph", "restart")  # what a page may ask of the engine
+
+
+class Sockets:
+    """Every open page; one snapshot of the figures serves them all."""
+
+    def __init__(self, server: WebServer) -> None:
+        self._server = server
+        self._open: set[web.WebSocketResponse] = set()
+        self._busy: set[web.WebSocketResponse] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._sends: set[asyncio.Task[None]] = set()
+        self._seen_ns = 0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._push())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        for task in list(self._sends):
+            task.cancel()
+        await asyncio.gather(*self._sends, return_exceptions=True)
+        for socket in list(self._open):
+            await socket.close(code=1001, message=b"the engine stops")
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """GET /ws."""
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            return refuse(426, "this address speaks WebSocket only", {"Upgrade": "websocket"})
+        if len(self._open) >= SOCKETS_MOST:
+            return refuse(503, f"{SOCKETS_MOST} pages are open already; close one")
+        socket = web.WebSocketResponse(
+            heartbeat=10.0, max_msg_size=MESSAGE_MOST, compress=False, timeout=1.0
+        )
+        await socket.prepare(request)
+        self._open.add(socket)
+        bucket = Buckets(120.0, 60.0)
+        try:
+            async for message in socket:
+                if message.type != WSMsgType.TEXT:
+                    break
+                if bucket.take(""):
+                    await socket.close(code=1008, message=b"too many messages")
+                    break
+                reply = await self._reply(message.data)
+                await asyncio.wait_for(socket.send_str(json.dumps(reply)), SEND_S)
+        except (ConnectionError, TimeoutError):
+            pass  # the page went away
+        finally:
+            self._open.discard(socket)
+        return socket
+
+    def event(self, level: str, text: str) -> None:
+        """Tell every page."""
+        self._broadcast([_event(level, text)])
+
+    async def _reply(self, text: str) -> dict[str, Any]:
+        try:
+            request = json.loads(text)
+            number = request["id"]
+            op = request["op"]
+        except (ValueError, KeyError, TypeError):
+            return {"id": None, "error": 'send {"id": number, "op": name, ...}'}
+        arguments = {name: value for name, value in request.items() if name not in ("id", "op")}
+        try:
+            if op == "selftest":
+                return {"id": number, "result": await selftest(self._server)}
+            if op not in OPS:
+                return {"id": number, "error": f"a page can't ask for '{str(op)[:40]}'"}
+            result = await self._server.call(op, **arguments)
+            if op == "metrics":
+                result = {**result, "session": self._server.session()}
+        except MienError as error:
+            return {"id": number, "error": str(error)}
+        except TypeError:
+            return {"id": number, "error": f"wrong arguments for '{op}'"}
+        return {"id": number, "result": result}
+
+    async def _push(self) -> None:
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time()
+        while True:
+            deadline_s = max(deadline_s + PUSH_S, loop.time())
+            await asyncio.sleep(deadline_s - loop.time())
+            if not self._open:
+                continue
+            try:
+                data = dict(await self._server.call("metrics"))
+            except MienError:
+                data = {}
+            texts = []
+            for event in data.get("events", []):
+                if event.get("time_ns", 0) > self._seen_ns:
+                    self._seen_ns = event["time_ns"]
+                    texts.append(_event(event.get("level", "info"), event.get("text", "")))
+            data["session"] = self._server.session()
+            texts.append(json.dumps({"type": "metrics", "data": data}, default=str))
+            self._broadcast(texts)
+
+    def _broadcast(self, texts: list[str]) -> None:
+        for socket in self._open:
+            if socket not in self._busy:  # a slow page misses figures, nobody waits for it
+                self._busy.add(socket)
+                task = asyncio.create_task(self._send(socket, texts))
+                self._sends.add(task)
+                task.add_done_callback(self._sends.discard)
+
+    async def _send(self, socket: web.WebSocketResponse, texts: list[str]) -> None:
+        try:
+            for text in texts:
+                await asyncio.wait_for(socket.send_str(text), SEND_S)
+        except (ConnectionError, TimeoutError):
+            await socket.close()
+        finally:
+            self._busy.discard(socket)
+
+
+def _event(level: str, text: str) -> str:
+    return json.dumps({"type": "event", "level": level, "text": text})
