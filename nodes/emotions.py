@@ -1,0 +1,104 @@
+"""Emotions in blendshapes: prototypes of the eight, and points between them.
+
+The prototypes follow the action units of Ekman and Friesen's EMFACS (FACS Investigator's Guide,
+2002, table 10-2) and Du, Tao and Martinez, "Compound facial expressions of emotion" (PNAS 2014,
+table 1); contempt follows Matsumoto and Ekman (2004). Units that speech needs (jaw, lip closure)
+are left to the person who speaks.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.types import BLENDSHAPES, EMOTIONS, F32
+
+FEELING_PREFIXES: Final = (
+    "brow", "eyeSquint", "eyeWide", "cheek", "noseSneer", "mouthSmile", "mouthFrown",
+    "mouthUpperUp", "mouthDimple", "mouthStretch", "mouthPress", "mouthShrug",
+)  # fmt: skip
+FEELING: Final[NDArray[np.bool_]] = np.array(
+    [name.startswith(FEELING_PREFIXES) for name in BLENDSHAPES]
+)
+"""[52]: which shapes show a feeling; the others speak, look and blink."""
+
+# Shapes by name without side: both sides, or a pair (left, right) where the sides differ.
+_PROTOTYPES: Final[dict[str, dict[str, float | tuple[float, float]]]] = {
+    "neutral": {},
+    # AU 4, 5, 7, 23/24
+    "angry": {"browDown": 1.0, "eyeSquint": 0.45, "mouthPress": 0.5, "noseSneer": 0.35,
+              "mouthFrown": 0.25, "mouthShrugUpper": 0.2},
+    # AU R12A + R14A, one-sided
+    "contempt": {"mouthSmile": (0.75, 0.0), "mouthDimple": (0.8, 0.0), "mouthPress": (0.5, 0.0),
+                 "eyeSquint": (0.25, 0.15), "browOuterUp": (0.0, 0.3)},
+    # AU 9, 10, 17
+    "disgusted": {"noseSneer": 0.9, "mouthUpperUp": 0.75, "browDown": 0.65, "eyeSquint": 0.5,
+                  "cheekSquint": 0.4, "mouthShrugUpper": 0.35, "mouthFrown": 0.3},
+    # AU 1, 2, 4, 5, 20
+    "fear": {"browInnerUp": 0.9, "browOuterUp": 0.35, "eyeWide": 0.75, "mouthStretch": 0.75,
+             "mouthFrown": 0.15},
+    # AU 6, 12
+    "happy": {"mouthSmile": 0.95, "cheekSquint": 0.6, "eyeSquint": 0.45, "mouthDimple": 0.15,
+              "mouthUpperUp": 0.2},
+    # AU 1, 4, 15, 17
+    "sad": {"browInnerUp": 0.95, "mouthFrown": 0.8, "mouthShrugLower": 0.4, "eyeSquint": 0.2,
+            "mouthShrugUpper": 0.15},
+    # AU 1, 2, 5
+    "surprised": {"browInnerUp": 0.85, "browOuterUp": 0.85, "eyeWide": 0.7},
+}  # fmt: skip
+
+# Angle on the circumplex in degrees, from pleasant (0) over aroused (90): Russell 1980, figure 2,
+# and Russell and Mehrabian 1977 for contempt, which lies beside disgust.
+_ANGLES: Final = {
+    "happy": 20.0,
+    "surprised": 75.0,
+    "fear": 110.0,
+    "angry": 135.0,
+    "disgusted": 165.0,
+    "contempt": 180.0,
+    "sad": 208.0,
+}
+_WIDTH_DEG: Final = 22.0
+_CALM_DEG: Final = 300.0  # content, at ease: no emotion of the eight lies here
+
+
+def prototype(emotion: str) -> F32:
+    """What an emotion at full intensity adds to a neutral face [52]."""
+    shapes = np.zeros(len(BLENDSHAPES), np.float32)
+    for name, value in _PROTOTYPES[emotion].items():
+        left, right = value if isinstance(value, tuple) else (value, value)
+        if name in BLENDSHAPES:
+            shapes[BLENDSHAPES.index(name)] = left
+        else:
+            shapes[BLENDSHAPES.index(f"{name}Left")] = left
+            shapes[BLENDSHAPES.index(f"{name}Right")] = right
+    return shapes
+
+
+def mixture(valence: float, arousal: float) -> dict[str, float]:
+    """How much of each emotion a point in -1..1 x -1..1 holds; sums to its distance from 0."""
+    intensity = min(math.hypot(valence, arousal), 1.0)
+    if intensity == 0:
+        return dict.fromkeys(EMOTIONS, 0.0)
+    angle = math.degrees(math.atan2(arousal, valence)) % 360
+    near = {name: _nearness(angle, place) for name, place in _ANGLES.items()}
+    near["happy"] += 0.35 * _nearness(angle, 345.0)
+    calm = _nearness(angle, _CALM_DEG) + _nearness(angle, _CALM_DEG - 40.0)
+    total = sum(near.values()) + calm
+    return {name: intensity * near.get(name, 0.0) / total for name in EMOTIONS}
+
+
+def circumplex(valence: float, arousal: float) -> F32:
+    """The shapes [52] of a point in valence and arousal."""
+    shapes = np.zeros(len(BLENDSHAPES), np.float32)
+    for name, share in mixture(valence, arousal).items():
+        shapes += np.float32(share) * prototype(name)
+    return shapes
+
+
+def _nearness(angle: float, place: float) -> float:
+    apart = abs((angle - place + 180) % 360 - 180)
+    return math.exp(-0.5 * (apart / _WIDTH_DEG) ** 2)

@@ -1,0 +1,130 @@
+"""Decide what the face should become: speech stays, feeling goes, the chosen emotion comes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from engine.node import Node
+from engine.parameters import parameter
+from engine.types import BLENDSHAPES, F32, FaceEdit, FaceTrack, Input, Latest, Message
+from nodes.emotions import FEELING, circumplex, prototype
+from nodes.smoothing import OneEuro
+
+Emotion = Literal[
+    "neutral", "angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised"
+]  # fmt: skip
+Mode = Literal["emotion", "valence_arousal", "off"]
+
+
+class ExpressionEditor(Node):
+    """Neutralize, then drive. face -> the blendshapes measured and those asked for."""
+
+    inputs: ClassVar[Mapping[str, Input]] = {"face": Latest(FaceTrack)}
+    outputs: ClassVar[Mapping[str, type[Message]]] = {"edit": FaceEdit}
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Config:
+        mode: Mode = parameter(
+            "emotion",
+            "emotion: wear one of the eight; valence_arousal: a point between them; "
+            "off: leave the face as it is",
+        )
+        emotion: Emotion = parameter("neutral", "what the face wears")
+        intensity: float = parameter(0.7, "how strongly it is worn", low=0.0, high=1.0)
+        valence: float = parameter(0.0, "unpleasant -1 to pleasant 1", low=-1.0, high=1.0)
+        arousal: float = parameter(0.0, "calm -1 to aroused 1", low=-1.0, high=1.0)
+        neutralize: float = parameter(
+            1.0, "share of the person's own feeling that is taken away", low=0.0, high=1.0
+        )
+        smoothing: float = parameter(
+            0.5, "steadiness of the measured feeling: 0 raw, 1 calmest", low=0.0, high=1.0
+        )
+        ease_ms: float = parameter(
+            200.0, "how long a change of emotion takes", low=0.0, high=2000.0, unit="ms"
+        )
+
+    config: Config
+
+    def setup(self) -> None:
+        self._measured = OneEuro(1.0, 4.0)
+        self._tune()
+        self.reset()
+
+    def reconfigure(self, config: Config) -> None:
+        super().reconfigure(config)
+        self._tune()
+
+    def reset(self) -> None:
+        self._measured.reset()
+        self._worn: F32 | None = None
+        self._presence = 0.0
+        self._last_ns: int | None = None
+
+    def process(self, face: FaceTrack) -> FaceEdit:
+        if face.cut:
+            self.reset()
+        step_s = 0.0 if self._last_ns is None else (face.capture_ns - self._last_ns) / 1e9
+        self._last_ns = face.capture_ns
+        wanted, presence = self._wanted()
+        keep = self._kept(step_s)
+        if self._worn is None:
+            self._worn, self._presence = wanted, presence
+        self._worn = (wanted + (self._worn - wanted) * keep).astype(np.float32)
+        self._presence = presence + (self._presence - presence) * keep
+        if not face.found:
+            self._measured.reset()
+            return _leave(face, face.blendshapes)
+        source = face.blendshapes
+        if self.config.smoothing > 0:
+            smooth = self._measured(face.blendshapes, step_s)
+            source = np.where(FEELING, smooth, face.blendshapes).astype(np.float32)
+        if self._presence < 0.01:
+            return _leave(face, source)
+        return FaceEdit(
+            capture_ns=face.capture_ns, active=True, source=source, target=self._target(source)
+        )
+
+    def _target(self, source: F32) -> F32:
+        """Speech, gaze and blinks as they are; the feeling replaced by what is worn."""
+        assert self._worn is not None
+        gone = np.where(FEELING, self.config.neutralize * self._presence, 0.0)
+        target = source * (1 - gone) + self._worn * _room(source)
+        clipped: F32 = np.clip(target, 0, 1).astype(np.float32)
+        return clipped
+
+    def _wanted(self) -> tuple[F32, float]:
+        """The shapes [52] to be worn and whether the face is edited at all (0 or 1)."""
+        config = self.config
+        if config.mode == "off":
+            return np.zeros(len(BLENDSHAPES), np.float32), 0.0
+        if config.mode == "valence_arousal":
+            return circumplex(config.valence, config.arousal), 1.0
+        return prototype(config.emotion) * np.float32(config.intensity), 1.0
+
+    def _kept(self, step_s: float) -> float:
+        """How much of the old emotion is left after a step: 5 % of it after ``ease_ms``."""
+        if self.config.ease_ms <= 0 or step_s < 0:
+            return 0.0
+        return float(np.exp(-3.0 * step_s * 1000 / self.config.ease_ms))
+
+    def _tune(self) -> None:
+        self._measured.min_cutoff_hz = 10.0 ** (1.5 - 1.7 * self.config.smoothing)
+
+
+def _room(source: F32) -> F32:
+    """How far each shape may be worn [52]: lids that blink aren't opened or squeezed."""
+    room = np.ones(len(BLENDSHAPES), np.float32)
+    for side in ("Left", "Right"):
+        closed = float(source[BLENDSHAPES.index(f"eyeBlink{side}")])
+        open_share = np.clip((0.75 - closed) / 0.4, 0, 1)
+        for name in ("eyeWide", "eyeSquint"):
+            room[BLENDSHAPES.index(name + side)] = open_share
+    return room
+
+
+def _leave(face: FaceTrack, source: F32) -> FaceEdit:
+    return FaceEdit(capture_ns=face.capture_ns, active=False, source=source, target=source)

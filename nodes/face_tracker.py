@@ -1,0 +1,182 @@
+"""Follow one face: landmarks, blendshapes and head pose of every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from engine.node import Node
+from engine.parameters import parameter
+from engine.types import BLENDSHAPES, F32, FaceTrack, Input, Latest, Message, VideoFrame
+from nodes.assets import FACE_LANDMARKER, locate
+from nodes.landmarker import LANDMARKS, Landmarker, Region, region_of
+from nodes.rig import camera_pose, load_rig
+from nodes.smoothing import OneEuro
+
+CHECK_S = 0.5
+"""how often the whole picture is searched while a face is followed"""
+LARGER = 1.35
+"""how much larger another face must be to take over"""
+TAKE_OVER_CHECKS = 3
+"""how many searches in a row it must be so"""
+MIN_FACE_PX = 16.0
+MAX_OUTSIDE = 0.5
+"""share of landmarks that may lie outside of the picture"""
+
+
+class FaceTracker(Node):
+    """Follow one face. frame -> 478 landmarks [px], 52 blendshapes [0..1], head pose [4, 4]."""
+
+    inputs: ClassVar[Mapping[str, Input]] = {"frame": Latest(VideoFrame)}
+    outputs: ClassVar[Mapping[str, type[Message]]] = {"face": FaceTrack}
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Config:
+        min_confidence: float = parameter(
+            0.5, "below this the face counts as lost", low=0.0, high=1.0
+        )
+        smoothing: float = parameter(
+            0.5, "steadiness of the landmarks: 0 raw, 1 calmest", low=0.0, high=1.0
+        )
+        search_interval_ms: float = parameter(
+            66.0, "pause between searches while no face is seen", low=0.0, high=2000.0, unit="ms"
+        )
+        threads: int = parameter(1, "compute threads of the networks", low=1, high=16, live=False)
+        landmarker: str = parameter(
+            "", "path of face_landmarker.task; empty: the cache, fetched once", live=False
+        )
+
+    config: Config
+
+    def setup(self) -> None:
+        self._rig = load_rig()
+        task = locate(FACE_LANDMARKER, self.config.landmarker)
+        self._landmarker = Landmarker(task, self.config.threads)
+        self.context.gauge("backend", f"LiteRT, CPU, {self.config.threads} threads")
+        self._points = OneEuro(1.0, 1.0)
+        self._tune()
+        self.reset()
+
+    def reconfigure(self, config: Config) -> None:
+        super().reconfigure(config)
+        self._tune()
+
+    def reset(self) -> None:
+        self._region: Region | None = None
+        self._checked_ns: int | None = None
+        self._last_ns = 0
+        self._faces = 0
+        self._rivals = 0
+        self._seen = True
+        self._points.reset()
+
+    def process(self, frame: VideoFrame) -> FaceTrack:
+        if frame.cut:
+            self.reset()
+        now_ns = frame.capture_ns
+        jumped = self._region is None
+        if self._region is None:
+            self._search(frame)
+        elif self._due(now_ns, CHECK_S * 1e9):
+            jumped = self._check(frame)
+        points, confidence = None, 0.0
+        if self._region is not None:
+            points, confidence = self._follow(frame, refine=jumped)
+        step_s = (now_ns - self._last_ns) / 1e9
+        self._last_ns = now_ns
+        if points is None:
+            return self._lost(frame, confidence)
+        if jumped:
+            self._points.reset()
+        points = self._steady(points, step_s)
+        if not self._seen:
+            self.context.status("ok", "")
+        self._seen = True
+        placement = self._rig.place(points)
+        height, width = frame.pixels.shape[:2]
+        return FaceTrack(
+            capture_ns=now_ns,
+            found=True,
+            landmarks=points,
+            blendshapes=self._landmarker.blendshapes(points),
+            pose=camera_pose(placement, width, height),
+            confidence=confidence,
+            faces=max(self._faces, 1),
+            cut=frame.cut or jumped,
+        )
+
+    def _tune(self) -> None:
+        calm = self.config.smoothing
+        # In face sizes: 0.5 % of a face per second is noise, a face per second is motion.
+        self._points.min_cutoff_hz = 10.0 ** (2.0 - 2.2 * calm)
+        self._points.beta = 60.0
+
+    def _due(self, now_ns: int, interval_ns: float) -> bool:
+        due = self._checked_ns is None or not 0 <= now_ns - self._checked_ns < interval_ns
+        if due:
+            self._checked_ns = now_ns
+        return due
+
+    def _search(self, frame: VideoFrame) -> None:
+        if self._due(frame.capture_ns, self.config.search_interval_ms * 1e6):
+            found = self._landmarker.detect(frame.pixels)
+            self._faces, self._rivals = len(found), 0
+            self._region = found[0][0] if found else None
+
+    def _check(self, frame: VideoFrame) -> bool:
+        """Count the faces; True where another one has been the largest for long enough."""
+        found = self._landmarker.detect(frame.pixels)
+        self._faces = max(len(found), 1)
+        assert self._region is not None
+        others = [region for region, _ in found if region.overlap(self._region) < 0.2]
+        larger = [region for region in others if region.side > LARGER * self._region.side]
+        self._rivals = self._rivals + 1 if larger else 0
+        if self._rivals < TAKE_OVER_CHECKS:
+            return False
+        self._region, self._rivals = larger[0], 0
+        return True
+
+    def _follow(self, frame: VideoFrame, refine: bool) -> tuple[F32 | None, float]:
+        """Landmarks near the last ones; the detector's square is rough, so look twice there."""
+        assert self._region is not None
+        points, confidence = self._landmarker.landmarks(frame.pixels, self._region)
+        if refine and confidence >= self.config.min_confidence:
+            points, confidence = self._landmarker.landmarks(frame.pixels, region_of(points))
+        if confidence < self.config.min_confidence or not _plausible(points, frame):
+            self._region = None
+            return None, confidence
+        self._region = region_of(points)
+        return points, confidence
+
+    def _steady(self, points: F32, step_s: float) -> F32:
+        if self.config.smoothing <= 0:
+            return points
+        size = float(np.ptp(points[:, :2], axis=0).max())
+        return self._points(points / size, step_s) * np.float32(size)
+
+    def _lost(self, frame: VideoFrame, confidence: float) -> FaceTrack:
+        if self._seen:
+            self.context.status("lost", "no face in the picture")
+            self.context.count("lost_faces", 1)
+        self._seen = False
+        self._points.reset()
+        return FaceTrack(
+            capture_ns=frame.capture_ns,
+            found=False,
+            landmarks=np.zeros((LANDMARKS, 3), np.float32),
+            blendshapes=np.zeros(len(BLENDSHAPES), np.float32),
+            pose=np.zeros((4, 4), np.float32),
+            confidence=confidence,
+            faces=self._faces,
+            cut=frame.cut,
+        )
+
+
+def _plausible(points: F32, frame: VideoFrame) -> bool:
+    height, width = frame.pixels.shape[:2]
+    x, y = points[:, 0], points[:, 1]
+    outside = (x < 0) | (y < 0) | (x >= width) | (y >= height)
+    return bool(np.ptp(x) >= MIN_FACE_PX and float(outside.mean()) <= MAX_OUTSIDE)

@@ -1,0 +1,197 @@
+"""Three networks of the face landmarker: detector, 478 landmarks, 52 blendshapes.
+
+Anchors, crop factors and the points that the blendshape network reads are those that the networks
+were trained with (Bazarevsky et al. 2019, BlazeFace; Grishchenko et al. 2020, Attention Mesh;
+Google's model cards for Face Landmarker).
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import MienError
+from engine.types import F32, U8
+
+LANDMARKS: Final = 478
+DETECTOR_PX: Final = 128
+CROP_PX: Final = 256
+ROI_SCALE: Final = 1.5
+OUTER_EYE_RIGHT: Final = 33
+OUTER_EYE_LEFT: Final = 263
+
+# The 146 of 478 landmarks that the blendshape network reads, in its order.
+BLENDSHAPE_POINTS: Final = np.array(
+    [0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63, 65,
+     66, 67, 70, 78, 80, 81, 82, 84, 87, 88, 91, 93, 95, 103, 105, 107, 109, 127, 132, 133, 136,
+     144, 145, 146, 148, 149, 150, 152, 153, 154, 155, 157, 158, 159, 160, 161, 162, 163, 168, 172,
+     173, 176, 178, 181, 185, 191, 195, 197, 234, 246, 249, 251, 263, 267, 269, 270, 276, 282, 283,
+     284, 285, 288, 291, 293, 295, 296, 297, 300, 308, 310, 311, 312, 314, 317, 318, 321, 323, 324,
+     332, 334, 336, 338, 356, 361, 362, 365, 373, 374, 375, 377, 378, 379, 380, 381, 382, 384, 385,
+     386, 387, 388, 389, 390, 397, 398, 400, 402, 405, 409, 415, 454, 466, *range(468, 478)]
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Region:
+    """A turned square in a picture: centre and side in pixels, angle in radians (clockwise)."""
+
+    x: float
+    y: float
+    side: float
+    angle: float
+
+    def overlap(self, other: Region) -> float:
+        """Intersection over union, angles ignored."""
+        half, theirs = self.side / 2, other.side / 2
+        width = min(self.x + half, other.x + theirs) - max(self.x - half, other.x - theirs)
+        height = min(self.y + half, other.y + theirs) - max(self.y - half, other.y - theirs)
+        shared = max(width, 0.0) * max(height, 0.0)
+        return shared / (self.side**2 + other.side**2 - shared)
+
+
+def region_of(points: F32) -> Region:
+    """The square around tracked landmarks [478, 2..3] that the landmark network wants to see."""
+    eyes = points[OUTER_EYE_LEFT, :2] - points[OUTER_EYE_RIGHT, :2]
+    angle = math.atan2(float(eyes[1]), float(eyes[0]))
+    cos, sin = math.cos(angle), math.sin(angle)
+    turn = np.array([[cos, -sin], [sin, cos]], np.float32)
+    upright = points[:, :2] @ turn
+    low, high = upright.min(axis=0), upright.max(axis=0)
+    x, y = turn @ ((low + high) / 2)
+    return Region(float(x), float(y), float((high - low).max()) * ROI_SCALE, angle)
+
+
+class Landmarker:
+    """The networks, loaded and warm. Not thread-safe: each thread needs its own."""
+
+    def __init__(self, task: Path, threads: int = 1) -> None:
+        """Load from the ``.task`` bundle. Raises MienError where it is none."""
+        try:
+            with zipfile.ZipFile(task) as archive:
+                nets = {
+                    name: archive.read(f"{name}.tflite")
+                    for name in ("face_detector", "face_landmarks_detector", "face_blendshapes")
+                }
+        except (OSError, zipfile.BadZipFile, KeyError) as error:
+            raise MienError(f"{task} is not a face landmarker bundle: {error}") from None
+        self._detector = _Net(nets["face_detector"], threads)
+        self._mesh = _Net(nets["face_landmarks_detector"], threads)
+        self._shapes = _Net(nets["face_blendshapes"], threads)
+        self._anchors = _anchors()
+
+    def detect(self, pixels: U8, min_score: float = 0.5) -> list[tuple[Region, float]]:
+        """Faces in a BGR picture: the square to look at and a score, largest first."""
+        import cv2
+
+        height, width = pixels.shape[:2]
+        scale = DETECTOR_PX / max(height, width)
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        left, top = (DETECTOR_PX - size[0]) // 2, (DETECTOR_PX - size[1]) // 2
+        small = cv2.resize(
+            pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        )
+        tensor = np.full((1, DETECTOR_PX, DETECTOR_PX, 3), -1, np.float32)
+        tensor[0, top : top + size[1], left : left + size[0]] = small[..., ::-1] / 127.5 - 1
+        boxes, logits = sorted(self._detector(tensor), key=lambda out: -out.shape[-1])
+        scores = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -60, 60)))
+        chosen = np.flatnonzero(scores >= min_score)
+        raw = boxes[0, chosen].reshape(-1, 8, 2)  # centre, size, six key points
+        raw[:, 0] += self._anchors[chosen] * DETECTOR_PX
+        raw[:, 2:] += self._anchors[chosen, None] * DETECTOR_PX
+        faces = []
+        for score, merged in _suppress(scores[chosen], raw):
+            centre = (merged[0] - (left, top)) / scale
+            eyes = merged[3] - merged[2]
+            side = float(merged[1].max()) / scale * ROI_SCALE
+            region = Region(
+                float(centre[0]), float(centre[1]), side, math.atan2(float(eyes[1]), float(eyes[0]))
+            )
+            faces.append((region, float(score)))
+        return sorted(faces, key=lambda face: -face[0].side)
+
+    def landmarks(self, pixels: U8, region: Region) -> tuple[F32, float]:
+        """Landmarks [478, 3] in pixels of the picture and how sure it is that a face is there."""
+        import cv2
+
+        cos, sin = math.cos(region.angle), math.sin(region.angle)
+        step = region.side / CROP_PX
+        to_picture = np.array([[cos, -sin], [sin, cos]], np.float32) * step
+        half = (CROP_PX - 1) / 2
+        offset = np.array([region.x, region.y], np.float32) - to_picture @ [half, half]
+        crop = cv2.warpAffine(
+            pixels,
+            np.column_stack([to_picture, offset]).astype(np.float32),
+            (CROP_PX, CROP_PX),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+        )
+        tensor = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB).astype(np.float32)[None] / 255
+        outputs = self._mesh(tensor)
+        mesh = next(out for out in outputs if out.size == LANDMARKS * 3).reshape(LANDMARKS, 3)
+        points = np.empty((LANDMARKS, 3), np.float32)
+        points[:, :2] = mesh[:, :2] @ to_picture.T + offset
+        points[:, 2] = mesh[:, 2] * step
+        presence = next(out for out in outputs if out.ndim == 4 and out.size == 1)
+        return points, float(1 / (1 + math.exp(-float(presence.reshape(())))))
+
+    def blendshapes(self, points: F32) -> F32:
+        """The 52 shapes [52] in 0..1 of landmarks [478, 2..3]; place and size don't matter."""
+        (shapes,) = self._shapes(np.ascontiguousarray(points[None, BLENDSHAPE_POINTS, :2]))
+        return shapes
+
+
+class _Net:
+    """One network under LiteRT: arrays in, arrays out."""
+
+    def __init__(self, model: bytes, threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter: Any = Interpreter(model_content=model, num_threads=threads)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]
+        self._outputs = [item["index"] for item in self._interpreter.get_output_details()]
+        self(np.zeros(self._input["shape"], np.float32))
+
+    def __call__(self, tensor: NDArray[np.floating[Any]]) -> list[F32]:
+        self._interpreter.set_tensor(self._input["index"], tensor.astype(np.float32, copy=False))
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(index) for index in self._outputs]
+
+
+def _anchors() -> F32:
+    """Centres [896, 2] in 0..1: two per cell at stride 8, six at stride 16."""
+    rows = []
+    for stride, per_cell in ((8, 2), (16, 6)):
+        cells = DETECTOR_PX // stride
+        y, x = np.mgrid[:cells, :cells]
+        centres = (np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) / cells
+        rows.append(np.repeat(centres, per_cell, axis=0))
+    return np.concatenate(rows).astype(np.float32)
+
+
+def _suppress(
+    scores: NDArray[np.floating[Any]], boxes: NDArray[np.floating[Any]], min_overlap: float = 0.3
+) -> list[tuple[float, NDArray[np.floating[Any]]]]:
+    """Merge overlapping detections [N, 8, 2] into their score-weighted means."""
+    order = np.argsort(-scores)
+    low, high = boxes[:, 0] - boxes[:, 1] / 2, boxes[:, 0] + boxes[:, 1] / 2
+    area = boxes[:, 1].prod(axis=1)
+    merged = []
+    while order.size:
+        best = order[0]
+        inner = np.minimum(high[order], high[best]) - np.maximum(low[order], low[best])
+        shared = np.clip(inner, 0, None).prod(axis=1)
+        same = shared / (area[order] + area[best] - shared) > min_overlap
+        same[0] = True
+        group = order[same]
+        weight = scores[group] / scores[group].sum()
+        merged.append((float(scores[best]), np.einsum("n,nij->ij", weight, boxes[group])))
+        order = order[~same]
+    return merged

@@ -1,0 +1,117 @@
+"""Move a face's pixels: landmark displacements to a dense flow, and the flow to a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.types import F32, U8
+
+CELLS = 176
+"""side of the coarse grid on which the flow is made, cells"""
+MARGIN = 0.30
+"""how far beyond the landmarks the flow may reach, in face sizes"""
+FADE = 0.22
+"""over what distance it dies away there, in face sizes"""
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """Where each pixel of a box comes from: ``shift`` [h, w, 2] px, added to a pixel's place."""
+
+    left: int
+    top: int
+    shift: F32
+
+
+def dense_flow(
+    landmarks: F32, moves: F32, triangles: NDArray[np.int32], width: int, height: int
+) -> Flow | None:
+    """The backward flow of a picture whose landmarks [N, 2] px move by [N, 2] px.
+
+    Inside the mesh it is piecewise affine, outside it continues smoothly and dies away. None
+    where the face lies outside of the picture.
+    """
+    import cv2
+
+    after = landmarks + moves
+    low, high = landmarks.min(axis=0), landmarks.max(axis=0)
+    size = float((high - low).max())
+    left, top = np.maximum(np.floor(low - MARGIN * size), 0).astype(int)
+    right, bottom = np.minimum(np.ceil(high + MARGIN * size), (width, height)).astype(int)
+    if right - left < 2 or bottom - top < 2:
+        return None
+    cell = max(right - left, bottom - top) / CELLS
+    columns = max(2, round((right - left) / cell))
+    rows = max(2, round((bottom - top) / cell))
+    step = np.array([(right - left) / columns, (bottom - top) / rows])
+    grid = (after - (left, top) + 0.5) / step - 0.5  # a cell's centre has whole coordinates
+    mesh, inside = _rasterize(grid, -moves, triangles, columns, rows)
+    coarse = _extend(mesh, inside, FADE * size / float(step.mean()))
+    if np.abs(coarse).max() < 0.02:
+        return None
+    shift = cv2.resize(coarse, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+    return Flow(int(left), int(top), shift.astype(np.float32, copy=False))
+
+
+def apply_flow(pixels: U8, flow: Flow) -> U8:
+    """The picture [H, W, 3] with the flow applied; pixels that don't move stay bit by bit."""
+    import cv2
+
+    rows, columns = flow.shift.shape[:2]
+    x = flow.shift[..., 0] + np.arange(flow.left, flow.left + columns, dtype=np.float32)
+    y = flow.shift[..., 1] + np.arange(flow.top, flow.top + rows, dtype=np.float32)[:, None]
+    moved = cv2.remap(pixels, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    out = pixels.copy()
+    out[flow.top : flow.top + rows, flow.left : flow.left + columns] = moved
+    return out
+
+
+def _rasterize(
+    points: F32, values: F32, triangles: NDArray[np.int32], columns: int, rows: int
+) -> tuple[F32, NDArray[np.bool_]]:
+    """Values [N, 2] at points [N, 2], interpolated over the triangles that face the camera."""
+    import cv2
+
+    a, b, c = (points[triangles[:, k]] for k in range(3))
+    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    facing = np.flatnonzero(area < -1e-3)
+    a, b, c, area = a[facing], b[facing], c[facing], area[facing]
+    corners = triangles[facing]
+    ids = np.zeros((rows, columns), np.int32)
+    outline = np.rint(np.stack([a, b, c], axis=1) * 16).astype(np.int32)
+    for index, polygon in enumerate(outline, start=1):
+        cv2.fillConvexPoly(ids, polygon, index, lineType=cv2.LINE_8, shift=4)
+    value_a, value_b, value_c = (values[corners[:, k]] for k in range(3))
+    # value(x, y) = slope_x * x + slope_y * y + constant on each triangle
+    rise_b, rise_c = value_b - value_a, value_c - value_a
+    inverse = 1 / area[:, None]
+    slope_x = (rise_b * (c - a)[:, 1:] - rise_c * (b - a)[:, 1:]) * inverse
+    slope_y = (rise_c * (b - a)[:, :1] - rise_b * (c - a)[:, :1]) * inverse
+    constant = value_a - slope_x * a[:, :1] - slope_y * a[:, 1:]
+    table = np.zeros((len(facing) + 1, 6), np.float32)
+    table[1:] = np.column_stack([slope_x, slope_y, constant])
+    at = table[ids]
+    x = np.arange(columns, dtype=np.float32)[None, :, None]
+    y = np.arange(rows, dtype=np.float32)[:, None, None]
+    return at[..., :2] * x + at[..., 2:4] * y + at[..., 4:], ids > 0
+
+
+def _extend(mesh: F32, inside: NDArray[np.bool_], fade: float) -> F32:
+    """The flow carried on outside of the mesh, fading to zero over ``fade`` cells."""
+    import cv2
+
+    mask = inside.astype(np.float32)
+    window = (int(fade) | 1, int(fade) | 1)
+    spread = cv2.blur(cv2.blur(mesh * mask[..., None], window), window)
+    weight = cv2.blur(cv2.blur(mask, window), window)
+    outer = spread / np.maximum(weight, 1e-3)[..., None]
+    distance = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 3)
+    near = np.clip(1 - distance / fade, 0, 1)
+    near = near * near * (3 - 2 * near)
+    flow = np.where(inside[..., None], mesh, outer * near[..., None])
+    smooth = cv2.GaussianBlur(flow.astype(np.float32), (0, 0), 1.0).astype(np.float32, copy=False)
+    smooth[distance >= fade] = 0
+    return smooth

@@ -1,0 +1,1 @@
+"""Fitting and judging: runs offline, imports nodes; nodes never import it."""
