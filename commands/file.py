@@ -30,32 +30,26 @@ from typing import Any
 
 from commands.file_progress import Progress
 from commands.file_report import Outcome, measure, summary, write_report
+from commands.graph import add_settings
+from commands.live import add_face_arguments, face_settings
+from commands.paths import GRAPHS
 from engine import graph as graphs
 from engine.errors import MienError, UsageError
-from engine.types import EMOTIONS
 from engine.worker import run_local
 from nodes import files
 from nodes.image_folder import SUFFIXES, pictures_in
 from nodes.media import probe
 from nodes.media_writer import CONTAINERS
 
-GRAPHS = Path(__file__).parent.parent / "graphs"
 INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="IN", help="a video, a picture or a folder of pictures")
     parser.add_argument("output", metavar="OUT", help="the same kind of thing, to be written")
-    parser.add_argument(
-        "--emotion", choices=EMOTIONS, default="neutral", help="what the face shows (neutral)"
-    )
-    parser.add_argument(
-        "--intensity", type=float, default=None, metavar="0..1", help="how strongly (1)"
-    )
+    add_face_arguments(parser)
     parser.add_argument("--report", metavar="JSON", help="write frames, timings and edits there")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NODE.PARAMETER=VALUE", dest="settings"
-    )
+    add_settings(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -66,10 +60,7 @@ def run(options: argparse.Namespace) -> int:
         plan = _pictures_graph(source, goal) if pictures else _video_graph(source, goal)
         if rows is not None:
             plan["nodes"]["report"]["parameters"] = {"path": str(rows)}
-        settings = [f"editor.emotion={options.emotion}"]
-        if options.intensity is not None:
-            settings.append(f"editor.intensity={options.intensity}")
-        graph = graphs.load(plan, [*settings, *options.settings])
+        graph = graphs.load(plan, [*face_settings(options), *options.settings])
         expected = len(pictures_in(source)) if pictures else probe(str(source)).frames
         warnings: list[str] = []
         with Progress(goal.name, expected) as progress:
