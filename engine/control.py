@@ -31,7 +31,7 @@ class Peer:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._router = socket.socket_type == zmq.ROUTER
+        self._router = socket.getsockopt(zmq.TYPE) == zmq.ROUTER
         self._reader = asyncio.get_running_loop().create_task(self._read())
 
     async def call(

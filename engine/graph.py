@@ -19,7 +19,7 @@ from engine.parameters import build, change
 from engine.types import Fifo, Input, Message
 
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
-_TOP_KEYS = ("name", "delivery", "nodes", "processes", "hosts")
+_TOP_KEYS = ("name", "delivery", "stalled_after_s", "nodes", "processes", "hosts")
 _NODE_KEYS = ("type", "inputs", "parameters")
 _PROCESS_KEYS = ("nodes", "host")
 _HOST_KEYS = ("address", "port", "public_key")
@@ -61,6 +61,8 @@ class Graph:
     processes: dict[str, str]
     """process -> host"""
     hosts: dict[str, HostSpec]
+    stalled_after_s: float
+    """a live process whose step lasts longer is killed and started again"""
     raw: dict[str, Any] = field(repr=False)
 
     def consumers(self, node: str, port: str) -> list[tuple[NodeSpec, str]]:
@@ -180,6 +182,9 @@ class _Checker:
         delivery = self.raw.get("delivery", "live")
         if delivery not in ("live", "lossless"):
             raise self.fail(f"delivery is 'live' or 'lossless', not {delivery!r}")
+        stalled_after_s = self.raw.get("stalled_after_s", 10.0)
+        if not isinstance(stalled_after_s, int | float) or not stalled_after_s > 0:
+            raise self.fail(f"stalled_after_s is a number of seconds, not {stalled_after_s!r}")
         entries = self.table(self.raw.get("nodes", {}), "nodes")
         if not entries:
             raise self.fail("the graph has no nodes; write one as [nodes.NAME]")
@@ -211,6 +216,7 @@ class _Checker:
             nodes=self.order(nodes),
             processes=processes,
             hosts=hosts,
+            stalled_after_s=float(stalled_after_s),
             raw=self.raw,
         )
 

@@ -201,5 +201,8 @@ class ReceiveLink:
 
     def close(self) -> None:
         self._stopped.set()
-        self._thread.join(1)
+        if self._thread.ident is None:
+            self._socket.close()
+        else:
+            self._thread.join(1)
         self._rings.clear()

@@ -20,6 +20,8 @@ from engine.errors import MienError, UsageError
 from engine.graph import Graph
 from engine.link import Curve
 
+SOCKET_PATH_MOST = 100
+
 
 @dataclass(frozen=True)
 class Run:
@@ -142,7 +144,8 @@ def begin(graph: Graph, host: str = "") -> Run:
     name = str(os.getpid())
     folder = base / name
     folder.mkdir(mode=0o700, exist_ok=True)
-    if len(str(folder)) > 70:
+    longest = max([len("control"), *map(len, graph.processes)])
+    if len(f"{folder}/.sock") + longest > SOCKET_PATH_MOST:
         raise MienError(
             f"{folder} is too long a path for sockets; set XDG_RUNTIME_DIR to a short one"
         )

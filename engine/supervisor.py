@@ -29,6 +29,7 @@ RESTART_DELAYS_S = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
 HEALTHY_AFTER_S = 10.0
 STOP_WITHIN_S = 2.0
 READY_WITHIN_S = 60.0
+STARTS_AT_MOST = 3
 ROOT = str(Path(__file__).resolve().parent.parent)
 
 
@@ -193,8 +194,12 @@ class Supervisor:
             process.died()
             if self._stopping:
                 break
-            if process.failure and not process.restarts and not process.ready.is_set():
-                self._fail(MienError(process.failure))
+            if not process.ready.is_set() and (process.failure or failures == STARTS_AT_MOST):
+                self._fail(
+                    MienError(
+                        process.failure or f"process {process.name} can't start: {_how(code)}"
+                    )
+                )
                 break
             if code == 0 and process.finished:
                 break

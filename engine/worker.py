@@ -24,8 +24,6 @@ from engine.run import Authenticator, Run
 from engine.runner import LaneRoute, Runner, SourceRunner
 from engine.types import Fifo
 
-STALLED_NS = 10_000_000_000
-
 
 class Worker:
     """Runs the nodes of one process of a graph, or all of them where ``process`` is None."""
@@ -44,6 +42,7 @@ class Worker:
         self.finished = asyncio.Event()
         self.failure: MienError | None = None
         self.edges: dict[str, EdgeStats] = {}
+        self._stopped = False
         self._control = control
         self._on_event = on_event
         self._loop = asyncio.get_running_loop()
@@ -230,6 +229,9 @@ class Worker:
 
     async def stop(self) -> None:
         """Stop sources, then lanes, close every node, give everything back."""
+        if self._stopped:
+            return
+        self._stopped = True
         sources = [lane for lane in self._threads if self._source_of(lane) is not None]
         others = [self._lane, *(lane for lane in self._threads if lane not in sources)]
         for receiver in self._receivers:
@@ -279,7 +281,8 @@ class Worker:
             return ""
         for lane in (self._lane, *self._threads):
             since_ns = lane.busy_since_ns
-            if since_ns and time.monotonic_ns() - since_ns > STALLED_NS:
+            busy_s = (time.monotonic_ns() - since_ns) / 1e9 if since_ns else 0.0
+            if busy_s > self.graph.stalled_after_s:
                 return lane.name
         return ""
 
