@@ -40,7 +40,9 @@ class Context:
     gauge: Callable[[str, float | int | str], None] = _ignore
     """gauge(name, value): a figure or a fact of the node (backend, drift_ms, input_fps)."""
     observe: Callable[[str, float], None] = _ignore
-    """observe(name, milliseconds): one sample of a latency; kept as p50/p95/p99."""
+    """observe(name, milliseconds): one sample of a latency; kept as p50/p95/p99.
+
+    A sink that knows when a picture really left observes ``capture_to_send``."""
     count: Callable[[str, int], None] = _ignore
     """count(name, n): add to a counter of the node (lost_faces, overruns)."""
     control: Control | None = None

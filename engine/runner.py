@@ -79,9 +79,9 @@ class Runner:
         self.is_set_up = False
         self._numbers = {port: itertools.count() for port in spec.outputs}
         self._handlers = {port: getattr(self.node, f"on_{port}", None) for port in spec.inputs}
-        # Rates and ages speak of pictures where a node has both pictures and sound.
-        pictures = [port for port in spec.inputs if isinstance(spec.ports[port], Latest)]
-        self._timed = set(pictures or spec.inputs)
+        # Rates and ages speak of one stream: the first picture where there is one.
+        pictures = [port for port in spec.ports if isinstance(spec.ports[port], Latest)]
+        self._timed = next((port for port in (*pictures, *spec.ports) if port in spec.inputs), "")
         self._joined = [port for port, handler in self._handlers.items() if handler is None]
         self._first_output = next(iter(spec.outputs), "")
         self._pending: dict[int, dict[str, Envelope]] = {}
@@ -131,7 +131,7 @@ class Runner:
         if not self.is_set_up and not self._set_up_again():
             return
         if (handler := self._handlers[port]) is not None:
-            timed = port in self._timed
+            timed = port == self._timed
             message = envelope.message
             self._run(handler, (message,), {}, message, envelope.trace, envelope, timed)
         elif len(self._joined) == 1:
@@ -213,7 +213,7 @@ class Runner:
     def _status(self, condition: Condition, text: str) -> None:
         if self.stats.status != (condition, text):
             self.stats.status = (condition, text)
-            if condition != "ok" and text:
+            if condition not in ("ok", "waiting"):
                 self.host.event("warning", f"{self.name}: {text}")
 
     # -- the end of the stream -------------------------------------------------------------------

@@ -383,7 +383,7 @@ class Supervisor:
         }
         result["end_to_end"] = {
             name: {
-                "latency_ms": figures["observed"].get("end_to_end")
+                "latency_ms": figures["observed"].get("capture_to_send")
                 or figures["total"]["end_to_end_ms"],
                 "fps": figures["fps_in"],
             }
