@@ -26,6 +26,7 @@ CONTAINERS: Final = {
 _FINEST = Fraction(1, 1_000_000)
 _TICK = Fraction(1, 90_000)
 _WAIT_FOR_SOUND_S = 2
+_EARLY_BLOCKS = 512
 
 
 class MediaWriter(Node):
@@ -69,6 +70,8 @@ class MediaWriter(Node):
 
     def setup(self) -> None:
         self._stream: Any = None
+        self._early: list[AudioFrame] = []
+        self._durations: dict[int, int] = {}
         self._held: list[Any] | None = []
         self._waiting: tuple[Any, int] | None = None
         self._origin: Fraction | None = None
@@ -81,6 +84,8 @@ class MediaWriter(Node):
         if chosen is None:
             known = " ".join(CONTAINERS)
             raise UsageError(f"cannot write '{self._path.suffix}' files; name the output {known}")
+        if self.config.sound == "copy" and not self.config.like:
+            raise UsageError("sound = copy needs `like`, the file to copy it from")
         self._format, self._video_encoder, self._sound_encoder = chosen
         self._like: MediaInfo | None = probe(self.config.like) if self.config.like else None
         self._part = files.begin(self._path)
@@ -91,14 +96,18 @@ class MediaWriter(Node):
 
         options = {"movflags": "+faststart"} if self._format in ("mp4", "mov") else {}
         self._container = av.open(str(self._part), "w", format=self._format, options=options)
+
+    def _add_sound(self) -> None:
+        """The track that is known beforehand; the pictures' comes first in the file."""
         like, choice = self._like, self.config.sound
-        if choice == "copy":
-            if like is None:
-                raise UsageError("sound = copy needs `like`, the file to copy it from")
-            if like.audio_codec and CopiedSound.fits(like.audio_codec, self._format):
+        if like is not None and like.audio_codec and choice != "none":
+            if choice == "copy" and CopiedSound.fits(like.audio_codec, self._format):
                 self._sound = CopiedSound(self._container, self.config.like)
-        if choice != "none" and self._sound is None and like is not None and like.audio_codec:
-            self._sound = self._encoded(like.audio_rate_hz, like.audio_channels)
+            else:
+                self._sound = self._encoded(like.audio_rate_hz, like.audio_channels)
+        early, self._early = self._early, []
+        for frame in early:
+            self.on_audio(frame)
 
     def _encoded(self, rate_hz: int, channels: int) -> SoundTrack:
         return EncodedSound(
@@ -110,6 +119,7 @@ class MediaWriter(Node):
         with self._explained():
             if self._stream is None:
                 self._add_video(frame)
+                self._add_sound()
             pts = self._place(frame)
             picture = self._pictures.write(self._fitted(frame.pixels))
             if self._waiting is not None:
@@ -128,6 +138,12 @@ class MediaWriter(Node):
     def on_audio(self, frame: AudioFrame) -> None:
         """Encode one block of sound, unless sound is copied or left out."""
         if self.config.sound == "none" or isinstance(self._sound, CopiedSound):
+            return
+        if self._stream is None:
+            self._early.append(frame)
+            if len(self._early) > _EARLY_BLOCKS:
+                del self._early[0]
+                self.context.count("early_sound", 1)
             return
         with self._explained():
             if self._sound is None:
@@ -239,7 +255,8 @@ class MediaWriter(Node):
 
     def _encode(self, waiting: tuple[Any, int], duration: int) -> None:
         picture, pts = waiting
-        picture.pts, picture.time_base, picture.duration = pts, self._tick, duration
+        picture.pts, picture.time_base = pts, self._tick
+        self._durations[pts] = duration
         self._mux(self._stream.encode(picture))
 
     def _last_duration(self, pts: int) -> int:
@@ -258,6 +275,8 @@ class MediaWriter(Node):
         for packet in packets:
             if packet.stream is self._stream:
                 self.context.count("frames_written", 1)
+                # The encoder guesses from the rate; the last picture's decides the file's length.
+                packet.duration = self._durations.pop(packet.pts, packet.duration)
             self._container.mux_one(packet)
 
     def _release(self) -> None:
