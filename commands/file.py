@@ -82,7 +82,7 @@ async def _run(graph: Any, progress: Progress, warnings: list[str]) -> dict[str,
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
     snapshot = await run_local(
-        graph, progress.tick, stop=stop, on_event=lambda level, text: warnings.append(text)
+        graph, progress.tick, stop=stop, on_event=lambda _, text: warnings.append(text)
     )
     return None if stop.is_set() else snapshot
 
@@ -126,6 +126,8 @@ def _pictures_graph(source: Path, goal: Path) -> dict[str, Any]:
 
 def _tell(outcome: Outcome, warnings: list[str], goal: Path) -> int:
     for text in dict.fromkeys(warnings):
+        if text.startswith("tracker:"):  # a lost face is in the summary
+            continue
         print(f"mien: {text}", file=sys.stderr)
     if outcome.frames_out == 0:
         raise MienError(f"not one picture could be done; {goal} holds nothing new")
