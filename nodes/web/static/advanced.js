@@ -29,6 +29,7 @@ export class AdvancedPanel {
       this.#shape = shape;
       this.#fields.clear();
       $("advanced").replaceChildren(...Object.entries(nodes)
+        .map(([node, rows]) => [node, rows.filter((row) => row.name !== "token")]) // a secret isn't shown
         .filter(([, rows]) => rows.length)
         .map(([node, rows]) => h("fieldset", { "data-node": node }, h("legend", {}, node), ...rows.map((row) => this.#field(node, row)))));
     }

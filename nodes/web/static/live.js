@@ -22,7 +22,7 @@ export class Call extends EventTarget {
   };
   muted = false;
   sends = true; // false: the engine has a camera of its own, or this page only watches
-  received = { packets: 0, frames: 0, width: 0, height: 0, rtt_ms: 0, lost: 0, changedAt: 0 };
+  received = { packets: 0, frames: 0, width: 0, height: 0, fps: 0, rtt_ms: 0, lost: 0, changedAt: 0 };
   #netPid = 0;
   #kickedAt = 0;
 
@@ -104,6 +104,7 @@ export class Call extends EventTarget {
         this.received.packets = row.packetsReceived;
         this.received.frames = row.framesDecoded ?? 0;
         this.received.lost = row.packetsLost ?? 0;
+        this.received.fps = row.framesPerSecond ?? 0;
         this.received.width = row.frameWidth ?? 0;
         this.received.height = row.frameHeight ?? 0;
       }

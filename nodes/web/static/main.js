@@ -1,7 +1,7 @@
 // The page's wiring: line, call and panels, one state on the picture.
 //
 // For tests and benchmarks, <html> carries what the page knows as data attributes: data-state
-// (idle permission connecting waiting live lost restarted passing degraded reconnecting stopped
+// (idle permission connecting waiting live lost holding restarted passing degraded reconnecting stopped
 // trouble), data-line (up, down), data-latency, data-latency-p95, data-fps, data-drops, data-drift,
 // data-size (of the returned picture), data-frames (decoded), data-restarts, data-reconnects,
 // data-mode (off neutral wear pad), data-emotion, data-intensity. The videos are #avatar and #self.
@@ -51,14 +51,16 @@ function render() {
   const now = performance.now();
   if (call.viewer.state === "connected") everConnected = true;
   const tracker = snapshot.nodes?.tracker?.status ?? ["ok", ""];
+  const out = snapshot.nodes?.out?.status ?? ["ok", ""];
   const failed = Object.entries(snapshot.nodes ?? {}).find(([, node]) => node.status?.[0] === "failed");
   stage.show(decide({
     phase: call.phase, sends: call.sends, problem: call.problem,
     lineUp: line.up, everUp: line.everUp, downFor_ms: line.up ? 0 : now - line.downSince, sinceStart_ms: now - startedAt,
     sender: call.sender.state, viewer: call.viewer.state,
     peerProblem: call.sender.problem || call.viewer.problem, everConnected,
-    frames: call.received.frames, faceLost: tracker[0] === "lost", faceText: tracker[1],
-    passThrough: Boolean(parameters.value("out", "pass_through")), whenLost: parameters.value("out", "when_lost") ?? "hold",
+    frames: call.received.frames, cameraSeen: !call.sends || (snapshot.session?.session?.frames ?? 1) > 0,
+    faceLost: tracker[0] === "lost", pictureLost: out[0] === "lost" ? sentence(out[1]) : "",
+    passThrough: Boolean(parameters.value("out", "pass_through")),
     restarted: restart.name, restartedAgo_ms: now - restart.at,
     failed: failed ? `${failed[0]}: ${failed[1].status[1] || "failed"}` : "",
   }));
@@ -143,7 +145,7 @@ recorder.addEventListener("saved", (event) => {
 
 shortcuts([
   { keys: ["s"], label: "start or stop", run: toggleStart },
-  { keys: ["1", "2", "3", "4", "5", "6", "7", "8"], label: "wear an emotion", run: (key) => mood.wearNth(Number(key) - 1) },
+  { keys: ["1", "2", "3", "4", "5", "6", "7", "8"], shown: ["1 – 8"], label: "wear an emotion", run: (key) => mood.wearNth(Number(key) - 1) },
   { keys: ["["], label: "less intense", run: () => mood.nudge(-0.1) },
   { keys: ["]"], label: "more intense", run: () => mood.nudge(0.1) },
   { keys: ["o"], label: "off: your face as it is", run: () => mood.setMode("off") },
@@ -185,12 +187,13 @@ line.addEventListener("metrics", (event) => {
 });
 line.addEventListener("event", (event) => {
   const { text, level } = /** @type {CustomEvent} */ (event).detail;
-  toast(text, level);
+  if (level === "error") toast(text, level); // what is less is on the picture and under "Lately"
 });
 line.addEventListener("down", render);
 line.addEventListener("up", async () => {
   render();
   try {
+    call.watch(await line.call("metrics")); // another process answers? then connect anew, at once
     const graph = await line.call("graph");
     call.sends = "browser" in graph.nodes && !query.has("watch");
   } catch {
@@ -199,6 +202,10 @@ line.addEventListener("up", async () => {
   if (query.has("start") && call.phase === "idle" && !startedAt) toggleStart();
   render();
 });
+
+function sentence(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
 
 function noteRestarts(processes) {
   const counts = Object.fromEntries(Object.entries(processes).map(([name, each]) => [name, each.restarts ?? 0]));

@@ -14,7 +14,7 @@ const RESTART_SHOWN_MS = 5000;
  *   problem: {title: string, text: string}|null,
  *   lineUp: boolean, everUp: boolean, downFor_ms: number, sinceStart_ms: number,
  *   sender: string, viewer: string, peerProblem: string, everConnected: boolean, frames: number,
- *   faceLost: boolean, faceText: string, passThrough: boolean, whenLost: string,
+ *   faceLost: boolean, pictureLost: string, passThrough: boolean, cameraSeen: boolean,
  *   restarted: string, restartedAgo_ms: number, failed: string,
  * }} facts
  * @returns {Shown}
@@ -47,7 +47,7 @@ export function decide(facts) {
   if (!connected) {
     return shown("connecting", "busy", "Connecting", facts.peerProblem || "Finding the way to the engine.");
   }
-  if (facts.frames === 0) {
+  if (facts.frames === 0 || !facts.cameraSeen) {
     return shown("waiting", "busy", "Waiting for the camera", "Connected. The first picture takes a moment.");
   }
   if (facts.failed) return shown("degraded", "bad", facts.failed, "", "", false);
@@ -55,6 +55,7 @@ export function decide(facts) {
     return shown("restarted", "busy", `${facts.restarted} restarted`, "", "", false);
   }
   if (facts.passThrough) return shown("passing", "calm", "Passing through", "", "", false);
+  if (facts.pictureLost) return shown("holding", "busy", "No new pictures", "", "", false);
   if (facts.faceLost) return shown("lost", "busy", "Face lost", "", "", false);
   return shown("live", "calm", "Live", "", "", false);
 }
@@ -66,8 +67,7 @@ function badgesOf(facts) {
   if (facts.failed) add("failed", facts.failed);
   if (facts.restarted && facts.restartedAgo_ms < RESTART_SHOWN_MS) add("restarted", `${facts.restarted} restarted`);
   if (facts.passThrough) add("passing", "Passing through: this is the camera's picture");
-  else if (facts.faceLost) {
-    add("lost", facts.whenLost === "pass" ? "Face lost · showing the camera" : "Face lost · holding the last picture");
-  }
+  else if (facts.pictureLost) add("holding", facts.pictureLost);
+  else if (facts.faceLost) add("lost", "Face lost: turn to the camera, or bring more light");
   return badges;
 }
