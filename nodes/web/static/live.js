@@ -62,6 +62,7 @@ export class Call extends EventTarget {
     this.viewer.close();
     this.#release();
     for (const track of this.returned.getTracks()) this.returned.removeTrack(track);
+    Object.assign(this.received, { packets: 0, frames: 0, width: 0, height: 0, fps: 0 });
     this.#tell();
   }
 
@@ -78,8 +79,22 @@ export class Call extends EventTarget {
     for (const track of this.camera?.getAudioTracks() ?? []) track.enabled = !muted;
   }
 
-  /** Connect anew what the engine forgot: its network process is another one than before. */
+  /**
+   * Connect anew what the engine forgot, its network process being another one than before; and
+   * give way to a newer page that sends: two that both reconnect would fight for ever.
+   */
   watch(snapshot) {
+    const publisher = snapshot.session?.session?.id;
+    const settled = this.sender.state === "connected" || this.sender.pausing;
+    const foreign = publisher && this.sender.id && publisher !== this.sender.id;
+    if (this.phase === "running" && settled && foreign) {
+      this.stop();
+      this.problem = {
+        title: "Another page took over",
+        text: "Only one camera at a time can be the face. Start here again to take it back.",
+      };
+      return this.#tell();
+    }
     const pid = networkPid(snapshot);
     if (!pid) return;
     if (this.#netPid && pid !== this.#netPid) this.again();

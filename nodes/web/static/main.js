@@ -92,7 +92,6 @@ function toggleStart() {
 function hangUp() {
   recorder.stop();
   call.stop();
-  call.received.frames = 0;
 }
 
 function toggleMute() {
@@ -173,8 +172,7 @@ call.addEventListener("returned", () => {
   if (tracks === frameTracks) return;
   frameTracks = tracks;
   $("avatar").srcObject = call.returned;
-  // A recording can't go over to other tracks: keep what there is.
-  if (recorder.active) recorder.stop();
+  recorder.stop(); // it can't go over to other tracks: keep what there is
 });
 
 line.addEventListener("metrics", (event) => {

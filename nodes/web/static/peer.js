@@ -3,6 +3,7 @@
 import { sleep } from "./dom.js";
 
 const RETRY_FIRST_MS = 200;
+const RETRY_LOST_MS = 600; // long enough to hear from the engine why it was lost
 const RETRY_LAST_MS = 2000;
 const GATHER_WITHIN_MS = 1000;
 const ANSWER_WITHIN_MS = 5000;
@@ -16,9 +17,11 @@ export class Peer extends EventTarget {
   /** one line on why the last try failed, or "" */ problem = "";
   reconnects = 0;
   connectedAt = 0;
+  /** between two tries */ pausing = false;
   #wanted = false;
   #loop = Promise.resolve();
   #location = "";
+  #id = "";
   #lose = () => {};
   #wake = () => {};
 
@@ -30,6 +33,11 @@ export class Peer extends EventTarget {
     super();
     this.path = path;
     this.prepare = prepare;
+  }
+
+  /** What the server calls the newest connection, "" before the first. */
+  get id() {
+    return this.#id;
   }
 
   /** Connect, and again whenever the connection is lost, until `close`. */
@@ -50,14 +58,18 @@ export class Peer extends EventTarget {
         this.#set("connected", "");
         await lost;
         if (this.#wanted) this.reconnects += 1;
+        delay_ms = RETRY_LOST_MS;
       } catch (error) {
         this.problem = error.message;
       }
       this.#drop();
       if (!this.#wanted) break;
+      this.pausing = true;
       this.#set("connecting");
-      await Promise.race([sleep(delay_ms), new Promise((wake) => (this.#wake = wake))]);
-      delay_ms = Math.min(delay_ms * 1.5, RETRY_LAST_MS);
+      const woken = new Promise((wake) => (this.#wake = () => wake(true)));
+      const early = await Promise.race([sleep(delay_ms), woken]);
+      this.pausing = false;
+      delay_ms = early || delay_ms === RETRY_LOST_MS ? RETRY_FIRST_MS : Math.min(delay_ms * 1.5, RETRY_LAST_MS);
     }
     this.#set("closed");
   }
@@ -108,6 +120,7 @@ export class Peer extends EventTarget {
     await Promise.race([gathered(pc), sleep(GATHER_WITHIN_MS)]);
     const answer = await post(this.path, pc.localDescription?.sdp ?? "");
     this.#location = answer.location;
+    this.#id = answer.location.split("/").pop() ?? "";
     if (!this.#wanted || this.pc !== pc) throw new Error("closed meanwhile");
     await pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
     const outcome = await Promise.race([

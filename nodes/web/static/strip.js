@@ -46,7 +46,7 @@ export class Strip {
     say(this.#cells.latency.extra, p95 === null ? "ms" : `ms · 95 % under ${p95.toFixed(0)}`);
     put("fps", fps === null ? "–" : fps.toFixed(1), fps);
     put("drops", drops === null ? "–" : drops.toLocaleString("en"), drops);
-    put("drift", drift === null ? "–" : `${drift > 0 ? "+" : drift < 0 ? "−" : ""}${Math.abs(drift).toFixed(0)}`, drift);
+    put("drift", drift === null ? "–" : signed(Math.round(drift)), drift);
     const size = received.width ? `${received.width}×${received.height}` : "";
     put("size", size || "–", size);
     data.frames = String(received.frames);
@@ -85,6 +85,8 @@ export function read(snapshot) {
     drift: number(drift?.[1]),
   };
 }
+
+const signed = (value) => (value > 0 ? `+${value}` : value < 0 ? `−${-value}` : "0");
 
 /** Pictures that never became an avatar: each once, though several nodes missed it. */
 function dropped(edges) {
