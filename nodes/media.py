@@ -186,7 +186,9 @@ def extent(path: str) -> Extent:
         # What came before the damage counts.
         with contextlib.suppress(av.FFmpegError, OSError):
             for packet in container.demux(streams):
-                if not packet.size or (packet.pts is None and packet.dts is None):
+                if packet.is_discard or not packet.size:
+                    continue
+                if packet.pts is None and packet.dts is None:
                     continue
                 at = (packet.pts if packet.pts is not None else packet.dts) * packet.time_base
                 is_video = packet.stream is video
