@@ -134,7 +134,7 @@ def test_without_a_face_it_passes(tmp_path: Path) -> None:
     pictures, _ = read_video(tmp_path / "out.mp4")
     assert [number_in(picture) for picture in pictures] == list(range(12))
     before, _ = read_video(source)
-    assert np.abs(pictures[3].astype(int) - before[3]).mean() < 2
+    assert np.abs(pictures[3].astype(int) - before[3]).mean() < 3  # edges of bars, in 4:2:0
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["audio"] is False
     assert [(frame["face"], frame["edit"]) for frame in report["frames"]] == [(False, None)] * 12
