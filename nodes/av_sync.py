@@ -136,9 +136,9 @@ class AvSync:
         target_ns = self._target_ns()
         if not self._playing:
             position = (due_ns - target_ns - self._start_ns) / NS_PER_SAMPLE
-            if not len(self._buffer) or position < -BLOCK or position > len(self._buffer):
+            if not len(self._buffer) or not 0 <= position < len(self._buffer):
                 return self._silence()
-            self._position = max(0.0, position)
+            self._position = position
             self._playing = True
             self._silent = True
         media_ns = self._start_ns + self._position * NS_PER_SAMPLE

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nodes.web.assembly import AudioAssembler, EncodedFrame, VideoAssembler
+from nodes.web.private import get_private, set_private
 from nodes.web.stamps import PublisherClock
 
 logger = logging.getLogger(__name__)
@@ -18,25 +19,6 @@ logger = logging.getLogger(__name__)
 KEY_REQUEST_NS = 200_000_000
 BACKLOG_FRAMES = 30  # encoded frames a slow decoder may be behind before it starts anew
 SECOND_NS = 1_000_000_000
-
-
-def private(owner: Any, name: str) -> str:
-    """The attribute behind ``owner``'s double-underscore ``name``."""
-    for kind in type(owner).__mro__:
-        mangled = f"_{kind.__name__}__{name}"
-        if hasattr(owner, mangled):
-            return mangled
-    raise AttributeError(
-        f"aiortc's {type(owner).__name__} has no '{name}': install aiortc 1.14 to 1.16"
-    )
-
-
-def set_private(owner: Any, name: str, value: Any) -> None:
-    setattr(owner, private(owner, name), value)
-
-
-def get_private(owner: Any, name: str) -> Any:
-    return getattr(owner, private(owner, name))
 
 
 class Intake(queue.Queue[Any]):

@@ -66,8 +66,7 @@ class Voice:
             samples = self._at_48k(samples, message.rate_hz)
         if len(samples):
             self._sync.push(samples, message.capture_ns, self._clock.now_ns())
-            if self._fresh is not None and not self._fresh.done():
-                self._fresh.set_result(None)
+            self._stop_waiting()
 
     async def run(self, wanted: Callable[[], bool]) -> None:
         """Send for as long as the task lives; idle while ``wanted()`` is False."""
@@ -99,9 +98,13 @@ class Voice:
         """Until the next ``push``, at most so long."""
         loop = asyncio.get_running_loop()
         fresh = self._fresh = loop.create_future()
-        timer = loop.call_later(seconds, lambda: fresh.done() or fresh.set_result(None))
+        timer = loop.call_later(seconds, self._stop_waiting)
         await fresh
         timer.cancel()
+
+    def _stop_waiting(self) -> None:
+        if self._fresh is not None and not self._fresh.done():
+            self._fresh.set_result(None)
 
     def _with_volume(self, block: I16) -> I16:
         goal = 0.0 if self.muted else 1.0
