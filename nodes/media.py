@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,7 @@ from engine.errors import MienError
 from engine.types import U8
 
 UNSPECIFIED: Final = 2
+_KEPT_TAGS: Final = ("title", "artist", "album", "date", "creation_time", "comment", "copyright")
 _FULL_RANGE: Final = 2
 _LIMITED_RANGE: Final = 1
 # From the tags of ITU-T H.273 to the matrices that swscale knows.
@@ -56,6 +58,8 @@ class MediaInfo:
     audio_codec: str = ""
     audio_rate_hz: int = 0
     audio_channels: int = 0
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """title and the like"""
 
 
 def open_media(path: str) -> Any:
@@ -160,6 +164,7 @@ def probe(path: str) -> MediaInfo:
             audio_codec=sound.codec_context.name if sound else "",
             audio_rate_hz=sound.codec_context.sample_rate if sound else 0,
             audio_channels=sound.codec_context.layout.nb_channels if sound else 0,
+            tags={key: text for key, text in container.metadata.items() if key in _KEPT_TAGS},
         )
     finally:
         container.close()

@@ -96,6 +96,8 @@ class MediaWriter(Node):
 
         options = {"movflags": "+faststart"} if self._format in ("mp4", "mov") else {}
         self._container = av.open(str(self._part), "w", format=self._format, options=options)
+        if self._like is not None:
+            self._container.metadata.update(self._like.tags)
 
     def _add_sound(self) -> None:
         """The track that is known beforehand; the pictures' comes first in the file."""
