@@ -285,6 +285,9 @@ class WebrtcOut(LoopNode):
             elif self.config.pass_through:
                 self.context.status("degraded", "passing the camera through")
             elif self.context.clock.now_ns() - self._video_ns > LOST_NS:
+                if self._video_ns < 0 and self._raw_ns < 0:
+                    self.context.status("waiting", "waiting for the first picture")
+                    continue
                 passing = self.config.when_lost == "pass" and not self._is_lost()
                 text = "passing the camera through" if passing else "holding the last picture"
                 self.context.status("lost", "no pictures come: " + text)

@@ -28,6 +28,7 @@ class Publisher(Peer):
     audio: AudioIntake | None = None
 
     def prepare(self) -> None:
+        from nodes.web.color import listen
         from nodes.web.intake import AudioIntake, VideoIntake
         from nodes.web.stamps import PublisherClock
 
@@ -37,7 +38,8 @@ class Publisher(Peer):
             if receiver.track is None:
                 continue
             if transceiver.kind == "video" and self.video is None:
-                self.video = VideoIntake(receiver, clock, self._video)
+                colors = listen(transceiver, self.connection.remoteDescription.sdp)
+                self.video = VideoIntake(receiver, clock, colors, self._video)
             elif transceiver.kind == "audio" and self.audio is None:
                 self.audio = AudioIntake(receiver, clock, self._audio)
 
