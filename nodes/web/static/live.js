@@ -62,7 +62,7 @@ export class Call extends EventTarget {
     this.viewer.close();
     this.#release();
     for (const track of this.returned.getTracks()) this.returned.removeTrack(track);
-    Object.assign(this.received, { packets: 0, frames: 0, width: 0, height: 0, fps: 0 });
+    this.#forgetReceived();
     this.#tell();
   }
 
@@ -97,12 +97,14 @@ export class Call extends EventTarget {
     }
     const pid = networkPid(snapshot);
     if (!pid) return;
-    if (this.#netPid && pid !== this.#netPid) this.again();
+    const other = this.#netPid && pid !== this.#netPid;
+    if (other) this.again();
     this.#netPid = pid;
   }
 
   again() {
     if (this.phase !== "running") return;
+    this.#netPid = 0; // whichever process answers next is the right one
     this.#kickedAt = performance.now();
     if (this.sends) this.sender.again();
     this.viewer.again();
@@ -132,6 +134,10 @@ export class Call extends EventTarget {
       this.#kickedAt = now;
       this.viewer.again();
     }
+  }
+
+  #forgetReceived() {
+    Object.assign(this.received, { packets: 0, frames: 0, width: 0, height: 0, fps: 0 });
   }
 
   #tell() {
@@ -207,6 +213,7 @@ export class Call extends EventTarget {
   }
 
   #prepareViewer(pc) {
+    this.#forgetReceived();
     for (const kind of ["video", "audio"]) {
       const { receiver } = pc.addTransceiver(kind, { direction: "recvonly" });
       // The newest frame matters, not the smoothest: no buffer where the browser lets us say so.

@@ -45,11 +45,13 @@ const nextTheme = themes();
 let snapshot = /** @type {Record<string, any>} */ ({});
 let startedAt = 0;
 let everConnected = false;
+let everPictured = false;
 let restart = { name: "", at: -Infinity, counts: /** @type {Record<string, number>|null} */ (null) };
 
 function render() {
   const now = performance.now();
   if (call.viewer.state === "connected") everConnected = true;
+  if (call.received.frames > 0) everPictured = true;
   const tracker = snapshot.nodes?.tracker?.status ?? ["ok", ""];
   const out = snapshot.nodes?.out?.status ?? ["ok", ""];
   const failed = Object.entries(snapshot.nodes ?? {}).find(([, node]) => node.status?.[0] === "failed");
@@ -58,7 +60,7 @@ function render() {
     lineUp: line.up, everUp: line.everUp, downFor_ms: line.up ? 0 : now - line.downSince, sinceStart_ms: now - startedAt,
     sender: call.sender.state, viewer: call.viewer.state,
     peerProblem: call.sender.problem || call.viewer.problem, everConnected,
-    frames: call.received.frames, cameraSeen: !call.sends || (snapshot.session?.session?.frames ?? 1) > 0,
+    frames: call.received.frames, everPictured, cameraSeen: !call.sends || (snapshot.session?.session?.frames ?? 1) > 0,
     faceLost: tracker[0] === "lost", pictureLost: out[0] === "lost" ? sentence(out[1]) : "",
     passThrough: Boolean(parameters.value("out", "pass_through")),
     restarted: restart.name, restartedAgo_ms: now - restart.at,
@@ -85,7 +87,7 @@ function render() {
 function toggleStart() {
   if (call.phase !== "idle") return hangUp();
   startedAt = performance.now();
-  everConnected = false;
+  everConnected = everPictured = false;
   call.start();
 }
 
@@ -188,6 +190,7 @@ line.addEventListener("event", (event) => {
   if (level === "error") toast(text, level); // what is less is on the picture and under "Lately"
 });
 line.addEventListener("down", render);
+line.addEventListener("died", () => call.again()); // its media died with it: don't wait for a timeout
 line.addEventListener("up", async () => {
   render();
   try {
