@@ -42,16 +42,16 @@ class Figures:
 
 
 class SmoothedDelay:
-    """The picture's delay, smoothed: follows a step within a second, ignores spikes."""
+    """The picture's delay, smoothed: follows a step in two seconds, ignores short stalls."""
 
     def __init__(self) -> None:
         self.ns: float | None = None
-        self._recent: deque[int] = deque(maxlen=15)
+        self._recent: deque[int] = deque(maxlen=30)
 
     def add(self, delay_ns: int) -> None:
         self._recent.append(delay_ns)
         median = float(np.median(self._recent))
-        self.ns = median if self.ns is None else self.ns + 0.08 * (median - self.ns)
+        self.ns = median if self.ns is None else self.ns + 0.06 * (median - self.ns)
 
 
 class AvSync:

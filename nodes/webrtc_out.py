@@ -88,6 +88,12 @@ class WebrtcOut(LoopNode):
             await self.stop()
             raise
         self.context.gauge("url", self._server.url)
+        if self._server.guard.scheme == "http" and not self._server.guard.loopback:
+            self.context.status(
+                "degraded",
+                "no TLS: browsers on other machines get no camera here; "
+                "start with --cert CERT.pem --key KEY.pem",
+            )
         self._voice = Voice(self.context.clock, self.sync, self._sound)
         self._tasks = [
             asyncio.create_task(self._keep_alive()),

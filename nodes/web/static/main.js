@@ -15,6 +15,7 @@ import { shortcuts } from "./keys.js";
 import { Call } from "./live.js";
 import { MoodPanel } from "./mood.js";
 import { Parameters } from "./parameters.js";
+import { iceServers } from "./peer.js";
 import { Recorder, clock, snapshot as savePicture } from "./recorder.js";
 import { selftest } from "./selftest.js";
 import { EngineLine } from "./socket.js";
@@ -164,6 +165,11 @@ shortcuts([
   { keys: ["t"], label: "theme", run: nextTheme },
 ]);
 
+parameters.addEventListener("change", () => {
+  const servers = parameters.value("out", "ice_servers") ?? "";
+  for (const peer of [call.sender, call.viewer]) peer.iceServers = iceServers(servers);
+});
+
 let frameTracks = "";
 call.addEventListener("change", () => {
   if ($("self").srcObject !== call.camera) $("self").srcObject = call.camera;
@@ -189,7 +195,10 @@ line.addEventListener("event", (event) => {
   const { text, level } = /** @type {CustomEvent} */ (event).detail;
   if (level === "error") toast(text, level); // what is less is on the picture and under "Lately"
 });
-line.addEventListener("down", render);
+line.addEventListener("down", () => {
+  strip.show({}, { ...call.received, frames: 0, fps: 0 });
+  render();
+});
 line.addEventListener("died", () => call.again()); // its media died with it: don't wait for a timeout
 line.addEventListener("up", async () => {
   render();

@@ -15,6 +15,7 @@ const DISCONNECTED_GRACE_MS = 1200;
 export class Peer extends EventTarget {
   /** @type {RTCPeerConnection|null} */ pc = null;
   /** @type {"closed"|"connecting"|"connected"} */ state = "closed";
+  /** STUN and TURN servers that the engine names @type {RTCIceServer[]} */ iceServers = [];
   /** one line on why the last try failed, or "" */ problem = "";
   reconnects = 0;
   connectedAt = 0;
@@ -132,7 +133,7 @@ export class Peer extends EventTarget {
 
   async #connect() {
     this.#triedSince = performance.now();
-    const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+    const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers: this.iceServers });
     this.pc = pc;
     const lost = new Promise((lose) => {
       this.#lose = () => lose(undefined);
@@ -160,6 +161,19 @@ export class Peer extends EventTarget {
     }
     return { lost }; // wrapped: an async function would wait for it
   }
+}
+
+/** "stun:host:port, turn:host:port?user=U&password=P" as the browser wants it. @param {string} text */
+export function iceServers(text) {
+  return text.split(/[\s,]+/).filter(Boolean).map((item) => {
+    const [urls, query = ""] = item.split("?");
+    const fields = new URLSearchParams(query);
+    const transport = fields.get("transport");
+    return {
+      urls: transport ? `${urls}?transport=${transport}` : urls,
+      ...(fields.has("user") && { username: fields.get("user") ?? "", credential: fields.get("password") ?? "" }),
+    };
+  });
 }
 
 /** Nobody listens there: the engine is starting, or gone. */

@@ -52,7 +52,7 @@ export function decide(facts) {
   }
   if (facts.failed) return shown("degraded", "bad", facts.failed, "", "", false);
   if (facts.restarted && facts.restartedAgo_ms < RESTART_SHOWN_MS) {
-    return shown("restarted", "busy", `${facts.restarted} restarted`, "", "", false);
+    return shown("restarted", "busy", "Recovered", "", "", false);
   }
   if (facts.passThrough) return shown("passing", "calm", "Passing through", "", "", false);
   if (facts.pictureLost) return shown("holding", "busy", "No new pictures", "", "", false);
@@ -66,7 +66,7 @@ function badgesOf(facts) {
   if (!facts.lineUp || facts.viewer !== "connected") add("reconnecting", "Reconnecting…");
   else if (facts.frames === 0) add("waiting", "Waiting for the camera…");
   if (facts.failed) add("failed", facts.failed);
-  if (facts.restarted && facts.restartedAgo_ms < RESTART_SHOWN_MS) add("restarted", `${facts.restarted} restarted`);
+  if (facts.restarted && facts.restartedAgo_ms < RESTART_SHOWN_MS) add("restarted", `Engine part “${facts.restarted}” restarted`);
   if (facts.passThrough) add("passing", "Passing through: this is the camera's picture");
   else if (facts.pictureLost) add("holding", facts.pictureLost);
   else if (facts.faceLost) add("lost", "Face lost: turn to the camera, or bring more light");

@@ -3,6 +3,7 @@
 import { $, h, say, svg } from "./dom.js";
 
 const HISTORY = 480; // snapshots, four a second: two minutes
+const NOTHING = { latency: null, p95: null, drops: null, drift: null };
 const FIGURES = [
   { id: "latency", label: "Latency", unit: "ms", title: "From the camera's picture reaching the engine to the avatar leaving it, encoded: half are quicker than this" },
   { id: "fps", label: "Pictures", unit: "/s", title: "Avatar pictures a second that arrive here" },
@@ -33,7 +34,7 @@ export class Strip {
 
   /** @param {Record<string, any>} snapshot @param {{width: number, height: number, fps: number, frames: number}} received */
   show(snapshot, received) {
-    const figures = read(snapshot);
+    const figures = received.frames ? read(snapshot) : NOTHING;
     const data = document.documentElement.dataset;
     const put = (id, text, raw) => {
       say(this.#cells[id].value, text);
