@@ -108,12 +108,11 @@ def test_a_new_size_odd_or_even_starts_with_a_key_frame(bench: Bench) -> None:
 
 def test_the_newest_picture_wins_and_the_others_are_counted(bench: Bench) -> None:
     bench.encode()
-    last = None
-    for _ in range(50):
-        last = bench.picture(640, 480)
-        bench.worker.submit(last)
+    pictures = [bench.picture(640, 480) for _ in range(50)]
+    for picture in pictures:
+        bench.worker.submit(picture)
     deadline = time.monotonic() + 5
-    while bench.got[-1].timestamp != last.timestamp:  # type: ignore[union-attr]
+    while bench.got[-1].timestamp != pictures[-1].timestamp:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert bench.worker.dropped > 10
