@@ -6,13 +6,16 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Playwright
 
 from tests.browser.conftest import QUIET, find_chromium
 from tests.browser.engine import Engine
 from tests.browser.page import LivePage
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Playwright
 
 REFUSE = """() => {
   navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("made up", "%s"));
@@ -143,6 +146,6 @@ def test_killed_face_process_is_told_on_the_picture(page: LivePage, engine: Engi
     page.start()
     os.kill(engine.call("metrics")["processes"]["face"]["pid"], signal.SIGKILL)
     page.page.locator('.badge[data-badge="restarted"]').wait_for()
-    assert "face restarted" in page.page.locator(".badge").all_inner_texts()
+    assert "“face” restarted" in " ".join(page.page.locator(".badge").all_inner_texts())
     page.wait("state", "live", 20)
     assert page.data("reconnects") == "0"

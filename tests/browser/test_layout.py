@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser
 
 from tests.browser.engine import Engine
 from tests.browser.page import LivePage
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 USABLE = {
     "button", "radio", "slider", "checkbox", "combobox", "textbox", "spinbutton", "switch",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from engine.types import F32
 from tests.browser.engine import Engine
 from tests.browser.fake_camera import FACE, MARK_ROW, SCENERY
 from tests.browser.page import LivePage
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 SETTLE_S = 1.0  # an emotion eases in, then the encoder catches up
 
@@ -202,6 +206,19 @@ def test_connection_check_finds_all_well(live: LivePage) -> None:
     assert "counts as secure" in text
     assert "round trip" in text
     live.page.locator("#d-selftest summary").click()
+
+
+def test_a_watcher_sees_without_a_camera(live: LivePage, browser: Browser, engine: Engine) -> None:
+    with LivePage.opened(browser, engine.url + "?watch&clean&start") as watcher:
+        watcher.wait("state", "live")
+        watcher.more_frames(5)
+        assert watcher.grab().shape == (480, 640, 3)
+        assert watcher.page.evaluate("document.querySelector('#self').srcObject") is None
+        assert not watcher.page.locator("#start").is_visible()
+        assert engine.peers() == (True, 2)
+        watcher.assert_quiet()
+    assert engine.wait(lambda: engine.peers() == (True, 1), 5)
+    assert live.data("state") == "live"
 
 
 def test_resolution_changes_without_hanging_up(live: LivePage) -> None:
