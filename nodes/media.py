@@ -14,6 +14,7 @@ from engine.types import U8
 
 UNSPECIFIED: Final = 2
 _KEPT_TAGS: Final = ("title", "artist", "album", "date", "creation_time", "comment", "copyright")
+_WITH_LENGTH: Final = ("mov", "matroska", "avi")
 _FULL_RANGE: Final = 2
 _LIMITED_RANGE: Final = 1
 # From the tags of ITU-T H.273 to the matrices that swscale knows.
@@ -53,6 +54,8 @@ class MediaInfo:
     rate_hz: Fraction
     frames: int
     duration_s: float
+    promised_s: float
+    """what the file's head says, where that can be relied on; else 0"""
     colour: Colour
     sample_aspect: Fraction
     audio_codec: str = ""
@@ -159,6 +162,7 @@ def probe(path: str) -> MediaInfo:
             rate_hz=rate_hz,
             frames=stream.frames or round(duration_s * float(rate_hz)),
             duration_s=duration_s,
+            promised_s=duration_s if container.format.name.startswith(_WITH_LENGTH) else 0.0,
             colour=colour_of(frame),
             sample_aspect=1 / aspect if turned and aspect else aspect or Fraction(1),
             audio_codec=sound.codec_context.name if sound else "",

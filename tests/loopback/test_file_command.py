@@ -96,6 +96,7 @@ def test_the_report_has_every_key(done: tuple[Path, Path, Any, str]) -> None:
     assert report["fps"] > 5
     assert report["duration_in_s"] == report["duration_out_s"] == pytest.approx(1.44)
     assert report["audio"] is True
+    assert report["ends_early_s"] == report["damaged_packets"] == 0
     assert abs(report["av_difference_s"]) < 0.04
     assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p99"]
     for name in ("source", "tracker", "editor", "compositor", "writer"):
@@ -211,6 +212,8 @@ def test_a_cut_off_tail_is_said(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "r.json").read_text())
     assert 10 <= report["frames_in"] == report["frames_out"] < 30
     assert abs(report["duration_in_s"] - report["duration_out_s"]) <= 0.04
+    assert report["ends_early_s"] > 0.25
+    assert "s early" in ended.stdout
 
 
 def test_what_was_there_is_replaced(tmp_path: Path) -> None:

@@ -203,6 +203,14 @@ def test_bad_input(bad: Bad, tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
     assert left == before
 
 
+def test_the_manual_has_the_table() -> None:
+    rows = (Path(__file__).parents[2] / "docs" / "bad-input.md").read_text().splitlines()
+    for bad in TABLE:
+        (row,) = [row for row in rows if row.startswith(f"| {bad.name} |")]
+        assert bad.says in row
+        assert row.endswith(f"| {bad.exit_code} |")
+
+
 def test_unknown_emotion(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["file", "in.mp4", "out.mp4", "--emotion", "bored"])
