@@ -17,7 +17,9 @@ import importlib
 from pathlib import Path
 
 SECTIONS = {
+    "hop": "pictures between two processes: latency, throughput, CPU",
     "live": "camera to screen through a real browser: latency, frame rate, drift of the sound",
+    "file": "a file through the graph: real-time factor, cost per node",
 }
 
 

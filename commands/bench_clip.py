@@ -76,7 +76,8 @@ def moving_face(width_px: int, height_px: int) -> Callable[[float], U8]:
         raise MienError(
             "the made clip needs scikit-image: pip install -e '.[bench]', or give --input FILE"
         ) from None
-    astronaut_HWC = np.ascontiguousarray(data.astronaut()[:, :, ::-1])
+    picture_of: Any = data.astronaut
+    astronaut_HWC = np.ascontiguousarray(picture_of()[:, :, ::-1])
     centre_x, centre_y = 222.0, 118.0  # the face in that picture [px]
     scale = height_px / 270.0
 
@@ -142,7 +143,7 @@ def _numbered_i420(picture_HWC: U8, number: int) -> bytes:
 
     height, width = picture_HWC.shape[:2]
     planes = cv2.cvtColor(picture_HWC, cv2.COLOR_BGR2YUV_I420)
-    luma = planes[:height]
+    luma: Any = planes[:height]
     draw_number(luma, number)
     rows = strip_height_px(height) // 2
     chroma = planes[height:].reshape(2, height // 2, width // 2)

@@ -1,4 +1,4 @@
-"""Marks that survive a codec: a number drawn along the top of a picture, a coded chirp per second."""
+"""Marks that survive a codec: a number along the top of a picture, a coded chirp per second."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def chirp(code: int) -> F64:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A marker found in sound: which, where its first sample lies (fractional), how surely (0..1)."""
+    """A marker in sound: which, where its first sample lies (fractional), how surely (0..1)."""
 
     code: int
     start: float

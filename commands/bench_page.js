@@ -66,8 +66,7 @@
         .then((cells) =>
           notes.returned.push([
             facts.presentationTime, facts.expectedDisplayTime, facts.receiveTime ?? 0,
-            facts.width, facts.height, facts.presentedFrames,
-            (facts.processingDuration ?? 0) * 1000, cells,
+            facts.width, facts.height, facts.presentedFrames, cells,
           ]))
         .catch((error) => notes.problems.push(String(error)))
         .finally(() => frame.close());

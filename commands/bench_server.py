@@ -37,7 +37,7 @@ class Server:
         self.url = ""
         self.start_s = 0.0
         self._command = command
-        self._log = tempfile.TemporaryFile("w+b")
+        self._log = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed in end()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -101,6 +101,8 @@ class Server:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        self._log.close()
+        self._process = None
 
     def metrics(self) -> dict[str, Any]:
         """The server's own figures, empty where it has none."""
@@ -182,12 +184,11 @@ class Resources:
 
     def sample(self) -> None:
         """One row: per process its memory [MB] and the CPU seconds it has used."""
-        try:
+        with contextlib.suppress(MienError):  # busy for a moment: the processes tell as much
             self.metrics = self._server.metrics() or self.metrics
-        except MienError:
-            pass  # busy for a moment: the processes below tell as much
         names = {facts["pid"]: name for name, facts in self.metrics.get("processes", {}).items()}
         row: dict[str, Any] = {"at_s": time.monotonic(), "memory_mb": {}, "cpu_s": {}}
+        row["busy_s"] = _busy_s()
         for root, group in ((self._server.pid, ""), (os.getpid(), "browser")):
             for process in _tree(root):
                 try:
@@ -224,7 +225,15 @@ class Resources:
             name: round(100 * (used - first["cpu_s"].get(name, 0.0)) / span_s, 1)
             for name, used in last["cpu_s"].items()
         }
-        return {"memory_mb": memory, "cpu_percent": cpu}
+        own_s = sum(used - first["cpu_s"].get(name, 0.0) for name, used in last["cpu_s"].items())
+        others = 100 * (last["busy_s"] - first["busy_s"] - own_s) / span_s
+        return {"memory_mb": memory, "cpu_percent": cpu, "cpu_percent_of_others": round(others, 1)}
+
+
+def _busy_s() -> float:
+    """CPU seconds that all of the machine's processes have used."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))
 
 
 def _tree(root: int) -> list[psutil.Process]:

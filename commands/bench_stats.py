@@ -41,7 +41,8 @@ class Returned:
     """A picture as the page showed it; times in ms of the page's clock.
 
     ``presented_ms``: handed to the compositor. ``shown_ms``: when the browser expects it on the
-    glass. ``received_ms``: its last packet came, 0 where the browser didn't say.
+    glass. ``received_ms``: its last packet came, 0 where the browser didn't say. ``count``: how
+    many pictures were presented so far, those included that the page wasn't told of in time.
     """
 
     presented_ms: float
@@ -49,7 +50,7 @@ class Returned:
     received_ms: float
     width_px: int
     height_px: int
-    decode_ms: float
+    count: int
     number: int | None
 
 
@@ -71,7 +72,6 @@ class Marks:
     sound_sent: list[Sound] = field(default_factory=list)
     sound_returned: list[Sound] = field(default_factory=list)
     unreadable: int = 0
-    presented: int = 0
     problems: list[str] = field(default_factory=list)
 
     def add(self, taken: Mapping[str, Any]) -> None:
@@ -80,12 +80,11 @@ class Marks:
             number = read_number(means)
             if number is not None:
                 self.sent.append(Sent(at_ms, number))
-        for presented, shown, received, width, height, count, decode, means in taken["returned"]:
+        for presented, shown, received, width, height, count, means in taken["returned"]:
             number = read_number(means)
             self.unreadable += number is None
-            self.presented = int(count)
             self.returned.append(
-                Returned(presented, shown, received, int(width), int(height), decode, number)
+                Returned(presented, shown, received, int(width), int(height), int(count), number)
             )
         for side, at_ms, frame, text in taken["sound"]:
             samples = np.frombuffer(base64.b64decode(text), np.int16) / 32767
@@ -194,11 +193,14 @@ def summarize(
     shown = sorted(pair.back.shown_ms for pair in window)
     stops = freezes_ms([start_ms, *shown, end_ms] if shown else [start_ms, end_ms])
     received = [pair for pair in window if pair.back.received_ms > 0]
+    told = [back for back in marks.returned if start_ms <= back.shown_ms < end_ms]
     return {
         "seconds": round(seconds, 1),
         "fps": round(len(full) / seconds, 2),
         "fps_any_size": round(len(window) / seconds, 2),
         "sent_fps": round(sum(start_ms <= m.at_ms < end_ms for m in marks.sent) / seconds, 2),
+        "presented_fps": round((told[-1].count - told[0].count) / seconds, 2) if told else 0.0,
+        "repeats": len(told) - len(window),
         "sizes": sorted({f"{p.back.width_px}x{p.back.height_px}" for p in window}),
         "glass_to_glass_ms": percentiles(pair.latency_ms for pair in window),
         "until_presented_ms": percentiles(p.back.presented_ms - p.sent_ms for p in window),
