@@ -12,7 +12,8 @@ from engine.node import Node
 from engine.parameters import parameter
 from engine.types import NANOSECONDS, U8, AudioFrame, Fifo, VideoFrame
 from nodes import files
-from nodes.media import Colour, MediaInfo, PictureWriter, probe
+from nodes.colours import Colour, PictureWriter
+from nodes.media import MediaInfo, probe
 from nodes.sound_track import CopiedSound, EncodedSound, SoundTrack
 
 # suffix -> (container, video encoder, sound encoder)
