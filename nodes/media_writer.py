@@ -95,7 +95,10 @@ class MediaWriter(Node):
     def _open(self) -> None:
         import av
 
-        options = {"movflags": "+faststart"} if self._format in ("mp4", "mov") else {}
+        options = {}
+        if self._format in ("mp4", "mov"):
+            # The default clock of 1 kHz rounds where a late track begins.
+            options = {"movflags": "+faststart", "movie_timescale": "90000"}
         self._container = av.open(str(self._part), "w", format=self._format, options=options)
         if self._like is not None:
             self._container.metadata.update(self._like.tags)
