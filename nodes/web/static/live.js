@@ -25,6 +25,7 @@ export class Call extends EventTarget {
   received = { packets: 0, frames: 0, width: 0, height: 0, fps: 0, rtt_ms: 0, lost: 0, changedAt: 0 };
   #netPid = 0;
   #kickedAt = 0;
+  #foreignSeen = 0;
 
   constructor() {
     super();
@@ -87,7 +88,8 @@ export class Call extends EventTarget {
     const publisher = snapshot.session?.session?.id;
     const settled = this.sender.state === "connected" || this.sender.pausing;
     const foreign = publisher && this.sender.id && publisher !== this.sender.id;
-    if (this.phase === "running" && settled && foreign) {
+    this.#foreignSeen = this.phase === "running" && settled && foreign ? this.#foreignSeen + 1 : 0;
+    if (this.#foreignSeen > 1) { // a single snapshot may be older than our own connection
       this.stop();
       this.problem = {
         title: "Another page took over",
