@@ -182,6 +182,10 @@ call.addEventListener("returned", () => {
   if (tracks === frameTracks) return;
   frameTracks = tracks;
   $("avatar").srcObject = call.returned;
+  $("avatar").requestVideoFrameCallback?.(() => {
+    call.received.frames ||= 1; // shown: don't wait for the next look at the statistics
+    render();
+  });
   recorder.stop(); // it can't go over to other tracks: keep what there is
 });
 
