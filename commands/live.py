@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import secrets
 from typing import Any
 
 from commands.graph import add_settings
@@ -105,12 +106,17 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
     nodes["out"]["parameters"] = {
         "host": options.address,
         "port": options.port,
-        "token": options.token,
+        "token": options.token or _token_for(options.address),
         "cert": options.cert,
         "key": options.key,
         "ice_servers": options.ice,
     }
     return raw
+
+
+def _token_for(address: str) -> str:
+    """Made here, not by the server, so that a server that is started again knows it."""
+    return "" if address in ("127.0.0.1", "localhost", "::1") else secrets.token_urlsafe(18)
 
 
 def run(options: argparse.Namespace) -> int:
