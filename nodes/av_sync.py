@@ -26,6 +26,7 @@ EXACT_GAP_NS = 2_000_000
 MOVED_NS = 300_000_000
 LATE_MARGIN_NS = 3_000_000
 LATE_BLOCKS = 300
+LATE_EVERY = 16
 LATE_MOST_NS = 100_000_000  # a block is waited for so long before silence takes its place
 DEAD_ZONE_NS = 1_500_000
 FADE_IN: F32 = (0.5 - 0.5 * np.cos(np.pi * (np.arange(FADE) + 0.5) / FADE)).astype(np.float32)[
@@ -52,7 +53,7 @@ class SmoothedDelay:
 
     def add(self, delay_ns: int) -> None:
         self._recent.append(delay_ns)
-        median = float(np.median(self._recent))
+        median = float(sorted(self._recent)[len(self._recent) // 2])
         self.ns = median if self.ns is None else self.ns + 0.06 * (median - self.ns)
 
 
@@ -75,6 +76,8 @@ class AvSync:
         self._tail: F32 = np.zeros((FADE, 2), np.float32)
         self._silent = True
         self._late: deque[int] = deque(maxlen=LATE_BLOCKS)
+        self._late_ns = 0  # their median
+        self._pushes = 0
         self._media_end_ns = 0.0  # media time right after the newest sample
         self._chunk = float(BLOCK)  # how long the blocks that come are, in samples
         self._delay_ns = 0.0
@@ -97,6 +100,7 @@ class AvSync:
         self._position = 0.0
         self._playing = False
         self._late.clear()
+        self._late_ns = 0
 
     def push(self, samples: I16, capture_ns: int, now_ns: int, media_ns: int | None = None) -> None:
         """``samples`` int16 [N, 1 or 2] at 48 kHz that reached us at ``now_ns``.
@@ -111,6 +115,9 @@ class AvSync:
             block = block[:, :2]
         length_ns = len(block) * NS_PER_SAMPLE
         self._late.append(min(int(now_ns - capture_ns - length_ns), 300_000_000))
+        self._pushes += 1
+        if self._pushes % LATE_EVERY == 0 or len(self._late) < LATE_EVERY:
+            self._late_ns = sorted(self._late)[len(self._late) // 2]
         self._chunk = max(float(BLOCK), len(block), self._chunk + 0.01 * (len(block) - self._chunk))
         exact = media_ns is not None
         media = float(capture_ns if media_ns is None else media_ns)
@@ -179,8 +186,7 @@ class AvSync:
         return self._emit(self._read(BLOCK, ratio))
 
     def _target_ns(self) -> float:
-        late_ns = float(np.median(self._late)) if self._late else 0.0
-        floor_ns = self._chunk * NS_PER_SAMPLE + max(0.0, late_ns) + LATE_MARGIN_NS
+        floor_ns = self._chunk * NS_PER_SAMPLE + max(0, self._late_ns) + LATE_MARGIN_NS
         return max(self.picture.ns or 0.0, floor_ns)
 
     def _read(self, count: int, ratio: float) -> F32:
