@@ -143,5 +143,5 @@ def test_killed_face_process_is_told_on_the_picture(page: LivePage, engine: Engi
     os.kill(engine.call("metrics")["processes"]["face"]["pid"], signal.SIGKILL)
     page.page.locator('.badge[data-badge="restarted"]').wait_for()
     assert "“face” restarted" in " ".join(page.page.locator(".badge").all_inner_texts())
-    page.wait("state", "live", 20)
+    page.more_frames(5)
     assert page.data("reconnects") == "0"
