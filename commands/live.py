@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import socket
 import secrets
 from typing import Any
 
@@ -42,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show the result as a camera to other programs",
     )
     page = parser.add_argument_group("page")
-    page.add_argument("--port", type=int, default=8080, help="port of the page (default 8080)")
+    page.add_argument(
+        "--port", type=int, default=8080, help="port of the page (default 8080; 0: a free one)"
+    )
     page.add_argument("--address", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
     page.add_argument("--token", default="", help="what the page asks for when bound elsewhere")
     page.add_argument("--cert", default="", help="TLS certificate (PEM)")
@@ -119,7 +122,15 @@ def _token_for(address: str) -> str:
     return "" if address in ("127.0.0.1", "localhost", "::1") else secrets.token_urlsafe(18)
 
 
+def free_port(address: str) -> int:
+    """A port that nobody uses; chosen here so that a restarted process keeps it."""
+    with socket.create_server((address, 0)) as server:
+        return int(server.getsockname()[1])
+
+
 def run(options: argparse.Namespace) -> int:
+    if options.port == 0:
+        options.port = free_port(options.address)
     graph = load(live_graph(options), [*face_settings(options), *options.settings])
     return run_supervised(graph, seconds=options.seconds, on_ready=_tell_url)
 
