@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import socket
 import secrets
+import socket
 from typing import Any
 
 from commands.graph import add_settings
