@@ -20,16 +20,18 @@ from nodes.emotions import FEELING
 from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
 from nodes.rig import Placement, Rig
 
-STILL_STEPS: Final = 8
+STILL_STEPS: Final = 10
 GAIN: Final = 0.6
 """share of what is missing that a step corrects"""
-LEAK: Final = 0.06
+REMOVAL: Final = 1.25
+"""how much further a shape is taken away than asked: near zero the network no longer tells"""
+LEAK: Final = 0.04
 """share of the correction that a step forgets; keeps shapes that can't be had from running off"""
-SLACK: Final = (0.9, 0.12)
+SLACK: Final = (1.3, 0.15)
 """bound of the correction: share of the change asked for, and a constant"""
-MAX_MOVE: Final = 0.13
+MAX_MOVE: Final = 0.19
 """about how far a landmark may move, in eye distances"""
-EYELIDS: Final = ((159, 0.055), (386, 0.055))
+EYELIDS: Final = ((159, 0.08), (386, 0.08))
 """the middle of each upper lid, and how far the lids may move, in eye distances"""
 
 UPPER_LIP: Final = (13, 0, 11, 12, 37, 38, 39, 40, 41, 42, 72, 73, 74, 80, 81, 82, 183, 184, 185,
@@ -64,7 +66,8 @@ class Drive:
         """Displacements [478, 2] px that turn the shapes ``source`` [52] into ``target`` [52]."""
         steps = STILL_STEPS if self._fresh else 1
         self._fresh = False
-        asked = (target - source) * np.float32(strength)
+        change = (target - source) * np.float32(strength)
+        asked = np.where(change < 0, REMOVAL * change, change).astype(np.float32)
         bound = SLACK[0] * np.abs(asked) + SLACK[1] * (asked != 0)
         size = _eye_distance(landmarks)
         moves = self._realize(asked, placement, size)
