@@ -8,6 +8,7 @@ Google's model cards for Face Landmarker).
 from __future__ import annotations
 
 import math
+import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,6 +152,7 @@ class _Net:
     """One network under LiteRT: arrays in, arrays out."""
 
     def __init__(self, model: bytes, threads: int) -> None:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # its notes would break progress bars
         from ai_edge_litert.interpreter import Interpreter
 
         self._interpreter: Any = Interpreter(model_content=model, num_threads=threads)
