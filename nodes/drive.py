@@ -28,10 +28,12 @@ REMOVAL: Final = 1.25
 LEAK: Final = 0.04
 """share of the correction that a step forgets; keeps shapes that can't be had from running off"""
 SLACK: Final = (1.3, 0.15)
-"""bound of the correction: share of the change asked for, and a constant"""
-MAX_MOVE: Final = 0.19
+"""bound of the correction where a shape is taken away: share of the change, and a constant"""
+SLACK_WORN: Final = (2.2, 0.15)
+"""the same where a shape is put on: the network is slow to see a frown or a pressed lip"""
+MAX_MOVE: Final = 0.17
 """about how far a landmark may move, in eye distances"""
-EYELIDS: Final = ((159, 0.08), (386, 0.08))
+EYELIDS: Final = ((159, 0.07), (386, 0.07))
 """the middle of each upper lid, and how far the lids may move, in eye distances"""
 
 UPPER_LIP: Final = (13, 0, 11, 12, 37, 38, 39, 40, 41, 42, 72, 73, 74, 80, 81, 82, 183, 184, 185,
@@ -68,7 +70,8 @@ class Drive:
         self._fresh = False
         change = (target - source) * np.float32(strength)
         asked = np.where(change < 0, REMOVAL * change, change).astype(np.float32)
-        bound = SLACK[0] * np.abs(asked) + SLACK[1] * (asked != 0)
+        share, constant = np.where(change[:, None] > 0, SLACK_WORN, SLACK).T
+        bound = share * np.abs(change) + constant * (change != 0)
         size = _eye_distance(landmarks)
         moves = self._realize(asked, placement, size)
         for _ in range(steps):
