@@ -42,6 +42,9 @@ def dense_flow(
     """
     import cv2
 
+    if points.shape[1] == 3:  # what is far is drawn first: a nose hides the cheek behind it
+        depth = points[triangles, 2].mean(axis=1)
+        triangles = triangles[np.argsort(-depth, kind="stable")]
     landmarks, moves = _still_eyes(points, moves)
     after = landmarks + moves
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
