@@ -142,7 +142,11 @@ def _measure(name: str, size: tuple[int, int], rate_hz: float, seconds: float, p
         try:
             _, said = process.communicate(timeout=seconds + EXTRA_S)
         except subprocess.TimeoutExpired:
-            raise MienError(f"{name} didn't end within {seconds + EXTRA_S:.0f} s") from None
+            _end(process)
+            words = (process.communicate()[1] or b"").decode(errors="replace").split()
+            raise MienError(
+                f"{name} didn't end within {seconds + EXTRA_S:.0f} s: {' '.join(words[-20:])}"
+            ) from None
         finally:
             _end(process)
     if not path.is_file():
