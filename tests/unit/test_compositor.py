@@ -52,7 +52,7 @@ def test_neutral_lowers_the_feeling_and_not_the_jaw(chain: Chain) -> None:
     before, _, video = chain.wear(astronaut())
     after = chain.face(video.pixels)
     assert feeling_energy(before.blendshapes) > 2
-    assert feeling_energy(after.blendshapes) < 0.35 * feeling_energy(before.blendshapes)
+    assert feeling_energy(after.blendshapes) < 0.4 * feeling_energy(before.blendshapes)
     seen = [Seen(face.landmarks, face.blendshapes) for face in (before, after)]
     assert mouth_change(*seen) < 0.045  # the widest of smiles; the mean over faces is far lower
 
