@@ -23,7 +23,7 @@ from nodes.rig import Placement, Rig
 STILL_STEPS: Final = 10
 GAIN: Final = 0.6
 """share of what is missing that a step corrects"""
-REMOVAL: Final = 1.25
+REMOVAL: Final = 1.4
 """how much further a shape is taken away than asked: near zero the network no longer tells"""
 LEAK: Final = 0.04
 """share of the correction that a step forgets; keeps shapes that can't be had from running off"""
