@@ -180,9 +180,6 @@ class Runner:
         assert message is not None
         in_ns = time.monotonic_ns()
         local_capture_ns = message.capture_ns + self.host.clock_offset_ns(envelope.origin)
-        if timed:
-            self.stats.received.tick(in_ns)
-            self.stats.age.add((in_ns - local_capture_ns) / 1e6)
         busy_ns = 0
         try:
             outputs = each_output(self.node, function(*positional, **named))
@@ -197,6 +194,11 @@ class Runner:
         except Exception as error:
             self._failure(error)
             return
+        finally:
+            # Counted after the work, which shouldn't wait for it.
+            if timed:
+                self.stats.received.tick(in_ns)
+                self.stats.age.add((in_ns - local_capture_ns) / 1e6)
         if timed:
             self.stats.process.add(busy_ns / 1e6)
         if timed and not self.spec.outputs:
@@ -209,14 +211,14 @@ class Runner:
 
     def _emit(self, port: str, message: Message, trace: tuple[Hop, ...], origin: str = "") -> None:
         envelope = Envelope(message, next(self._numbers[port]), trace, origin)
-        if port == self._first_output:
-            self.stats.emitted.tick(time.monotonic_ns())
         if (tap := self.taps.get(port)) is not None:
             tap(envelope)
         for edge in self.sent[port]:
             edge.sent += 1
         for route in self.routes[port]:
             route.send(envelope)
+        if port == self._first_output:
+            self.stats.emitted.tick(time.monotonic_ns())
 
     def _allocate(self, port: str, shape: tuple[int, ...]) -> U8:
         for route in self.routes[port]:

@@ -8,7 +8,6 @@ import mmap
 import os
 import tempfile
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +62,7 @@ class Ring:
         self._payloads = whole[_PAGE:].reshape(slots, slot_bytes)
         self._address = _address(whole) + _PAGE
         self._block = ctypes.c_ubyte * slot_bytes
+        self._watched: list[weakref.ref[Any] | None] = [None] * slots
 
     @classmethod
     def create(cls, run: str, slots: int, payload_bytes: int) -> Ring:
@@ -104,7 +104,7 @@ class Ring:
         slot = self.take()
         if slot is None:
             return None
-        array: U8 = np.ndarray(shape, np.uint8, self._owned(slot, self.let_go))
+        array: U8 = np.ndarray(shape, np.uint8, self._owned(slot, self._held))
         return array
 
     def lent(self, array: np.ndarray) -> int | None:
@@ -118,14 +118,16 @@ class Ring:
         """A buffer over a filled slot; the consumer gives it back when nothing refers to it."""
         if not 0 <= number < self.slots:
             raise ValueError(f"slot {number} of {self.slots}")
-        return self._owned(number, self._give_back)
+        return self._owned(number, self._sent)
 
-    def _give_back(self, slot: int) -> None:
-        self._sent[slot] = 0
-
-    def _owned(self, slot: int, when_gone: Callable[[int], None]) -> Any:
+    def _owned(self, slot: int, flags: U8) -> Any:
+        """A buffer over a slot that clears its flag when nothing refers to it any more."""
         block = self._block.from_buffer(self._map, _PAGE + slot * self.slot_bytes)
-        weakref.finalize(block, when_gone, slot).atexit = False
+
+        def gone(_: object) -> None:
+            flags[slot] = 0
+
+        self._watched[slot] = weakref.ref(block, gone)
         return block
 
     def close(self) -> None:

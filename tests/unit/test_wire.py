@@ -71,11 +71,11 @@ def test_the_end_of_a_stream_survives() -> None:
 @pytest.mark.parametrize(
     "layout",
     [
-        ["pixels", "|O", [1], 0],
-        ["pixels", "|u1", [10**9], 0],
-        ["pixels", "|u1", [-1, 3], 0],
-        ["pixels", "|u1", [4], -8],
-        ["pixels", "|u1", [5, 7, 3], 64],
+        ["|O", [1], 0],
+        ["|u1", [10**9], 0],
+        ["|u1", [-1, 3], 0],
+        ["|u1", [4], -8],
+        ["|u1", [5, 7, 3], 64],
     ],
 )
 def test_a_header_that_lies_is_refused(layout: list[Any]) -> None:
@@ -124,7 +124,8 @@ def test_a_lent_slot_waits_for_both_sides() -> None:
         assert ring.lent(np.zeros((10, 10, 3), np.uint8)) is None
         ring.mark_sent(0)
         assert ring.lent(lent) is None, "it is on its way already"
-        received = np.frombuffer(ring.lease(0), np.uint8)
+        consumer = shm.Ring.open(ring.path.name, 1, ring.slot_bytes)
+        received = np.frombuffer(consumer.lease(0), np.uint8)
         del received
         assert ring.take() is None, "the producer still refers to it"
         del lent
