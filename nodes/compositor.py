@@ -73,4 +73,6 @@ class Compositor(Node):
         )
         height, width = pixels.shape[:2]
         flow = dense_flow(face.landmarks, moves, self._rig.triangles, width, height)
-        return pixels if flow is None else apply_flow(pixels, flow)
+        if flow is None:
+            return pixels
+        return apply_flow(pixels, flow, self.context.allocate("video", pixels.shape))

@@ -66,16 +66,21 @@ def dense_flow(
     return Flow(int(left), int(top), shift.astype(np.float32, copy=False))
 
 
-def apply_flow(pixels: U8, flow: Flow) -> U8:
-    """The picture [H, W, 3] with the flow applied; pixels that don't move stay bit by bit."""
+def apply_flow(pixels: U8, flow: Flow, out: U8 | None = None) -> U8:
+    """The picture [H, W, 3] with the flow applied; pixels that don't move stay bit by bit.
+
+    ``out`` is memory to write it into, of the same shape.
+    """
     import cv2
+
+    out = np.empty_like(pixels) if out is None else out
 
     rows, columns = flow.shift.shape[:2]
     x = flow.shift[..., 0] + np.arange(flow.left, flow.left + columns, dtype=np.float32)
     y = flow.shift[..., 1] + np.arange(flow.top, flow.top + rows, dtype=np.float32)[:, None]
-    moved = cv2.remap(pixels, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    out = pixels.copy()
-    out[flow.top : flow.top + rows, flow.left : flow.left + columns] = moved
+    np.copyto(out, pixels)
+    there = out[flow.top : flow.top + rows, flow.left : flow.left + columns]
+    cv2.remap(pixels, x, y, cv2.INTER_CUBIC, dst=there, borderMode=cv2.BORDER_REPLICATE)
     return out
 
 
