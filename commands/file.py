@@ -35,7 +35,7 @@ from commands.live import add_face_arguments, face_settings
 from commands.paths import GRAPHS
 from engine import graph as graphs
 from engine.errors import MienError, UsageError
-from engine.worker import run_local
+from engine.local import run_local
 from nodes import files
 from nodes.image_folder import SUFFIXES, pictures_in
 from nodes.media import probe

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.errors import MienError, UsageError
+from engine.lines import find_line
 from engine.node import Node
 from engine.parameters import build, change
 from engine.types import Fifo, Input, Message
@@ -128,29 +129,6 @@ def suggestion(name: object, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean '{close[0]}'?"
     return f"; there is {', '.join(names)}" if names else ""
-
-
-def find_line(text: str, table: str, key: str = "", word: str = "") -> int | None:
-    """The 1-based line of a key (or of the table's head) in TOML text, as well as can be told."""
-    lines = text.splitlines()
-    head = re.compile(r"\s*\[\s*" + r"\s*\.\s*".join(map(re.escape, table.split("."))) + r"\s*\]")
-    start = next((i for i, line in enumerate(lines) if head.match(line)), None)
-    if start is None:
-        parent, _, last = table.rpartition(".")
-        return find_line(text, parent, last, word or key) if parent else None
-    if key:
-        for index in range(start + 1, len(lines)):
-            if re.match(r"\s*\[[^=]*\]\s*(#.*)?$", lines[index]):
-                break
-            if re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", lines[index]):
-                if word:
-                    for inner in range(index, len(lines)):
-                        if re.search(rf"\b{re.escape(word)}\b", lines[inner]):
-                            return inner + 1
-                        if re.match(r"\s*\[", lines[inner]):
-                            break
-                return index + 1
-    return start + 1
 
 
 class _Checker:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 import time
 from collections import deque
@@ -23,6 +22,7 @@ from engine.errors import MienError, UsageError
 from engine.graph import Graph, suggestion, with_parameter
 from engine.hosts import Hosts
 from engine.parameters import describe
+from engine.process import Process, add_up, how_it_ended
 from engine.wire import to_bytes
 
 RESTART_DELAYS_S = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
@@ -31,46 +31,6 @@ STOP_WITHIN_S = 2.0
 READY_WITHIN_S = 60.0
 STARTS_AT_MOST = 3
 ROOT = str(Path(__file__).resolve().parent.parent)
-
-
-class Process:
-    """One worker process, through all its lives."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.child: asyncio.subprocess.Process | None = None
-        self.usage: psutil.Process | None = None
-        self.identity: bytes | None = None
-        self.ready = asyncio.Event()
-        self.restarts = 0
-        self.state = "starting"
-        self.report: dict[str, Any] = {"nodes": {}, "edges": {}}
-        self.past_edges: dict[str, dict[str, int]] = {}
-        self.failure = ""
-        self.finished = False
-        self.started_s = 0.0
-
-    def died(self) -> None:
-        """Keep what the dead one had counted."""
-        for name, figures in self.report["edges"].items():
-            add_up(self.past_edges.setdefault(name, {}), figures)
-        self.report["edges"] = {}
-        self.identity = None
-        self.child = None
-
-    def figures(self) -> dict[str, Any]:
-        memory_mb, cpu_percent = 0.0, 0.0
-        if self.usage is not None:
-            with contextlib.suppress(psutil.Error):
-                memory_mb = round(self.usage.memory_info().rss / 2**20, 1)
-                cpu_percent = self.usage.cpu_percent()
-        return {
-            "pid": self.child.pid if self.child else None,
-            "rss_mb": memory_mb,
-            "cpu_percent": cpu_percent,
-            "restarts": self.restarts,
-            "state": self.state,
-        }
 
 
 class Supervisor:
@@ -172,7 +132,7 @@ class Supervisor:
             _, late = await asyncio.wait(self._watchers, timeout=STOP_WITHIN_S)
             if late:
                 for process in children:
-                    _kill(process)
+                    process.kill()
                 await asyncio.wait(late, timeout=1.0)
         if self._hosts is not None:
             await self._hosts.stop()
@@ -192,13 +152,12 @@ class Supervisor:
             assert process.child is not None
             code = await process.child.wait()
             process.died()
+            how = how_it_ended(code)
             if self._stopping:
                 break
             if not process.ready.is_set() and (process.failure or failures == STARTS_AT_MOST):
                 self._fail(
-                    MienError(
-                        process.failure or f"process {process.name} can't start: {_how(code)}"
-                    )
+                    MienError(process.failure or f"process {process.name} can't start: {how}")
                 )
                 break
             if code == 0 and process.finished:
@@ -207,7 +166,7 @@ class Supervisor:
             failures = 0 if lived_s > HEALTHY_AFTER_S else failures + 1
             process.restarts += 1
             process.state = "restarting"
-            self.event("error", f"{process.name} {_how(code)}; restarted ({process.restarts})")
+            self.event("error", f"{process.name} {how}; restarted ({process.restarts})")
             await self._tell_others(process)
             delay_s = RESTART_DELAYS_S[min(max(0, failures - 1), len(RESTART_DELAYS_S) - 1)]
             await asyncio.sleep(delay_s)
@@ -291,7 +250,7 @@ class Supervisor:
             worker.report = arguments["report"]
             if stalled := worker.report["stalled"]:
                 self.event("error", f"{process}: {stalled} hangs; the process is killed")
-                _kill(worker)
+                worker.kill()
         elif op == "finished":
             worker.finished = True
             if all(other.finished for other in self.processes.values()):
@@ -352,7 +311,7 @@ class Supervisor:
     def _restart(self, process: str) -> None:
         if process not in self.processes:
             raise UsageError(f"no process '{process}'{suggestion(process, self.processes)}")
-        _kill(self.processes[process])
+        self.processes[process].kill()
 
     def metrics(self, merged: bool = True) -> dict[str, Any]:
         """Everything that can be measured, as plain data; with other hosts' figures if merged."""
@@ -394,22 +353,3 @@ class Supervisor:
         if merged and self._hosts is not None:
             self._hosts.merge(result)
         return result
-
-
-def add_up(total: dict[str, int], figures: dict[str, int]) -> None:
-    """Add counters to counters."""
-    for key, value in figures.items():
-        total[key] = total.get(key, 0) + value
-
-
-def _kill(process: Process) -> None:
-    if process.child is not None:
-        with contextlib.suppress(ProcessLookupError):
-            process.child.kill()
-
-
-def _how(code: int) -> str:
-    if code < 0:
-        with contextlib.suppress(ValueError):
-            return f"was ended by {signal.Signals(-code).name}"
-    return f"ended with code {code}"

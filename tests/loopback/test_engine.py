@@ -20,8 +20,8 @@ import zmq
 from engine import control, shm
 from engine.errors import MienError, UsageError
 from engine.graph import load
+from engine.local import run_local
 from engine.supervisor import Supervisor
-from engine.worker import run_local
 
 ROOT = Path(__file__).resolve().parents[2]
 
