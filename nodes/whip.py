@@ -1,4 +1,4 @@
-"""WHIP ingest: OBS and other encoders publish to /whip."""
+"""WHIP ingest on its own: OBS and other encoders publish to /whip."""
 
 from __future__ import annotations
 
@@ -10,5 +10,7 @@ from nodes.web.publisher import PublishNode
 class Whip(PublishNode):
     """A stream published by WHIP (OBS: service WHIP). -> video BGR, audio int16 48 kHz stereo."""
 
-    path: ClassVar[str] = "/whip"
     who: ClassVar[str] = "publisher on /whip"
+
+    def paths(self) -> tuple[str, ...]:
+        return ("/whip",)

@@ -54,7 +54,6 @@ class PublishNode(LoopNode):
     """A source that a WebRTC publisher feeds through an HTTP path of the shared server."""
 
     outputs: ClassVar = {"video": VideoFrame, "audio": AudioFrame}
-    path: ClassVar[str] = ""
     who: ClassVar[str] = "publisher"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +82,8 @@ class PublishNode(LoopNode):
         self._frames = 0
         self.context.status("waiting", f"waiting for a {self.who}")
         self._server: WebServer = await join(self.context)
-        self._server.register(self.path, self)
+        for path in self.paths():
+            self._server.register(path, self)
         self._figures = asyncio.create_task(self._report())
 
     async def stop(self) -> None:
@@ -93,10 +93,15 @@ class PublishNode(LoopNode):
             return
         self._figures.cancel()
         await asyncio.gather(self._figures, return_exceptions=True)
-        self._server.unregister(self.path, self)
+        for path in self.paths():
+            self._server.unregister(path, self)
         for peer in list(self._peers):
             await peer.close("the engine stops")
         await leave(self._server, self.context)
+
+    def paths(self) -> tuple[str, ...]:
+        """Where publishers post their offers."""
+        raise NotImplementedError
 
     async def negotiate(self, offer: str) -> tuple[Peer, str]:
         """A new publisher; the one before it ends. Raises BadOfferError."""

@@ -39,9 +39,11 @@ async def web() -> AsyncIterator[Start]:
     """``await web(straight=True, **out_config)`` starts the pair; everything ends with the test."""
     started: list[Web] = []
 
-    async def start(*, straight: bool = True, sound: bool = True, **config: Any) -> Web:
+    async def start(
+        *, straight: bool = True, sound: bool = True, whip: bool = True, **config: Any
+    ) -> Web:
         engine = Engine()
-        browser = await engine.add("browser", Browser)
+        browser = await engine.add("browser", Browser, whip=whip)
         out = await engine.add("out", WebrtcOut, port=0, **config)
         if straight:
             engine.wire("browser.video", out.on_video)

@@ -76,8 +76,6 @@ async def test_bodies_types_methods_and_paths(web: Start) -> None:
     assert status == 404 and one_line(text)
     status, text, _ = await ask("GET", pair.url + "/session")
     assert status == 405 and one_line(text)
-    status, text, _ = await ask("POST", pair.url + "/whip", data="v=0", headers=SDP)
-    assert status == 503 and "nodes.whip:Whip" in text
     status, text, _ = await ask("GET", pair.url + "/static/../server.py")
     assert status == 404
     status, text, _ = await ask("GET", pair.url + "/healthz")
@@ -229,8 +227,18 @@ async def test_too_many_viewers(web: Start) -> None:
     assert status == 503 and "max_viewers" in text
 
 
-async def test_whip_takes_a_stream_and_delete_ends_it(web: Start) -> None:
+async def test_obs_takes_the_place_of_the_page(web: Start) -> None:
     pair = await web()
+    client = await pair.client().publish("/whip", Pictures(160, 120))
+    await until(lambda: len(pair.engine.emitted["browser.video"]) > 5, 8, "pictures")
+    assert client.location.startswith("/whip/")
+    assert len(pair.browser._peers) == 1
+
+
+async def test_whip_takes_a_stream_and_delete_ends_it(web: Start) -> None:
+    pair = await web(whip=False)
+    status, text, _ = await ask("POST", pair.url + "/whip", data="v=0", headers=SDP)
+    assert status == 503 and "nodes.whip:Whip" in text
     whip = await pair.engine.add("whip", Whip)
     client = await pair.client().publish("/whip", Pictures(160, 120))
     await until(lambda: len(pair.engine.emitted["whip.video"]) > 5, 8, "pictures")
