@@ -2,8 +2,9 @@
 
     python -m training.fit_rig CLIPS --out weights/rig --tracks CACHE
 
-CLIPS is a folder of videos of talking and grimacing faces. Tracks are kept in CACHE. People are
-split by identity; the share of variance explained is that on people the fit hasn't seen.
+It needs `pip install -e ".[train]"`. CLIPS is a folder of videos of talking and grimacing faces.
+Tracks are kept in CACHE. People are split by identity; the share of variance explained is that on
+people the fit hasn't seen.
 """
 
 from __future__ import annotations
