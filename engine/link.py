@@ -232,7 +232,7 @@ class ReceiveLink:
         if topic not in self._routes:
             raise ValueError(f"nothing here takes '{topic}'")
         message_type, targets = self._routes[topic]
-        header = from_bytes(parts[1].buffer)
+        header = from_bytes(parts[1].buffer, lists=False)
         if "m" in header:
             name, slots, slot_bytes, slot = header["m"]
             ring = self._rings.get(topic)

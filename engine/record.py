@@ -81,7 +81,8 @@ def read(path: Path) -> Iterator[Envelope]:
         while sizes := file.read(_SIZES.size):
             try:
                 head, payload = _SIZES.unpack(sizes)
-                yield unpack(from_bytes(file.read(head)), file.read(payload), message_type)
+                header = from_bytes(file.read(head), lists=False)
+                yield unpack(header, file.read(payload), message_type)
             except (ValueError, KeyError, struct.error) as error:
                 raise MienError(f"{path}: damaged: {error}") from None
 

@@ -47,7 +47,6 @@ class _Plan:
         self.arrays = tuple(name for name in names if typing.get_origin(hints[name]) is np.ndarray)
         self.plain = tuple(name for name in names if name not in self.arrays)
         self.fractions = tuple(name for name in self.plain if hints[name] is Fraction)
-        self.tuples = tuple(name for name in self.plain if typing.get_origin(hints[name]) is tuple)
 
 
 _plans: dict[type, _Plan] = {}
@@ -97,16 +96,13 @@ def unpack(header: dict[str, Any], payload: Any, message_type: type[Message]) ->
 
     Raises ValueError where the header doesn't fit the type or the payload.
     """
-    trace = tuple((str(node), int(in_ns), int(out_ns)) for node, in_ns, out_ns in header["x"])
     if "f" not in header:
-        return Envelope(None, header["s"], trace, header["o"])
+        return Envelope(None, header["s"], (), header["o"])
     plan = _plan(message_type)
     plain = header["f"]
     fields = {name: plain[name] for name in plan.plain}
     for name in plan.fractions:
         fields[name] = _fraction(*plain[name])
-    for name in plan.tuples:
-        fields[name] = tuple(plain[name])
     size = memoryview(payload).nbytes
     for name, (dtype_name, shape, offset) in zip(plan.arrays, header["a"], strict=True):
         dtype = _DTYPES.get(dtype_name)
@@ -118,7 +114,7 @@ def unpack(header: dict[str, Any], payload: Any, message_type: type[Message]) ->
         array: np.ndarray = np.ndarray(shape, dtype, payload, offset)
         array.flags.writeable = False
         fields[name] = array
-    return Envelope(message_type(**fields), header["s"], trace, header["o"])
+    return Envelope(message_type(**fields), header["s"], header["x"], header["o"])
 
 
 def to_bytes(value: Any) -> bytes:
@@ -126,9 +122,9 @@ def to_bytes(value: Any) -> bytes:
     return typing.cast(bytes, msgpack.packb(value, use_bin_type=True))
 
 
-def from_bytes(data: Any) -> Any:
-    """Plain data of msgpack. Raises ValueError on anything else."""
+def from_bytes(data: Any, *, lists: bool = True) -> Any:
+    """Plain data of msgpack, arrays as lists or tuples. Raises ValueError on anything else."""
     try:
-        return msgpack.unpackb(data, raw=False, strict_map_key=False)
+        return msgpack.unpackb(data, raw=False, strict_map_key=False, use_list=lists)
     except (msgpack.UnpackException, ValueError) as error:
         raise ValueError(f"not a message of Mien: {error}") from None

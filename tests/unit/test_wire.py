@@ -33,7 +33,7 @@ def _through_bytes(envelope: Envelope, message_type: type[Message]) -> Envelope:
     payload = np.zeros(size, np.uint8)
     if size:
         write_payload(arrays, header, payload)
-    return unpack(from_bytes(to_bytes(header)), payload, message_type)
+    return unpack(from_bytes(to_bytes(header), lists=False), payload, message_type)
 
 
 @pytest.mark.parametrize(
