@@ -47,7 +47,8 @@ def find_chromium() -> str:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
+# Ends with the package: Playwright occupies the thread's event loop, which other tests need.
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
     find_chromium()
     api = pytest.importorskip("playwright.sync_api")
@@ -55,14 +56,14 @@ def playwright() -> Iterator[Playwright]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def media(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The camera's and the microphone's files."""
     folder = tmp_path_factory.mktemp("devices")
     return write_video(folder / "camera.mjpeg"), write_sound(folder / "voice.wav")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(playwright: Playwright, media: tuple[Path, Path]) -> Iterator[Browser]:
     camera, voice = media
     running = playwright.chromium.launch(
@@ -78,7 +79,7 @@ def browser(playwright: Playwright, media: tuple[Path, Path]) -> Iterator[Browse
     running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def engine(playwright: Playwright) -> Iterator[Engine]:
     running = Engine()
     yield running
