@@ -78,6 +78,8 @@ class MediaWriter(Node):
         self._origin: Fraction | None = None
         self._last_pts: int | None = None
         self._step = 0
+        self._encoded_pictures = 0
+        self._longest = 0
         self._path = Path(self.config.path)
         if not self.config.path:
             raise UsageError("no output file is named; set its path")
@@ -263,6 +265,8 @@ class MediaWriter(Node):
         picture, pts = waiting
         picture.pts, picture.time_base = pts, self._tick
         self._durations[pts] = duration
+        self._encoded_pictures += 1
+        self._longest = max(self._longest, duration)
         self._mux(self._stream.encode(picture))
 
     def _last_duration(self, pts: int) -> int:
@@ -271,7 +275,10 @@ class MediaWriter(Node):
             return self._step or round(Fraction(1, 25) / self._tick)
         nominal_s = 1 / self._like.rate_hz
         left_s = Fraction(self._like.duration_s) - pts * self._tick
-        held = nominal_s * Fraction(9, 10) <= left_s <= 1
+        # A file that was cut off promises more than it has: then nothing says that it was held.
+        whole = self._encoded_pictures + 1 >= self._like.frames
+        most_s = Fraction(1) if whole else max(nominal_s, self._longest * self._tick) * 2
+        held = nominal_s * Fraction(9, 10) <= left_s <= most_s
         return max(1, round((left_s if held else nominal_s) / self._tick))
 
     def _mux(self, packets: Any) -> None:
