@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from engine.types import F32
 
 
-
 @dataclass(frozen=True, eq=False)
 class Hits:
     """The N covered pixels: ``pixel`` [N] row-major index; ``triangle`` [N]; ``weights`` [N, 3]
