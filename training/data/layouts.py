@@ -248,7 +248,7 @@ def plain(folder: Path, found: Found) -> None:
     manifest = next((place for place in places if place.is_file()), None)
     if manifest is None:
         raise MienError(f"{folder} has no manifest.tsv; write one with the columns file, subject")
-    named = identities(folder)
+    named = identities(manifest.parent / folder.name)
     with manifest.open(encoding="utf-8", newline="") as opened:
         rows = list(csv.DictReader(opened, delimiter="\t", quoting=csv.QUOTE_NONE))
     known = {Path(row["file"]).name: row for row in rows if row.get("file")}
