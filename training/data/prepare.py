@@ -48,7 +48,7 @@ class Job:
 
     @property
     def notes(self) -> Path:
-        """What went wrong in it; written before the shard, empty where nothing did."""
+        """What was left out of it, a line each; not there where nothing was."""
         return self.shard.with_suffix(".problems")
 
 
@@ -98,8 +98,7 @@ def prepare(options: argparse.Namespace) -> None:
         print(f"{len(mine) - len(left)} of {len(mine)} shards are there already")
     clips = _run(left, options.processes)
     problems = sorted(line for job in jobs if job.notes.exists() for line in _lines(job.notes))
-    text = "".join(f"{line}\n" for line in [*found.lines(), *problems])
-    (options.output / "problems.txt").write_text(text, encoding="utf-8")
+    _write(options.output / "problems.txt", [*found.lines(), *problems])
     print(f"{clips} clips in {len(left)} shards; {len(problems)} recordings left out")
 
 
@@ -132,7 +131,7 @@ def make(job: Job) -> tuple[int, list[str]]:
 
     count = write_shard(job.shard, clips())
     if problems:
-        job.notes.write_text("".join(f"{line}\n" for line in problems), encoding="utf-8")
+        _write(job.notes, problems)
     return count, problems
 
 
@@ -197,6 +196,16 @@ def _part(text: str) -> tuple[int, int]:
     if not match or int(match[1]) >= int(match[2]):
         raise UsageError(f"--part is N/OF with N below OF, such as 0/2, not {text}")
     return int(match[1]), int(match[2])
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    half = path.with_name(f".{path.name}.part")
+    try:
+        half.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        half.replace(path)
+    except OSError as error:
+        half.unlink(missing_ok=True)
+        raise MienError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _lines(path: Path) -> list[str]:
