@@ -53,6 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    try:
+        return _convert(options)
+    except KeyboardInterrupt:  # before or after the graph ran; nodes have cleaned up
+        print(f"mien: interrupted; {options.output} was not written", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _convert(options: argparse.Namespace) -> int:
     source, goal = Path(options.input), Path(options.output)
     pictures = _check(source, goal, options.report)
     with tempfile.TemporaryDirectory(prefix="mien-") as scratch:
@@ -66,8 +74,7 @@ def run(options: argparse.Namespace) -> int:
         with Progress(goal.name, expected) as progress:
             snapshot = asyncio.run(_run(graph, progress, warnings))
         if snapshot is None:
-            print(f"mien: interrupted; {goal} was not written", file=sys.stderr)
-            return INTERRUPTED
+            raise KeyboardInterrupt
         outcome = measure(snapshot, source, goal, expected if pictures else None)
         if rows is not None:
             write_report(Path(options.report), outcome, rows)
@@ -82,7 +89,7 @@ async def _run(graph: Any, progress: Progress, warnings: list[str]) -> dict[str,
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
     snapshot = await run_local(
-        graph, progress.tick, stop=stop, on_event=lambda level, text: warnings.append(text)
+        graph, progress.tick, stop=stop, on_event=lambda _, text: warnings.append(text)
     )
     return None if stop.is_set() else snapshot
 
@@ -126,6 +133,8 @@ def _pictures_graph(source: Path, goal: Path) -> dict[str, Any]:
 
 def _tell(outcome: Outcome, warnings: list[str], goal: Path) -> int:
     for text in dict.fromkeys(warnings):
+        if text.startswith("tracker:"):  # a lost face is in the summary
+            continue
         print(f"mien: {text}", file=sys.stderr)
     if outcome.frames_out == 0:
         raise MienError(f"not one picture could be done; {goal} holds nothing new")

@@ -16,6 +16,12 @@ MARGIN = 0.30
 FADE = 0.22
 """over what distance it dies away there, in face sizes"""
 
+EYES = (
+    (468, (33, 133, 159, 145, 158, 153, 160, 144)),
+    (473, (263, 362, 386, 374, 385, 380, 387, 373)),
+)
+"""landmark of an eye's centre, and the lids around it"""
+
 
 @dataclass(frozen=True, eq=False)
 class Flow:
@@ -27,15 +33,19 @@ class Flow:
 
 
 def dense_flow(
-    landmarks: F32, moves: F32, triangles: NDArray[np.int32], width: int, height: int
+    points: F32, moves: F32, triangles: NDArray[np.int32], width: int, height: int
 ) -> Flow | None:
-    """The backward flow of a picture whose landmarks [N, 2] px move by [N, 2] px.
+    """The backward flow of a picture whose landmarks [478, 2..3] px move by [478, 2] px.
 
     Inside the mesh it is piecewise affine, outside it continues smoothly and dies away. None
     where the face lies outside of the picture.
     """
     import cv2
 
+    if points.shape[1] == 3:  # what is far is drawn first: a nose hides the cheek behind it
+        depth = points[triangles, 2].mean(axis=1)
+        triangles = triangles[np.argsort(-depth, kind="stable")]
+    landmarks, moves = _still_eyes(points, moves)
     after = landmarks + moves
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
     size = float((high - low).max())
@@ -56,17 +66,31 @@ def dense_flow(
     return Flow(int(left), int(top), shift.astype(np.float32, copy=False))
 
 
-def apply_flow(pixels: U8, flow: Flow) -> U8:
-    """The picture [H, W, 3] with the flow applied; pixels that don't move stay bit by bit."""
+def apply_flow(pixels: U8, flow: Flow, out: U8 | None = None) -> U8:
+    """The picture [H, W, 3] with the flow applied; pixels that don't move stay bit by bit.
+
+    ``out`` is memory to write it into, of the same shape.
+    """
     import cv2
+
+    out = np.empty_like(pixels) if out is None else out
 
     rows, columns = flow.shift.shape[:2]
     x = flow.shift[..., 0] + np.arange(flow.left, flow.left + columns, dtype=np.float32)
     y = flow.shift[..., 1] + np.arange(flow.top, flow.top + rows, dtype=np.float32)[:, None]
-    moved = cv2.remap(pixels, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    out = pixels.copy()
-    out[flow.top : flow.top + rows, flow.left : flow.left + columns] = moved
+    np.copyto(out, pixels)
+    there = out[flow.top : flow.top + rows, flow.left : flow.left + columns]
+    cv2.remap(pixels, x, y, cv2.INTER_CUBIC, dst=there, borderMode=cv2.BORDER_REPLICATE)
     return out
+
+
+def _still_eyes(points: F32, moves: F32) -> tuple[F32, F32]:
+    """Put each eye's centre between its lids and keep it there, so that lids slide over the eye."""
+    points, moves = points[:, :2].copy(), moves.copy()
+    for centre, lids in EYES:
+        points[centre] = points[list(lids)].mean(axis=0)
+        moves[centre] = 0
+    return points, moves
 
 
 def _rasterize(
@@ -91,12 +115,17 @@ def _rasterize(
     slope_x = (rise_b * (c - a)[:, 1:] - rise_c * (b - a)[:, 1:]) * inverse
     slope_y = (rise_c * (b - a)[:, :1] - rise_b * (c - a)[:, :1]) * inverse
     constant = value_a - slope_x * a[:, :1] - slope_y * a[:, 1:]
-    table = np.zeros((len(facing) + 1, 6), np.float32)
-    table[1:] = np.column_stack([slope_x, slope_y, constant])
+    # Pixels at a sliver's edge lie a little outside of it, where its slopes lead anywhere.
+    least = np.minimum(np.minimum(value_a, value_b), value_c)
+    most = np.maximum(np.maximum(value_a, value_b), value_c)
+    table = np.zeros((len(facing) + 1, 10), np.float32)
+    table[1:] = np.column_stack([slope_x, slope_y, constant, least, most])
     at = table[ids]
     x = np.arange(columns, dtype=np.float32)[None, :, None]
     y = np.arange(rows, dtype=np.float32)[:, None, None]
-    return at[..., :2] * x + at[..., 2:4] * y + at[..., 4:], ids > 0
+    linear = at[..., :2] * x + at[..., 2:4] * y + at[..., 4:6]
+    bounded: F32 = np.minimum(np.maximum(linear, at[..., 6:8]), at[..., 8:])
+    return bounded, ids > 0
 
 
 def _extend(mesh: F32, inside: NDArray[np.bool_], fade: float) -> F32:

@@ -13,13 +13,11 @@ from engine.node import LoopNode
 from engine.parameters import parameter
 from engine.types import I16, U8, AudioFrame, VideoFrame
 from nodes.web.peer import Peer
-from nodes.web.sdp import check_offer, with_start_bitrate, without_mdns
+from nodes.web.sdp import check_offer, with_short_packets, with_start_bitrate, without_mdns
 
 if TYPE_CHECKING:
     from nodes.web.intake import AudioIntake, VideoIntake
     from nodes.web.server import WebServer
-
-MOST_KBPS = 8_000
 
 
 class Publisher(Peer):
@@ -30,6 +28,7 @@ class Publisher(Peer):
     audio: AudioIntake | None = None
 
     def prepare(self) -> None:
+        from nodes.web.color import listen
         from nodes.web.intake import AudioIntake, VideoIntake
         from nodes.web.stamps import PublisherClock
 
@@ -39,15 +38,16 @@ class Publisher(Peer):
             if receiver.track is None:
                 continue
             if transceiver.kind == "video" and self.video is None:
-                self.video = VideoIntake(receiver, clock, self._video)
+                colors = listen(transceiver, self.connection.remoteDescription.sdp)
+                self.video = VideoIntake(receiver, clock, colors, self._video)
             elif transceiver.kind == "audio" and self.audio is None:
                 self.audio = AudioIntake(receiver, clock, self._audio)
 
     def _video(self, pixels: U8, capture_ns: int, dropped: int) -> None:
         self.node.take_video(self, pixels, capture_ns, dropped)
 
-    def _audio(self, samples: I16, rate_hz: int, capture_ns: int) -> None:
-        self.node.take_audio(self, samples, rate_hz, capture_ns)
+    def _audio(self, samples: I16, rate_hz: int, capture_ns: int, media_ns: int) -> None:
+        self.node.take_audio(self, samples, rate_hz, capture_ns, media_ns)
 
 
 class PublishNode(LoopNode):
@@ -60,11 +60,15 @@ class PublishNode(LoopNode):
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:
         start_kbps: int = parameter(
-            2_000, "bitrate that a browser is asked to start at", low=100, high=MOST_KBPS,
+            1_500, "bitrate that a browser is asked to start at", low=100, high=20_000,
             unit="kbit/s",
         )  # fmt: skip
         least_kbps: int = parameter(
-            600, "bitrate that a browser is asked not to go below", low=30, high=MOST_KBPS,
+            500, "bitrate that a browser is asked not to go below", low=30, high=20_000,
+            unit="kbit/s",
+        )  # fmt: skip
+        most_kbps: int = parameter(
+            2_500, "bitrate that a browser is asked not to exceed", low=100, high=20_000,
             unit="kbit/s",
         )  # fmt: skip
 
@@ -108,7 +112,8 @@ class PublishNode(LoopNode):
             self.context.count("takeovers", 1)
             await before.close("another publisher took over")
         config = self.config
-        answer = with_start_bitrate(answer, config.start_kbps, config.least_kbps, MOST_KBPS)
+        answer = with_start_bitrate(answer, config.start_kbps, config.least_kbps, config.most_kbps)
+        answer = with_short_packets(answer)
         return peer, answer
 
     def take_video(self, peer: Publisher, pixels: U8, capture_ns: int, dropped: int) -> None:
@@ -138,12 +143,14 @@ class PublishNode(LoopNode):
         if first:
             self.context.status("ok", "")
 
-    def take_audio(self, peer: Publisher, samples: I16, rate_hz: int, capture_ns: int) -> None:
+    def take_audio(
+        self, peer: Publisher, samples: I16, rate_hz: int, capture_ns: int, media_ns: int
+    ) -> None:
         """Called in the decoder's thread."""
         if peer is self._publisher:
             self.context.emit(
                 "audio",
-                AudioFrame(capture_ns=capture_ns, samples=samples, rate_hz=rate_hz, pts=capture_ns),
+                AudioFrame(capture_ns=capture_ns, samples=samples, rate_hz=rate_hz, pts=media_ns),
             )
 
     def info(self) -> dict[str, Any]:

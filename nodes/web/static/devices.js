@@ -4,7 +4,7 @@ import { $, check, h, radioKeys, say } from "./dom.js";
 import { RESOLUTIONS, devices } from "./media.js";
 
 const LOST = [
-  { value: "hold", label: "Hold the last picture" },
+  { value: "hold", label: "Hold the last" },
   { value: "pass", label: "Show the camera" },
 ];
 

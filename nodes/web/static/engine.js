@@ -2,7 +2,7 @@
 
 import { $, h, say } from "./dom.js";
 
-const HIDDEN_GAUGES = new Set(["backend"]);
+const HIDDEN_GAUGES = /^(backend|url|size|target_|publishers)/;
 
 export class EnginePanel {
   #rows = new Map();
@@ -18,11 +18,11 @@ export class EnginePanel {
     const restarts = Object.values(snapshot.processes ?? {}).reduce((sum, each) => sum + (each.restarts ?? 0), 0);
     document.documentElement.dataset.restarts = String(restarts);
     const processes = Object.keys(snapshot.processes ?? {}).length;
-    say($("engine-note"), nodes.length ? `${nodes.length} nodes in ${processes} processes · ${restarts} restarts` : "");
+    say($("engine-note"), nodes.length ? `${plural(nodes.length, "node")} in ${plural(processes, "process", "es")} · ${plural(restarts, "restart")}` : "");
     if (!$("d-engine").open) return;
     this.#nodes(nodes);
     this.#processes(Object.entries(snapshot.processes ?? {}));
-    const events = (snapshot.events ?? []).slice(-8).reverse();
+    const events = tally(snapshot.events ?? []).slice(-8).reverse();
     const key = JSON.stringify(events);
     if ($("events").dataset.key !== key) {
       $("events").dataset.key = key;
@@ -34,11 +34,11 @@ export class EnginePanel {
 
   #nodes(nodes) {
     // A round scale, so that the bars don't dance with every sample.
-    const longest = Math.max(1, ...nodes.map(([, node]) => node.process_ms?.p95 ?? 0));
+    const longest = Math.max(1, ...nodes.map(([, node]) => work(node).p95 ?? 0));
     const scale = [2, 5, 10, 20, 35, 50, 100, 200, 500, 1000].find((each) => each >= longest) ?? longest;
     for (const [name, node] of nodes) {
       const row = this.#rows.get(name) ?? this.#row(name);
-      const { p50 = null, p95 = null } = node.process_ms ?? {};
+      const { p50 = null, p95 = null } = work(node);
       row.bar.style.setProperty("--p50", String(Math.min(1, (p50 ?? 0) / scale)));
       row.bar.style.setProperty("--p95", String(Math.min(1, (p95 ?? 0) / scale)));
       const [condition, text] = node.status ?? ["ok", ""];
@@ -49,10 +49,10 @@ export class EnginePanel {
       const facts = [node.process, `${(node.fps_out || node.fps_in || 0).toFixed(0)}/s`];
       if (node.gauges?.backend) facts.splice(1, 0, node.gauges.backend);
       for (const [gauge, value] of Object.entries(node.gauges ?? {})) {
-        if (!HIDDEN_GAUGES.has(gauge)) facts.push(`${gauge.replace(/_/g, " ")} ${typeof value === "number" ? Math.round(value * 10) / 10 : value}`);
+        if (!HIDDEN_GAUGES.test(gauge)) facts.push(fact(gauge, value));
       }
-      if (node.errors) facts.push(`${node.errors} errors`);
-      if (node.restarts) facts.push(`${node.restarts} restarts`);
+      if (node.errors) facts.push(plural(node.errors, "error"));
+      if (node.restarts) facts.push(plural(node.restarts, "restart"));
       say(row.facts, facts.join(" · "));
       say(row.status, condition === "ok" ? "" : text || condition);
     }
@@ -75,15 +75,42 @@ export class EnginePanel {
       list.dataset.key = key;
       list.replaceChildren(...processes.map(([name]) => h("div", { class: "process", "data-process": name },
         h("b", {}, name), h("span"),
-        h("button", { type: "button", class: "small", "aria-label": `Restart the process ${name}`, onclick: () => this.restart(name) }, "Restart"))));
+        name === "supervisor" ? "" : h("button", { type: "button", class: "small", "aria-label": `Restart the process ${name}`, onclick: () => this.restart(name) }, "Restart"))));
     }
     for (const [name, each] of processes) {
       const row = [...list.children].find((item) => item.dataset.process === name);
       say(row.children[1], [
         each.state, `pid ${each.pid}`, each.host,
         `${Math.round(each.rss_mb ?? 0)} MB`, `${Math.round(each.cpu_percent ?? 0)} % CPU`,
-        `${each.restarts ?? 0} restarts`,
+        plural(each.restarts ?? 0, "restart"),
       ].filter(Boolean).join(" · "));
     }
   }
+}
+
+/** The same event over and over is one line with a count. */
+function tally(events) {
+  const lines = [];
+  for (const { level, text } of events) {
+    const last = lines[lines.length - 1];
+    if (last?.said === text) last.count += 1;
+    else lines.push({ level, said: text, count: 1 });
+  }
+  return lines.map(({ level, said, count }) => ({ level, text: count > 1 ? `${said} (${count} times)` : said }));
+}
+
+/** Where a node's work is: an encoder's thread, a receiver's, else its own compute. */
+function work(node) {
+  return node.observed?.encode ?? node.observed?.receive ?? node.process_ms ?? {};
+}
+
+/** "rtt_ms", 3.2 -> "rtt 3.2 ms" */
+function fact(name, value) {
+  const [, words, unit] = /^(.*?)(?:_(ms|kbps|fps|mb|hz|px))?$/.exec(name) ?? [];
+  const shown = typeof value === "number" ? Math.round(value * 10) / 10 : value;
+  return `${words.replace(/_/g, " ")} ${shown}${unit ? ` ${unit}` : ""}`;
+}
+
+function plural(count, word, tail = "s") {
+  return `${count} ${word}${count === 1 ? "" : tail}`;
 }

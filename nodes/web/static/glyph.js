@@ -20,30 +20,32 @@ export const FACES = {
   surprised: { inner: 3, outer: 3, eye: 3.3, smile: 0, lopsided: 0, open: 5.4, width: 4.6 },
 };
 
-/** Valence and arousal of each emotion (-1..1): placed after Russell (1980) and Scherer (2005). */
-export const CIRCUMPLEX = {
-  neutral: [0, 0],
-  angry: [-0.5, 0.72],
-  contempt: [-0.62, 0.28],
-  disgusted: [-0.74, 0.5],
-  fear: [-0.16, 0.84],
-  happy: [0.86, 0.22],
-  sad: [-0.8, -0.4],
-  surprised: [0.4, 0.84],
-};
+// Degrees on Russell's circumplex (1980), from pleasant over excited; the engine uses the same.
+const ANGLES = { happy: 20, surprised: 75, fear: 110, angry: 135, disgusted: 165, contempt: 180, sad: 208 };
+const RADIUS = 0.8;
+
+/** Valence and arousal of each emotion, -1..1. @type {Record<string, number[]>} */
+export const CIRCUMPLEX = { neutral: [0, 0] };
+for (const [name, degrees] of Object.entries(ANGLES)) {
+  const angle = (degrees / 180) * Math.PI;
+  CIRCUMPLEX[name] = [RADIUS * Math.cos(angle), RADIUS * Math.sin(angle)];
+}
 
 export const HUES = {
   neutral: 265, angry: 25, contempt: 340, disgusted: 135, fear: 300, happy: 78, sad: 245, surprised: 195,
 };
 
-/** The eight emotions with how near each is to a point; the weights sum to 1. */
+/**
+ * The eight emotions with how near each is to a point, nearest first; the weights sum to 1.
+ * @returns {Array<{name: string, weight: number}>}
+ */
 export function near(valence, arousal) {
   const weights = Object.entries(CIRCUMPLEX).map(([name, [v, a]]) => {
     const distance = Math.hypot(v - valence, a - arousal);
-    return [name, 1 / (0.03 + distance ** 3)];
+    return { name, weight: 1 / (0.03 + distance ** 3) };
   });
-  const sum = weights.reduce((total, [, weight]) => total + weight, 0);
-  return weights.map(([name, weight]) => ({ name, weight: weight / sum })).sort((a, b) => b.weight - a.weight);
+  const sum = weights.reduce((total, { weight }) => total + weight, 0);
+  return weights.map(({ name, weight }) => ({ name, weight: weight / sum })).sort((a, b) => b.weight - a.weight);
 }
 
 /** The face of a point: the emotions' faces, mixed. @returns {Face} */

@@ -3,12 +3,12 @@
 import { $, h, recall, remember } from "./dom.js";
 
 /**
- * @param {Array<{keys: string[], label: string, run: (key: string) => void}>} shortcuts
+ * @param {Array<{keys: string[], shown?: string[], label: string, run: (key: string) => void}>} shortcuts
  */
 export function shortcuts(shortcuts) {
   const dialog = $("help-dialog");
-  const list = shortcuts.map(({ keys, label }) => [
-    h("dt", {}, ...keys.map((key) => h("kbd", {}, key))), h("dd", {}, label),
+  const list = shortcuts.map(({ keys, shown, label }) => [
+    h("dt", {}, ...(shown ?? keys).map((key) => h("kbd", {}, key))), h("dd", {}, label),
   ]).flat();
   $("keys").append(...list, h("dt", {}, h("kbd", {}, "?")), h("dd", {}, "this help"));
   $("keys-on").checked = recall("keys", true);

@@ -1,7 +1,7 @@
 // The page's wiring: line, call and panels, one state on the picture.
 //
 // For tests and benchmarks, <html> carries what the page knows as data attributes: data-state
-// (idle permission connecting waiting live lost restarted passing degraded reconnecting stopped
+// (idle permission connecting waiting live lost holding restarted passing degraded reconnecting stopped
 // trouble), data-line (up, down), data-latency, data-latency-p95, data-fps, data-drops, data-drift,
 // data-size (of the returned picture), data-frames (decoded), data-restarts, data-reconnects,
 // data-mode (off neutral wear pad), data-emotion, data-intensity. The videos are #avatar and #self.
@@ -15,6 +15,7 @@ import { shortcuts } from "./keys.js";
 import { Call } from "./live.js";
 import { MoodPanel } from "./mood.js";
 import { Parameters } from "./parameters.js";
+import { iceServers } from "./peer.js";
 import { Recorder, clock, snapshot as savePicture } from "./recorder.js";
 import { selftest } from "./selftest.js";
 import { EngineLine } from "./socket.js";
@@ -25,6 +26,7 @@ import { themes } from "./theme.js";
 
 const MEASURE_EVERY_MS = 500;
 const REFRESH_EVERY_MS = 4000;
+const SILENT_MS = 2000; // figures come four times a second: an engine this silent hangs
 
 const root = document.documentElement;
 const query = new URLSearchParams(location.search);
@@ -43,22 +45,27 @@ selftest(line, call);
 const nextTheme = themes();
 
 let snapshot = /** @type {Record<string, any>} */ ({});
-let startedAt = 0;
+let started = false;
+let heardAt = 0;
 let everConnected = false;
+let everPictured = false;
 let restart = { name: "", at: -Infinity, counts: /** @type {Record<string, number>|null} */ (null) };
 
 function render() {
   const now = performance.now();
   if (call.viewer.state === "connected") everConnected = true;
+  if (call.received.frames > 0) everPictured = true;
   const tracker = snapshot.nodes?.tracker?.status ?? ["ok", ""];
+  const out = snapshot.nodes?.out?.status ?? ["ok", ""];
   const failed = Object.entries(snapshot.nodes ?? {}).find(([, node]) => node.status?.[0] === "failed");
   stage.show(decide({
     phase: call.phase, sends: call.sends, problem: call.problem,
-    lineUp: line.up, everUp: line.everUp, downFor_ms: line.up ? 0 : now - line.downSince, sinceStart_ms: now - startedAt,
+    lineUp: line.up && now - heardAt < SILENT_MS, downFor_ms: line.up ? 0 : now - line.downSince,
     sender: call.sender.state, viewer: call.viewer.state,
     peerProblem: call.sender.problem || call.viewer.problem, everConnected,
-    frames: call.received.frames, faceLost: tracker[0] === "lost", faceText: tracker[1],
-    passThrough: Boolean(parameters.value("out", "pass_through")), whenLost: parameters.value("out", "when_lost") ?? "hold",
+    frames: call.received.frames, everPictured, cameraSeen: !call.sends || (snapshot.session?.session?.frames ?? 1) > 0,
+    faceLost: tracker[0] === "lost", pictureLost: out[0] === "lost" ? sentence(out[1]) : "",
+    passThrough: Boolean(parameters.value("out", "pass_through")),
     restarted: restart.name, restartedAgo_ms: now - restart.at,
     failed: failed ? `${failed[0]}: ${failed[1].status[1] || "failed"}` : "",
   }));
@@ -82,15 +89,14 @@ function render() {
 
 function toggleStart() {
   if (call.phase !== "idle") return hangUp();
-  startedAt = performance.now();
-  everConnected = false;
+  started = true;
+  everConnected = everPictured = false;
   call.start();
 }
 
 function hangUp() {
   recorder.stop();
   call.stop();
-  call.received.frames = 0;
 }
 
 function toggleMute() {
@@ -143,7 +149,7 @@ recorder.addEventListener("saved", (event) => {
 
 shortcuts([
   { keys: ["s"], label: "start or stop", run: toggleStart },
-  { keys: ["1", "2", "3", "4", "5", "6", "7", "8"], label: "wear an emotion", run: (key) => mood.wearNth(Number(key) - 1) },
+  { keys: ["1", "2", "3", "4", "5", "6", "7", "8"], shown: ["1 – 8"], label: "wear an emotion", run: (key) => mood.wearNth(Number(key) - 1) },
   { keys: ["["], label: "less intense", run: () => mood.nudge(-0.1) },
   { keys: ["]"], label: "more intense", run: () => mood.nudge(0.1) },
   { keys: ["o"], label: "off: your face as it is", run: () => mood.setMode("off") },
@@ -161,6 +167,11 @@ shortcuts([
   { keys: ["t"], label: "theme", run: nextTheme },
 ]);
 
+parameters.addEventListener("change", () => {
+  const servers = parameters.value("out", "ice_servers") ?? "";
+  for (const peer of [call.sender, call.viewer]) peer.iceServers = iceServers(servers);
+});
+
 let frameTracks = "";
 call.addEventListener("change", () => {
   if ($("self").srcObject !== call.camera) $("self").srcObject = call.camera;
@@ -171,12 +182,16 @@ call.addEventListener("returned", () => {
   if (tracks === frameTracks) return;
   frameTracks = tracks;
   $("avatar").srcObject = call.returned;
-  // A recording can't go over to other tracks: keep what there is.
-  if (recorder.active) recorder.stop();
+  $("avatar").requestVideoFrameCallback?.(() => {
+    call.received.frames ||= 1; // shown: don't wait for the next look at the statistics
+    render();
+  });
+  recorder.stop(); // it can't go over to other tracks: keep what there is
 });
 
 line.addEventListener("metrics", (event) => {
   snapshot = /** @type {CustomEvent} */ (event).detail;
+  heardAt = performance.now();
   call.watch(snapshot);
   noteRestarts(snapshot.processes ?? {});
   strip.show(snapshot, call.received);
@@ -185,20 +200,30 @@ line.addEventListener("metrics", (event) => {
 });
 line.addEventListener("event", (event) => {
   const { text, level } = /** @type {CustomEvent} */ (event).detail;
-  toast(text, level);
+  if (level === "error") toast(text, level); // what is less is on the picture and under "Lately"
 });
-line.addEventListener("down", render);
+line.addEventListener("down", () => {
+  strip.show({}, { ...call.received, frames: 0, fps: 0 });
+  render();
+});
+line.addEventListener("died", () => call.again()); // its media died with it: don't wait for a timeout
 line.addEventListener("up", async () => {
+  heardAt = performance.now();
   render();
   try {
+    call.watch(await line.call("metrics")); // another process answers? then connect anew, at once
     const graph = await line.call("graph");
     call.sends = "browser" in graph.nodes && !query.has("watch");
   } catch {
     return render(); // it went down again; the next "up" asks anew
   }
-  if (query.has("start") && call.phase === "idle" && !startedAt) toggleStart();
+  if (query.has("start") && call.phase === "idle" && !started) toggleStart();
   render();
 });
+
+function sentence(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
 
 function noteRestarts(processes) {
   const counts = Object.fromEntries(Object.entries(processes).map(([name, each]) => [name, each.restarts ?? 0]));
@@ -226,8 +251,7 @@ if (query.has("token")) {
 if (query.has("clean")) root.dataset.clean = "on";
 
 setInterval(() => {
-  const expects = line.up && (snapshot.nodes?.out?.fps_out ?? 0) > 3;
-  call.measure(expects).then(render);
+  call.measure(line.up).then(render); // the engine sends pictures always, a still one if need be
 }, MEASURE_EVERY_MS);
 setInterval(() => document.visibilityState === "visible" && line.up && parameters.refresh(), REFRESH_EVERY_MS);
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && line.up && parameters.refresh());

@@ -1,18 +1,23 @@
 // The expression panel: what the face becomes, which emotion, how strongly.
 
-import { $, check, h, radioKeys, say } from "./dom.js";
+import { $, check, h, radioKeys, recall, remember, say } from "./dom.js";
 import { FACES, HUES, glyph, near } from "./glyph.js";
 import { feelingPad, words } from "./pad.js";
 
 const NODE = "editor";
 
-// Each way with the words for it, and what the editor may call it.
+// Each way, the words for it, and the editor's mode that makes it. "Neutral" is its emotion of
+// that name: a way of its own for a person, who then wears nothing.
 const MODES = [
-  { id: "off", label: "Off", text: "Your face as it is.", names: ["off", "none"] },
-  { id: "neutral", label: "Neutral", text: "No feeling shows. Speech, gaze and blinks stay.", names: ["neutral", "neutralize"] },
-  { id: "wear", label: "Wear", text: "Wear one emotion, as strongly as you like.", names: ["emotion", "wear"] },
-  { id: "pad", label: "Pad", text: "Drag to any feeling between them.", names: ["valence_arousal", "point", "pad", "va", "circumplex"] },
+  { id: "off", mode: "off", label: "Off", text: "Your face as it is." },
+  { id: "neutral", mode: "emotion", label: "Neutral", text: "No feeling shows. Speech, gaze and blinks stay." },
+  { id: "wear", mode: "emotion", label: "Wear", text: "Wear one emotion, as strongly as you like." },
+  { id: "pad", mode: "valence_arousal", label: "Pad", text: "Drag to any feeling between them." },
 ];
+const SLIDERS = {
+  neutral: { name: "neutralize", label: "Calm my own" },
+  wear: { name: "intensity", label: "Intensity" },
+};
 
 export class MoodPanel {
   /** @param {import("./parameters.js").Parameters} parameters */
@@ -30,18 +35,25 @@ export class MoodPanel {
   /** The mode's id on this page, "" before the engine told. */
   get mode() {
     const value = this.#value("mode");
-    return MODES.find((mode) => mode.names.includes(value))?.id ?? "";
+    if (value === "emotion") return this.#value("emotion") === "neutral" ? "neutral" : "wear";
+    return MODES.find((each) => each.mode === value)?.id ?? "";
   }
 
+  /** @param {string} id off, neutral, wear or pad */
   setMode(id) {
-    const name = this.#engineName(id);
-    if (name) this.parameters.set(NODE, "mode", name);
+    const { mode } = MODES.find((each) => each.id === id);
+    if (!this.#offers(mode)) return;
+    const worn = this.#value("emotion");
+    if (id === "neutral") this.parameters.set(NODE, "emotion", "neutral");
+    if (id === "wear" && worn === "neutral") this.parameters.set(NODE, "emotion", recall("worn", "happy"));
+    this.parameters.set(NODE, "mode", mode);
   }
 
   /** Wear this emotion now. */
   wear(emotion) {
     this.parameters.set(NODE, "emotion", emotion);
-    if (this.mode !== "wear") this.setMode("wear");
+    if (emotion !== "neutral") remember("worn", emotion);
+    if (this.#value("mode") !== "emotion") this.parameters.set(NODE, "mode", "emotion");
   }
 
   /** One of the eight, by place. */
@@ -51,10 +63,11 @@ export class MoodPanel {
   }
 
   nudge(step) {
-    const row = this.parameters.row(NODE, "intensity");
+    const name = SLIDERS[this.mode]?.name;
+    const row = name && this.parameters.row(NODE, name);
     if (!row) return;
     const value = Math.min(row.high ?? 1, Math.max(row.low ?? 0, Math.round((row.value + step) * 100) / 100));
-    this.parameters.set(NODE, "intensity", value);
+    this.parameters.set(NODE, name, value);
   }
 
   get emotions() {
@@ -65,9 +78,8 @@ export class MoodPanel {
     return this.parameters.value(NODE, name);
   }
 
-  #engineName(id) {
-    const choices = this.parameters.row(NODE, "mode")?.choices ?? [];
-    return MODES.find((mode) => mode.id === id)?.names.find((name) => choices.includes(name));
+  #offers(mode) {
+    return this.parameters.row(NODE, "mode")?.choices?.includes(mode) ?? false;
   }
 
   #build() {
@@ -82,7 +94,8 @@ export class MoodPanel {
     radioKeys($("emotions"));
     this.#buildEmotions();
     $("intensity").addEventListener("input", (event) => {
-      this.parameters.set(NODE, "intensity", Number(event.target.value));
+      const slider = SLIDERS[this.mode];
+      if (slider) this.parameters.set(NODE, slider.name, Number(event.target.value));
     });
     this.pad = feelingPad($("pad"), (valence, arousal) => {
       this.parameters.set(NODE, "valence", valence);
@@ -110,18 +123,20 @@ export class MoodPanel {
     const known = Boolean(this.parameters.nodes[NODE]);
     check($("modes"), "data-mode-choice", mode);
     for (const button of $("modes").children) {
-      button.disabled = !this.#engineName(button.dataset.modeChoice);
+      button.disabled = !this.#offers(MODES.find((each) => each.id === button.dataset.modeChoice)?.mode);
     }
     const emotion = this.#value("emotion");
-    check($("emotions"), "data-emotion", mode === "wear" ? emotion : "");
+    check($("emotions"), "data-emotion", mode === "wear" || mode === "neutral" ? emotion : "");
     for (const button of $("emotions").children) button.disabled = !this.parameters.row(NODE, "emotion");
     $("emotions").hidden = mode === "pad";
     $("pad-row").hidden = mode !== "pad";
     say($("mode-text"), known ? this.#text(mode) : "Waiting for the engine to say what it can do.");
 
-    const row = this.parameters.row(NODE, "intensity");
+    const which = SLIDERS[mode];
+    const row = which && this.parameters.row(NODE, which.name);
     const slider = $("intensity");
-    $("intensity-row").hidden = mode !== "wear";
+    $("intensity-row").hidden = !which;
+    if (which) say($("intensity-label"), which.label);
     slider.disabled = !row;
     if (row) {
       slider.min = row.low ?? 0;

@@ -74,9 +74,13 @@ export function feelingPad(root, moved) {
 
 /** A point in words, for people who don't see it. */
 export function words(valence, arousal) {
-  const pleasant = `${Math.abs(valence).toFixed(2)} ${valence < 0 ? "unpleasant" : "pleasant"}`;
-  const excited = `${Math.abs(arousal).toFixed(2)} ${arousal < 0 ? "calm" : "excited"}`;
-  return `${pleasant}, ${excited}, nearest to ${near(valence, arousal)[0].name}`;
+  const part = (value, low, high) => {
+    const size = Math.abs(value);
+    return `${size < 0.2 ? "neither" : `${size < 0.6 ? "somewhat" : "very"} ${value < 0 ? low : high}`}`;
+  };
+  const [a, b] = [part(valence, "unpleasant", "pleasant"), part(arousal, "calm", "excited")];
+  const both = [a, b].filter((each) => each !== "neither").join(", ");
+  return `Closest to ${near(valence, arousal)[0].name}${both && `: ${both}`}`;
 }
 
 const round = (value) => Math.round(value * 100) / 100;

@@ -3,9 +3,10 @@
 import { $, h, say, svg } from "./dom.js";
 
 const HISTORY = 480; // snapshots, four a second: two minutes
+const NOTHING = { latency: null, p95: null, drops: null, drift: null };
 const FIGURES = [
-  { id: "latency", label: "Latency", unit: "ms", title: "From the camera's picture reaching the engine to the avatar leaving it: half are quicker than this" },
-  { id: "fps", label: "Pictures", unit: "/s", title: "Pictures a second that leave the engine" },
+  { id: "latency", label: "Latency", unit: "ms", title: "From the camera's picture reaching the engine to the avatar leaving it, encoded: half are quicker than this" },
+  { id: "fps", label: "Pictures", unit: "/s", title: "Avatar pictures a second that arrive here" },
   { id: "drops", label: "Dropped", unit: "", title: "Pictures replaced by a newer one since the start; a few are how latency stays low" },
   { id: "drift", label: "Sound", unit: "ms", title: "How far the sound is ahead (+) or behind (−) the lips" },
   { id: "size", label: "Size", unit: "", title: "Size of the returned picture" },
@@ -31,21 +32,22 @@ export class Strip {
       this.label);
   }
 
-  /** @param {Record<string, any>} snapshot @param {{width: number, height: number, frames: number}} received */
+  /** @param {Record<string, any>} snapshot @param {{width: number, height: number, fps: number, frames: number}} received */
   show(snapshot, received) {
-    const figures = read(snapshot);
+    const figures = received.frames ? read(snapshot) : NOTHING;
     const data = document.documentElement.dataset;
     const put = (id, text, raw) => {
       say(this.#cells[id].value, text);
       data[id] = raw === null ? "" : String(raw);
     };
-    const { latency, p95, fps, drops, drift } = figures;
+    const { latency, p95, drops, drift } = figures;
+    const fps = received.fps || null;
     put("latency", latency === null ? "–" : latency.toFixed(0), latency);
     data.latencyP95 = p95 === null ? "" : String(p95);
     say(this.#cells.latency.extra, p95 === null ? "ms" : `ms · 95 % under ${p95.toFixed(0)}`);
     put("fps", fps === null ? "–" : fps.toFixed(1), fps);
     put("drops", drops === null ? "–" : drops.toLocaleString("en"), drops);
-    put("drift", drift === null ? "–" : `${drift > 0 ? "+" : drift < 0 ? "−" : ""}${Math.abs(drift).toFixed(0)}`, drift);
+    put("drift", drift === null ? "–" : signed(Math.round(drift)), drift);
     const size = received.width ? `${received.width}×${received.height}` : "";
     put("size", size || "–", size);
     data.frames = String(received.frames);
@@ -56,7 +58,7 @@ export class Strip {
     this.#history.push(latency ?? NaN);
     if (this.#history.length > HISTORY) this.#history.shift();
     const known = this.#history.filter((value) => !Number.isNaN(value));
-    const top = Math.max(50, ...known) * 1.15;
+    const top = Math.max(40, ...known) * 1.5; // room for the words above the line
     const from = HISTORY - this.#history.length;
     const points = this.#history
       .map((value, i) => (Number.isNaN(value) ? "" : `${from + i},${(100 - (value / top) * 100).toFixed(1)}`))
@@ -73,15 +75,28 @@ export class Strip {
 export function read(snapshot) {
   const ends = snapshot.end_to_end ?? {};
   const end = ends.out ?? Object.values(ends)[0];
-  const edges = Object.values(snapshot.edges ?? {});
   const out = snapshot.nodes?.out;
+  const latency = out?.observed?.capture_to_send ?? end?.latency_ms;
   const drift = Object.entries({ ...out?.gauges }).find(([name]) => name.includes("drift"));
   const number = (value) => (typeof value === "number" && Number.isFinite(value) ? value : null);
   return {
-    latency: number(end?.latency_ms?.p50),
-    p95: number(end?.latency_ms?.p95),
-    fps: number(end?.fps),
-    drops: edges.length ? edges.reduce((sum, edge) => sum + (edge.dropped ?? 0), 0) : null,
+    latency: number(latency?.p50),
+    p95: number(latency?.p95),
+    drops: dropped(snapshot.edges ?? {}),
     drift: number(drift?.[1]),
   };
+}
+
+const signed = (value) => (value > 0 ? `+${value}` : value < 0 ? `−${-value}` : "0");
+
+/** Pictures that never became an avatar: each once, though several nodes missed it. */
+function dropped(edges) {
+  /** @type {Record<string, number>} */ const bySource = {};
+  for (const [edge, counts] of Object.entries(edges)) {
+    if (edge.endsWith(".raw")) continue; // the camera's own picture is a spare
+    const source = edge.split("->")[0];
+    bySource[source] = Math.max(bySource[source] ?? 0, counts.dropped ?? 0);
+  }
+  const counts = Object.values(bySource);
+  return counts.length ? counts.reduce((sum, count) => sum + count, 0) : null;
 }

@@ -1,0 +1,158 @@
+"""How the landmarks must move so that a tracker sees the shapes that were asked for.
+
+The rig alone falls short: a shape isn't linear in the landmarks, and a tracker that looks at a
+warped picture finds each landmark moved by only a part of what the pixels moved. So the rig is
+driven in a loop: predict the landmarks that a tracker would find, read their shapes with the same
+network that will judge them, and correct the rig by what is missing. On a still picture the loop
+runs to its end; on video one step per frame carries on from the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.types import F32
+from nodes.emotions import FEELING
+from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
+from nodes.rig import Placement, Rig
+
+STILL_STEPS: Final = 10
+GAIN: Final = 0.6
+"""share of what is missing that a step corrects"""
+REMOVAL: Final = 1.4
+"""how much further a shape is taken away than asked: near zero the network no longer tells"""
+LEAK: Final = 0.04
+"""share of the correction that a step forgets; keeps shapes that can't be had from running off"""
+SLACK: Final = (1.3, 0.15)
+"""bound of the correction where a shape is taken away: share of the change, and a constant"""
+SLACK_WORN: Final = (2.2, 0.15)
+"""the same where a shape is put on: the network is slow to see a frown or a pressed lip"""
+MAX_MOVE: Final = 0.17
+"""about how far a landmark may move, in eye distances"""
+EYES: Final = ((159, 145), (386, 374))
+"""the middle of each upper and lower lid"""
+MAX_LID_MOVE: Final = 0.07
+"""how far lids may move, in eye distances"""
+LID_ROOM: Final = (0.65, 0.014)
+"""the same as a share of the eye's own opening, and a constant: a shut eye has nothing to show"""
+
+UPPER_LIP: Final = (13, 0, 11, 12, 37, 38, 39, 40, 41, 42, 72, 73, 74, 80, 81, 82, 183, 184, 185,
+                    191, 267, 268, 269, 270, 271, 272, 302, 303, 304, 310, 311, 312, 407, 408,
+                    409, 415)  # fmt: skip
+LOWER_LIP: Final = (14, 15, 16, 17, 77, 84, 85, 86, 87, 88, 89, 90, 91, 95, 96, 146, 178, 179, 180,
+                    181, 307, 314, 315, 316, 317, 318, 319, 320, 321, 324, 325, 375, 402, 403,
+                    404, 405)  # fmt: skip
+UPPER_INNER: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
+LOWER_INNER: Final = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
+
+
+class Drive:
+    """The rig under control. Keeps its correction from frame to frame until ``reset``."""
+
+    def __init__(self, rig: Rig, blendshapes: Callable[[F32], F32]) -> None:
+        self._rig = rig
+        self._blendshapes = blendshapes
+        self._steered: NDArray[np.bool_] = FEELING & rig.observable
+        self._guard_lips = _LipGuard(rig)
+        self._lids = [_lid_weights(rig, upper) for upper, _ in EYES]
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the correction: the next face is another picture."""
+        self._correction = np.zeros(len(FEELING), np.float32)
+        self._fresh = True
+
+    def moves(
+        self, landmarks: F32, source: F32, target: F32, placement: Placement, strength: float = 1.0
+    ) -> F32:
+        """Displacements [478, 2] px that turn the shapes ``source`` [52] into ``target`` [52]."""
+        steps = STILL_STEPS if self._fresh else 1
+        self._fresh = False
+        change = (target - source) * np.float32(strength)
+        asked = np.where(change < 0, REMOVAL * change, change).astype(np.float32)
+        share, constant = np.where(change[:, None] > 0, SLACK_WORN, SLACK).T
+        bound = share * np.abs(change) + constant * (change != 0)
+        size = _eye_distance(landmarks)
+        limits = self._limits(landmarks, size)
+        moves = self._realize(asked, placement, limits)
+        for _ in range(steps):
+            seen = landmarks.copy()
+            seen[:, :2] += moves * self._rig.response[:, None]
+            missing = np.where(self._steered, target - self._blendshapes(seen), 0)
+            correction = (1 - LEAK) * self._correction + GAIN * strength * missing
+            self._correction = np.clip(correction, -bound, bound).astype(np.float32)
+            moves = self._realize(asked, placement, limits)
+        return moves
+
+    def _realize(self, asked: F32, placement: Placement, limits: F32) -> F32:
+        moves = self._rig.displace(asked + self._correction, placement)
+        self._guard_lips(moves, _face_up(placement))
+        length = np.linalg.norm(moves, axis=1, keepdims=True) / limits
+        limited: F32 = (moves / (1 + length**4) ** 0.25).astype(np.float32)
+        return limited
+
+    def _limits(self, landmarks: F32, size: float) -> F32:
+        """How far each landmark may move [478, 1] px: lids less than the rest.
+
+        Lids that move far stretch the eye or the skin above it, which a warp can't paint anew.
+        """
+        limits = np.full((len(landmarks), 1), MAX_MOVE, np.float32)
+        for (upper, lower), weights in zip(EYES, self._lids, strict=True):
+            opening = float(np.linalg.norm(landmarks[upper, :2] - landmarks[lower, :2])) / size
+            room = min(MAX_LID_MOVE, LID_ROOM[0] * opening + LID_ROOM[1])
+            limits = np.minimum(limits, MAX_MOVE + (room - MAX_MOVE) * weights)
+        return (limits * size).astype(np.float32)
+
+
+def _eye_distance(landmarks: F32) -> float:
+    span = landmarks[OUTER_EYE_RIGHT] - landmarks[OUTER_EYE_LEFT]
+    return max(float(np.linalg.norm(span)), 1.0)
+
+
+def _lid_weights(rig: Rig, upper: int) -> F32:
+    """How much each landmark belongs to the lids of an eye [478, 1], 0..1."""
+    apart = np.linalg.norm(rig.mean[:, :2] - rig.mean[upper, :2], axis=1)[:, None]
+    weights: F32 = (1 - np.clip((apart - 1.1) / 0.8, 0, 1)).astype(np.float32)
+    return weights
+
+
+class _LipGuard:
+    """Keeps every pair of inner lip points as far apart along the face as it was."""
+
+    def __init__(self, rig: Rig) -> None:
+        across = rig.mean[:, 0]
+        order = np.argsort(across[list(UPPER_INNER)])
+        self._upper = np.array(UPPER_INNER)[order]
+        self._lower = np.array(LOWER_INNER)[order]
+        self._lips = [
+            (np.array(points), shut, part, _shares(across[list(points)], across[self._upper]))
+            for points, shut, part in ((UPPER_LIP, -0.2, -0.5), (LOWER_LIP, 0.8, 0.5))
+        ]
+
+    def __call__(self, moves: F32, up: F32) -> None:
+        """Change ``moves`` [478, 2] in place: what parts a pair is taken back.
+
+        The lower lip follows a raised upper one, as the chin does in disgust; lips that would run
+        into each other both give way.
+        """
+        parting = (moves[self._upper] - moves[self._lower]) @ up
+        for points, shut, part, shares in self._lips:
+            taken = np.where(parting > 0, shut * parting, part * parting)
+            moves[points] += (shares @ taken)[:, None] * up
+
+
+def _shares(at: F32, known: F32) -> F32:
+    """Weights [N, K] that interpolate from sorted places ``known`` [K] to places ``at`` [N]."""
+    shares = [np.interp(at, known, row) for row in np.eye(len(known))]
+    return np.stack(shares, axis=1).astype(np.float32)
+
+
+def _face_up(placement: Placement) -> F32:
+    """The unit vector in the picture that points up the face."""
+    up = placement.turn[:2, 1] * np.array([1, -1], np.float32)
+    upward: F32 = up / max(float(np.linalg.norm(up)), 1e-6)
+    return upward

@@ -1,0 +1,122 @@
+"""One edge between processes, both ends in this one: shared memory, and what takes its place."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zmq
+
+from engine import shm
+from engine.lane import Inlet, ThreadLane
+from engine.link import SLOTS, ReceiveLink, SendLink
+from engine.metrics import EdgeStats
+from engine.types import Latest, VideoFrame
+from engine.wire import Envelope
+
+
+class Keeper:
+    """Keeps every message that comes."""
+
+    def __init__(self) -> None:
+        self.kept: list[VideoFrame] = []
+
+    def receive(self, port: str, envelope: Envelope) -> None:
+        assert isinstance(envelope.message, VideoFrame)
+        self.kept.append(envelope.message)
+
+
+class Edge:
+    """A sender, a receiver and what has arrived."""
+
+    def __init__(self, folder: Path) -> None:
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.keeper = Keeper()
+        self.lane = ThreadLane("test", lossless=True)
+        inlet = Inlet(Latest(VideoFrame), lossless=True)
+        inlet.consumers.append((self.keeper, "in"))
+        endpoint = f"ipc://{folder}/edge.sock"
+        self.receiver = ReceiveLink(self.context, endpoint, None, self.lane, self.refuse)
+        self.receiver.add("a.video", VideoFrame, self.lane, inlet)
+        self.stats = EdgeStats()
+        self.sender = SendLink(
+            self.context, endpoint, "a.video", run="testlink", depth=8, lossless=True,
+            edges=[self.stats], curve=None,
+        )  # fmt: skip
+        self.lane.start()
+        self.receiver.start()
+
+    def refuse(self, text: str) -> None:
+        raise AssertionError(text)
+
+    def send(self, number: int, pixels: np.ndarray | None = None) -> None:
+        if pixels is None:
+            pixels = np.full((120, 160, 3), number, np.uint8)
+        self.sender.send(Envelope(VideoFrame(capture_ns=number, pixels=pixels), number))
+
+    def wait_for(self, count: int) -> list[VideoFrame]:
+        deadline = time.monotonic() + 5
+        while len(self.keeper.kept) < count:
+            assert time.monotonic() < deadline, f"{len(self.keeper.kept)} of {count} came"
+            threading.Event().wait(0.005)
+        return self.keeper.kept
+
+
+@pytest.fixture
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    made = Edge(tmp_path_factory.mktemp("e"))
+    yield made
+    made.receiver.close()
+    made.sender.close()
+    made.context.destroy(linger=0)
+    assert not list(shm.folder().glob("mien-testlink-*"))
+
+
+def test_pictures_that_are_kept_run_out_of_slots_and_come_inline(edge: Edge) -> None:
+    count = 3 * SLOTS
+    for number in range(count):
+        edge.send(number)
+    kept = edge.wait_for(count)
+    assert [int(frame.pixels[0, 0, 0]) for frame in kept] == list(range(count))
+    assert edge.stats.dropped == 0
+
+
+def test_without_shared_memory_pictures_come_inline(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("engine.link.Ring.create", full)
+    for number in range(5):
+        edge.send(number)
+    assert [int(frame.pixels[-1, -1, 2]) for frame in edge.wait_for(5)] == list(range(5))
+
+
+def test_what_is_drawn_into_lent_memory_is_not_copied(edge: Edge) -> None:
+    lent = edge.sender.allocate((120, 160, 3))
+    assert lent is not None
+    lent[:] = 77
+    edge.send(1, lent)
+    (frame,) = edge.wait_for(1)
+    lent[0, 0] = 78  # against the rules, but it shows that both are the same memory
+    assert int(frame.pixels[0, 0, 0]) == 78
+    edge.send(2, lent)
+    second = edge.wait_for(2)[1]
+    lent[0, 0] = 79
+    assert int(second.pixels[0, 0, 0]) == 78, "what is on its way already is copied"
+
+
+def test_a_restarted_receiver_gets_a_new_ring(edge: Edge) -> None:
+    edge.send(1)
+    edge.wait_for(1)
+    before = set(shm.folder().glob("mien-testlink-*"))
+    edge.sender.peer_restarted()
+    assert not set(shm.folder().glob("mien-testlink-*"))
+    edge.send(2)
+    edge.wait_for(2)
+    assert set(shm.folder().glob("mien-testlink-*")).isdisjoint(before)

@@ -1,0 +1,202 @@
+"""Microphone: steady stamps, a bounded store, and a device that comes, goes and comes back."""
+
+from __future__ import annotations
+
+import builtins
+import queue
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.clock import FakeClock
+from engine.errors import MienError
+from engine.node import Context
+from engine.parameters import build
+from nodes import microphone
+from nodes.microphone import Microphone
+
+NS = 1_000_000_000
+BLOCK = 960
+
+
+class PortAudioError(Exception):
+    pass
+
+
+class Sound:
+    """What the node uses of sounddevice; ``feed`` plays the driver's part."""
+
+    PortAudioError = PortAudioError
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.plugged = True
+        self.rescans = 0
+        self.stream: Any = None
+
+    def query_devices(self) -> list[dict[str, Any]]:
+        return [{"max_input_channels": 1 if self.plugged else 0}]
+
+    def RawInputStream(self, *, callback: Any, **options: Any) -> Any:  # noqa: N802
+        if not self.plugged:
+            raise PortAudioError("Device unavailable [PaErrorCode -9985]")
+        self.options = options
+        self.callback = callback
+        self.stream = SimpleNamespace(
+            active=True, start=lambda: None, abort=self._end, close=self._end
+        )
+        return self.stream
+
+    def _end(self, ignore_errors: bool) -> None:
+        self.stream.active = False
+
+    def _terminate(self) -> None:
+        self.rescans += 1
+
+    def _initialize(self) -> None:
+        pass
+
+    def feed(self, value: int = 0, jitter_ns: int = 0, overflow: bool = False) -> None:
+        """One block that took its 20 ms; the callback comes late by ``jitter_ns``."""
+        self.clock.advance(20_000_000)
+        content = np.full((BLOCK, 1), value, np.int16).tobytes()
+        times = SimpleNamespace(
+            currentTime=1.0 + jitter_ns / 1e9, inputBufferAdcTime=0.98 + 2 * jitter_ns / 1e9
+        )
+        flags = SimpleNamespace(input_overflow=overflow)
+        self.callback(content, BLOCK, times, flags)
+
+
+class Bench:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = FakeClock(50 * NS)
+        self.sound = Sound(self.clock)
+        monkeypatch.setattr(microphone, "load_portaudio", lambda: self.sound)
+        self.statuses: list[tuple[str, str]] = []
+        self.counts: dict[str, int] = {}
+        context = Context(
+            clock=self.clock,
+            status=lambda condition, text: self.statuses.append((condition, text)),
+            count=lambda name, n: self.counts.__setitem__(name, self.counts.get(name, 0) + n),
+        )
+        self.node = Microphone(build(Microphone.Config, {}), context)
+        self.node.setup()
+
+    def start(self) -> None:
+        self.node._blocks.put((0, b""))  # so that the first read returns at once
+        self.node.read()
+        self.node._expected_ns = None
+
+
+def test_blocks_come_with_their_stamp(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.start()
+    bench.sound.feed(7)
+    frame = bench.node.read()
+    assert frame is not None
+    assert frame.samples.shape == (BLOCK, 1)
+    assert (frame.samples == 7).all()
+    assert frame.capture_ns == pytest.approx(bench.clock.now_ns() - 20_000_000, abs=1000)
+    assert bench.sound.options["blocksize"] == BLOCK
+    assert bench.sound.options["samplerate"] == 48_000
+
+
+def test_stamps_are_steadier_than_the_callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.start()
+    random = np.random.default_rng(3)
+    stamps = []
+    for _ in range(200):
+        bench.sound.feed(jitter_ns=int(random.uniform(-8, 8) * 1e6))
+        frame = bench.node.read()
+        assert frame is not None
+        stamps.append(frame.capture_ns)
+    steps_ms = np.diff(stamps[20:]) / 1e6
+    assert np.abs(steps_ms - 20).max() < 1.0
+    assert abs(stamps[-1] - (bench.clock.now_ns() - 20_000_000)) < 4_000_000
+
+
+def test_a_slow_taker_loses_the_oldest_and_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.start()
+    for number in range(100):
+        bench.sound.feed(number)
+    assert bench.counts["overruns"] == 36
+    frame = bench.node.read()
+    assert frame is not None
+    assert frame.samples[0, 0] == 36
+
+
+def test_a_reader_that_empties_a_full_store_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The callback finds the store full, and empty a moment later."""
+    bench = Bench(monkeypatch)
+    bench.start()
+    store = bench.node._blocks
+    put, tries = store.put_nowait, [0]
+
+    def full_once(item: tuple[int, bytes]) -> None:
+        tries[0] += 1
+        if tries[0] == 1:
+            raise queue.Full
+        put(item)
+
+    monkeypatch.setattr(store, "put_nowait", full_once)
+    bench.sound.feed(5)
+    frame = bench.node.read()
+    assert frame is not None
+    assert frame.samples[0, 0] == 5
+
+
+def test_missing_then_plugged_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.sound.plugged = False
+    for _ in range(25):
+        assert bench.node.read() is None
+    assert bench.statuses[-1][0] == "failed"
+    assert "the system has no microphone" in bench.statuses[-1][1]
+    assert 2 <= bench.sound.rescans <= 4  # PortAudio looks for new devices only when it restarts
+    bench.sound.plugged = True
+    for _ in range(12):
+        bench.node._blocks.put((bench.clock.now_ns(), bytes(2 * BLOCK)))
+        bench.node.read()
+    assert bench.statuses[-1] == ("ok", "")
+
+
+def test_pulled_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+    bench.start()
+    bench.sound.stream.active = False
+    assert bench.node.read() is None
+    assert bench.statuses[-1][0] == "failed"
+    assert bench.counts["lost"] == 1
+    bench.clock.advance(3 * NS)
+    bench.start()
+    bench.sound.feed(9)
+    frame = bench.node.read()
+    assert frame is not None
+    assert frame.samples[0, 0] == 9
+
+
+def test_no_portaudio_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name == "sounddevice":
+            raise OSError("PortAudio library not found")
+        return real(name, *rest)
+
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(MienError, match="apt install libportaudio2") as caught:
+        microphone.load_portaudio()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"), [("default", None), ("3", 3), ("USB Audio", "USB Audio")]
+)
+def test_pick(device: str, expected: object) -> None:
+    assert microphone.pick(Sound(FakeClock()), device) == expected

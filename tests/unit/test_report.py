@@ -1,0 +1,73 @@
+"""Report: a row per picture, whole at the end or not at all."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.harness import run_node
+from engine.parameters import build
+from engine.types import BLENDSHAPES, FaceEdit, FaceTrack, VideoFrame
+from nodes.report import Report
+
+
+def row(number: int, *, found: bool = True, active: bool = True, name: str = "") -> dict[str, Any]:
+    shapes = np.full(52, 0.25, np.float32)
+    stamp = number * 40_000_000
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    return {
+        "frame": VideoFrame(
+            capture_ns=stamp, pixels=pixels, pts=number, time_base=Fraction(1, 25), name=name
+        ),
+        "face": FaceTrack(
+            capture_ns=stamp,
+            found=found,
+            landmarks=np.zeros((478, 3), np.float32),
+            blendshapes=shapes if found else np.zeros(52, np.float32),
+            pose=np.eye(4, dtype=np.float32),
+        ),
+        "edit": FaceEdit(capture_ns=stamp, active=active, source=shapes, target=shapes * 2),
+    }
+
+
+def report(path: Path, rows: list[dict[str, Any]]) -> Any:
+    run_node(Report, rows, config={"path": str(path)})
+    return json.loads(path.read_text())["frames"]
+
+
+def test_a_list_for_a_video(tmp_path: Path) -> None:
+    frames = report(
+        tmp_path / "r.json", [row(0), row(1, found=False, active=False), row(2, active=False)]
+    )
+    assert [frame["face"] for frame in frames] == [True, False, True]
+    assert [frame["time_s"] for frame in frames] == [0, 0.04, 0.08]
+    assert frames[0]["blendshapes"] == dict.fromkeys(BLENDSHAPES, 0.25)
+    assert frames[0]["edit"] == dict.fromkeys(BLENDSHAPES, 0.5)
+    assert frames[1]["blendshapes"] is None
+    assert frames[1]["edit"] is None
+    assert frames[2]["edit"] is None
+
+
+def test_an_object_for_a_folder(tmp_path: Path) -> None:
+    rows = [row(0, name="a.png"), row(1, name='b "x".png')]
+    assert list(report(tmp_path / "r.json", rows)) == ["a.png", 'b "x".png']
+
+
+def test_nothing_is_a_list(tmp_path: Path) -> None:
+    assert report(tmp_path / "r.json", []) == []
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_whole_or_not_there(tmp_path: Path, finished: bool) -> None:
+    node = Report(build(Report.Config, {"path": str(tmp_path / "r.json")}))
+    node.setup()
+    node.process(**row(0))
+    if finished:
+        node.finish()
+    node.close()
+    assert [item.name for item in tmp_path.iterdir()] == (["r.json"] if finished else [])
