@@ -1,4 +1,7 @@
-"""Losses on what a face says and feels. Legend: B batch, T time, N points, C classes, D features."""
+"""Losses on what a face says and feels.
+
+Legend: B batch, T time, N points, C classes, D features.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ def flow_at(flow_BCHW: Tensor, points_BN2: Tensor, crop_px: int) -> Tensor:
 
 
 def n_pair(anchor_BD: Tensor, positive_BD: Tensor, negatives_BND: Tensor) -> Tensor:
-    """L_metric (EAP, eq. 3): the generated face's features lie nearer to a neutral one's than to any
-    of the other emotions'; features are means over frames (f bar)."""
+    """L_metric (EAP, eq. 3): the made face's features lie nearer to a neutral one's than to any of
+    the other emotions'; features are means over frames (f bar)."""
     near = (anchor_BD * positive_BD).sum(dim=1, keepdim=True)
     far = torch.einsum("bd,bnd->bn", anchor_BD, negatives_BND)
     return -F.log_softmax(torch.cat([near, far], dim=1), dim=1)[:, 0].mean()

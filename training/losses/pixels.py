@@ -37,7 +37,7 @@ def perceptual(out: Sequence[Tensor], truth: Sequence[Tensor]) -> Tensor:
 
 
 def steadiness(out_BTCHW: Tensor, truth_BTCHW: Tensor) -> Tensor:
-    """Flicker that the truth doesn't have: mean absolute difference of second differences in time."""
+    """Flicker that the truth doesn't have: mean absolute gap of second differences in time."""
     off = out_BTCHW - truth_BTCHW
     return (off[:, 2:] - 2 * off[:, 1:-1] + off[:, :-2]).abs().mean()
 

@@ -5,6 +5,8 @@ Legend: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -20,7 +22,7 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         widths = (3, channels, 2 * channels, 4 * channels, 4 * channels)
         layers: list[nn.Module] = []
-        for given, wanted in zip(widths, widths[1:], strict=False):
+        for given, wanted in pairwise(widths):
             layers += [spectral_norm(nn.Conv2d(given, wanted, 4, 2, 1)), nn.LeakyReLU(0.2)]
         self.body = nn.Sequential(*layers)
         self.end = spectral_norm(nn.Conv2d(widths[-1], 1, 3, 1, 1))

@@ -1,8 +1,8 @@
-"""Neutralizing generator (EAP's ANT for video and portraits): it corrects the rig's flow, says where
-that cannot be believed, and paints there.
+"""Neutralizing generator (EAP's ANT for video and portraits): it corrects the rig's flow, says
+where that cannot be believed, and paints there.
 
-All of it runs at half the crop's side; flow, mask and colour are brought to the full side at the end,
-so what only moves keeps the camera's own resolution. z_face = z_id + alpha * z_exp (EAP, eq. 1):
+All of it runs at half the side of the crop; flow, mask and colour come to the full side at the
+end, so what only moves keeps the resolution that came in. z_face = z_id + alpha * z_exp (eq. 1):
 who somebody is, how they look, and how much, come in by three doors. alpha = 0 is a neutral face.
 Legend: B batch, C channels, H height, W width, D features.
 """
@@ -33,7 +33,7 @@ IDENTITY_PX: Final = 128
 class GeneratorSize:
     """Channels at 1/2, 1/4, 1/8 and 1/16 of the crop's side, and the width of z_face."""
 
-    channels: tuple[int, int, int, int] = (24, 48, 96, 128)
+    channels: tuple[int, int, int, int] = (32, 48, 96, 128)
     features: int = 128
 
 
@@ -56,9 +56,7 @@ class IdentityEncoder(nn.Module):
 
     def __init__(self, size: GeneratorSize = GeneratorSize()) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            Conv(3, 24, 3, 2), Conv(24, 48, 3, 2), Residual(48), Residual(48)
-        )
+        self.body = nn.Sequential(Conv(3, 24, 3, 2), Conv(24, 48, 3, 2), Residual(48), Residual(48))
         self.map = nn.Conv2d(48, MAP_CHANNELS, 1)
         self.deep = nn.Sequential(Conv(48, 96, 3, 2), Residual(96), Conv(96, 128, 3, 2))
         self.vector = nn.Linear(128, size.features)
@@ -72,6 +70,9 @@ class Generator(nn.Module):
     """source [B, 3, 256, 256] RGB in 0..1, flow [B, 2, 128, 128] px, lines [B, 2, 128, 128] in 0..1
     (source, target), identity [B, D], identity_map [B, 24, 32, 32], expression [B, 52] of unit
     length, intensity [B, 1] -> Edit."""
+
+    grid: Tensor
+    grid_half: Tensor
 
     def __init__(self, size: GeneratorSize = GeneratorSize()) -> None:
         super().__init__()
@@ -96,6 +97,7 @@ class Generator(nn.Module):
         self.head = nn.Conv2d(half, 2 + 4 * 4, 3, 1, 1)
         with torch.no_grad():  # at first: the rig's own warp
             self.head.weight *= 0.1
+            assert self.head.bias is not None
             self.head.bias.zero_()
             self.head.bias[2:6] = -3.0
         self.register_buffer("grid", _grid(CROP_PX), persistent=False)
@@ -103,7 +105,8 @@ class Generator(nn.Module):
 
     def face(self, identity_BD: Tensor, expression_BD: Tensor, intensity_B1: Tensor) -> Tensor:
         """z_face = z_id + alpha * z_exp (EAP, eq. 1)."""
-        return identity_BD + intensity_B1 * self.expression(expression_BD)
+        z_exp: Tensor = self.expression(expression_BD)
+        return identity_BD + intensity_B1 * z_exp
 
     def forward(
         self,
@@ -152,9 +155,7 @@ class _Up(nn.Module):
 def sample(picture_BCHW: Tensor, shift_BCHW: Tensor, grid_BHWC: Tensor) -> Tensor:
     """The picture with each pixel taken from ``shift`` pixels away; borders go on for ever."""
     steps = shift_BCHW.permute(0, 2, 3, 1) * (2 / picture_BCHW.shape[-1])
-    return F.grid_sample(
-        picture_BCHW, grid_BHWC + steps, "bilinear", "border", align_corners=False
-    )
+    return F.grid_sample(picture_BCHW, grid_BHWC + steps, "bilinear", "border", align_corners=False)
 
 
 def _styled(x_BCHW: Tensor, style_BD: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Per-frame intensity r = sqrt(v^2 + a^2) (EAP, eq. 6-7) from what face and voice say of a frame.
 
-The encoders are F of eq. 7, this is the regressor on top, with one more job: to weigh the two. Where
-one of them is silent or hidden the other decides.
+The encoders are F of eq. 7, this is the regressor on top, with one more job: to weigh the two.
+Where one of them is silent or hidden the other decides.
 Legend: B batch, D features.
 """
 

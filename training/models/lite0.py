@@ -92,7 +92,7 @@ class _Block(nn.Module):
         self._bn2 = nn.BatchNorm2d(wanted, _EPS, 0.01)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        out = x_BCHW
+        out: Tensor = x_BCHW
         if self.widens:
             out = F.relu6(self._bn0(self._expand_conv(out)))
         if self.stride == 2:

@@ -28,9 +28,9 @@ _LEVEL_STEPS: Final = 250.0  # the voice's own level is a mean over about ten se
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechSize:
-    """``channels`` of the convolutions, their ``dilations`` in steps, ``features`` of e and LSTM."""
+    """``channels`` of the convolutions, their ``dilations`` in steps, ``features`` of e."""
 
-    channels: int = 160
+    channels: int = 128
     dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2, 4, 8)
     features: int = 128
 
@@ -57,7 +57,8 @@ class SpeechEncoder(nn.Module):
     def forward(self, mel_BMD: Tensor, state_BS: Tensor) -> Affect:
         """One step; the answer belongs to the mel frames of the call before."""
         answer, state = self._run(mel_BMD[:, None], state_BS)
-        return Affect(*(part[:, 0] for part in answer), state)
+        e, emotion, valence_arousal, intensity = (part[:, 0] for part in answer)
+        return Affect(e, emotion, valence_arousal, intensity, state)
 
     def begin(self, batch: int) -> Tensor:
         """The state before the first step [B, S]."""
@@ -80,7 +81,7 @@ class SpeechEncoder(nn.Module):
         self, mel_BTMD: Tensor, state_BS: Tensor
     ) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor], Tensor]:
         batch, steps = mel_BTMD.shape[:2]
-        heard, level, *caches, kept = state_BS.split(self._parts, dim=1)
+        heard, level, *caches, kept = torch.split(state_BS, self._parts, dim=1)
         levelled = []
         for t in range(steps):
             share = 1 / (torch.clamp(heard, max=_LEVEL_STEPS) + 1)
@@ -99,7 +100,7 @@ class SpeechEncoder(nn.Module):
             out, kept = self.classify(e_BTD[:, t], kept)
             said.append(out)
         said_BTD = torch.stack(said, dim=1)
-        heads = [part.unflatten(0, (batch, steps)) for part in self.heads(said_BTD.flatten(0, 1))]
+        heads = [part.reshape(batch, steps, -1) for part in self.heads(said_BTD.flatten(0, 1))]
         e_unit = F.normalize(e_BTD, dim=2)
         state = torch.cat([heard, level, *fresh, kept], dim=1)
         return (e_unit, heads[0], heads[1], heads[2]), state
@@ -115,7 +116,7 @@ class _Causal(nn.Module):
         self.mix = nn.Conv1d(channels, channels, 1)
 
     def forward(self, x_BCT: Tensor, cache_BS: Tensor) -> tuple[Tensor, Tensor]:
-        cache_BCT = cache_BS.unflatten(1, (self.channels, self.past))
+        cache_BCT = cache_BS.reshape(-1, self.channels, self.past)
         seen = torch.cat([cache_BCT, x_BCT], dim=2)
         value, gate = self.filter(seen).chunk(2, dim=1)
         out = x_BCT + self.mix(torch.tanh(value) * torch.sigmoid(gate))

@@ -17,14 +17,14 @@ from engine.types import BLENDSHAPES, EMOTIONS
 from training.models.layers import AffectHeads, GRUStep
 from training.models.lite0 import Lite0
 
-CROP_PX: Final = 128
+CROP_PX: Final = 160
 
 
 @dataclass(frozen=True, kw_only=True)
 class VisualSize:
     """``blocks`` of the backbone, ``features`` of embedding and state, input side in pixels."""
 
-    blocks: int = 16
+    blocks: int = 15
     features: int = 128
     crop_px: int = CROP_PX
 
@@ -41,7 +41,7 @@ class Affect(NamedTuple):
 
 
 class VisualEncoder(nn.Module):
-    """crop [B, 3, 128, 128] RGB in 0..1, rig [B, 52], state [B, D] (zeros at first) -> Affect."""
+    """crop [B, 3, 160, 160] RGB in 0..1, rig [B, 52], state [B, D] (zeros at first) -> Affect."""
 
     def __init__(self, size: VisualSize = VisualSize(), pretrained: bool = False) -> None:
         super().__init__()
@@ -67,7 +67,8 @@ class VisualEncoder(nn.Module):
         """A frame's features in the light of those before."""
         state = self.step(frame_BD, state_BD)
         embedding = F.normalize(self.embed(torch.cat([frame_BD, state], dim=1)), dim=1)
-        return Affect(embedding, *self.heads(4 * embedding), state)
+        emotion, valence_arousal, intensity = self.heads(4 * embedding)
+        return Affect(embedding, emotion, valence_arousal, intensity, state)
 
     def forward(self, crop_BCHW: Tensor, rig_BD: Tensor, state_BD: Tensor) -> Affect:
         return self.judge(self.look(crop_BCHW, rig_BD), state_BD)
@@ -80,7 +81,7 @@ class VisualEncoder(nn.Module):
         """A whole sequence; every field of the answer but ``state`` is stacked to [B, T, ...]."""
         batch, frames = rigs_BTD.shape[:2]
         seen = self.look(crops_BTCHW.flatten(0, 1), rigs_BTD.flatten(0, 1))
-        seen_BTD = seen.unflatten(0, (batch, frames))
+        seen_BTD = seen.reshape(batch, frames, -1)
         state, steps = self.begin(batch), []
         for t in range(frames):
             steps.append(self.judge(seen_BTD[:, t], state))
