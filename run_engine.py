@@ -51,4 +51,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        code = main()
+    except KeyboardInterrupt:  # while still loading; a running command ends by itself
+        print("mien: interrupted", file=sys.stderr)
+        code = 130
+    raise SystemExit(code)

@@ -53,6 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    try:
+        return _convert(options)
+    except KeyboardInterrupt:  # before or after the graph ran; nodes have cleaned up
+        print(f"mien: interrupted; {options.output} was not written", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _convert(options: argparse.Namespace) -> int:
     source, goal = Path(options.input), Path(options.output)
     pictures = _check(source, goal, options.report)
     with tempfile.TemporaryDirectory(prefix="mien-") as scratch:
@@ -66,8 +74,7 @@ def run(options: argparse.Namespace) -> int:
         with Progress(goal.name, expected) as progress:
             snapshot = asyncio.run(_run(graph, progress, warnings))
         if snapshot is None:
-            print(f"mien: interrupted; {goal} was not written", file=sys.stderr)
-            return INTERRUPTED
+            raise KeyboardInterrupt
         outcome = measure(snapshot, source, goal, expected if pictures else None)
         if rows is not None:
             write_report(Path(options.report), outcome, rows)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from nodes import files
-from nodes.media import extent
+from nodes.media import extent, probe
+
+_CUT_OFF_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def measure(
             "audio_duration_out_s": round(after.audio_s, 6),
             "av_difference_s": round(drift_s, 6) if after.audio_s else 0.0,
             "real_time_factor": round(before.video_s / elapsed_s, 3),
+            "ends_early_s": _ends_early_s(source, max(before.video_s, before.audio_s)),
         }
     else:
         plain |= {"duration_in_s": 0.0, "duration_out_s": 0.0, "audio": False}
@@ -83,6 +86,12 @@ def measure(
     )
 
 
+def _ends_early_s(source: Path, found_s: float) -> float:
+    """How much of the length that the file promises isn't there: it was cut off, or is damaged."""
+    missing_s = probe(str(source)).promised_s - found_s
+    return round(missing_s, 3) if missing_s > _CUT_OFF_S else 0.0
+
+
 def _cost_ms(node: dict[str, Any]) -> dict[str, float]:
     """Percentiles of one step of a node; a source's step is to decode."""
     total = node["total"]
@@ -104,6 +113,8 @@ def summary(outcome: Outcome, goal: Path) -> str:
         parts.append(f"sound kept, A/V difference {abs(plain['av_difference_s']) * 1e3:.0f} ms")
     elif unit == "frames":
         parts.append("no sound")
+    if plain.get("ends_early_s"):
+        parts.append(f"warning: the input ends {plain['ends_early_s']:.1f} s early")
     if plain["damaged_packets"]:
         parts.append(f"warning: {plain['damaged_packets']} damaged packets were skipped")
     return f"{goal}: " + ", ".join(parts)

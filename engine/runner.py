@@ -77,6 +77,7 @@ class Runner:
         )
         self.node = spec.node_type(spec.config, self.context)
         self.is_set_up = False
+        self._open = False
         self._numbers = {port: itertools.count() for port in spec.outputs}
         self._handlers = {port: getattr(self.node, f"on_{port}", None) for port in spec.inputs}
         # Rates and ages speak of one stream: the first picture where there is one.
@@ -96,17 +97,21 @@ class Runner:
 
     def setup(self) -> None:
         """Set the node up, in its lane. Raises what the node raises."""
+        self._open = True
         self.node.setup()
         self.set_up()
 
     def set_up(self) -> None:
+        """The node is ready for messages."""
         self.is_set_up = True
         if self.stats.status[1] == "starting" or self.stats.status[0] == "failed":
             self.stats.status = ("ok", "")
 
     def close(self) -> None:
-        if self.is_set_up or not self._finished:
-            self.is_set_up = False
+        """Close the node, once for each time that its setup was begun."""
+        self.is_set_up = False
+        if self._open:
+            self._open = False
             try:
                 self.node.close()
             except Exception as error:  # closing goes on with the other nodes
@@ -267,6 +272,7 @@ class Runner:
         except Exception as error:
             self.stats.errors += 1
             self._status("failed", _words(error))
+            self.close()
             self._postpone()
             return False
         self._failures = 0

@@ -57,7 +57,6 @@ class Ring:
         finally:
             os.close(descriptor)
         self._bytes: U8 = np.frombuffer(self._map, np.uint8)
-        self._next = 0
 
     @classmethod
     def create(cls, run: str, slots: int, payload_bytes: int) -> Ring:
@@ -74,12 +73,10 @@ class Ring:
         return cls(folder() / name, slots, slot_bytes, create=False)
 
     def take(self) -> int | None:
-        """The number of a free slot, or None."""
-        for step in range(self.slots):
-            slot = (self._next + step) % self.slots
+        """The number of a free slot, or None; the lowest one, whose memory is likely in cache."""
+        for slot in range(self.slots):
             if self._bytes[slot] == _FREE:
                 self._bytes[slot] = _TAKEN
-                self._next = slot + 1
                 return slot
         return None
 

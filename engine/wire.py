@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,7 +15,10 @@ import numpy as np
 from engine.types import Message
 
 ALIGNMENT = 64
-_DTYPES = frozenset({"|u1", "|i1", "|b1", "<i2", "<u2", "<i4", "<u4", "<i8", "<f2", "<f4", "<f8"})
+_DTYPES = {
+    name: np.dtype(name)
+    for name in ("|u1", "|i1", "|b1", "<i2", "<u2", "<i4", "<u4", "<i8", "<f2", "<f4", "<f8")
+}
 
 Hop = tuple[str, int, int]
 
@@ -106,13 +110,13 @@ def unpack(header: dict[str, Any], payload: Any, message_type: type[Message]) ->
     for name, kind in _plan(message_type):
         if kind == "array":
             dtype_name, shape, offset = places[name]
-            if dtype_name not in _DTYPES:
+            dtype = _DTYPES.get(dtype_name)
+            if dtype is None:
                 raise ValueError(f"{name}: dtype {dtype_name!r} is not allowed")
-            dtype = np.dtype(dtype_name)
-            count = int(np.prod(shape, dtype=np.int64))
-            if min(shape, default=1) < 0 or offset < 0 or offset + count * dtype.itemsize > size:
+            end = offset + math.prod(shape) * dtype.itemsize
+            if min(shape, default=1) < 0 or offset < 0 or end > size:
                 raise ValueError(f"{name}: shape {shape} doesn't fit a payload of {size} bytes")
-            array = np.frombuffer(payload, dtype, count, offset).reshape(shape)
+            array: np.ndarray = np.ndarray(shape, dtype, payload, offset)
             array.flags.writeable = False
             fields[name] = array
         elif kind == "fraction":

@@ -22,9 +22,10 @@ FADE = RATE_HZ * 5 // 1000
 SEARCH = RATE_HZ * 4 // 1000
 QUIET = 0.003  # RMS of full scale
 GAP_FROM_NS = 15_000_000  # stamps that differ by more than this from the sample count: a gap
-LATE_MARGIN_NS = 4_000_000
-LATE_BLOCKS = 200
-LATE_PERCENTILE = 97
+LATE_MARGIN_NS = 3_000_000
+LATE_BLOCKS = 150
+LATE_MOST_NS = 60_000_000  # a block is waited for so long before silence takes its place
+DEAD_ZONE_NS = 1_500_000
 FADE_IN: F32 = (0.5 - 0.5 * np.cos(np.pi * (np.arange(FADE) + 0.5) / FADE)).astype(np.float32)[
     :, None
 ]
@@ -41,16 +42,16 @@ class Figures:
 
 
 class SmoothedDelay:
-    """The picture's delay, smoothed: follows a step within a second, ignores spikes."""
+    """The picture's delay, smoothed: follows a step in two seconds, ignores short stalls."""
 
     def __init__(self) -> None:
         self.ns: float | None = None
-        self._recent: deque[int] = deque(maxlen=15)
+        self._recent: deque[int] = deque(maxlen=30)
 
     def add(self, delay_ns: int) -> None:
         self._recent.append(delay_ns)
         median = float(np.median(self._recent))
-        self.ns = median if self.ns is None else self.ns + 0.08 * (median - self.ns)
+        self.ns = median if self.ns is None else self.ns + 0.06 * (median - self.ns)
 
 
 class AvSync:
@@ -126,18 +127,22 @@ class AvSync:
             self._drop(len(self._buffer) - most)
             self.figures.overflows += 1
 
-    def pull(self, now_ns: int) -> I16:
-        """The block [960, 2] that leaves now; silence where there is none."""
+    def pull(self, due_ns: int, now_ns: int | None = None) -> I16 | None:
+        """The block [960, 2] that was to leave at ``due_ns``; silence where there is none.
+
+        None: its sound isn't here yet, ask again at the next ``push`` or a little later.
+        """
+        waited_ns = 0 if now_ns is None else now_ns - due_ns
         target_ns = self._target_ns()
         if not self._playing:
-            position = (now_ns - target_ns - self._start_ns) / NS_PER_SAMPLE
-            if not len(self._buffer) or position < -BLOCK or position + BLOCK > len(self._buffer):
+            position = (due_ns - target_ns - self._start_ns) / NS_PER_SAMPLE
+            if not len(self._buffer) or not 0 <= position < len(self._buffer):
                 return self._silence()
-            self._position = max(0.0, position)
+            self._position = position
             self._playing = True
             self._silent = True
         media_ns = self._start_ns + self._position * NS_PER_SAMPLE
-        self._delay_ns = now_ns - media_ns
+        self._delay_ns = due_ns - media_ns
         error_ns = self._delay_ns - target_ns  # positive: behind, play faster
         if abs(error_ns) > 500_000_000:
             self._position += error_ns / NS_PER_SAMPLE
@@ -149,16 +154,20 @@ class AvSync:
             return self._emit(self._read(BLOCK, 1.0), splice=True)
         if abs(error_ns) > SPLICE_FROM_NS and self._rest == 0 and self._splice(error_ns):
             return self._emit(self._read(BLOCK, 1.0), splice=True)
-        self._rest = max(0, self._rest - 1)
-        ratio = 1 + max(-STRETCH_MOST, min(STRETCH_MOST, error_ns / 1e9 * STRETCH_PER_S))
+        ratio = 1.0
+        if abs(error_ns) > DEAD_ZONE_NS:
+            ratio += max(-STRETCH_MOST, min(STRETCH_MOST, error_ns / 1e9 * STRETCH_PER_S))
         if self._position + BLOCK * ratio + 2 > len(self._buffer):
+            if waited_ns < LATE_MOST_NS:
+                return None
             self.figures.gaps += 1
             self._playing = False
             return self._silence()
+        self._rest = max(0, self._rest - 1)
         return self._emit(self._read(BLOCK, ratio))
 
     def _target_ns(self) -> float:
-        late_ns = float(np.percentile(self._late, LATE_PERCENTILE)) if self._late else 0.0
+        late_ns = float(np.median(self._late)) if self._late else 0.0
         floor_ns = BLOCK * NS_PER_SAMPLE + max(0.0, late_ns) + LATE_MARGIN_NS
         return max(self.picture.ns or 0.0, floor_ns)
 

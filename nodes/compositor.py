@@ -11,6 +11,9 @@ import numpy as np
 from engine.node import Node
 from engine.parameters import parameter
 from engine.types import U8, FaceEdit, FaceTrack, Input, Latest, Message, VideoFrame
+from nodes.assets import FACE_LANDMARKER, locate
+from nodes.drive import Drive
+from nodes.landmarker import Landmarker
 from nodes.rig import load_rig
 from nodes.warp import apply_flow, dense_flow
 
@@ -28,15 +31,25 @@ class Compositor(Node):
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:
         strength: float = parameter(
-            1.5, "how far the face moves for what is asked", low=0.0, high=2.0
+            1.0, "how far the face moves towards what is asked", low=0.0, high=1.5
+        )
+        landmarker: str = parameter(
+            "", "path of face_landmarker.task; empty: the cache, fetched once", live=False
         )
 
     config: Config
 
     def setup(self) -> None:
         self._rig = load_rig()
+        landmarker = Landmarker(locate(FACE_LANDMARKER, self.config.landmarker))
+        self._drive = Drive(self._rig, landmarker.blendshapes)
+
+    def reset(self) -> None:
+        self._drive.reset()
 
     def process(self, frame: VideoFrame, face: FaceTrack, edit: FaceEdit) -> VideoFrame:
+        if frame.cut or face.cut or not face.found:
+            self._drive.reset()
         if not (edit.active and face.found):
             return frame
         pixels = self._moved(frame.pixels, face, edit)
@@ -52,8 +65,12 @@ class Compositor(Node):
         )
 
     def _moved(self, pixels: U8, face: FaceTrack, edit: FaceEdit) -> U8:
-        change = (edit.target - edit.source) * np.float32(self.config.strength)
-        moves = self._rig.displace(change, self._rig.place(face.landmarks))
+        if np.array_equal(edit.target, edit.source):
+            return pixels
+        placement = self._rig.place(face.landmarks)
+        moves = self._drive.moves(
+            face.landmarks, edit.source, edit.target, placement, self.config.strength
+        )
         height, width = pixels.shape[:2]
-        flow = dense_flow(face.landmarks[:, :2], moves, self._rig.triangles, width, height)
+        flow = dense_flow(face.landmarks, moves, self._rig.triangles, width, height)
         return pixels if flow is None else apply_flow(pixels, flow)

@@ -11,7 +11,7 @@ from engine.errors import EndOfStream, MienError
 from engine.node import Source
 from engine.parameters import parameter
 from engine.types import U8, VideoFrame
-from nodes.media import over_white
+from nodes.colours import over_white
 
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 _SPACING_NS: Final = 40_000_000

@@ -12,7 +12,8 @@ from engine.errors import EndOfStream, MienError
 from engine.node import Source
 from engine.parameters import parameter
 from engine.types import AudioFrame, VideoFrame
-from nodes.media import PictureReader, audio_stream, nominal_rate, open_media, video_stream
+from nodes.colours import PictureReader
+from nodes.media import audio_stream, nominal_rate, open_media, video_stream
 
 _NS = 1_000_000_000
 _LOOKAHEAD_VIDEO, _LOOKAHEAD_AUDIO = 8, 96

@@ -12,7 +12,8 @@ from engine.node import Node
 from engine.parameters import parameter
 from engine.types import NANOSECONDS, U8, AudioFrame, Fifo, VideoFrame
 from nodes import files
-from nodes.media import Colour, MediaInfo, PictureWriter, probe
+from nodes.colours import Colour, PictureWriter
+from nodes.media import MediaInfo, probe
 from nodes.sound_track import CopiedSound, EncodedSound, SoundTrack
 
 # suffix -> (container, video encoder, sound encoder)
@@ -94,8 +95,13 @@ class MediaWriter(Node):
     def _open(self) -> None:
         import av
 
-        options = {"movflags": "+faststart"} if self._format in ("mp4", "mov") else {}
+        options = {}
+        if self._format in ("mp4", "mov"):
+            # The default clock of 1 kHz rounds where a late track begins.
+            options = {"movflags": "+faststart", "movie_timescale": "90000"}
         self._container = av.open(str(self._part), "w", format=self._format, options=options)
+        if self._like is not None:
+            self._container.metadata.update(self._like.tags)
 
     def _add_sound(self) -> None:
         """The track that is known beforehand; the pictures' comes first in the file."""

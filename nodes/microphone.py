@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
@@ -120,12 +121,14 @@ class Microphone(Source):
         item = (now_ns - int(late_s * 1e9), bytes(content))
         if flags.input_overflow:
             self.context.count("overruns", 1)
-        try:
-            self._blocks.put_nowait(item)
-        except queue.Full:
-            self.context.count("overruns", 1)
-            self._blocks.get_nowait()
-            self._blocks.put_nowait(item)
+        while True:
+            try:
+                self._blocks.put_nowait(item)
+                return
+            except queue.Full:
+                with contextlib.suppress(queue.Empty):  # the reader was quicker
+                    self._blocks.get_nowait()
+                    self.context.count("overruns", 1)
 
     def _smooth_ns(self, measured_ns: int, samples: int) -> int:
         """The stamp by counting samples, drawn slowly towards the measured one."""

@@ -43,13 +43,20 @@ class Placement:
 
 @dataclass(frozen=True, eq=False)
 class Rig:
-    """``mean`` [478, 3] cm; ``basis`` [52, 478, 3] cm per unit; ``triangles`` [T, 3];
-    ``mirror`` [478]: each landmark's partner on the other side."""
+    """What `training.fit_rig` found.
+
+    ``mean`` [478, 3] cm; ``basis`` [52, 478, 3] cm per unit of blendshape; ``triangles`` [T, 3];
+    ``mirror`` [478]: each landmark's partner on the other side; ``response`` [478]: by how much
+    the tracker finds a landmark moved when its pixels move by one; ``observable`` [52]: which
+    blendshapes the tracker ever reports.
+    """
 
     mean: F32
     basis: F32
     triangles: NDArray[np.int32]
     mirror: NDArray[np.int32]
+    response: F32
+    observable: NDArray[np.bool_]
 
     def place(self, landmarks: F32) -> Placement:
         """Where the head is, from landmarks [478, 3]."""
@@ -112,6 +119,8 @@ def load_rig(path: Path = RIG_PATH) -> Rig:
                 basis=data["basis"].astype(np.float32),
                 triangles=data["triangles"].astype(np.int32),
                 mirror=data["mirror"].astype(np.int32),
+                response=data["response"].astype(np.float32),
+                observable=data["observable"].astype(bool),
             )
     except (OSError, KeyError, ValueError) as error:
         raise MienError(f"the rig {path} cannot be read ({error}); reinstall the project") from None

@@ -16,6 +16,12 @@ MARGIN = 0.30
 FADE = 0.22
 """over what distance it dies away there, in face sizes"""
 
+EYES = (
+    (468, (33, 133, 159, 145, 158, 153, 160, 144)),
+    (473, (263, 362, 386, 374, 385, 380, 387, 373)),
+)
+"""landmark of an eye's centre, and the lids around it"""
+
 
 @dataclass(frozen=True, eq=False)
 class Flow:
@@ -27,15 +33,16 @@ class Flow:
 
 
 def dense_flow(
-    landmarks: F32, moves: F32, triangles: NDArray[np.int32], width: int, height: int
+    points: F32, moves: F32, triangles: NDArray[np.int32], width: int, height: int
 ) -> Flow | None:
-    """The backward flow of a picture whose landmarks [N, 2] px move by [N, 2] px.
+    """The backward flow of a picture whose landmarks [478, 2..3] px move by [478, 2] px.
 
     Inside the mesh it is piecewise affine, outside it continues smoothly and dies away. None
     where the face lies outside of the picture.
     """
     import cv2
 
+    landmarks, moves = _still_eyes(points, moves)
     after = landmarks + moves
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
     size = float((high - low).max())
@@ -67,6 +74,15 @@ def apply_flow(pixels: U8, flow: Flow) -> U8:
     out = pixels.copy()
     out[flow.top : flow.top + rows, flow.left : flow.left + columns] = moved
     return out
+
+
+def _still_eyes(points: F32, moves: F32) -> tuple[F32, F32]:
+    """Put each eye's centre between its lids and keep it there, so that lids slide over the eye."""
+    points, moves = points[:, :2].copy(), moves.copy()
+    for centre, lids in EYES:
+        points[centre] = points[list(lids)].mean(axis=0)
+        moves[centre] = 0
+    return points, moves
 
 
 def _rasterize(

@@ -88,6 +88,12 @@ class WebrtcOut(LoopNode):
             await self.stop()
             raise
         self.context.gauge("url", self._server.url)
+        if self._server.guard.scheme == "http" and not self._server.guard.loopback:
+            self.context.status(
+                "degraded",
+                "no TLS: browsers on other machines get no camera here; "
+                "start with --cert CERT.pem --key KEY.pem",
+            )
         self._voice = Voice(self.context.clock, self.sync, self._sound)
         self._tasks = [
             asyncio.create_task(self._keep_alive()),
@@ -285,6 +291,9 @@ class WebrtcOut(LoopNode):
             elif self.config.pass_through:
                 self.context.status("degraded", "passing the camera through")
             elif self.context.clock.now_ns() - self._video_ns > LOST_NS:
+                if self._video_ns < 0 and self._raw_ns < 0:
+                    self.context.status("waiting", "waiting for the first picture")
+                    continue
                 passing = self.config.when_lost == "pass" and not self._is_lost()
                 text = "passing the camera through" if passing else "holding the last picture"
                 self.context.status("lost", "no pictures come: " + text)

@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 import numpy as np
 
@@ -101,7 +101,8 @@ class Collect(Node):
     config: Config
 
     def setup(self) -> None:
-        self._file = Path(self.config.path).open("a", buffering=1)  # noqa: SIM115
+        self._file: TextIO | None = None
+        self._file = Path(self.config.path).open("a", buffering=1)  # noqa: SIM115 - open while it runs
 
     def on_video(self, frame: VideoFrame) -> None:
         self._write("video", frame.pts, int(frame.pixels[0, 0, 0]))
@@ -110,11 +111,13 @@ class Collect(Node):
         self._write("audio", frame.pts, int(frame.samples[0, 0]))
 
     def _write(self, kind: str, pts: int, value: int) -> None:
+        assert self._file is not None
         self._file.write(f"{kind} {pts} {value} {os.getpid()}\n")
 
     def finish(self) -> Outputs:
-        self._file.write("end 0 0 0\n")
+        self._write("end", 0, 0)
         return None
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()

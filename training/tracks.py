@@ -68,7 +68,7 @@ def identities(clips: Path) -> dict[str, str]:
 def _follow(file: Path, landmarker: Landmarker, stride: int) -> tuple[F32, F32]:
     points, shapes = [], []
     region = None
-    for pixels in _pictures(file, stride):
+    for pixels in pictures(file, stride):
         if region is None:
             found = landmarker.detect(pixels)
             if not found:
@@ -88,7 +88,7 @@ def _follow(file: Path, landmarker: Landmarker, stride: int) -> tuple[F32, F32]:
     return np.stack(points), np.stack(shapes)
 
 
-def _pictures(file: Path, stride: int) -> Iterator[U8]:
+def pictures(file: Path, stride: int) -> Iterator[U8]:
     import av
 
     with av.open(str(file)) as container:

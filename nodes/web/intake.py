@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from nodes.web.assembly import AudioAssembler, EncodedFrame, VideoAssembler
+from nodes.web.color import Colors, ToBgr
+from nodes.web.private import get_private, set_private
 from nodes.web.stamps import PublisherClock
 
 logger = logging.getLogger(__name__)
@@ -18,25 +20,6 @@ logger = logging.getLogger(__name__)
 KEY_REQUEST_NS = 200_000_000
 BACKLOG_FRAMES = 30  # encoded frames a slow decoder may be behind before it starts anew
 SECOND_NS = 1_000_000_000
-
-
-def private(owner: Any, name: str) -> str:
-    """The attribute behind ``owner``'s double-underscore ``name``."""
-    for kind in type(owner).__mro__:
-        mangled = f"_{kind.__name__}__{name}"
-        if hasattr(owner, mangled):
-            return mangled
-    raise AttributeError(
-        f"aiortc's {type(owner).__name__} has no '{name}': install aiortc 1.14 to 1.16"
-    )
-
-
-def set_private(owner: Any, name: str, value: Any) -> None:
-    setattr(owner, private(owner, name), value)
-
-
-def get_private(owner: Any, name: str) -> Any:
-    return getattr(owner, private(owner, name))
 
 
 class Intake(queue.Queue[Any]):
@@ -95,14 +78,18 @@ class VideoIntake:
     """Decodes one publisher's pictures to BGR and calls ``deliver(pixels, capture_ns, drops)``."""
 
     def __init__(
-        self, receiver: Any, clock: PublisherClock, deliver: Callable[[Any, int, int], None]
+        self,
+        receiver: Any,
+        clock: PublisherClock,
+        colors: Colors,
+        deliver: Callable[[Any, int, int], None],
     ) -> None:
         self._clock = clock
         self._deliver = deliver
         self._decoder: Any = None
         self._codec_name = ""
         self._need_key = True
-        self._reformatter: Any = None
+        self._to_bgr = ToBgr(colors)
         self._error = get_private(receiver, "decoder_error")
         self._asked_ns = 0
         self._lost_frames = 0
@@ -150,16 +137,6 @@ class VideoIntake:
         if now_ns - self._asked_ns > KEY_REQUEST_NS:
             self._asked_ns = now_ns
             self._error.set()  # aiortc answers with a PLI
-
-    def _to_bgr(self, picture: Any) -> Any:
-        import cv2
-        from av.video.reformatter import VideoReformatter
-
-        if picture.format.name == "yuv420p" and picture.colorspace in (2, 5, 6):
-            return cv2.cvtColor(picture.to_ndarray(), cv2.COLOR_YUV2BGR_I420)
-        if self._reformatter is None:
-            self._reformatter = VideoReformatter()
-        return self._reformatter.reformat(picture, format="bgr24").to_ndarray()
 
 
 class AudioIntake:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.errors import MienError
+from nodes.web.private import private
 from nodes.web.sdp import BadOfferError
 
 SILENCE_S = 8.0  # a peer that sends nothing for so long is gone
 CONNECT_S = 20.0
-CLOSE_S = 3.0
 
 
 class Peer:
@@ -23,6 +23,7 @@ class Peer:
 
         self.id = secrets.token_urlsafe(9)
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=ice_servers))
+        self._connecting = track_connecting(self.connection)
         self.connected_s: float | None = None
         self.why = ""
         self._on_gone = on_gone
@@ -70,7 +71,7 @@ class Peer:
     async def _close(self) -> None:
         if self._watch is not None and self._watch is not asyncio.current_task():
             self._watch.cancel()
-        await self.connection.close()
+        await end(self.connection, self._connecting)
         self._on_gone(self, self.why)
 
     def _state_changed(self) -> None:
@@ -102,6 +103,37 @@ class Peer:
                 self.why = "nothing came from the peer"
                 self._closing = asyncio.create_task(self._close())
                 return
+
+
+def track_connecting(connection: Any) -> set[asyncio.Task[Any]]:
+    """The tasks in which aiortc connects: closed in the middle, they would start what was stopped.
+
+    aiortc starts them by itself and keeps no hold of them.
+    """
+    tasks: set[asyncio.Task[Any]] = set()
+    name = private(connection, "connect")
+    connect = getattr(connection, name)
+
+    async def tracked() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            await connect()
+        finally:
+            tasks.discard(task)
+
+    setattr(connection, name, tracked)
+    return tasks
+
+
+async def end(connection: Any, connecting: set[asyncio.Task[Any]]) -> None:
+    """Close a connection so that no task of it is left."""
+    tasks = list(connecting)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await connection.close()
 
 
 def _one_line(error: BaseException) -> str:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from nodes.web.intake import AudioIntake, VideoIntake
     from nodes.web.server import WebServer
 
-MOST_KBPS = 8_000
-
 
 class Publisher(Peer):
     """A peer whose media goes up: decoded in its own threads, emitted from there."""
@@ -30,6 +28,7 @@ class Publisher(Peer):
     audio: AudioIntake | None = None
 
     def prepare(self) -> None:
+        from nodes.web.color import listen
         from nodes.web.intake import AudioIntake, VideoIntake
         from nodes.web.stamps import PublisherClock
 
@@ -39,7 +38,8 @@ class Publisher(Peer):
             if receiver.track is None:
                 continue
             if transceiver.kind == "video" and self.video is None:
-                self.video = VideoIntake(receiver, clock, self._video)
+                colors = listen(transceiver, self.connection.remoteDescription.sdp)
+                self.video = VideoIntake(receiver, clock, colors, self._video)
             elif transceiver.kind == "audio" and self.audio is None:
                 self.audio = AudioIntake(receiver, clock, self._audio)
 
@@ -60,11 +60,15 @@ class PublishNode(LoopNode):
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:
         start_kbps: int = parameter(
-            2_000, "bitrate that a browser is asked to start at", low=100, high=MOST_KBPS,
+            1_500, "bitrate that a browser is asked to start at", low=100, high=20_000,
             unit="kbit/s",
         )  # fmt: skip
         least_kbps: int = parameter(
-            600, "bitrate that a browser is asked not to go below", low=30, high=MOST_KBPS,
+            500, "bitrate that a browser is asked not to go below", low=30, high=20_000,
+            unit="kbit/s",
+        )  # fmt: skip
+        most_kbps: int = parameter(
+            2_500, "bitrate that a browser is asked not to exceed", low=100, high=20_000,
             unit="kbit/s",
         )  # fmt: skip
 
@@ -108,7 +112,7 @@ class PublishNode(LoopNode):
             self.context.count("takeovers", 1)
             await before.close("another publisher took over")
         config = self.config
-        answer = with_start_bitrate(answer, config.start_kbps, config.least_kbps, MOST_KBPS)
+        answer = with_start_bitrate(answer, config.start_kbps, config.least_kbps, config.most_kbps)
         return peer, answer
 
     def take_video(self, peer: Publisher, pixels: U8, capture_ns: int, dropped: int) -> None:

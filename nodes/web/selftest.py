@@ -40,7 +40,7 @@ def _bound(server: WebServer) -> dict[str, Any]:
     if server.guard.loopback:
         return _item(
             "Address", True,
-            f"bound to {where}: this machine only. Another device needs --host 0.0.0.0 "
+            f"bound to {where}: this machine only. Another device needs --address 0.0.0.0 "
             "and --cert, --key",
         )  # fmt: skip
     return _item("Address", True, f"bound to {where}; a token is asked of everyone")

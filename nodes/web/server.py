@@ -283,7 +283,7 @@ def _why_not_bound(options: Options, error: OSError) -> str:
         return f"port {options.port} on {options.host} is in use; choose another with --port"
     if error.errno == errno.EACCES:
         return f"port {options.port} needs more rights; choose one above 1023 with --port"
-    return f"the server can't be bound to {where} ({error.strerror}); choose another --host"
+    return f"the server can't be bound to {where} ({error.strerror}); choose another --address"
 
 
 def _own_address() -> str:

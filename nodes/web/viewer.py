@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from nodes.web.intake import set_private
 from nodes.web.peer import Peer
+from nodes.web.private import set_private
 from nodes.web.sdp import BadOfferError
 
 if TYPE_CHECKING:

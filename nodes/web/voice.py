@@ -55,6 +55,7 @@ class Voice:
         self._sync = sync
         self._send = send
         self._volume = 1.0
+        self._fresh: asyncio.Future[None] | None = None
         self._resampler: Any = None
         self._input: tuple[int, int] = (0, 0)
 
@@ -65,6 +66,7 @@ class Voice:
             samples = self._at_48k(samples, message.rate_hz)
         if len(samples):
             self._sync.push(samples, message.capture_ns, self._clock.now_ns())
+            self._stop_waiting()
 
     async def run(self, wanted: Callable[[], bool]) -> None:
         """Send for as long as the task lives; idle while ``wanted()`` is False."""
@@ -86,9 +88,23 @@ class Voice:
                 continue
             if opus is None:
                 opus = Opus()
-            block = self._with_volume(self._sync.pull(self._clock.now_ns()))
-            if packet := opus.encode(block):
+            due_ns = start_ns + number * PERIOD_NS
+            while (block := self._sync.pull(due_ns, self._clock.now_ns())) is None:
+                await self._sound_or(0.005)
+            if packet := opus.encode(self._with_volume(block)):
                 self._send(packet, number * BLOCK)
+
+    async def _sound_or(self, seconds: float) -> None:
+        """Until the next ``push``, at most so long."""
+        loop = asyncio.get_running_loop()
+        fresh = self._fresh = loop.create_future()
+        timer = loop.call_later(seconds, self._stop_waiting)
+        await fresh
+        timer.cancel()
+
+    def _stop_waiting(self) -> None:
+        if self._fresh is not None and not self._fresh.done():
+            self._fresh.set_result(None)
 
     def _with_volume(self, block: I16) -> I16:
         goal = 0.0 if self.muted else 1.0

@@ -24,6 +24,7 @@ from engine.errors import MienError
 from engine.node import Context, LoopNode
 from engine.parameters import build, change
 from engine.types import U8, Message
+from nodes.web.peer import end, track_connecting
 
 
 class Engine:
@@ -170,6 +171,7 @@ class Client:
         self.url = url
         self.location = ""
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._connecting = track_connecting(self.connection)
         self.pictures: deque[tuple[int, AvVideo]] = deque(maxlen=400)
         self.sounds: deque[tuple[int, AvAudio]] = deque(maxlen=800)
         self._tasks: list[asyncio.Task[None]] = []
@@ -229,7 +231,7 @@ class Client:
             pass
 
     async def close(self) -> None:
-        await self.connection.close()
+        await end(self.connection, self._connecting)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -209,6 +209,20 @@ def test_pixel_shape_is_kept(tmp_path: Path) -> None:
         assert found.streams.video[0].sample_aspect_ratio == Fraction(15, 16)
 
 
+def test_the_title_is_kept(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "plain.mp4", [bars()] * 2)
+    with av.open(str(source)) as plain, av.open(str(tmp_path / "in.mp4"), "w") as titled:
+        titled.metadata["title"] = "Grüße"
+        stream = titled.add_stream_from_template(plain.streams.video[0])
+        for packet in plain.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                titled.mux(packet)
+    convert(tmp_path / "in.mp4", tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as found:
+        assert found.metadata["title"] == "Grüße"
+
+
 def test_holes_in_the_sound_are_filled(tmp_path: Path) -> None:
     block = clicks(0.2, [0.0])
     late = round(1.0 * RATE_HZ)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import queue
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -127,6 +128,26 @@ def test_a_slow_taker_loses_the_oldest_and_it_counts(monkeypatch: pytest.MonkeyP
     frame = bench.node.read()
     assert frame is not None
     assert frame.samples[0, 0] == 36
+
+
+def test_a_reader_that_empties_a_full_store_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The callback finds the store full, and empty a moment later."""
+    bench = Bench(monkeypatch)
+    bench.start()
+    store = bench.node._blocks
+    put, tries = store.put_nowait, [0]
+
+    def full_once(item: tuple[int, bytes]) -> None:
+        tries[0] += 1
+        if tries[0] == 1:
+            raise queue.Full
+        put(item)
+
+    monkeypatch.setattr(store, "put_nowait", full_once)
+    bench.sound.feed(5)
+    frame = bench.node.read()
+    assert frame is not None
+    assert frame.samples[0, 0] == 5
 
 
 def test_missing_then_plugged_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ export class EnginePanel {
     if (!$("d-engine").open) return;
     this.#nodes(nodes);
     this.#processes(Object.entries(snapshot.processes ?? {}));
-    const events = (snapshot.events ?? []).slice(-8).reverse();
+    const events = tally(snapshot.events ?? []).slice(-8).reverse();
     const key = JSON.stringify(events);
     if ($("events").dataset.key !== key) {
       $("events").dataset.key = key;
@@ -86,6 +86,17 @@ export class EnginePanel {
       ].filter(Boolean).join(" · "));
     }
   }
+}
+
+/** The same event over and over is one line with a count. */
+function tally(events) {
+  const lines = [];
+  for (const { level, text } of events) {
+    const last = lines[lines.length - 1];
+    if (last?.said === text) last.count += 1;
+    else lines.push({ level, said: text, count: 1 });
+  }
+  return lines.map(({ level, said, count }) => ({ level, text: count > 1 ? `${said} (${count} times)` : said }));
 }
 
 /** Where a node's work is: an encoder's thread, a receiver's, else its own compute. */

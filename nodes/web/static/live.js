@@ -25,6 +25,7 @@ export class Call extends EventTarget {
   received = { packets: 0, frames: 0, width: 0, height: 0, fps: 0, rtt_ms: 0, lost: 0, changedAt: 0 };
   #netPid = 0;
   #kickedAt = 0;
+  #foreignSeen = 0;
 
   constructor() {
     super();
@@ -62,6 +63,7 @@ export class Call extends EventTarget {
     this.viewer.close();
     this.#release();
     for (const track of this.returned.getTracks()) this.returned.removeTrack(track);
+    this.#forgetReceived();
     this.#tell();
   }
 
@@ -78,16 +80,33 @@ export class Call extends EventTarget {
     for (const track of this.camera?.getAudioTracks() ?? []) track.enabled = !muted;
   }
 
-  /** Connect anew what the engine forgot: its network process is another one than before. */
+  /**
+   * Connect anew what the engine forgot, its network process being another one than before; and
+   * give way to a newer page that sends: two that both reconnect would fight for ever.
+   */
   watch(snapshot) {
+    const publisher = snapshot.session?.session?.id;
+    const settled = this.sender.state === "connected" || this.sender.pausing;
+    const foreign = publisher && this.sender.id && publisher !== this.sender.id;
+    this.#foreignSeen = this.phase === "running" && settled && foreign ? this.#foreignSeen + 1 : 0;
+    if (this.#foreignSeen > 1) { // a single snapshot may be older than our own connection
+      this.stop();
+      this.problem = {
+        title: "Another page took over",
+        text: "Only one camera at a time can be the face. Start here again to take it back.",
+      };
+      return this.#tell();
+    }
     const pid = networkPid(snapshot);
     if (!pid) return;
-    if (this.#netPid && pid !== this.#netPid) this.again();
+    const other = this.#netPid && pid !== this.#netPid;
+    if (other) this.again();
     this.#netPid = pid;
   }
 
   again() {
     if (this.phase !== "running") return;
+    this.#netPid = 0; // whichever process answers next is the right one
     this.#kickedAt = performance.now();
     if (this.sends) this.sender.again();
     this.viewer.again();
@@ -117,6 +136,10 @@ export class Call extends EventTarget {
       this.#kickedAt = now;
       this.viewer.again();
     }
+  }
+
+  #forgetReceived() {
+    Object.assign(this.received, { packets: 0, frames: 0, width: 0, height: 0, fps: 0 });
   }
 
   #tell() {
@@ -192,6 +215,7 @@ export class Call extends EventTarget {
   }
 
   #prepareViewer(pc) {
+    this.#forgetReceived();
     for (const kind of ["video", "audio"]) {
       const { receiver } = pc.addTransceiver(kind, { direction: "recvonly" });
       // The newest frame matters, not the smoothest: no buffer where the browser lets us say so.

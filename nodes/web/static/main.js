@@ -15,6 +15,7 @@ import { shortcuts } from "./keys.js";
 import { Call } from "./live.js";
 import { MoodPanel } from "./mood.js";
 import { Parameters } from "./parameters.js";
+import { iceServers } from "./peer.js";
 import { Recorder, clock, snapshot as savePicture } from "./recorder.js";
 import { selftest } from "./selftest.js";
 import { EngineLine } from "./socket.js";
@@ -45,11 +46,13 @@ const nextTheme = themes();
 let snapshot = /** @type {Record<string, any>} */ ({});
 let startedAt = 0;
 let everConnected = false;
+let everPictured = false;
 let restart = { name: "", at: -Infinity, counts: /** @type {Record<string, number>|null} */ (null) };
 
 function render() {
   const now = performance.now();
   if (call.viewer.state === "connected") everConnected = true;
+  if (call.received.frames > 0) everPictured = true;
   const tracker = snapshot.nodes?.tracker?.status ?? ["ok", ""];
   const out = snapshot.nodes?.out?.status ?? ["ok", ""];
   const failed = Object.entries(snapshot.nodes ?? {}).find(([, node]) => node.status?.[0] === "failed");
@@ -58,7 +61,7 @@ function render() {
     lineUp: line.up, everUp: line.everUp, downFor_ms: line.up ? 0 : now - line.downSince, sinceStart_ms: now - startedAt,
     sender: call.sender.state, viewer: call.viewer.state,
     peerProblem: call.sender.problem || call.viewer.problem, everConnected,
-    frames: call.received.frames, cameraSeen: !call.sends || (snapshot.session?.session?.frames ?? 1) > 0,
+    frames: call.received.frames, everPictured, cameraSeen: !call.sends || (snapshot.session?.session?.frames ?? 1) > 0,
     faceLost: tracker[0] === "lost", pictureLost: out[0] === "lost" ? sentence(out[1]) : "",
     passThrough: Boolean(parameters.value("out", "pass_through")),
     restarted: restart.name, restartedAgo_ms: now - restart.at,
@@ -85,14 +88,13 @@ function render() {
 function toggleStart() {
   if (call.phase !== "idle") return hangUp();
   startedAt = performance.now();
-  everConnected = false;
+  everConnected = everPictured = false;
   call.start();
 }
 
 function hangUp() {
   recorder.stop();
   call.stop();
-  call.received.frames = 0;
 }
 
 function toggleMute() {
@@ -163,6 +165,11 @@ shortcuts([
   { keys: ["t"], label: "theme", run: nextTheme },
 ]);
 
+parameters.addEventListener("change", () => {
+  const servers = parameters.value("out", "ice_servers") ?? "";
+  for (const peer of [call.sender, call.viewer]) peer.iceServers = iceServers(servers);
+});
+
 let frameTracks = "";
 call.addEventListener("change", () => {
   if ($("self").srcObject !== call.camera) $("self").srcObject = call.camera;
@@ -173,8 +180,7 @@ call.addEventListener("returned", () => {
   if (tracks === frameTracks) return;
   frameTracks = tracks;
   $("avatar").srcObject = call.returned;
-  // A recording can't go over to other tracks: keep what there is.
-  if (recorder.active) recorder.stop();
+  recorder.stop(); // it can't go over to other tracks: keep what there is
 });
 
 line.addEventListener("metrics", (event) => {
@@ -189,7 +195,11 @@ line.addEventListener("event", (event) => {
   const { text, level } = /** @type {CustomEvent} */ (event).detail;
   if (level === "error") toast(text, level); // what is less is on the picture and under "Lately"
 });
-line.addEventListener("down", render);
+line.addEventListener("down", () => {
+  strip.show({}, { ...call.received, frames: 0, fps: 0 });
+  render();
+});
+line.addEventListener("died", () => call.again()); // its media died with it: don't wait for a timeout
 line.addEventListener("up", async () => {
   render();
   try {

@@ -62,7 +62,9 @@ export async function capture(choice) {
     return { stream: await ask({ video, audio }), notes: [] };
   } catch (error) {
     if (error.name === "NotAllowedError" || error.name === "SecurityError") {
-      // Perhaps only the microphone was refused: the picture alone is better than nothing.
+      // Where only the microphone is refused the picture alone is better than nothing; anybody
+      // who refused both isn't asked again.
+      if (!(await onlySoundRefused())) throw error;
       return { stream: await ask({ video }), notes: ["The microphone isn't allowed: the avatar has no sound."] };
     }
     const notes = [];
@@ -84,6 +86,16 @@ export async function capture(choice) {
         : "The microphone is busy or refused: the avatar has no sound.");
     }
     return { stream: picture, notes };
+  }
+}
+
+async function onlySoundRefused() {
+  try {
+    const [camera, microphone] = await Promise.all(["camera", "microphone"]
+      .map((name) => navigator.permissions.query({ name: /** @type {any} */ (name) })));
+    return microphone.state === "denied" && camera.state !== "denied";
+  } catch {
+    return false; // this browser doesn't tell
   }
 }
 

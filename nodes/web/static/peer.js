@@ -3,7 +3,9 @@
 import { sleep } from "./dom.js";
 
 const RETRY_FIRST_MS = 200;
+const RETRY_LOST_MS = 600; // long enough to hear from the engine why it was lost
 const RETRY_LAST_MS = 2000;
+const KNOCK_MS = 100;
 const GATHER_WITHIN_MS = 1000;
 const ANSWER_WITHIN_MS = 5000;
 const CONNECT_WITHIN_MS = 5000;
@@ -13,14 +15,19 @@ const DISCONNECTED_GRACE_MS = 1200;
 export class Peer extends EventTarget {
   /** @type {RTCPeerConnection|null} */ pc = null;
   /** @type {"closed"|"connecting"|"connected"} */ state = "closed";
+  /** STUN and TURN servers that the engine names @type {RTCIceServer[]} */ iceServers = [];
   /** one line on why the last try failed, or "" */ problem = "";
   reconnects = 0;
   connectedAt = 0;
+  /** between two tries */ pausing = false;
   #wanted = false;
   #loop = Promise.resolve();
   #location = "";
+  #id = "";
   #lose = () => {};
   #wake = () => {};
+  #hurry = false;
+  #triedSince = 0;
 
   /**
    * @param {string} path where the offer is posted
@@ -30,6 +37,11 @@ export class Peer extends EventTarget {
     super();
     this.path = path;
     this.prepare = prepare;
+  }
+
+  /** What the server calls the newest connection, "" before the first. */
+  get id() {
+    return this.#id;
   }
 
   /** Connect, and again whenever the connection is lost, until `close`. */
@@ -45,25 +57,26 @@ export class Peer extends EventTarget {
       this.#set("connecting");
       try {
         const { lost } = await this.#connect();
+        this.#hurry = false;
         delay_ms = RETRY_FIRST_MS;
         this.connectedAt = performance.now();
         this.#set("connected", "");
         await lost;
         if (this.#wanted) this.reconnects += 1;
+        delay_ms = RETRY_LOST_MS;
       } catch (error) {
         this.problem = error.message;
       }
       this.#drop();
       if (!this.#wanted) break;
-      this.#set("connecting");
-      await Promise.race([sleep(delay_ms), new Promise((wake) => (this.#wake = wake))]);
-      delay_ms = Math.min(delay_ms * 1.5, RETRY_LAST_MS);
+      delay_ms = (await this.#pause(delay_ms)) ? RETRY_FIRST_MS : Math.min(delay_ms * 1.5, RETRY_LAST_MS);
     }
     this.#set("closed");
   }
 
   /** Give the connection up for lost and make a new one at once. */
   again() {
+    this.#hurry = true;
     this.#lose();
     this.#wake();
   }
@@ -71,9 +84,21 @@ export class Peer extends EventTarget {
   /** End it, here and on the server; safe while the page is being closed. */
   close() {
     this.#wanted = false;
+    this.#hurry = false;
     this.#lose();
     this.#wake();
     this.#drop();
+  }
+
+  /** Wait between two tries, unless somebody is in a hurry: then true. */
+  async #pause(delay_ms) {
+    if (this.#hurry) return !(this.#hurry = false);
+    this.pausing = true;
+    this.#set("connecting");
+    const woken = new Promise((wake) => (this.#wake = wake));
+    const early = await Promise.race([sleep(delay_ms).then(() => false), woken.then(() => true)]);
+    this.pausing = this.#hurry = false;
+    return early;
   }
 
   #set(state, problem = this.problem) {
@@ -92,8 +117,23 @@ export class Peer extends EventTarget {
     this.pc = null;
   }
 
+  /** Offer again and again while nobody listens: the gathered offer stays good meanwhile. */
+  async #post(pc) {
+    for (;;) {
+      try {
+        return await post(this.path, pc.localDescription?.sdp ?? "");
+      } catch (error) {
+        if (!(error instanceof Unreachable)) throw error;
+        this.#set("connecting", error.message);
+        await sleep(performance.now() - this.#triedSince < 4000 ? KNOCK_MS : RETRY_LAST_MS);
+        if (!this.#wanted || this.pc !== pc) throw new Error("closed meanwhile");
+      }
+    }
+  }
+
   async #connect() {
-    const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+    this.#triedSince = performance.now();
+    const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers: this.iceServers });
     this.pc = pc;
     const lost = new Promise((lose) => {
       this.#lose = () => lose(undefined);
@@ -106,8 +146,9 @@ export class Peer extends EventTarget {
     await this.prepare(pc);
     await pc.setLocalDescription();
     await Promise.race([gathered(pc), sleep(GATHER_WITHIN_MS)]);
-    const answer = await post(this.path, pc.localDescription?.sdp ?? "");
+    const answer = await this.#post(pc);
     this.#location = answer.location;
+    this.#id = answer.location.split("/").pop() ?? "";
     if (!this.#wanted || this.pc !== pc) throw new Error("closed meanwhile");
     await pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
     const outcome = await Promise.race([
@@ -121,6 +162,22 @@ export class Peer extends EventTarget {
     return { lost }; // wrapped: an async function would wait for it
   }
 }
+
+/** "stun:host:port, turn:host:port?user=U&password=P" as the browser wants it. @param {string} text */
+export function iceServers(text) {
+  return text.split(/[\s,]+/).filter(Boolean).map((item) => {
+    const [urls, query = ""] = item.split("?");
+    const fields = new URLSearchParams(query);
+    const transport = fields.get("transport");
+    return {
+      urls: transport ? `${urls}?transport=${transport}` : urls,
+      ...(fields.has("user") && { username: fields.get("user") ?? "", credential: fields.get("password") ?? "" }),
+    };
+  });
+}
+
+/** Nobody listens there: the engine is starting, or gone. */
+class Unreachable extends Error {}
 
 function gathered(pc) {
   return new Promise((done) => {
@@ -149,7 +206,7 @@ async function post(path, sdp) {
       signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
     });
   } catch {
-    throw new Error("the engine can't be reached");
+    throw new Unreachable("the engine can't be reached");
   }
   const text = await response.text();
   if (response.status === 401 || response.status === 403) {

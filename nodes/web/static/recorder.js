@@ -41,6 +41,7 @@ export class Recorder extends EventTarget {
       this.dispatchEvent(new CustomEvent("saved", { detail: { name, bytes: blob.size, seconds } }));
       this.dispatchEvent(new Event("change"));
     };
+    recorder.onerror = () => this.stop(); // what there is is saved
     recorder.start(1000);
     this.#recorder = recorder;
     this.#startedAt = performance.now();

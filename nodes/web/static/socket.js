@@ -2,11 +2,11 @@
 
 import { sleep } from "./dom.js";
 
-const RETRY_FIRST_MS = 200;
+const RETRY_FIRST_MS = 100;
 const RETRY_LAST_MS = 2000;
 const ANSWER_WITHIN_MS = 8000;
 
-/** Fires "up", "down", "metrics" (detail: snapshot) and "event" (detail: {level, text}). */
+/** Fires "up", "down", "died" (down without a goodbye), "metrics" (detail: snapshot) and "event" (detail: {level, text}). */
 export class EngineLine extends EventTarget {
   up = false;
   everUp = false;
@@ -39,14 +39,16 @@ export class EngineLine extends EventTarget {
         this.dispatchEvent(new Event("up"));
       };
       socket.onmessage = (message) => this.#take(JSON.parse(message.data));
-      socket.onclose = () => {
+      socket.onclose = ({ code }) => {
         for (const { fail } of this.#waiting.values()) fail(new Error("the engine went away"));
         this.#waiting.clear();
+        const died = this.up && code === 1006;
         if (this.up) {
           this.up = false;
           this.downSince = performance.now();
         }
         this.dispatchEvent(new Event("down"));
+        if (died) this.dispatchEvent(new Event("died"));
         over(undefined);
       };
     });

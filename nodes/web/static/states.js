@@ -13,7 +13,7 @@ const RESTART_SHOWN_MS = 5000;
  *   phase: "idle"|"asking"|"running", sends: boolean,
  *   problem: {title: string, text: string}|null,
  *   lineUp: boolean, everUp: boolean, downFor_ms: number, sinceStart_ms: number,
- *   sender: string, viewer: string, peerProblem: string, everConnected: boolean, frames: number,
+ *   sender: string, viewer: string, peerProblem: string, everConnected: boolean, frames: number, everPictured: boolean,
  *   faceLost: boolean, pictureLost: string, passThrough: boolean, cameraSeen: boolean,
  *   restarted: string, restartedAgo_ms: number, failed: string,
  * }} facts
@@ -42,17 +42,17 @@ export function decide(facts) {
   }
   const connected = facts.viewer === "connected" && (!facts.sends || facts.sender === "connected");
   if (!facts.lineUp || (!connected && facts.everConnected)) {
-    return shown("reconnecting", "busy", "Reconnecting", facts.peerProblem || "The engine is coming back.", "", facts.frames === 0);
+    return shown("reconnecting", "busy", "Reconnecting", facts.peerProblem || "The engine is coming back.", "", !facts.everPictured);
   }
   if (!connected) {
     return shown("connecting", "busy", "Connecting", facts.peerProblem || "Finding the way to the engine.");
   }
   if (facts.frames === 0 || !facts.cameraSeen) {
-    return shown("waiting", "busy", "Waiting for the camera", "Connected. The first picture takes a moment.");
+    return shown("waiting", "busy", "Waiting for the camera", "Connected. The first picture takes a moment.", "", !facts.everPictured);
   }
   if (facts.failed) return shown("degraded", "bad", facts.failed, "", "", false);
   if (facts.restarted && facts.restartedAgo_ms < RESTART_SHOWN_MS) {
-    return shown("restarted", "busy", `${facts.restarted} restarted`, "", "", false);
+    return shown("restarted", "busy", "Recovered", "", "", false);
   }
   if (facts.passThrough) return shown("passing", "calm", "Passing through", "", "", false);
   if (facts.pictureLost) return shown("holding", "busy", "No new pictures", "", "", false);
@@ -64,8 +64,9 @@ function badgesOf(facts) {
   const badges = [];
   const add = (id, text) => badges.push({ id, text });
   if (!facts.lineUp || facts.viewer !== "connected") add("reconnecting", "Reconnecting…");
+  else if (facts.frames === 0) add("waiting", "Waiting for the camera…");
   if (facts.failed) add("failed", facts.failed);
-  if (facts.restarted && facts.restartedAgo_ms < RESTART_SHOWN_MS) add("restarted", `${facts.restarted} restarted`);
+  if (facts.restarted && facts.restartedAgo_ms < RESTART_SHOWN_MS) add("restarted", `Engine part “${facts.restarted}” restarted`);
   if (facts.passThrough) add("passing", "Passing through: this is the camera's picture");
   else if (facts.pictureLost) add("holding", facts.pictureLost);
   else if (facts.faceLost) add("lost", "Face lost: turn to the camera, or bring more light");

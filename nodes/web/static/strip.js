@@ -3,6 +3,7 @@
 import { $, h, say, svg } from "./dom.js";
 
 const HISTORY = 480; // snapshots, four a second: two minutes
+const NOTHING = { latency: null, p95: null, drops: null, drift: null };
 const FIGURES = [
   { id: "latency", label: "Latency", unit: "ms", title: "From the camera's picture reaching the engine to the avatar leaving it, encoded: half are quicker than this" },
   { id: "fps", label: "Pictures", unit: "/s", title: "Avatar pictures a second that arrive here" },
@@ -33,7 +34,7 @@ export class Strip {
 
   /** @param {Record<string, any>} snapshot @param {{width: number, height: number, fps: number, frames: number}} received */
   show(snapshot, received) {
-    const figures = read(snapshot);
+    const figures = received.frames ? read(snapshot) : NOTHING;
     const data = document.documentElement.dataset;
     const put = (id, text, raw) => {
       say(this.#cells[id].value, text);
@@ -46,7 +47,7 @@ export class Strip {
     say(this.#cells.latency.extra, p95 === null ? "ms" : `ms · 95 % under ${p95.toFixed(0)}`);
     put("fps", fps === null ? "–" : fps.toFixed(1), fps);
     put("drops", drops === null ? "–" : drops.toLocaleString("en"), drops);
-    put("drift", drift === null ? "–" : `${drift > 0 ? "+" : drift < 0 ? "−" : ""}${Math.abs(drift).toFixed(0)}`, drift);
+    put("drift", drift === null ? "–" : signed(Math.round(drift)), drift);
     const size = received.width ? `${received.width}×${received.height}` : "";
     put("size", size || "–", size);
     data.frames = String(received.frames);
@@ -85,6 +86,8 @@ export function read(snapshot) {
     drift: number(drift?.[1]),
   };
 }
+
+const signed = (value) => (value > 0 ? `+${value}` : value < 0 ? `−${-value}` : "0");
 
 /** Pictures that never became an avatar: each once, though several nodes missed it. */
 function dropped(edges) {

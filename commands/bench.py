@@ -1,0 +1,57 @@
+"""Measure this machine: what a hop costs, what a live user sees, how fast files go.
+
+Every benchmark prints the hardware, the versions and the settings that it ran with, and writes
+them with the figures to --json. docs/benchmarks.md says how each thing is measured.
+
+Examples:
+  run_engine.py bench hop --peers                     the engine's edge against three others
+  run_engine.py bench live --seconds 60 --peers       a real Chromium is the user
+  run_engine.py bench live --seconds 1800 --json soak.json      the soak
+  run_engine.py bench file --input talk.mp4
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+
+SECTIONS = {
+    "hop": "pictures between two processes: latency, throughput, CPU",
+    "live": "camera to screen through a real browser: latency, frame rate, drift of the sound",
+    "file": "a file through the graph: real-time factor, cost per node",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    sections = parser.add_subparsers(dest="section", metavar="WHAT", required=True)
+    for name, summary in SECTIONS.items():
+        module = importlib.import_module(f"commands.bench_{name}")
+        section = sections.add_parser(
+            name,
+            help=summary,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        section.add_argument(
+            "--seconds",
+            type=_positive,
+            default=module.SECONDS,
+            help=f"how long to measure (default {module.SECONDS:g})",
+        )
+        section.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+        module.add_arguments(section)
+
+
+def run(options: argparse.Namespace) -> int:
+    return int(importlib.import_module(f"commands.bench_{options.section}").run(options))
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value

@@ -1,0 +1,32 @@
+"""Every graph that ships is right, and `file` keeps nothing back in its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from commands.paths import GRAPHS
+from engine.graph import load
+
+SHIPPED = sorted(GRAPHS.glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
+def test_it_loads(path: Path) -> None:
+    graph = load(path)
+    assert graph.name == path.stem
+    assert "tracker" in graph.nodes
+
+
+@pytest.mark.parametrize("name", ["file", "images"])
+def test_files_are_lossless_and_in_one_process(name: str) -> None:
+    graph = load(GRAPHS / f"{name}.toml")
+    assert graph.delivery == "lossless"
+    assert len(graph.processes) == 1
+
+
+def test_local_devices_are_settable() -> None:
+    graph = load(GRAPHS / "local.toml", ["camera.device=/dev/video2", "microphone.rate_hz=16000"])
+    assert graph.nodes["camera"].config.device == "/dev/video2"
+    assert graph.nodes["microphone"].config.rate_hz == 16_000
