@@ -1,4 +1,4 @@
-"""What the generator is told of an edit: the rig's flow, lines of both faces, a feeling's direction.
+"""What the generator is told of an edit: a flow, lines of both faces, a feeling's direction.
 
 All of it is at half the crop's side; lengths are in pixels of the 256-pixel crop.
 """
@@ -52,7 +52,7 @@ def line_map(landmarks: F32) -> F32:
     points = np.rint(_halved(landmarks[:, :2]) * 16).astype(np.int32)
     for contour in CONTOURS:
         cv2.polylines(canvas, [points[contour]], True, 255, 1, cv2.LINE_AA, 4)
-    return canvas.astype(np.float32) / 255
+    return canvas.astype(np.float32) / np.float32(255)
 
 
 def edit_flow(source: F32, target: F32, triangles: NDArray[np.int32]) -> F32:

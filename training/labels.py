@@ -53,7 +53,8 @@ def own_neutral(blendshapes: F32) -> F32:
     """A speaker's neutral face [52]: the mean of the calmest fifth of their frames [T, 52]."""
     energy = np.abs(blendshapes[:, FEELING]).sum(axis=1)
     calm = np.argsort(energy, kind="stable")[: max(1, round(CALM_SHARE * len(energy)))]
-    return blendshapes[calm].mean(axis=0).astype(np.float32)
+    mean: F32 = blendshapes[calm].mean(axis=0).astype(np.float32)
+    return mean
 
 
 def likelihood(shown: F32, emotion: str = "") -> F32:
