@@ -65,8 +65,10 @@ class OpenVinoRuntime:
         except RuntimeError as error:
             raise _refused(card, "OpenVINO", error) from None
         self._request: Any = compiled.create_infer_request()
-        self.inputs = {_name(port): tuple(port.get_shape()) for port in compiled.inputs}
-        self.outputs = {_name(port): tuple(port.get_shape()) for port in compiled.outputs}
+        listed = {tensor.name for tensor in (*card.inputs, *card.outputs)}
+        self.inputs = {_name(p, listed): tuple(p.get_shape()) for p in compiled.inputs}
+        self._ports = [(_name(p, listed), p) for p in compiled.outputs]
+        self.outputs = {name: tuple(port.get_shape()) for name, port in self._ports}
         version = importlib.metadata.version("openvino")
         also = f" and {hint}" if precision == "int8" else ""
         self.label = f"OpenVINO {version}, {precision}{also}, CPU, {threads} threads"
@@ -74,7 +76,7 @@ class OpenVinoRuntime:
     def run(self, tensors: Mapping[str, F32]) -> dict[str, F32]:
         """One step. Inputs are read where they lie, outputs are copies."""
         answer = self._request.infer(dict(tensors), share_inputs=True)
-        return {_name(port): value for port, value in answer.items()}
+        return {name: answer[port] for name, port in self._ports}
 
     def close(self) -> None:
         """Free the network."""
@@ -147,8 +149,10 @@ def _has_bf16(core: Any) -> bool:
     return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _name(port: Any) -> str:
-    return str(min(port.get_names()))
+def _name(port: Any, listed: set[str]) -> str:
+    """The name that the card knows a port by; it may have others from inside the network."""
+    names = port.get_names()
+    return str(min(names & listed or names))
 
 
 def _refused(card: Card, runtime: str, error: Exception) -> MienError:
