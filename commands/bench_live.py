@@ -70,6 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     width, height = _size(options.size)
+    for name, low, high in (("fps", 1, 120), ("intensity", 0, 1), ("warmup", 0, 600)):
+        if not low <= getattr(options, name) <= high:
+            raise UsageError(f"--{name} {getattr(options, name):g}: from {low} to {high}")
     check_writable(options.json)
     need_playwright()
     find_chromium()

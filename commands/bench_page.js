@@ -2,60 +2,77 @@
 // Installed as window.mienBench in an empty page of the measured server's own origin.
 
 (() => {
-  const CELLS = 20; // commands/bench_markers.py draws them
-  const notes = { sent: [], returned: [], sound: [], problems: [] };
-  let canvas = null;
+  const notes = { sent: [], arrived: [], returned: [], sound: [], problems: [] };
 
-  /** Mean luma of each cell's core; commands/bench_markers.py:cell_means says the same in Python. */
-  function means(luma, stride, width, rows) {
-    const result = [];
-    for (let cell = 0; cell < CELLS; cell++) {
-      const left = (cell * width) / CELLS;
-      const quarter = width / CELLS / 4;
-      const from = Math.floor(left + quarter);
-      const to = Math.floor(left + 3 * quarter);
-      let sum = 0;
-      for (let y = 0; y < rows; y++) for (let x = from; x < to; x++) sum += luma[y * stride + x];
-      result.push(Math.round(sum / (rows * (to - from))));
-    }
-    return result;
-  }
+  /** What the page and its worker both know: how to read the strip of a picture. */
+  function reader() {
+    const CELLS = 20; // commands/bench_markers.py draws them
+    let canvas = null;
 
-  /** The strip of a picture: its luma plane where the browser shows it, else through a canvas. */
-  async function strip(frame) {
-    const { width, height } = frame.visibleRect;
-    const stripRows = Math.max(4, Math.floor(height / 20 / 2) * 2);
-    const y = Math.floor(stripRows / 3 / 2) * 2;
-    const rows = Math.max(2, Math.floor(stripRows / 3 / 2) * 2);
-    if (frame.format && /^(I4|NV12)/.test(frame.format)) {
-      const rect = { x: 0, y, width, height: rows };
-      const buffer = new Uint8Array(frame.allocationSize({ rect }));
-      const [plane] = await frame.copyTo(buffer, { rect });
-      return means(buffer.subarray(plane.offset), plane.stride, width, rows);
-    }
-    canvas ??= new OffscreenCanvas(width, rows).getContext("2d", { willReadFrequently: true });
-    if (canvas.canvas.width !== width) canvas.canvas.width = width;
-    canvas.drawImage(frame, 0, y, width, rows, 0, 0, width, rows);
-    const rgba = canvas.getImageData(0, 0, width, rows).data;
-    const luma = new Uint8Array(width * rows);
-    // Full-range grey back to video range, as the planes hold it.
-    for (let i = 0; i < luma.length; i++) luma[i] = 16 + rgba[i * 4 + 1] * 0.859;
-    return means(luma, width, width, rows);
-  }
-
-  async function watchSent(track) {
-    const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: 4 }).readable.getReader();
-    for (;;) {
-      const { value: frame, done } = await reader.read();
-      if (done) return;
-      const at_ms = performance.now();
-      try {
-        const cells = await strip(frame);
-        notes.sent.push([at_ms, frame.codedWidth, frame.codedHeight, cells]);
-      } finally {
-        frame.close();
+    /** Mean luma of each cell's core; commands/bench_markers.py:cell_means says the same in Python. */
+    function means(luma, stride, width, rows) {
+      const result = [];
+      for (let cell = 0; cell < CELLS; cell++) {
+        const left = (cell * width) / CELLS;
+        const quarter = width / CELLS / 4;
+        const from = Math.floor(left + quarter);
+        const to = Math.floor(left + 3 * quarter);
+        let sum = 0;
+        for (let y = 0; y < rows; y++) for (let x = from; x < to; x++) sum += luma[y * stride + x];
+        result.push(Math.round(sum / (rows * (to - from))));
       }
+      return result;
     }
+
+    /** The strip of a picture: its luma plane where the browser shows it, else through a canvas. */
+    async function strip(frame) {
+      const { width, height } = frame.visibleRect;
+      const stripRows = Math.max(4, Math.floor(height / 20 / 2) * 2);
+      const y = Math.floor(stripRows / 3 / 2) * 2;
+      const rows = Math.max(2, Math.floor(stripRows / 3 / 2) * 2);
+      if (frame.format && /^(I4|NV12)/.test(frame.format)) {
+        const rect = { x: 0, y, width, height: rows };
+        const buffer = new Uint8Array(frame.allocationSize({ rect }));
+        const [plane] = await frame.copyTo(buffer, { rect });
+        return means(buffer.subarray(plane.offset), plane.stride, width, rows);
+      }
+      canvas ??= new OffscreenCanvas(width, rows).getContext("2d", { willReadFrequently: true });
+      if (canvas.canvas.width !== width) canvas.canvas.width = width;
+      canvas.drawImage(frame, 0, y, width, rows, 0, 0, width, rows);
+      const rgba = canvas.getImageData(0, 0, width, rows).data;
+      const luma = new Uint8Array(width * rows);
+      // Full-range grey back to video range, as the planes hold it.
+      for (let i = 0; i < luma.length; i++) luma[i] = 16 + rgba[i * 4 + 1] * 0.859;
+      return means(luma, width, width, rows);
+    }
+    return strip;
+  }
+  const strip = reader();
+
+  // Every picture of both tracks is read off the main thread, which only the screen keeps busy.
+  const WORKER = `
+    const strip = (${reader})();
+    onmessage = async ({ data: { side, readable, origin } }) => {
+      const source = readable.getReader();
+      for (;;) {
+        const { value: frame, done } = await source.read();
+        if (done) return;
+        const at = performance.timeOrigin + performance.now() - origin;
+        try {
+          const { width, height } = frame.visibleRect;
+          postMessage({ side, row: [at, width, height, await strip(frame)] });
+        } finally {
+          frame.close();
+        }
+      }
+    };`;
+
+  function watchTrack(side, track) {
+    const worker = new Worker(URL.createObjectURL(new Blob([WORKER], { type: "text/javascript" })));
+    worker.onmessage = ({ data }) => notes[data.side].push(data.row);
+    worker.onerror = (error) => notes.problems.push(`${side}: ${error.message}`);
+    const { readable } = new MediaStreamTrackProcessor({ track, maxBufferSize: 4 });
+    worker.postMessage({ side, readable, origin: performance.timeOrigin }, [readable]);
   }
 
   function watchReturned(video) {
@@ -163,7 +180,7 @@
     startedAt = performance.now();
     const [camera] = local.getVideoTracks();
     const [microphone] = local.getAudioTracks();
-    watchSent(camera.clone()).catch((error) => notes.problems.push(String(error)));
+    watchTrack("sent", camera.clone());
 
     // As the product's page sends: full resolution, and frames that matter more than detail.
     camera.contentHint = "motion";
@@ -187,6 +204,7 @@
     const video = document.querySelector("#avatar");
     video.srcObject = remote;
     watchReturned(video);
+    watchTrack("arrived", remote.getVideoTracks()[0].clone());
     await negotiate(down, "/whep");
     video.play().catch((error) => notes.problems.push(String(error)));
     const context = await watchSound(local, remote);

@@ -29,10 +29,12 @@ def percentiles(values: Iterable[float], digits: int = 2) -> Percentiles:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """A picture as the browser's camera delivered it."""
+class Seen:
+    """A picture on a track, as the browser's camera or its decoder delivered it."""
 
     at_ms: float
+    width_px: int
+    height_px: int
     number: int
 
 
@@ -67,7 +69,8 @@ class Sound:
 class Marks:
     """Everything noted so far."""
 
-    sent: list[Sent] = field(default_factory=list)
+    sent: list[Seen] = field(default_factory=list)
+    arrived: list[Seen] = field(default_factory=list)
     returned: list[Returned] = field(default_factory=list)
     sound_sent: list[Sound] = field(default_factory=list)
     sound_returned: list[Sound] = field(default_factory=list)
@@ -76,21 +79,22 @@ class Marks:
 
     def add(self, taken: Mapping[str, Any]) -> None:
         """Take in what the page's ``drain`` gave."""
-        for at_ms, _, _, means in taken["sent"]:
-            number = read_number(means)
-            if number is not None:
-                self.sent.append(Sent(at_ms, number))
+        for side, listing in (("sent", self.sent), ("arrived", self.arrived)):
+            for at_ms, width, height, means in taken[side]:
+                number = read_number(means)
+                self.unreadable += number is None
+                if number is not None:
+                    listing.append(Seen(at_ms, int(width), int(height), number))
         for presented, shown, received, width, height, count, means in taken["returned"]:
             number = read_number(means)
-            self.unreadable += number is None
             self.returned.append(
                 Returned(presented, shown, received, int(width), int(height), int(count), number)
             )
         for side, at_ms, frame, text in taken["sound"]:
             samples = np.frombuffer(base64.b64decode(text), np.int16) / 32767
             if heard := find_chirp(samples):
-                listing = self.sound_sent if side == "sent" else self.sound_returned
-                listing.append(Sound(at_ms, frame + heard.start, heard.code))
+                sounds = self.sound_sent if side == "sent" else self.sound_returned
+                sounds.append(Sound(at_ms, frame + heard.start, heard.code))
         self.problems.extend(taken["problems"])
 
 
@@ -106,23 +110,39 @@ class Pair:
         return self.back.shown_ms - self.sent_ms
 
 
-def pair_pictures(sent: Sequence[Sent], returned: Sequence[Returned]) -> list[Pair]:
-    """Each returned picture with the newest sending of its number before it; repeats left out."""
-    by_number: dict[int, list[float]] = {}
-    for picture in sent:
-        by_number.setdefault(picture.number, []).append(picture.at_ms)
-    pairs = []
-    used: set[tuple[int, float]] = set()
-    for back in returned:
-        times = by_number.get(back.number, []) if back.number is not None else []
-        place = bisect.bisect_right(times, back.shown_ms) - 1
-        if place < 0 or back.shown_ms - times[place] > LONGEST_MS:
-            continue
-        key = (back.number or 0, times[place])
-        if key not in used:
-            used.add(key)
-            pairs.append(Pair(times[place], back))
-    return pairs
+def pair_pictures(sent: Sequence[Seen], returned: Sequence[Returned]) -> list[Pair]:
+    """Each shown picture with the newest sending of its number before it; repeats left out."""
+    known = [back for back in returned if back.number is not None]
+    places = _sendings(sent, [(back.number or 0, back.shown_ms) for back in known])
+    first: dict[int, Pair] = {}
+    for back, place in zip(known, places, strict=True):
+        if place is not None and place not in first:
+            first[place] = Pair(sent[place].at_ms, back)
+    return list(first.values())
+
+
+def pair_arrivals(sent: Sequence[Seen], arrived: Sequence[Seen]) -> dict[float, Seen]:
+    """When each picture was sent -> how it first arrived, decoded."""
+    places = _sendings(sent, [(picture.number, picture.at_ms) for picture in arrived])
+    first: dict[float, Seen] = {}
+    for picture, place in zip(arrived, places, strict=True):
+        if place is not None:
+            first.setdefault(sent[place].at_ms, picture)
+    return first
+
+
+def _sendings(sent: Sequence[Seen], backs: Sequence[tuple[int, float]]) -> list[int | None]:
+    """For each (number, time [ms]) the place of its newest sending, within LONGEST_MS before."""
+    by_number: dict[int, list[tuple[float, int]]] = {}
+    for place, picture in enumerate(sent):
+        by_number.setdefault(picture.number, []).append((picture.at_ms, place))
+    found: list[int | None] = []
+    for number, back_ms in backs:
+        times = by_number.get(number, [])
+        index = bisect.bisect_right(times, (back_ms, len(sent))) - 1
+        near = index >= 0 and back_ms - times[index][0] <= LONGEST_MS
+        found.append(times[index][1] if near else None)
+    return found
 
 
 def pair_sounds(sent: Sequence[Sound], returned: Sequence[Sound]) -> list[tuple[Sound, float]]:
@@ -176,41 +196,51 @@ def freezes_ms(shown_ms: Sequence[float]) -> list[float]:
 def summarize(
     marks: Marks, start_ms: float, end_ms: float, width: int, height: int
 ) -> dict[str, Any]:
-    """The figures of what was shown from ``start_ms`` to ``end_ms`` of the page's clock."""
-    pairs = pair_pictures(marks.sent, marks.returned)
-    window = [pair for pair in pairs if start_ms <= pair.back.shown_ms < end_ms]
-    full = [p for p in window if (p.back.width_px, p.back.height_px) == (width, height)]
+    """The figures of what came back from ``start_ms`` to ``end_ms`` of the page's clock.
+
+    Latency, freezes and drift are those of the screen; ``fps`` and ``drops`` are of distinct
+    pictures that arrived, because a busy page isn't told of each one that it shows.
+    """
     seconds = (end_ms - start_ms) / 1000
+    pairs = pair_pictures(marks.sent, marks.returned)
+    arrivals = pair_arrivals(marks.sent, marks.arrived)
+    window = [pair for pair in pairs if start_ms <= pair.back.shown_ms < end_ms]
+    came = [picture for picture in arrivals.values() if start_ms <= picture.at_ms < end_ms]
+    full = [picture for picture in came if (picture.width_px, picture.height_px) == (width, height)]
     sounds = [
         (mark, delay)
         for mark, delay in pair_sounds(marks.sound_sent, marks.sound_returned)
         if start_ms <= mark.at_ms + delay < end_ms
     ]
     drift = drifts_ms(sounds, pairs)
-    returned_at = {pair.sent_ms for pair in pairs}
-    # The last pictures may still be under way, the first were shown before the window.
+    # The last pictures may still be under way.
     sendings = [mark for mark in marks.sent if start_ms <= mark.at_ms < end_ms - 1000]
     shown = sorted(pair.back.shown_ms for pair in window)
-    stops = freezes_ms([start_ms, *shown, end_ms] if shown else [start_ms, end_ms])
+    stops = freezes_ms([start_ms, *shown, end_ms])
     received = [pair for pair in window if pair.back.received_ms > 0]
     told = [back for back in marks.returned if start_ms <= back.shown_ms < end_ms]
     return {
         "seconds": round(seconds, 1),
         "fps": round(len(full) / seconds, 2),
-        "fps_any_size": round(len(window) / seconds, 2),
+        "fps_any_size": round(len(came) / seconds, 2),
         "sent_fps": round(sum(start_ms <= m.at_ms < end_ms for m in marks.sent) / seconds, 2),
         "presented_fps": round((told[-1].count - told[0].count) / seconds, 2) if told else 0.0,
-        "repeats": len(told) - len(window),
-        "sizes": sorted({f"{p.back.width_px}x{p.back.height_px}" for p in window}),
+        "told_fps": round(len(told) / seconds, 2),
+        "sizes": sorted({f"{picture.width_px}x{picture.height_px}" for picture in came}),
         "glass_to_glass_ms": percentiles(pair.latency_ms for pair in window),
-        "until_presented_ms": percentiles(p.back.presented_ms - p.sent_ms for p in window),
         "until_received_ms": percentiles(p.back.received_ms - p.sent_ms for p in received),
+        "until_decoded_ms": percentiles(
+            picture.at_ms - sent_ms
+            for sent_ms, picture in arrivals.items()
+            if start_ms <= picture.at_ms < end_ms
+        ),
+        "until_presented_ms": percentiles(p.back.presented_ms - p.sent_ms for p in window),
         "received_to_shown_ms": percentiles(p.back.shown_ms - p.back.received_ms for p in received),
         "sound_delay_ms": percentiles(delay for _, delay in sounds),
         "av_drift_ms": percentiles(abs(value) for value in drift),
         "av_drift_signed_ms": percentiles(drift),
         "sound_markers": len(drift),
-        "drops": sum(mark.at_ms not in returned_at for mark in sendings),
+        "drops": sum(mark.at_ms not in arrivals for mark in sendings),
         "sent": len(sendings),
         "freezes": len(stops),
         "longest_freeze_ms": round(max(stops, default=0.0), 1),

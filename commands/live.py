@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import secrets
+import socket
 from typing import Any
 
 from commands.graph import add_settings
@@ -41,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show the result as a camera to other programs",
     )
     page = parser.add_argument_group("page")
-    page.add_argument("--port", type=int, default=8080, help="port of the page (default 8080)")
+    page.add_argument(
+        "--port", type=int, default=8080, help="port of the page (default 8080; 0: a free one)"
+    )
     page.add_argument("--address", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
     page.add_argument("--token", default="", help="what the page asks for when bound elsewhere")
     page.add_argument("--cert", default="", help="TLS certificate (PEM)")
@@ -105,7 +109,7 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
     nodes["out"]["parameters"] = {
         "host": options.address,
         "port": options.port,
-        "token": options.token,
+        "token": options.token or _token_for(options.address),
         "cert": options.cert,
         "key": options.key,
         "ice_servers": options.ice,
@@ -113,7 +117,20 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
     return raw
 
 
+def _token_for(address: str) -> str:
+    """Made here, not by the server, so that a server that is started again knows it."""
+    return "" if address in ("127.0.0.1", "localhost", "::1") else secrets.token_urlsafe(18)
+
+
+def free_port(address: str) -> int:
+    """A port that nobody uses; chosen here so that a restarted process keeps it."""
+    with socket.create_server((address, 0)) as server:
+        return int(server.getsockname()[1])
+
+
 def run(options: argparse.Namespace) -> int:
+    if options.port == 0:
+        options.port = free_port(options.address)
     graph = load(live_graph(options), [*face_settings(options), *options.settings])
     return run_supervised(graph, seconds=options.seconds, on_ready=_tell_url)
 

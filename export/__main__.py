@@ -77,6 +77,7 @@ def export(options: argparse.Namespace, command: str) -> None:
         _put(folder / "int8.bin", weights)
         files["openvino_int8"] = ("int8.xml", "int8.bin")
     write_card(folder, network, files, "f32", data, {}, command)
+    _drop_stale(folder, files)
     rows = table(network, folder, calls[: max(2, options.calls // 4)])
     chosen = best(rows)
     metrics = {name: row.row() for name, row in rows.items()}
@@ -104,6 +105,13 @@ def _engines(folder: Path, into: Path) -> None:
     card, trt = read_card(folder), load_tensorrt()
     for capability in AHEAD_OF_TIME:
         obtain_engine(card, capability, print, into, trt)
+
+
+def _drop_stale(folder: Path, files: dict[str, tuple[str, str]]) -> None:
+    """What an earlier export left and this one has no part in."""
+    used = {name for pair in files.values() for name in pair}
+    for name in {"f16.onnx", "int8.xml", "int8.bin"} - used:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _put(path: Path, data: bytes) -> None:

@@ -65,6 +65,14 @@ class Network:
             for spec, tensor in zip(self.outputs, answer, strict=True)
         }
 
+    def gflop(self) -> float:
+        """Floating point operations of one call, in thousands of millions."""
+        from torch.utils.flop_counter import FlopCounterMode
+
+        with FlopCounterMode(display=False) as counter:
+            self(self.zeros())
+        return float(counter.get_total_flops()) / 1e9
+
     def zeros(self) -> Call:
         """A call of zeros."""
         return {spec.name: np.zeros(spec.shape, np.float32) for spec in self.inputs}

@@ -31,6 +31,7 @@ def write_card(
         "nc": data["nc"],
         "seed": run["seed"],
         "steps": run["step"],
+        "gflop": round(network.gflop(), 4),
         "training": run["command"],
         "export": command,
         "openvino": openvino,

@@ -10,21 +10,24 @@ import numpy as np
 from engine.types import F32, I16
 
 RATE_HZ = 48_000
-BLOCK = 960  # 20 ms
+BLOCK = 480  # 10 ms: half the packet time of most, and a receiver buffers by packets
 NS_PER_SAMPLE = 1_000_000_000 / RATE_HZ
 KEEP_S = 3.0
 STRETCH_MOST = 0.005  # resampling by half a percent isn't heard
 STRETCH_PER_S = 0.25  # ask for this share of the error per second
 SPLICE_FROM_NS = 25_000_000  # above this error, splice rather than stretch
 SPLICE_MOST = RATE_HZ * 20 // 1000
-SPLICE_REST_BLOCKS = 4
+SPLICE_REST_BLOCKS = 8
 FADE = RATE_HZ * 5 // 1000
 SEARCH = RATE_HZ * 4 // 1000
 QUIET = 0.003  # RMS of full scale
 GAP_FROM_NS = 15_000_000  # stamps that differ by more than this from the sample count: a gap
+EXACT_GAP_NS = 2_000_000
+MOVED_NS = 300_000_000
 LATE_MARGIN_NS = 3_000_000
-LATE_BLOCKS = 150
-LATE_MOST_NS = 60_000_000  # a block is waited for so long before silence takes its place
+LATE_BLOCKS = 300
+LATE_EVERY = 16
+LATE_MOST_NS = 100_000_000  # a block is waited for so long before silence takes its place
 DEAD_ZONE_NS = 1_500_000
 FADE_IN: F32 = (0.5 - 0.5 * np.cos(np.pi * (np.arange(FADE) + 0.5) / FADE)).astype(np.float32)[
     :, None
@@ -50,7 +53,7 @@ class SmoothedDelay:
 
     def add(self, delay_ns: int) -> None:
         self._recent.append(delay_ns)
-        median = float(np.median(self._recent))
+        median = float(sorted(self._recent)[len(self._recent) // 2])
         self.ns = median if self.ns is None else self.ns + 0.06 * (median - self.ns)
 
 
@@ -73,6 +76,10 @@ class AvSync:
         self._tail: F32 = np.zeros((FADE, 2), np.float32)
         self._silent = True
         self._late: deque[int] = deque(maxlen=LATE_BLOCKS)
+        self._late_ns = 0  # their median
+        self._pushes = 0
+        self._media_end_ns = 0.0  # media time right after the newest sample
+        self._chunk = float(BLOCK)  # how long the blocks that come are, in samples
         self._delay_ns = 0.0
 
     @property
@@ -93,34 +100,46 @@ class AvSync:
         self._position = 0.0
         self._playing = False
         self._late.clear()
+        self._late_ns = 0
 
-    def push(self, samples: I16, capture_ns: int, now_ns: int) -> None:
-        """``samples`` int16 [N, 1 or 2] at 48 kHz that reached us at ``now_ns``."""
+    def push(self, samples: I16, capture_ns: int, now_ns: int, media_ns: int | None = None) -> None:
+        """``samples`` int16 [N, 1 or 2] at 48 kHz that reached us at ``now_ns``.
+
+        ``media_ns``, the sender's own count, says whether something is missing between two blocks;
+        without it the capture stamps do, which are less exact.
+        """
         block = samples.astype(np.float32) * np.float32(1 / 32768)
         if block.shape[1] == 1:
             block = np.repeat(block, 2, axis=1)
         elif block.shape[1] > 2:
             block = block[:, :2]
-        end_ns = capture_ns + len(block) * NS_PER_SAMPLE
-        self._late.append(min(int(now_ns - end_ns), 300_000_000))
-        if not len(self._buffer):
-            self._buffer, self._start_ns, self._position = block, float(capture_ns), 0.0
-            return
-        expected_ns = self._start_ns + len(self._buffer) * NS_PER_SAMPLE
-        off_ns = capture_ns - expected_ns
-        if abs(off_ns) < GAP_FROM_NS:
-            self._start_ns += 0.05 * off_ns  # stamps are smooth already; follow their clock
-        elif off_ns > KEEP_S * 1e9 or off_ns < -KEEP_S * 1e9:
+        length_ns = len(block) * NS_PER_SAMPLE
+        self._late.append(min(int(now_ns - capture_ns - length_ns), 300_000_000))
+        self._pushes += 1
+        if self._pushes % LATE_EVERY == 0 or len(self._late) < LATE_EVERY:
+            self._late_ns = sorted(self._late)[len(self._late) // 2]
+        self._chunk = max(float(BLOCK), len(block), self._chunk + 0.01 * (len(block) - self._chunk))
+        exact = media_ns is not None
+        media = float(capture_ns if media_ns is None else media_ns)
+        off_ns = media - self._media_end_ns
+        self._media_end_ns = media + length_ns
+        if not len(self._buffer) or abs(off_ns) > KEEP_S * 1e9:
             self._buffer, self._start_ns, self._position = block, float(capture_ns), 0.0
             self._playing = False
             return
-        elif off_ns > 0:
+        if off_ns > (EXACT_GAP_NS if exact else GAP_FROM_NS):
             hole = np.zeros((round(off_ns / NS_PER_SAMPLE), 2), np.float32)
             self._buffer = np.concatenate([_faded_end(self._buffer), hole])
             block = _faded_start(block)
             self.figures.gaps += 1
-        else:
+        elif off_ns < -(EXACT_GAP_NS if exact else GAP_FROM_NS):
             block = block[min(len(block), round(-off_ns / NS_PER_SAMPLE)) :]
+            self._media_end_ns = max(self._media_end_ns, media - off_ns)
+        elif not exact:
+            self._media_end_ns -= 0.95 * off_ns  # stamps wander a little: follow slowly
+        moved_ns = capture_ns - self._start_ns - len(self._buffer) * NS_PER_SAMPLE
+        if len(block):
+            self._start_ns += moved_ns if abs(moved_ns) > MOVED_NS else 0.04 * moved_ns
         self._buffer = np.concatenate([self._buffer, block])
         most = int(KEEP_S * RATE_HZ)
         if len(self._buffer) > most:
@@ -128,7 +147,7 @@ class AvSync:
             self.figures.overflows += 1
 
     def pull(self, due_ns: int, now_ns: int | None = None) -> I16 | None:
-        """The block [960, 2] that was to leave at ``due_ns``; silence where there is none.
+        """The block [480, 2] that was to leave at ``due_ns``; silence where there is none.
 
         None: its sound isn't here yet, ask again at the next ``push`` or a little later.
         """
@@ -142,8 +161,8 @@ class AvSync:
             self._playing = True
             self._silent = True
         media_ns = self._start_ns + self._position * NS_PER_SAMPLE
-        self._delay_ns = due_ns - media_ns
-        error_ns = self._delay_ns - target_ns  # positive: behind, play faster
+        error_ns = due_ns - media_ns - target_ns  # positive: behind, play faster
+        self._delay_ns = due_ns - media_ns + max(0, waited_ns)
         if abs(error_ns) > 500_000_000:
             self._position += error_ns / NS_PER_SAMPLE
             self.figures.jumps += 1
@@ -167,8 +186,7 @@ class AvSync:
         return self._emit(self._read(BLOCK, ratio))
 
     def _target_ns(self) -> float:
-        late_ns = float(np.median(self._late)) if self._late else 0.0
-        floor_ns = BLOCK * NS_PER_SAMPLE + max(0.0, late_ns) + LATE_MARGIN_NS
+        floor_ns = self._chunk * NS_PER_SAMPLE + max(0, self._late_ns) + LATE_MARGIN_NS
         return max(self.picture.ns or 0.0, floor_ns)
 
     def _read(self, count: int, ratio: float) -> F32:

@@ -23,14 +23,14 @@ from nodes.rig import Placement, Rig
 STILL_STEPS: Final = 8
 GAIN: Final = 0.6
 """share of what is missing that a step corrects"""
-LEAK: Final = 0.10
+LEAK: Final = 0.06
 """share of the correction that a step forgets; keeps shapes that can't be had from running off"""
 SLACK: Final = (0.9, 0.12)
 """bound of the correction: share of the change asked for, and a constant"""
 MAX_MOVE: Final = 0.13
 """about how far a landmark may move, in eye distances"""
-MAX_GAP: Final = 0.06
-"""how far the lips may be moved to keep the mouth as open as it was, in eye distances"""
+EYELIDS: Final = ((159, 0.055), (386, 0.055))
+"""the middle of each upper lid, and how far the lids may move, in eye distances"""
 
 UPPER_LIP: Final = (13, 0, 11, 12, 37, 38, 39, 40, 41, 42, 72, 73, 74, 80, 81, 82, 183, 184, 185,
                     191, 267, 268, 269, 270, 271, 272, 302, 303, 304, 310, 311, 312, 407, 408,
@@ -38,9 +38,8 @@ UPPER_LIP: Final = (13, 0, 11, 12, 37, 38, 39, 40, 41, 42, 72, 73, 74, 80, 81, 8
 LOWER_LIP: Final = (14, 15, 16, 17, 77, 84, 85, 86, 87, 88, 89, 90, 91, 95, 96, 146, 178, 179, 180,
                     181, 307, 314, 315, 316, 317, 318, 319, 320, 321, 324, 325, 375, 402, 403,
                     404, 405)  # fmt: skip
-INNER_UPPER: Final = 13
-INNER_LOWER: Final = 14
-MOUTH_CORNER: Final = 78
+UPPER_INNER: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
+LOWER_INNER: Final = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 
 
 class Drive:
@@ -50,13 +49,13 @@ class Drive:
         self._rig = rig
         self._blendshapes = blendshapes
         self._steered: NDArray[np.bool_] = FEELING & rig.observable
-        self._lips = _lip_weights(rig)
+        self._guard_lips = _LipGuard(rig)
+        self._limits = _limits(rig)
         self.reset()
 
     def reset(self) -> None:
         """Forget the correction: the next face is another picture."""
         self._correction = np.zeros(len(FEELING), np.float32)
-        self._gap = 0.0
         self._fresh = True
 
     def moves(
@@ -68,24 +67,20 @@ class Drive:
         asked = (target - source) * np.float32(strength)
         bound = SLACK[0] * np.abs(asked) + SLACK[1] * (asked != 0)
         size = _eye_distance(landmarks)
-        lips = self._lips * _lip_direction(landmarks, placement, size)
-        moves = self._realize(asked, lips, placement, size)
+        moves = self._realize(asked, placement, size)
         for _ in range(steps):
             seen = landmarks.copy()
             seen[:, :2] += moves * self._rig.response[:, None]
             missing = np.where(self._steered, target - self._blendshapes(seen), 0)
             correction = (1 - LEAK) * self._correction + GAIN * strength * missing
             self._correction = np.clip(correction, -bound, bound).astype(np.float32)
-            opened = _gap(seen, placement) - _gap(landmarks, placement)
-            wanted = (1 - LEAK) * self._gap - 0.5 * opened / size
-            self._gap = float(np.clip(wanted, -MAX_GAP, MAX_GAP))
-            moves = self._realize(asked, lips, placement, size)
+            moves = self._realize(asked, placement, size)
         return moves
 
-    def _realize(self, asked: F32, lips: F32, placement: Placement, size: float) -> F32:
+    def _realize(self, asked: F32, placement: Placement, size: float) -> F32:
         moves = self._rig.displace(asked + self._correction, placement)
-        moves += lips * np.float32(self._gap * size)
-        length = np.linalg.norm(moves, axis=1, keepdims=True) / (MAX_MOVE * size)
+        self._guard_lips(moves, _face_up(placement))
+        length = np.linalg.norm(moves, axis=1, keepdims=True) / (self._limits * size)
         limited: F32 = (moves / (1 + length**4) ** 0.25).astype(np.float32)
         return limited
 
@@ -95,33 +90,52 @@ def _eye_distance(landmarks: F32) -> float:
     return max(float(np.linalg.norm(span)), 1.0)
 
 
-def _gap(landmarks: F32, placement: Placement) -> float:
-    """How far the inner upper lip is above the lower one along the face, px; may be negative."""
-    apart = landmarks[INNER_UPPER, :2] - landmarks[INNER_LOWER, :2]
-    return float(apart @ _face_up(placement))
+def _limits(rig: Rig) -> F32:
+    """How far each landmark may move [478, 1], eye distances: lids less than the rest.
+
+    Lids that move far stretch the eye or the skin above it, which a warp can't paint anew.
+    """
+    limits = np.full((len(rig.mean), 1), MAX_MOVE, np.float32)
+    for centre, share in EYELIDS:
+        apart = np.linalg.norm(rig.mean[:, :2] - rig.mean[centre, :2], axis=1)[:, None]
+        near = np.clip((apart - 1.1) / 0.8, 0, 1)
+        limits = np.minimum(limits, share + (MAX_MOVE - share) * near)
+    return limits.astype(np.float32)
+
+
+class _LipGuard:
+    """Keeps every pair of inner lip points as far apart along the face as it was."""
+
+    def __init__(self, rig: Rig) -> None:
+        across = rig.mean[:, 0]
+        order = np.argsort(across[list(UPPER_INNER)])
+        self._upper = np.array(UPPER_INNER)[order]
+        self._lower = np.array(LOWER_INNER)[order]
+        self._lips = [
+            (np.array(points), shut, part, _shares(across[list(points)], across[self._upper]))
+            for points, shut, part in ((UPPER_LIP, -0.2, -0.5), (LOWER_LIP, 0.8, 0.5))
+        ]
+
+    def __call__(self, moves: F32, up: F32) -> None:
+        """Change ``moves`` [478, 2] in place: what parts a pair is taken back.
+
+        The lower lip follows a raised upper one, as the chin does in disgust; lips that would run
+        into each other both give way.
+        """
+        parting = (moves[self._upper] - moves[self._lower]) @ up
+        for points, shut, part, shares in self._lips:
+            taken = np.where(parting > 0, shut * parting, part * parting)
+            moves[points] += (shares @ taken)[:, None] * up
+
+
+def _shares(at: F32, known: F32) -> F32:
+    """Weights [N, K] that interpolate from sorted places ``known`` [K] to places ``at`` [N]."""
+    shares = [np.interp(at, known, row) for row in np.eye(len(known))]
+    return np.stack(shares, axis=1).astype(np.float32)
 
 
 def _face_up(placement: Placement) -> F32:
+    """The unit vector in the picture that points up the face."""
     up = placement.turn[:2, 1] * np.array([1, -1], np.float32)
     upward: F32 = up / max(float(np.linalg.norm(up)), 1e-6)
     return upward
-
-
-def _lip_direction(landmarks: F32, placement: Placement, size: float) -> F32:
-    """The unit vector from lower to upper lip; the face's own up while they are closed."""
-    apart = landmarks[INNER_UPPER, :2] - landmarks[INNER_LOWER, :2]
-    length = float(np.linalg.norm(apart))
-    up = _face_up(placement)
-    if length < 0.03 * size or float(apart @ up) < 0.5 * length:
-        return up
-    return apart / np.float32(length)
-
-
-def _lip_weights(rig: Rig) -> F32:
-    """How much each landmark takes part in opening the lips [478, 1]: +1 up, -1 down at centre."""
-    weights = np.zeros((len(rig.mean), 1), np.float32)
-    half_width = abs(float(rig.mean[MOUTH_CORNER, 0]))
-    for points, sign in ((UPPER_LIP, 0.5), (LOWER_LIP, -0.5)):
-        across = rig.mean[list(points), 0] / half_width
-        weights[list(points), 0] = sign * np.clip(1 - across**2, 0, None)
-    return weights

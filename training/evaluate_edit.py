@@ -101,8 +101,8 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         progress(files, "editing faces", console=Console(stderr=True), disable=not shown)
     ):
         frame = _read(file, index)
-        before = tracker.process(frame=frame) if frame else None
-        if frame is None or not before.found:
+        before: FaceTrack | None = tracker.process(frame=frame) if frame else None
+        if frame is None or before is None or not before.found:
             faceless.append(file.name)
             continue
         row = [frame.pixels]
@@ -115,8 +115,10 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
                 edit = editors[name].process(face=before)
                 pixels = compositor.process(frame=frame, face=before, edit=edit).pixels
                 asked = edit.target
-            after = None if pixels is None else tracker.process(frame=_frame(pixels, index))
-            if pixels is None or not after.found:
+            after: FaceTrack | None = None
+            if pixels is not None:
+                after = tracker.process(frame=_frame(pixels, index))
+            if pixels is None or after is None or not after.found:
                 results[name].lost.append(file.name)
                 continue
             _note(results[name], before, after, asked, frame.pixels, pixels, distance)

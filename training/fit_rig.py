@@ -226,7 +226,7 @@ def _regions(mean: F32) -> dict[str, NDArray[np.int64]]:
 
 
 def triangulate(mean: F32) -> NDArray[np.int32]:
-    """Triangles over the frontal view of the mean face, all wound alike; of an iris only its centre."""
+    """Triangles over the frontal view of the mean face, of an iris only its centre."""
     from scipy.spatial import Delaunay
 
     points = np.delete(np.arange(len(mean)), IRIS_RINGS)

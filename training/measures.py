@@ -59,9 +59,8 @@ def control_error(asked: F32, got: F32) -> float:
 
 def flicker(before: F32, after: F32) -> float:
     """Second difference over time of ``after`` less that of ``before``, both [N, ...]."""
-    return float(
-        np.abs(np.diff(after, 2, axis=0)).mean() - np.abs(np.diff(before, 2, axis=0)).mean()
-    )
+    moved = [float(np.abs(np.diff(part, 2, axis=0)).mean()) for part in (after, before)]
+    return moved[0] - moved[1]
 
 
 def identity_distance() -> Callable[[U8, U8, Seen, Seen], float] | None:

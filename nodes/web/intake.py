@@ -13,7 +13,7 @@ from typing import Any
 from nodes.web.assembly import AudioAssembler, EncodedFrame, VideoAssembler
 from nodes.web.color import Colors, ToBgr
 from nodes.web.private import get_private, set_private
-from nodes.web.stamps import PublisherClock
+from nodes.web.stamps import PublisherClock, StreamTime
 
 logger = logging.getLogger(__name__)
 
@@ -140,11 +140,15 @@ class VideoIntake:
 
 
 class AudioIntake:
-    """Decodes one publisher's sound and calls ``deliver(samples [N, 2] int16, rate_hz, ns)``."""
+    """Decodes one publisher's sound.
+
+    Calls ``deliver(samples, rate_hz, capture_ns, media_ns)``, samples int16 [N, channels].
+    """
 
     def __init__(
-        self, receiver: Any, clock: PublisherClock, deliver: Callable[[Any, int, int], None]
+        self, receiver: Any, clock: PublisherClock, deliver: Callable[[Any, int, int, int], None]
     ) -> None:
+        self._time: StreamTime | None = None
         self._clock = clock
         self._deliver = deliver
         self._decoder: Any = None
@@ -177,7 +181,10 @@ class AudioIntake:
                 capture_ns = self._clock.stamp(
                     "audio", frame.rtp, codec.clockRate, frame.arrival_ns, length_ns
                 )
-                self._deliver(samples, sound.sample_rate, capture_ns)
+                if self._time is None or self._time.rate_hz != codec.clockRate:
+                    self._time = StreamTime(codec.clockRate)
+                media_ns = SECOND_NS + self._time.media_ns(frame.rtp)
+                self._deliver(samples, sound.sample_rate, capture_ns, media_ns)
 
 
 def listen_to_reports(receiver: Any, kind: str, clock: PublisherClock) -> None:

@@ -13,7 +13,7 @@ from engine.node import LoopNode
 from engine.parameters import parameter
 from engine.types import I16, U8, AudioFrame, VideoFrame
 from nodes.web.peer import Peer
-from nodes.web.sdp import check_offer, with_start_bitrate, without_mdns
+from nodes.web.sdp import check_offer, with_short_packets, with_start_bitrate, without_mdns
 
 if TYPE_CHECKING:
     from nodes.web.intake import AudioIntake, VideoIntake
@@ -46,8 +46,8 @@ class Publisher(Peer):
     def _video(self, pixels: U8, capture_ns: int, dropped: int) -> None:
         self.node.take_video(self, pixels, capture_ns, dropped)
 
-    def _audio(self, samples: I16, rate_hz: int, capture_ns: int) -> None:
-        self.node.take_audio(self, samples, rate_hz, capture_ns)
+    def _audio(self, samples: I16, rate_hz: int, capture_ns: int, media_ns: int) -> None:
+        self.node.take_audio(self, samples, rate_hz, capture_ns, media_ns)
 
 
 class PublishNode(LoopNode):
@@ -113,6 +113,7 @@ class PublishNode(LoopNode):
             await before.close("another publisher took over")
         config = self.config
         answer = with_start_bitrate(answer, config.start_kbps, config.least_kbps, config.most_kbps)
+        answer = with_short_packets(answer)
         return peer, answer
 
     def take_video(self, peer: Publisher, pixels: U8, capture_ns: int, dropped: int) -> None:
@@ -142,12 +143,14 @@ class PublishNode(LoopNode):
         if first:
             self.context.status("ok", "")
 
-    def take_audio(self, peer: Publisher, samples: I16, rate_hz: int, capture_ns: int) -> None:
+    def take_audio(
+        self, peer: Publisher, samples: I16, rate_hz: int, capture_ns: int, media_ns: int
+    ) -> None:
         """Called in the decoder's thread."""
         if peer is self._publisher:
             self.context.emit(
                 "audio",
-                AudioFrame(capture_ns=capture_ns, samples=samples, rate_hz=rate_hz, pts=capture_ns),
+                AudioFrame(capture_ns=capture_ns, samples=samples, rate_hz=rate_hz, pts=media_ns),
             )
 
     def info(self) -> dict[str, Any]:

@@ -67,6 +67,16 @@ def with_start_bitrate(answer: str, start_kbps: int, least_kbps: int, most_kbps:
     return "\r\n".join(result) + "\r\n"
 
 
+def with_short_packets(answer: str) -> str:
+    """Ask for sound in packets of 10 ms: it is here 10 ms sooner than in those of 20."""
+    lines = []
+    for line in answer.splitlines():
+        lines.append(line)
+        if line.startswith("a=rtpmap:") and line.lower().endswith("opus/48000/2"):
+            lines += ["a=ptime:10", "a=maxptime:20"]
+    return "\r\n".join(lines) + "\r\n"
+
+
 def parse_ice_servers(text: str) -> list[dict[str, str]]:
     """``stun:host:port, turn:host:port?user=U&password=P`` as a list of urls and credentials."""
     servers = []

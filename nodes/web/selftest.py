@@ -24,7 +24,7 @@ async def selftest(server: WebServer) -> list[dict[str, Any]]:
         items.append(_item(
             "STUN", True,
             "no STUN or TURN server is set: fine on this machine and in one network; for peers "
-            "elsewhere set ice_servers, for example stun:stun.example.org:3478",
+            "elsewhere name one, for example --ice stun:stun.example.org:3478",
         ))  # fmt: skip
     items.append(await asyncio.to_thread(_codecs))
     items.append(_sources(server))
@@ -105,7 +105,7 @@ async def _stun(url: str) -> dict[str, Any]:
             loop.create_datagram_endpoint(Asker, remote_addr=(host, int(port))), STUN_S
         )
     except (OSError, TimeoutError):
-        return _item(name, False, f"the name {host} isn't found; check ice_servers and DNS")
+        return _item(name, False, f"the name {host} isn't found; check --ice and DNS")
     request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
     began_s = time.monotonic()
     try:

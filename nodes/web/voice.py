@@ -1,4 +1,4 @@
-"""The person's voice on its way out: delayed to match the picture, one Opus packet per 20 ms."""
+"""The person's voice on its way out: delayed to match the picture, one Opus packet per 10 ms."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from engine.clock import Clock
 from engine.types import F32, I16, AudioFrame
 from nodes.av_sync import BLOCK, RATE_HZ, AvSync
 
-PERIOD_NS = 20_000_000
+PERIOD_NS = 10_000_000
 BEHIND_NS = 200_000_000
 RAMP: F32 = np.linspace(0, 1, BLOCK, dtype=np.float32)[:, None]
 
 
 class Opus:
-    """libopus for the voice, 20 ms a packet."""
+    """libopus for the voice, 10 ms a packet."""
 
     def __init__(self) -> None:
         import av
@@ -30,12 +30,16 @@ class Opus:
         codec.layout = "stereo"
         codec.bit_rate = 64_000
         codec.time_base = Fraction(1, RATE_HZ)
-        codec.options = {"application": "lowdelay", "compression_level": "5"}
+        codec.options = {
+            "application": "lowdelay",
+            "frame_duration": "10",
+            "compression_level": "5",
+        }
         self._codec = codec
         self._pts = 0
 
     def encode(self, block: I16) -> bytes:
-        """``block`` int16 [960, 2]."""
+        """``block`` int16 [480, 2]."""
         import av
 
         frame = av.AudioFrame.from_ndarray(block.reshape(1, -1), format="s16", layout="stereo")
@@ -46,7 +50,7 @@ class Opus:
 
 
 class Voice:
-    """Takes the voice as it comes, gives packets at ``start + n * 20 ms`` to ``send``."""
+    """Takes the voice as it comes, gives packets at ``start + n * 10 ms`` to ``send``."""
 
     def __init__(self, clock: Clock, sync: AvSync, send: Callable[[bytes, int], None]) -> None:
         self.muted = False
@@ -65,7 +69,11 @@ class Voice:
         if message.rate_hz != RATE_HZ:
             samples = self._at_48k(samples, message.rate_hz)
         if len(samples):
-            self._sync.push(samples, message.capture_ns, self._clock.now_ns())
+            base = message.time_base
+            media_ns = message.pts * base.numerator * 1_000_000_000 // base.denominator
+            self._sync.push(
+                samples, message.capture_ns, self._clock.now_ns(), media_ns if media_ns else None
+            )
             self._stop_waiting()
 
     async def run(self, wanted: Callable[[], bool]) -> None:

@@ -175,6 +175,7 @@ async def test_requests_are_bounded_in_rate(web: Start) -> None:
 
 async def test_off_loopback_a_token_is_asked_for(web: Start) -> None:
     pair = await web(host="0.0.0.0")
+    assert "--cert" in pair.engine.status["out"][1]
     token = pair.out.url.partition("token=")[2]
     assert len(token) > 20
     url = f"http://127.0.0.1:{pair.out._server.port}"

@@ -15,8 +15,7 @@ SHIPPED = sorted(GRAPHS.glob("*.toml"))
 @pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
 def test_it_loads(path: Path) -> None:
     graph = load(path)
-    assert graph.name == path.stem
-    assert "tracker" in graph.nodes
+    assert graph.nodes
 
 
 @pytest.mark.parametrize("name", ["file", "images"])

@@ -8,6 +8,7 @@ from nodes.web.sdp import (
     BadOfferError,
     check_offer,
     parse_ice_servers,
+    with_short_packets,
     with_start_bitrate,
     without_mdns,
 )
@@ -59,6 +60,12 @@ def test_the_start_bitrate_reaches_every_codec() -> None:
     assert "a=fmtp:96 x-google-start-bitrate=1500;x-google-min-bitrate=500" in answer
     assert "packetization-mode=1;x-google-start-bitrate=1500" in answer
     assert answer.count("a=fmtp:") == 2
+
+
+def test_sound_is_asked_for_in_short_packets() -> None:
+    answer = with_short_packets(OFFER + "a=rtpmap:111 opus/48000/2\r\n")
+    assert answer.endswith("a=rtpmap:111 opus/48000/2\r\na=ptime:10\r\na=maxptime:20\r\n")
+    assert "ptime" not in with_short_packets(OFFER)
 
 
 def test_ice_servers() -> None:

@@ -29,9 +29,9 @@ export class AdvancedPanel {
       this.#shape = shape;
       this.#fields.clear();
       $("advanced").replaceChildren(...Object.entries(nodes)
-        .map(([node, rows]) => [node, rows.filter((row) => row.name !== "token")]) // a secret isn't shown
-        .filter(([, rows]) => rows.length)
-        .map(([node, rows]) => h("fieldset", { "data-node": node }, h("legend", {}, node), ...rows.map((row) => this.#field(node, row)))));
+        .map(([node, rows]) => ({ node, rows: rows.filter((row) => row.name !== "token") })) // a secret isn't shown
+        .filter(({ rows }) => rows.length)
+        .map(({ node, rows }) => h("fieldset", { "data-node": node }, h("legend", {}, node), ...rows.map((row) => this.#field(node, row)))));
     }
     for (const [node, rows] of Object.entries(nodes)) {
       for (const row of rows) this.#put(this.#fields.get(`${node}.${row.name}`)?.input, row.value);

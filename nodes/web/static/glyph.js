@@ -35,14 +35,17 @@ export const HUES = {
   neutral: 265, angry: 25, contempt: 340, disgusted: 135, fear: 300, happy: 78, sad: 245, surprised: 195,
 };
 
-/** The eight emotions with how near each is to a point; the weights sum to 1. */
+/**
+ * The eight emotions with how near each is to a point, nearest first; the weights sum to 1.
+ * @returns {Array<{name: string, weight: number}>}
+ */
 export function near(valence, arousal) {
   const weights = Object.entries(CIRCUMPLEX).map(([name, [v, a]]) => {
     const distance = Math.hypot(v - valence, a - arousal);
-    return [name, 1 / (0.03 + distance ** 3)];
+    return { name, weight: 1 / (0.03 + distance ** 3) };
   });
-  const sum = weights.reduce((total, [, weight]) => total + weight, 0);
-  return weights.map(([name, weight]) => ({ name, weight: weight / sum })).sort((a, b) => b.weight - a.weight);
+  const sum = weights.reduce((total, { weight }) => total + weight, 0);
+  return weights.map(({ name, weight }) => ({ name, weight: weight / sum })).sort((a, b) => b.weight - a.weight);
 }
 
 /** The face of a point: the emotions' faces, mixed. @returns {Face} */

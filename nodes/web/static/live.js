@@ -113,7 +113,7 @@ export class Call extends EventTarget {
   }
 
   /** Read what arrives; a path that went silent is made anew. Call it about twice a second. */
-  async measure(expectsFrames) {
+  async measure(engineUp) {
     const pc = this.viewer.pc;
     if (!pc || this.viewer.state !== "connected") return;
     const now = performance.now();
@@ -132,7 +132,7 @@ export class Call extends EventTarget {
       }
     }
     const silentSince = Math.max(this.received.changedAt, this.viewer.connectedAt);
-    if (expectsFrames && now - silentSince > SILENT_MS && now - this.#kickedAt > COOLDOWN_MS) {
+    if (engineUp && now - silentSince > SILENT_MS && now - this.#kickedAt > COOLDOWN_MS) {
       this.#kickedAt = now;
       this.viewer.again();
     }

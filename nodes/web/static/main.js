@@ -26,6 +26,7 @@ import { themes } from "./theme.js";
 
 const MEASURE_EVERY_MS = 500;
 const REFRESH_EVERY_MS = 4000;
+const SILENT_MS = 2000; // figures come four times a second: an engine this silent hangs
 
 const root = document.documentElement;
 const query = new URLSearchParams(location.search);
@@ -44,7 +45,8 @@ selftest(line, call);
 const nextTheme = themes();
 
 let snapshot = /** @type {Record<string, any>} */ ({});
-let startedAt = 0;
+let started = false;
+let heardAt = 0;
 let everConnected = false;
 let everPictured = false;
 let restart = { name: "", at: -Infinity, counts: /** @type {Record<string, number>|null} */ (null) };
@@ -58,7 +60,7 @@ function render() {
   const failed = Object.entries(snapshot.nodes ?? {}).find(([, node]) => node.status?.[0] === "failed");
   stage.show(decide({
     phase: call.phase, sends: call.sends, problem: call.problem,
-    lineUp: line.up, everUp: line.everUp, downFor_ms: line.up ? 0 : now - line.downSince, sinceStart_ms: now - startedAt,
+    lineUp: line.up && now - heardAt < SILENT_MS, downFor_ms: line.up ? 0 : now - line.downSince,
     sender: call.sender.state, viewer: call.viewer.state,
     peerProblem: call.sender.problem || call.viewer.problem, everConnected,
     frames: call.received.frames, everPictured, cameraSeen: !call.sends || (snapshot.session?.session?.frames ?? 1) > 0,
@@ -87,7 +89,7 @@ function render() {
 
 function toggleStart() {
   if (call.phase !== "idle") return hangUp();
-  startedAt = performance.now();
+  started = true;
   everConnected = everPictured = false;
   call.start();
 }
@@ -180,11 +182,16 @@ call.addEventListener("returned", () => {
   if (tracks === frameTracks) return;
   frameTracks = tracks;
   $("avatar").srcObject = call.returned;
+  $("avatar").requestVideoFrameCallback?.(() => {
+    call.received.frames ||= 1; // shown: don't wait for the next look at the statistics
+    render();
+  });
   recorder.stop(); // it can't go over to other tracks: keep what there is
 });
 
 line.addEventListener("metrics", (event) => {
   snapshot = /** @type {CustomEvent} */ (event).detail;
+  heardAt = performance.now();
   call.watch(snapshot);
   noteRestarts(snapshot.processes ?? {});
   strip.show(snapshot, call.received);
@@ -201,6 +208,7 @@ line.addEventListener("down", () => {
 });
 line.addEventListener("died", () => call.again()); // its media died with it: don't wait for a timeout
 line.addEventListener("up", async () => {
+  heardAt = performance.now();
   render();
   try {
     call.watch(await line.call("metrics")); // another process answers? then connect anew, at once
@@ -209,7 +217,7 @@ line.addEventListener("up", async () => {
   } catch {
     return render(); // it went down again; the next "up" asks anew
   }
-  if (query.has("start") && call.phase === "idle" && !startedAt) toggleStart();
+  if (query.has("start") && call.phase === "idle" && !started) toggleStart();
   render();
 });
 
@@ -243,8 +251,7 @@ if (query.has("token")) {
 if (query.has("clean")) root.dataset.clean = "on";
 
 setInterval(() => {
-  const expects = line.up && (snapshot.nodes?.out?.fps_out ?? 0) > 3;
-  call.measure(expects).then(render);
+  call.measure(line.up).then(render); // the engine sends pictures always, a still one if need be
 }, MEASURE_EVERY_MS);
 setInterval(() => document.visibilityState === "visible" && line.up && parameters.refresh(), REFRESH_EVERY_MS);
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && line.up && parameters.refresh());

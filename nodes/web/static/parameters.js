@@ -12,7 +12,10 @@ export class Parameters extends EventTarget {
   constructor(line) {
     super();
     this.line = line;
-    line.addEventListener("up", () => this.refresh());
+    line.addEventListener("up", () => {
+      for (const key of this.#pending.keys()) if (!this.#busy.has(key)) this.#send(key);
+      this.refresh();
+    });
   }
 
   /** Ask for everything again: another page or the command line may have changed it. */
@@ -65,6 +68,10 @@ export class Parameters extends EventTarget {
         if (row && !this.#pending.has(key)) row.value = taken ?? value;
         this.#report(node, name, "");
       } catch (error) {
+        if (!this.line.up) { // not refused but lost: it is sent when the engine is back
+          if (!this.#pending.has(key)) this.#pending.set(key, value);
+          break;
+        }
         this.#report(node, name, error.message);
         this.#busy.delete(key);
         await this.refresh();

@@ -95,7 +95,7 @@ export class Peer extends EventTarget {
     if (this.#hurry) return !(this.#hurry = false);
     this.pausing = true;
     this.#set("connecting");
-    const woken = new Promise((wake) => (this.#wake = wake));
+    const woken = new Promise((wake) => (this.#wake = () => wake(undefined)));
     const early = await Promise.race([sleep(delay_ms).then(() => false), woken.then(() => true)]);
     this.pausing = this.#hurry = false;
     return early;

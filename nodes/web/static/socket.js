@@ -9,7 +9,6 @@ const ANSWER_WITHIN_MS = 8000;
 /** Fires "up", "down", "died" (down without a goodbye), "metrics" (detail: snapshot) and "event" (detail: {level, text}). */
 export class EngineLine extends EventTarget {
   up = false;
-  everUp = false;
   /** performance.now() when the line went down, or 0 */
   downSince = performance.now();
   /** @type {WebSocket|null} */ #socket = null;
@@ -34,7 +33,7 @@ export class EngineLine extends EventTarget {
       const socket = new WebSocket(`${scheme}://${location.host}/ws`);
       this.#socket = socket;
       socket.onopen = () => {
-        this.up = this.everUp = true;
+        this.up = true;
         this.#retry_ms = RETRY_FIRST_MS;
         this.dispatchEvent(new Event("up"));
       };

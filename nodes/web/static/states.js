@@ -12,7 +12,7 @@ const RESTART_SHOWN_MS = 5000;
  * @param {{
  *   phase: "idle"|"asking"|"running", sends: boolean,
  *   problem: {title: string, text: string}|null,
- *   lineUp: boolean, everUp: boolean, downFor_ms: number, sinceStart_ms: number,
+ *   lineUp: boolean, downFor_ms: number,
  *   sender: string, viewer: string, peerProblem: string, everConnected: boolean, frames: number, everPictured: boolean,
  *   faceLost: boolean, pictureLost: string, passThrough: boolean, cameraSeen: boolean,
  *   restarted: string, restartedAgo_ms: number, failed: string,
