@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.types import BLENDSHAPES, EMOTIONS, F32, U8
 from nodes.conditions import BROWS, EYES, LIPS_INNER, LIPS_OUTER, OVAL
@@ -36,16 +37,10 @@ def made_clip(
     rig = load_rig()
     face = rig.mean + np.tensordot(shapes, rig.basis, axes=1)
     landmarks = (face * [PX_PER_CM, -PX_PER_CM, -PX_PER_CM] + [128, 140, 0]).astype(np.float32)
-    skin = rng.uniform(90, 220, 3)
+    skin = rng.uniform(90, 220, 3).astype(np.float32)
     jpegs, index = encode(draw_face(points, skin) for points in landmarks)
     angle = np.radians(ANGLES_DEG.get(emotion, 0.0))
     felt = swell if emotion != "neutral" else 0 * swell
-    truth: dict[str, F32] = {
-        "rig": shapes,
-        "valence": (felt * np.cos(angle)).astype(np.float32),
-        "arousal": (felt * np.sin(angle)).astype(np.float32),
-        "intensity": felt.astype(np.float32),
-    }
     tone = np.exp(-(((np.arange(MEL_BINS) - 8 * EMOTIONS.index(emotion) - 8) / 6) ** 2))
     mel = np.log(1e-3 + tone * rng.uniform(0.5, 1, (4 * frames, 1))).astype(np.float32)
     return Clip(
@@ -66,12 +61,15 @@ def made_clip(
         pose=np.tile(np.eye(4, dtype=np.float32), (frames, 1, 1)),
         found=np.ones(frames, bool),
         mel=mel if spoken else np.zeros((0, MEL_BINS), np.float32),
-        **(truth if synthetic else {}),
+        rig=shapes if synthetic else None,
+        valence=(felt * np.cos(angle)).astype(np.float32) if synthetic else None,
+        arousal=(felt * np.sin(angle)).astype(np.float32) if synthetic else None,
+        intensity=felt.astype(np.float32) if synthetic else None,
     )
 
 
 def made_clips(frames: int = 6) -> list[Clip]:
-    """Two people in three emotions each, one of them synthetic, and one more person to test with."""
+    """Two people in three emotions each, one of them synthetic; others to hold out."""
     clips = []
     for subject, synthetic in (("one", True), ("two", False)):
         for emotion in ("neutral", "happy", "angry"):
@@ -95,7 +93,7 @@ def draw_face(points: F32, skin: F32) -> U8:
     import cv2
 
     canvas = np.full((256, 256, 3), 60, np.uint8)
-    spots = (
+    spots: list[tuple[NDArray[np.int64], F32]] = (
         [(OVAL, skin), (LIPS_OUTER, skin * [1.0, 0.5, 0.5]), (LIPS_INNER, skin * 0.2)]
         + [(eye, np.full(3, 240.0)) for eye in EYES]
         + [(brow, skin * 0.4) for brow in BROWS]
