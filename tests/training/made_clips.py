@@ -11,7 +11,7 @@ from nodes.emotions import ANGLES_DEG, prototype
 from nodes.rig import load_rig
 from training.data.clip import MEL_BINS, Clip, ClipInfo, encode
 
-PX_PER_CM = 13.0
+PX_PER_CM = 11.0
 
 
 def made_clip(
@@ -36,7 +36,7 @@ def made_clip(
     shapes = np.clip(shapes, 0, 1).astype(np.float32)
     rig = load_rig()
     face = rig.mean + np.tensordot(shapes, rig.basis, axes=1)
-    landmarks = (face * [PX_PER_CM, -PX_PER_CM, -PX_PER_CM] + [128, 140, 0]).astype(np.float32)
+    landmarks = (face * [PX_PER_CM, -PX_PER_CM, -PX_PER_CM] + [128, 95, 0]).astype(np.float32)
     skin = rng.uniform(90, 220, 3).astype(np.float32)
     jpegs, index = encode(draw_face(points, skin) for points in landmarks)
     angle = np.radians(ANGLES_DEG.get(emotion, 0.0))

@@ -101,7 +101,7 @@ class SpeechEncoder(nn.Module):
             said.append(out)
         said_BTD = torch.stack(said, dim=1)
         heads = [part.reshape(batch, steps, -1) for part in self.heads(said_BTD.flatten(0, 1))]
-        e_unit = F.normalize(e_BTD, dim=2)
+        e_unit = F.normalize(e_BTD, dim=2, eps=1e-4)
         state = torch.cat([heard, level, *fresh, kept], dim=1)
         return (e_unit, heads[0], heads[1], heads[2]), state
 

@@ -66,7 +66,7 @@ class VisualEncoder(nn.Module):
     def judge(self, frame_BD: Tensor, state_BD: Tensor) -> Affect:
         """A frame's features in the light of those before."""
         state = self.step(frame_BD, state_BD)
-        embedding = F.normalize(self.embed(torch.cat([frame_BD, state], dim=1)), dim=1)
+        embedding = F.normalize(self.embed(torch.cat([frame_BD, state], dim=1)), dim=1, eps=1e-4)
         emotion, valence_arousal, intensity = self.heads(4 * embedding)
         return Affect(embedding, emotion, valence_arousal, intensity, state)
 

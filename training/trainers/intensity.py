@@ -63,7 +63,7 @@ class IntensityTrainer(Trainer):
                 present[:, 0] = 0
             elif hidden > 1 - HIDDEN:
                 present[:, 1] = 0
-            row = {
+            row: dict[str, Array] = {
                 "crop": np.stack([look.picture(clip.frame(int(t)), crop_px) for t in frames]),
                 "rig": look.rig(clip.blendshapes[frames]),
                 "mel": mel,

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs torch (pip install 'mien[train]')")
+pytest.importorskip("torch", reason="training needs torch (pip install 'mien[train]')")
 
-from tests.training.made_clips import made_clips  # noqa: E402
-from training.data.clip import write_shard  # noqa: E402
+import torch
+
+from tests.training.made_clips import made_clips
+from training.data.clip import write_shard
 
 pytest.importorskip("onnxscript", reason="export needs onnxscript (pip install 'mien[train]')")
 

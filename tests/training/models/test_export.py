@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
-from engine.errors import MienError, UsageError  # noqa: E402
-from export import samples  # noqa: E402
-from export.networks import NAMES, RUN_OF, load  # noqa: E402
-from export.parity import compare, table  # noqa: E402
-from nodes.card import read_card  # noqa: E402
-from nodes.model import Backend, Model, missing  # noqa: E402
-from nodes.tensorrt import engine_key, load_tensorrt, obtain_engine  # noqa: E402
-from tests.training.models.conftest import Made  # noqa: E402
+import torch
+
+from engine.errors import MienError, UsageError
+from export import samples
+from export.networks import NAMES, RUN_OF, load
+from export.parity import compare, table
+from nodes.card import read_card
+from nodes.model import Backend, Model, missing
+from nodes.tensorrt import engine_key, load_tensorrt, obtain_engine
+from tests.training.models.conftest import Made
 
 BACKENDS: tuple[Backend, ...] = ("openvino", "onnxruntime")
 HERE = [name for name in BACKENDS if missing(name) is None]
@@ -294,7 +296,8 @@ class TestEngines:
         self.trt = pytest.importorskip("tensorrt_rtx", reason="needs tensorrt-rtx-cu13")
 
     def test_one_is_built_for_each_generation_and_kept(self, made: Made, tmp_path: Path) -> None:
-        card, said = read_card(made.weights / "generator"), []
+        card = read_card(made.weights / "generator")
+        said: list[str] = []
         paths = {
             obtain_engine(card, capability, said.append, tmp_path)
             for capability in ((8, 6), (8, 9), (12, 0))
@@ -311,7 +314,8 @@ class TestEngines:
         assert len(list(tmp_path.glob("*.engine"))) == len(NAMES)
 
     def test_a_damaged_or_foreign_engine_is_built_anew(self, made: Made, tmp_path: Path) -> None:
-        card, said = read_card(made.weights / "speech"), []
+        card = read_card(made.weights / "speech")
+        said: list[str] = []
         path = obtain_engine(card, self.capability, quiet, tmp_path)
         good, record = path.read_bytes(), path.with_suffix(".json")
         path.write_bytes(good[:-100] + bytes(100))

@@ -27,10 +27,10 @@ def acted(emotion: str, seed: int, frames: int = 100) -> tuple[F32, F32]:
     shapes = resting + swell[:, None] * prototype(emotion) * style
     for name in ("jawOpen", "mouthPucker", "eyeBlinkLeft", "eyeBlinkRight"):
         shapes[:, BLENDSHAPES.index(name)] += 0.3 * rng.random(frames)
-    shapes = np.clip(shapes + rng.normal(0, 0.02, shapes.shape), 0, 1).astype(np.float32)
+    noisy = np.clip(shapes + rng.normal(0, 0.02, shapes.shape), 0, 1).astype(np.float32)
     angle = np.radians(ANGLES_DEG[emotion])
     truth = np.stack([swell * np.cos(angle), swell * np.sin(angle), swell]).astype(np.float32)
-    return shapes, truth
+    return noisy, truth
 
 
 @pytest.mark.parametrize("labelled", [True, False])

@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
-from training.losses import faces, pixels  # noqa: E402
+import torch
+
+from training.losses import faces, pixels
 
 Pictures = torch.Tensor
 SAME: dict[str, Callable[[Pictures], Pictures]] = {
@@ -72,7 +74,7 @@ def test_lip_loss_is_in_eye_distances() -> None:
 
 def test_lip_loss_has_a_gradient_where_lips_already_fit() -> None:
     points = torch.zeros(1, 3, 2, requires_grad=True)
-    faces.lip(points, torch.zeros(1, 3, 2), torch.ones(1)).backward()
+    faces.lip(points, torch.zeros(1, 3, 2), torch.ones(1)).backward()  # type: ignore[no-untyped-call]
     assert points.grad is not None and torch.isfinite(points.grad).all()
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
-from engine.errors import MienError  # noqa: E402
-from training.models.generator import (  # noqa: E402
+import torch
+
+from engine.errors import MienError
+from training.models.generator import (
     CROP_PX,
     HALF_PX,
     MAP_CHANNELS,
@@ -16,16 +18,16 @@ from training.models.generator import (  # noqa: E402
     GeneratorSize,
     IdentityEncoder,
 )
-from training.models.intensity import IntensityFusion, reading  # noqa: E402
-from training.models.layers import GRUStep, LSTMStep  # noqa: E402
-from training.models.lite0 import Lite0  # noqa: E402
-from training.models.speech import (  # noqa: E402
+from training.models.intensity import IntensityFusion, reading
+from training.models.layers import GRUStep, LSTMStep
+from training.models.lite0 import Lite0
+from training.models.speech import (
     LOOK_AHEAD_MS,
     STEP_MELS,
     SpeechEncoder,
     SpeechSize,
 )
-from training.models.visual import VisualEncoder, VisualSize  # noqa: E402
+from training.models.visual import VisualEncoder, VisualSize
 
 SPEECH = SpeechSize(channels=12, dilations=(1, 2), features=8)
 VISUAL = VisualSize(blocks=2, features=16, crop_px=32)

@@ -12,18 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
-from engine.errors import MienError  # noqa: E402
-from tests.training.made_clips import made_clip, made_clips  # noqa: E402
-from tests.training.models.conftest import Made  # noqa: E402
-from training import checkpoint  # noqa: E402
-from training.data.clip import write_shard  # noqa: E402
-from training.models.visual import VisualEncoder  # noqa: E402
-from training.restore import restore  # noqa: E402
-from training.train import main  # noqa: E402
-from training.trainers.edits import Edits  # noqa: E402
-from training.trainers.samples import MIRROR, Clips, Look, run_of_frames  # noqa: E402
+import torch
+
+from engine.errors import MienError
+from tests.training.made_clips import made_clip, made_clips
+from tests.training.models.conftest import Made
+from training import checkpoint
+from training.data.clip import write_shard
+from training.models.visual import VisualEncoder
+from training.restore import restore
+from training.train import main
+from training.trainers.edits import Edits
+from training.trainers.samples import MIRROR, Clips, Look, run_of_frames
 
 
 def train(name: str, data: Path, out: Path, *more: str) -> int:
@@ -36,7 +38,7 @@ def same(first: Any, second: Any) -> bool:
     if isinstance(first, list | tuple):
         return len(first) == len(second) and all(map(same, first, second))
     if isinstance(first, torch.Tensor):
-        return torch.equal(first, second)
+        return isinstance(second, torch.Tensor) and torch.equal(first, second)
     return bool(first == second)
 
 
