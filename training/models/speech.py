@@ -43,7 +43,7 @@ class SpeechEncoder(nn.Module):
         self.size = size
         channels = size.channels
         self.enter = nn.Sequential(
-            nn.Linear(STEP_MELS * MEL_BINS, 2 * channels),
+            nn.Linear(2 * STEP_MELS * MEL_BINS, 2 * channels),
             nn.LeakyReLU(0.1),
             nn.Linear(2 * channels, channels),
         )
@@ -87,7 +87,10 @@ class SpeechEncoder(nn.Module):
             share = 1 / (torch.clamp(heard, max=_LEVEL_STEPS) + 1)
             level = level + (mel_BTMD[:, t].mean(dim=1) - level) * share
             heard = torch.clamp(heard + 1, max=_LEVEL_STEPS)
-            levelled.append(mel_BTMD[:, t] - level[:, None])
+            # Seen twice: without its loudness, and without this voice's and room's own spectrum.
+            loudness = level.mean(dim=1)[:, None, None]
+            seen = [mel_BTMD[:, t] - loudness, mel_BTMD[:, t] - level[:, None]]
+            levelled.append(torch.cat(seen, dim=2))
         x_BTD = self.enter(torch.stack(levelled, dim=1).flatten(2) * 0.5)
         x_BCT = x_BTD.transpose(1, 2)
         fresh = []

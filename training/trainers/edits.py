@@ -64,9 +64,10 @@ class Edits:
         moves = self.rig.displace(change, self.rig.place(landmarks))
         target = landmarks.copy()
         target[:, :2] += moves
-        edit = self._conditions(landmarks, target, np.zeros(52, np.float32), rng.random() < 0.5)
-        picture = _mirror(clip.frame(time), bool(edit.pop("mirrored") > 0))
-        edit |= {"source": to_chw(picture), "reference": _reference(sample, rng, False)}
+        mirrored = bool(rng.random() < 0.5)
+        edit = self._conditions(landmarks, target, np.zeros(52, np.float32), mirrored)
+        picture = _mirror(clip.frame(time), mirrored)
+        edit |= {"source": to_chw(picture), "reference": _reference(sample, rng, mirrored)}
         return edit
 
     def _build(
@@ -86,7 +87,6 @@ class Edits:
             truth = after.clip.landmarks[time]
             target = self._asked(before, start, after, time) if by_rig else truth
             edit = self._conditions(source, target, after.clip.blendshapes[time], mirrored)
-            edit.pop("mirrored")
             edit["source"] = to_chw(_mirror(before.clip.frame(start), mirrored))
             edit["truth"] = to_chw(_mirror(after.clip.frame(time), mirrored))
             shown = truth if not mirrored else self._flipped(truth)
@@ -122,7 +122,6 @@ class Edits:
             "lines": np.stack([line_map(source), line_map(target)]),
             "expression": direction,
             "intensity": np.array([alpha], np.float32),
-            "mirrored": np.array(float(mirrored), np.float32),
         }
 
     def _flipped(self, landmarks: F32) -> F32:

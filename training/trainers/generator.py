@@ -90,6 +90,7 @@ class GeneratorTrainer(Trainer):
         self.features = Lite0(self.plan.levels[-1] + 1).eval().requires_grad_(False)
         if self.plan.imagenet:
             self.features.load_imagenet()
+        self.in_a_row = any(self.clips.lengths[index] >= 3 for index in self.clips.chosen)
         self.visual: VisualEncoder | None = None
         if visual is None:
             say("without --visual RUN the N-pair loss (eq. 3) is left out")
@@ -102,25 +103,22 @@ class GeneratorTrainer(Trainer):
             self.visual = None
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
-        frames = 3 if step % self.plan.steady_every == 0 else 1
-        rows: dict[str, list[Array]] = {}
-        wanted = max(1, self.schedule.batch // frames)
-        while len(rows.get("flow", ())) < wanted:
-            row = self.edits.row(rng, frames)
-            for name, value in (row or {}).items():
-                rows.setdefault(name, []).append(value)
-        batch = {name: np.concatenate(values) for name, values in rows.items()}
+        frames = self._frames(step)
+        count, lacking = max(1, self.schedule.batch // frames), "shows a face"
+        batch = self.clips.gather(
+            count, lambda: self.edits.row(rng, frames), lacking, np.concatenate
+        )
         if self.visual is not None:
-            batch |= self._contrast(rng)
+            batch |= self.clips.gather(
+                self.plan.metric_faces, lambda: self._contrast(rng), lacking, np.concatenate
+            )
         return batch
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
         self._place(batch["source"].device)
         made = self._edit(batch)
         picture = made.picture.float()
-        # Kept whole: the numbers of a step don't depend on whether others are drawn with it.
-        frames = 3 if step % self.plan.steady_every == 0 else 1
-        parts = self._compared(made, picture, batch, frames)
+        parts = self._compared(made, picture, batch, self._frames(step))
         judge = self.modules["discriminator"]
         adversary = step >= self.plan.adversary_from
         if adversary:
@@ -187,27 +185,30 @@ class GeneratorTrainer(Trainer):
         return faces.n_pair(sharp * anchor, positive, negatives)
 
     def _contrast(self, rng: np.random.Generator) -> dict[str, Array]:
-        """Emotional faces to neutralize, a neutral face (the same person's if there is one) and one
-        face of each other emotion."""
+        """A face to neutralize, a neutral one (the same person's if there is one) and one
+        of each other emotion."""
+        emotion = self.others[rng.integers(len(self.others))]
+        index = int(rng.choice(self.clips.by_emotion[emotion]))
+        sample = self.clips[index]
+        strong = self._frame(index, rng, emotional=True)
         rows: dict[str, list[Array]] = {}
-        for _ in range(self.plan.metric_faces):
-            emotion = self.others[rng.integers(len(self.others))]
-            index = int(rng.choice(self.clips.by_emotion[emotion]))
-            sample = self.clips[index]
-            strong = self._frame(index, rng, emotional=True)
-            for later in range(self.plan.metric_frames):
-                following = strong + later
-                there = following < len(sample.clip) and sample.clip.found[following]
-                edit = self.edits.neutralized(sample, following if there else strong, rng)
-                for name, value in edit.items():
-                    rows.setdefault(f"metric_{name}", []).append(value)
-            neutral = self.clips.by_emotion["neutral"]
-            subject = self.clips.infos[index].subject
-            own = [i for i in neutral if self.clips.infos[i].subject == subject]
-            rows.setdefault("metric_positive", []).append(self._crop(own or neutral, rng, False))
-            others = [self._crop(self.clips.by_emotion[name], rng, True) for name in self.others]
-            rows.setdefault("metric_negatives", []).append(np.stack(others))
+        for later in range(self.plan.metric_frames):
+            following = strong + later
+            there = following < len(sample.clip) and sample.clip.found[following]
+            edit = self.edits.neutralized(sample, following if there else strong, rng)
+            for name, value in edit.items():
+                rows.setdefault(f"metric_{name}", []).append(value)
+        neutral = self.clips.by_emotion["neutral"]
+        subject = self.clips.infos[index].subject
+        own = [i for i in neutral if self.clips.infos[i].subject == subject]
+        rows["metric_positive"] = [self._crop(own or neutral, rng, False)]
+        others = [self._crop(self.clips.by_emotion[name], rng, True) for name in self.others]
+        rows["metric_negatives"] = [np.stack(others)]
         return {name: np.stack(values) for name, values in rows.items()}
+
+    def _frames(self, step: int) -> int:
+        """How many frames in a row the samples of a step have."""
+        return 3 if self.in_a_row and step % self.plan.steady_every == 0 else 1
 
     def _crop(self, indices: list[int], rng: np.random.Generator, emotional: bool) -> F32:
         """A frame of one of some clips as the visual encoder wants it."""

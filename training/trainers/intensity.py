@@ -18,6 +18,7 @@ from training.models.speech import MEL_BINS, STEP_MELS, SpeechEncoder
 from training.models.visual import VisualEncoder
 from training.restore import restore
 from training.trainers.samples import Array, Clips, Look, run_of_frames
+from training.trainers.visual import face_row
 
 SCHEDULES: Final = {
     "debug": Schedule(steps=3, batch=2, rate=1e-3, ema=0.9, save_every=2, log_every=1, loaders=1),
@@ -44,38 +45,29 @@ class IntensityTrainer(Trainer):
         self.speech = restore(speech, "speech", SpeechEncoder)
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
-        rows: dict[str, list[Array]] = {}
+        return self.clips.gather(self.schedule.batch, lambda: self._row(rng), "shows a face")
+
+    def _row(self, rng: np.random.Generator) -> dict[str, Array] | None:
         crop_px = self.visual.size.crop_px
-        while len(rows.get("rig", ())) < self.schedule.batch:
-            sample = self.clips[self.clips.draw(rng)]
-            clip, labels = sample.clip, sample.labels
-            frames = run_of_frames(clip.found, self.frames, rng)
-            if frames is None:
-                continue
-            look = Look.draw(rng, crop_px)
-            present = np.ones((self.frames, 2), np.float32)
-            spoken = clip.mel[frames[0] * STEP_MELS : (frames[0] + self.frames) * STEP_MELS]
-            mel = np.zeros((self.frames * STEP_MELS, MEL_BINS), np.float32)
-            mel[: len(spoken)] = spoken
-            present[len(spoken) // STEP_MELS :, 1] = 0
-            hidden = rng.random()
-            if hidden < HIDDEN and present[:, 1].any():
-                present[:, 0] = 0
-            elif hidden > 1 - HIDDEN:
-                present[:, 1] = 0
-            row: dict[str, Array] = {
-                "crop": np.stack([look.picture(clip.frame(int(t)), crop_px) for t in frames]),
-                "rig": look.rig(clip.blendshapes[frames]),
-                "mel": mel,
-                "present": present,
-                "emotion": np.array(sample.emotion, np.int64),
-                "affect": np.stack([labels.valence[frames], labels.arousal[frames]], axis=1),
-                "intensity": labels.intensity[frames, None],
-                "known": labels.known[frames, None],
-            }
-            for name, value in row.items():
-                rows.setdefault(name, []).append(value)
-        return {name: np.stack(values) for name, values in rows.items()}
+        sample = self.clips[self.clips.draw(rng)]
+        clip = sample.clip
+        frames = run_of_frames(clip.found, self.frames, rng)
+        if frames is None:
+            return None
+        look = Look.draw(rng, crop_px)
+        present = np.ones((self.frames, 2), np.float32)
+        spoken = clip.mel[frames[0] * STEP_MELS : (frames[0] + self.frames) * STEP_MELS]
+        mel = np.zeros((self.frames * STEP_MELS, MEL_BINS), np.float32)
+        mel[: len(spoken)] = spoken
+        present[len(spoken) // STEP_MELS :, 1] = 0
+        hidden = rng.random()
+        if hidden < HIDDEN and present[:, 1].any():
+            present[:, 0] = 0
+        elif hidden > 1 - HIDDEN:
+            present[:, 1] = 0
+        crops = [look.picture(clip.frame(int(t)), crop_px) for t in frames]
+        row = face_row(sample, frames, look, crops, np.float32(1))
+        return row | {"mel": mel, "present": present}
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
         fusion = self.modules["intensity"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from engine.errors import MienError
 from engine.types import BLENDSHAPES, EMOTIONS, F32, U8
-from training.data.clip import Clip, ClipInfo, open_clips
+from training.data.clip import Clip, ClipInfo, open_clips, to_stderr
 from training.labels import FrameLabels, clip_labels, own_neutral
 
 Array = NDArray[Any]
 
 KEPT_CLIPS: Final = 256
+TRIES: Final = 300
 
 _SWAP: Final = {"Left": "Right", "Right": "Left"}
 
@@ -54,6 +55,7 @@ class Clips:
         self, data: Path, split: str, wanted: Callable[[ClipInfo, int], bool] | None = None
     ) -> None:
         """``wanted`` (info, frames) chooses. Raises MienError where nothing is left."""
+        self.data = data
         every = open_clips(data)
         self._source = every
         self.infos = every.infos
@@ -68,6 +70,7 @@ class Clips:
         self._kept: OrderedDict[int, Sample] = OrderedDict()
         self._neutral: dict[str, F32] = {}
         self._lock = threading.Lock()
+        self._noted: set[str] = set()
         self.by_emotion: dict[str, list[int]] = defaultdict(list)
         for index in self.chosen:
             self.by_emotion[self.infos[index].emotion].append(index)
@@ -93,6 +96,37 @@ class Clips:
         emotions = sorted(self.by_emotion)
         return int(rng.choice(self.by_emotion[emotions[rng.integers(len(emotions))]]))
 
+    def gather(
+        self,
+        count: int,
+        row: Callable[[], Mapping[str, Array] | None],
+        lacking: str,
+        joined: Callable[[list[Array]], Array] = np.stack,
+    ) -> dict[str, Array]:
+        """``count`` rows as one batch. A row that is None, or whose clip is damaged, is drawn anew;
+        damage is said once. Raises MienError (``lacking`` says what) where rows are hard to get."""
+        rows: dict[str, list[Array]] = {}
+        got = 0
+        for _ in range(count + TRIES):
+            try:
+                drawn = row()
+            except MienError as error:
+                self._note(str(error))
+                continue
+            for name, value in (drawn or {}).items():
+                rows.setdefault(name, []).append(value)
+            got += drawn is not None
+            if got == count:
+                return {name: joined(values) for name, values in rows.items()}
+        raise MienError(f"hardly a clip of {self.data} {lacking}; prepare others")
+
+    def _note(self, line: str) -> None:
+        with self._lock:
+            new = line not in self._noted
+            self._noted.add(line)
+        if new:
+            to_stderr(f"left out: {line}")
+
     def neutral_of(self, subject: str) -> F32 | None:
         """A speaker's own neutral [52] over all their clips; None where no face of theirs is."""
         with self._lock:
@@ -100,7 +134,11 @@ class Clips:
                 return self._neutral[subject]
         frames = []
         for index in self.by_subject.get(subject, []):
-            clip = self._source[index]
+            try:
+                clip = self._source[index]
+            except MienError as error:
+                self._note(str(error))
+                continue
             if clip.found.any():
                 frames.append(clip.blendshapes[clip.found])
         if not frames:

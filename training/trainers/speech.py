@@ -10,11 +10,10 @@ from typing import ClassVar, Final
 import numpy as np
 from torch import Tensor, nn
 
-from engine.errors import MienError
 from engine.types import F32
 from training.loop import Batch, Parts, Schedule, Trainer
 from training.models.speech import MEL_BINS, STEP_MELS, SpeechEncoder, SpeechSize
-from training.trainers.samples import Array, Clips, Sample
+from training.trainers.samples import Array, Clips
 from training.trainers.visual import affect_losses
 
 SCHEDULES: Final = {
@@ -28,7 +27,6 @@ SIZES: Final = {
 STEPS: Final = {"debug": 10, "full": 75}
 """length of a sample in steps of 40 ms"""
 WEIGHTS: Final = {"classification": 1.0, "affect": 1.0, "intensity": 1.0}
-SILENT_TRIES: Final = 200
 
 
 class SpeechTrainer(Trainer):
@@ -40,20 +38,10 @@ class SpeechTrainer(Trainer):
         self.steps = STEPS[config]
         self.size = asdict(size) | {"dilations": list(size.dilations)}
         self.clips = Clips(data, "train")
-        self.data = data
         self.modules: dict[str, nn.Module] = {"speech": SpeechEncoder(size)}
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
-        rows: dict[str, list[Array]] = {}
-        for _ in range(SILENT_TRIES + self.schedule.batch):
-            sample = self.clips[self.clips.draw(rng)]
-            if len(sample.clip.mel) < STEP_MELS:
-                continue
-            for name, value in self._row(sample, rng).items():
-                rows.setdefault(name, []).append(value)
-            if len(rows["mel"]) == self.schedule.batch:
-                return {name: np.stack(values) for name, values in rows.items()}
-        raise MienError(f"hardly a clip of {self.data} has sound; prepare clips with voices")
+        return self.clips.gather(self.schedule.batch, lambda: self._row(rng), "has sound")
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
         encoder = self.modules["speech"]
@@ -65,8 +53,11 @@ class SpeechTrainer(Trainer):
         spread = (mel - mel.min()) / (mel.max() - mel.min()).clamp(min=1e-3)
         return {"mel": spread[None].expand(3, -1, -1).contiguous()}
 
-    def _row(self, sample: Sample, rng: np.random.Generator) -> dict[str, Array]:
+    def _row(self, rng: np.random.Generator) -> dict[str, Array] | None:
+        sample = self.clips[self.clips.draw(rng)]
         clip, labels = sample.clip, sample.labels
+        if len(clip.mel) < STEP_MELS:
+            return None
         heard = len(clip.mel) // STEP_MELS
         first = int(rng.integers(max(1, heard - self.steps + 1)))
         mel = clip.mel[first * STEP_MELS : (first + self.steps) * STEP_MELS]

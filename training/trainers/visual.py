@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from engine.types import F32
 from training.data.clip import ClipInfo
 from training.loop import Batch, Parts, Schedule, Trainer
 from training.losses import faces
 from training.models.visual import VisualEncoder, VisualSize
-from training.trainers.samples import Array, Clips, Look, run_of_frames
+from training.trainers.samples import Array, Clips, Look, Sample, run_of_frames
 
 SCHEDULES: Final = {
     "debug": Schedule(steps=3, batch=4, rate=1e-3, ema=0.9, save_every=2, log_every=1, loaders=1),
@@ -43,28 +44,17 @@ class VisualTrainer(Trainer):
         self.crop_px = size.crop_px
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
-        rows: dict[str, list[Array]] = {}
-        while len(rows.get("rig", ())) < self.schedule.batch:
-            sample = self.clips[self.clips.draw(rng)]
-            frames = run_of_frames(sample.clip.found, self.frames, rng)
-            if frames is None:
-                continue
-            look = Look.draw(rng, self.crop_px)
-            shown = float(rng.random() < RIG_SHOWN)
-            labels = sample.labels
-            row = {
-                "crop": np.stack(
-                    [look.picture(sample.clip.frame(int(t)), self.crop_px) for t in frames]
-                ),
-                "rig": look.rig(sample.clip.blendshapes[frames]) * np.float32(shown),
-                "emotion": np.array(sample.emotion, np.int64),
-                "affect": np.stack([labels.valence[frames], labels.arousal[frames]], axis=1),
-                "intensity": labels.intensity[frames, None],
-                "known": labels.known[frames, None],
-            }
-            for name, value in row.items():
-                rows.setdefault(name, []).append(value)
-        return {name: np.stack(values) for name, values in rows.items()}
+        return self.clips.gather(self.schedule.batch, lambda: self._row(rng), "shows a face")
+
+    def _row(self, rng: np.random.Generator) -> dict[str, Array] | None:
+        sample = self.clips[self.clips.draw(rng)]
+        frames = run_of_frames(sample.clip.found, self.frames, rng)
+        if frames is None:
+            return None
+        look = Look.draw(rng, self.crop_px)
+        shown = np.float32(rng.random() < RIG_SHOWN)
+        crops = [look.picture(sample.clip.frame(int(t)), self.crop_px) for t in frames]
+        return face_row(sample, frames, look, crops, shown)
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
         encoder = self.modules["visual"]
@@ -74,6 +64,21 @@ class VisualTrainer(Trainer):
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
         return {"crops": torch.cat(list(batch["crop"][:8, 0]), dim=2)}
+
+
+def face_row(
+    sample: Sample, frames: Array, look: Look, crops: list[F32], shown: np.float32
+) -> dict[str, Array]:
+    """Crops [T, 3, S, S], their rig (times ``shown``) and their labels."""
+    labels = sample.labels
+    return {
+        "crop": np.stack(crops),
+        "rig": look.rig(sample.clip.blendshapes[frames]) * shown,
+        "emotion": np.array(sample.emotion, np.int64),
+        "affect": np.stack([labels.valence[frames], labels.arousal[frames]], axis=1),
+        "intensity": labels.intensity[frames, None],
+        "known": labels.known[frames, None],
+    }
 
 
 def affect_losses(said: tuple[Tensor, ...], batch: Batch) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import resource
 import subprocess
 import sys
@@ -187,6 +188,33 @@ def test_data_without_sound_or_without_its_split_is_one_line(
     assert "no fitting clip in its train split" in capsys.readouterr().err
     assert train("visual", tmp_path / "nothing", tmp_path / "run") == 1
     assert "no shards" in capsys.readouterr().err
+
+
+def test_a_corrupt_clip_is_one_line_and_the_training_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = made_clips(frames=3)
+    bad = dataclasses.replace(clips[0], jpegs=bytes(len(clips[0].jpegs)))
+    write_shard(tmp_path / "data" / "a.tar", [bad, *clips[1:]])
+    assert train("visual", tmp_path / "data", tmp_path / "run", "--batch", "12") == 0
+    error = capsys.readouterr().err
+    assert "left out: one-neutral: picture" in error and error.count("\n") <= 3
+
+
+def test_networks_learn(data: Path, tmp_path: Path) -> None:
+    """Not only do the figures move: voices of three emotions are told apart."""
+    from training.models.speech import SpeechEncoder
+
+    more = ("--steps", "60", "--batch", "8")
+    assert train("speech", data, tmp_path / "speech", *more) == 0
+    encoder = restore(tmp_path / "speech", "speech", SpeechEncoder)
+    clips = Clips(data, "train")
+    right = []
+    for index in clips.chosen:
+        sample = clips[index]
+        said = encoder.listen(torch.from_numpy(sample.clip.mel)[None]).emotion
+        right.append(int(said[0, -1].argmax()) == sample.emotion)
+    assert sum(right) >= 5
 
 
 def test_two_processes_train_one_network(data: Path, tmp_path: Path) -> None:
