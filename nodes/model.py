@@ -50,7 +50,11 @@ class Model:
         """
         self.card: Card = read_card(folder)
         self._runtime = _load(self.card, backend, precision, threads, require_gpu, say or _stderr)
-        fits(self.card, self._runtime)
+        try:
+            fits(self.card, self._runtime)
+        except MienError:
+            self._runtime.close()
+            raise
         self._shapes = {tensor.name: tensor.shape for tensor in self.card.inputs}
         self.label = self._runtime.label
         self._runtime.run(zeros(self.card))

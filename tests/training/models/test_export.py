@@ -272,6 +272,27 @@ def test_exporting_what_isnt_there_is_one_line(
     assert "is a run of speech, it has no visual" in capsys.readouterr().err
 
 
+def test_bench_measures_every_runtime_that_is_here(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from run_engine import main
+
+    out = tmp_path / "models.json"
+    command = ["bench", "models", "--weights", str(made.weights), "--seconds", "0.05"]
+    assert main([*command, "--only", "visual", "speech", "--json", str(out)]) == 0
+    found = json.loads(out.read_text())
+    rows = found["networks"]
+    assert {row["network"] for row in rows} == {"visual", "speech"}
+    assert len(rows) == 2 * 3 + 1 or missing("tensorrt") is None
+    for row in rows:
+        assert row["calls"] >= 5 and 0 < row["min_ms"] <= row["p50_ms"] <= row["p95_ms"]
+        assert row["cold_ms"] > row["min_ms"] and row["gflop"] > 0
+    assert "tensorrt" in found["left_out"] or missing("tensorrt") is None
+    assert "visual" in capsys.readouterr().out
+    assert main([*command, "--only", "nothing"]) == 1
+    assert "no networks in" in capsys.readouterr().err
+
+
 def test_float16_is_close_and_runs(made: Made) -> None:
     from export.onnx_file import to_float16
     from export.parity import _half
