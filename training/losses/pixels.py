@@ -42,6 +42,11 @@ def steadiness(out_BTCHW: Tensor, truth_BTCHW: Tensor) -> Tensor:
     return (off[:, 2:] - 2 * off[:, 1:-1] + off[:, :-2]).abs().mean()
 
 
+def sparsity(mask_B1HW: Tensor) -> Tensor:
+    """The share of the picture that is painted: what a warp can do, a warp should do."""
+    return mask_B1HW.mean()
+
+
 def smoothness(flow_BCHW: Tensor, given_BCHW: Tensor) -> Tensor:
     """How roughly a flow departs from the given one, in pixels per pixel."""
     off = flow_BCHW - given_BCHW

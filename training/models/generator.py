@@ -99,7 +99,7 @@ class Generator(nn.Module):
             self.head.weight *= 0.1
             assert self.head.bias is not None
             self.head.bias.zero_()
-            self.head.bias[2:6] = -3.0
+            self.head.bias[2:6] = -1.0
         self.register_buffer("grid", _grid(CROP_PX), persistent=False)
         self.register_buffer("grid_half", _grid(HALF_PX), persistent=False)
 
@@ -131,10 +131,13 @@ class Generator(nn.Module):
         out = _styled(self.up_eighth(deep, eighth), self.style[1](z_face))
         out = self.head(self.up_half(self.up_quarter(out, quarter), half))
         flow = flow_BCHW + MAX_CORRECTION_PX * torch.tanh(out[:, :2] * (1 / MAX_CORRECTION_PX))
-        painted = torch.sigmoid(F.pixel_shuffle(out[:, 2:], 2))
-        mask, colour = painted[:, :1], painted[:, 1:]
+        painted = F.pixel_shuffle(out[:, 2:], 2)
         full = F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False)
         warped = sample(source_BCHW, full, self.grid)
+        # Colour is told against the warp: while nothing is learned, painting changes nothing, and
+        # the mask has no reason to shut before there is something to paint.
+        mask = torch.sigmoid(painted[:, :1])
+        colour = torch.clamp(warped + torch.tanh(painted[:, 1:]), 0, 1)
         return Edit(warped + mask * (colour - warped), flow, mask, colour)
 
 

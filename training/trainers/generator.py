@@ -64,6 +64,7 @@ WEIGHTS: Final = {
     "lip": 5.0,
     "perceptual": 1.0,
     "smooth": 0.02,
+    "painted": 0.02,
     "steadiness": 5.0,
     "adversarial": 0.05,
     "metric": 0.1,
@@ -166,6 +167,7 @@ class GeneratorTrainer(Trainer):
             "lip": faces.lip(shift, batch["shift"], batch["eyes"]),
             "perceptual": pixels.perceptual(seen, wanted),
             "smooth": pixels.smoothness(made.flow.float(), batch["flow"]),
+            "painted": pixels.sparsity(made.mask.float()),
         }
         if frames == 3:
             out, goal = (x.reshape(-1, 3, *x.shape[1:]) for x in (picture, truth))

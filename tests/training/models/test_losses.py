@@ -19,6 +19,7 @@ SAME: dict[str, Callable[[Pictures], Pictures]] = {
     "edges": lambda x: pixels.edges(x, x, torch.ones_like(x[:, :1])),
     "perceptual": lambda x: pixels.perceptual([x, x[..., ::2]], [x, x[..., ::2]]),
     "steadiness": lambda x: pixels.steadiness(x[None], x[None]),
+    "sparsity": lambda x: pixels.sparsity(0 * x[:, :1]),
     "smoothness": lambda x: pixels.smoothness(x[:, :2], x[:, :2]),
     "intensity": lambda x: faces.intensity(x, x, torch.ones_like(x)),
     "lip": lambda x: faces.lip(x[:, 0, :, :2], x[:, 0, :, :2], torch.ones(len(x))),

@@ -162,11 +162,11 @@ def test_a_fresh_generator_is_the_warp() -> None:
     with torch.no_grad():
         still = generator(source, torch.zeros_like(flow), *inputs[2:])
         moved = generator(source, flow, *inputs[2:])
-    assert float((still.picture - source).abs().mean()) < 0.05
+    assert float((still.picture - source).abs().mean()) < 0.02
     wanted = source[..., 8:]
     inside = (..., slice(4, -4), slice(4, -16))
-    assert float((moved.picture[..., :-8] - wanted)[inside].abs().mean()) < 0.05
-    assert moved.mask.shape == (1, 1, CROP_PX, CROP_PX) and float(moved.mask.mean()) < 0.2
+    assert float((moved.picture[..., :-8] - wanted)[inside].abs().mean()) < 0.02
+    assert moved.mask.shape == (1, 1, CROP_PX, CROP_PX) and float(moved.mask.mean()) < 0.4
 
 
 def test_a_neutral_face_doesnt_depend_on_the_expression() -> None:
