@@ -96,7 +96,8 @@ class _Run:
         self.rank, self.world, self.device = rank, world, device
         schedule = trainer.schedule
         for module in trainer.modules.values():
-            module.to(device)
+            # Channels last is 1.5 to 2 times as quick for convolutions on a CPU.
+            module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             parallel.agree(itertools.chain(module.parameters(), module.buffers()))
         self.ema = {
             name: copy.deepcopy(trainer.modules[name]).eval().requires_grad_(False)
@@ -118,7 +119,7 @@ class _Run:
         path = self.out / checkpoint.LAST
         try:
             for drawn in self._batches():
-                batch = {name: torch.from_numpy(a).to(self.device) for name, a in drawn.items()}
+                batch = {name: self._ready(array) for name, array in drawn.items()}
                 torch.manual_seed(self._number(self.step))
                 figures = self._advance(batch)
                 self.step += 1
@@ -200,6 +201,12 @@ class _Run:
             finally:
                 for future in ahead:
                     future.cancel()
+
+    def _ready(self, array: NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(array).to(self.device)
+        if tensor.ndim == 4:
+            tensor = tensor.contiguous(memory_format=torch.channels_last)
+        return tensor
 
     def _draw(self, step: int) -> Mapping[str, NDArray[Any]]:
         rng = np.random.default_rng([self.seed, step, self.rank])

@@ -230,7 +230,7 @@ class GeneratorTrainer(Trainer):
         return int(rng.choice(order[-half:] if emotional else order[:half]))
 
     def _place(self, device: torch.device) -> None:
-        self.features.to(device)
+        self.features.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.visual is not None:
             self.visual.to(device)
 
