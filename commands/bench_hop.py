@@ -142,7 +142,11 @@ def _measure(name: str, size: tuple[int, int], rate_hz: float, seconds: float, p
         try:
             _, said = process.communicate(timeout=seconds + EXTRA_S)
         except subprocess.TimeoutExpired:
-            raise MienError(f"{name} didn't end within {seconds + EXTRA_S:.0f} s") from None
+            _end(process)
+            words = (process.communicate()[1] or b"").decode(errors="replace").split()
+            raise MienError(
+                f"{name} didn't end within {seconds + EXTRA_S:.0f} s: {' '.join(words[-20:])}"
+            ) from None
         finally:
             _end(process)
     if not path.is_file():
@@ -201,15 +205,15 @@ def _cpu_share(pieces: list[Rows]) -> float:
 
 def _print(figures: dict[str, dict[str, Any]]) -> None:
     table = Table(title="one hop, ms", title_justify="left")
-    table.add_column("")
-    for heading in ("p50", "p95", "p99", "against mien", "pictures/s", "CPU ms/picture"):
+    table.add_column("", no_wrap=True)
+    for heading in ("p50", "p95", "p99", "mien is", "per s", "CPU ms"):
         table.add_column(heading, justify="right")
     own_ms = figures[ENGINE]["hop_ms"]["p50"]
     for name, row in figures.items():
         table.add_row(
             name,
             *(f"{row['hop_ms'][key]:.3f}" for key in ("p50", "p95", "p99")),
-            f"{row['hop_ms']['p50'] / own_ms:.1f} x",
+            f"{row['hop_ms']['p50'] / own_ms:.1f} x" if name != ENGINE else "",
             f"{row['throughput_fps']:.0f}",
             f"{row['cpu_ms_per_picture']:.2f}",
         )

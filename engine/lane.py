@@ -142,7 +142,11 @@ class Lane:
 
 
 class ThreadLane(Lane):
-    """A lane with a thread of its own. ``idle`` is what a source does when nothing waits: read."""
+    """A lane with a thread of its own. ``idle`` is what a source does when nothing waits: read.
+
+    Whoever brings a message to an idle lane may run it there and then (``run_or_put``), which
+    saves waking the lane's own thread; still one message at a time, in order.
+    """
 
     def __init__(
         self, name: str, lossless: bool, idle: Callable[[threading.Event], bool] | None = None
@@ -151,6 +155,7 @@ class ThreadLane(Lane):
         self.name = name
         self.started = False
         self._idle = idle
+        self._running = False
         self.stopping = threading.Event()
         self.busy_since_ns = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -167,26 +172,63 @@ class ThreadLane(Lane):
             self._items.clear()
             self._condition.notify_all()
         await asyncio.to_thread(self._thread.join, timeout_s)
-        return not self._thread.is_alive()
+        return not (self._thread.is_alive() or self._running)
+
+    def claim_or_put(self, inlet: Inlet, envelope: Envelope) -> Callable[[], None] | None:
+        """Queue a message; or, if nothing else runs or waits, hand it back as a job for `work`."""
+        with self._condition:
+            if self._running or self._items or self._stopped or not self.started:
+                self.put(inlet, envelope)
+                return None
+            self._begin()
+        return lambda: inlet.deliver(envelope)
+
+    def work(self, job: Callable[[], None] | None) -> None:
+        """Do a claimed job, and what has queued up behind it."""
+        self._thread_id = threading.get_ident()
+        while job is not None:
+            self.busy_since_ns = time.monotonic_ns()
+            job()
+            self.busy_since_ns = 0
+            with self._condition:
+                job = None if self._stopped else self._take()
+                if job is None:
+                    self._running = False
+                    self._thread_id = None
+                    self._condition.notify_all()
 
     def _wake(self) -> None:
         self._condition.notify_all()
 
-    def _run(self) -> None:
+    def _begin(self) -> None:
+        self._running = True
         self._thread_id = threading.get_ident()
+
+    def _run(self) -> None:
         idle = self._idle
         while not self.stopping.is_set():
             with self._condition:
-                job = self._take()
-                while job is None and idle is None and not self._stopped:
+                while not self._stopped and (self._running or (idle is None and not self._items)):
                     self._condition.wait()
-                    job = self._take()
-            self.busy_since_ns = time.monotonic_ns()
+                job = self._take()
+                if job is not None or idle is not None:
+                    self._begin()
             if job is not None:
-                job()
-            elif idle is not None and not idle(self.stopping):
-                idle = None
-            self.busy_since_ns = 0
+                self.work(job)
+            elif idle is not None:
+                idle = self._read(idle)
+
+    def _read(
+        self, idle: Callable[[threading.Event], bool]
+    ) -> Callable[[threading.Event], bool] | None:
+        """One step of a source; None when it has ended."""
+        self.busy_since_ns = time.monotonic_ns()
+        goes_on = idle(self.stopping)
+        self.busy_since_ns = 0
+        with self._condition:
+            self._running = False
+            self._thread_id = None
+        return idle if goes_on else None
 
 
 class LoopLane(Lane):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import zmq
 
-from engine.lane import Inlet, Lane
+from engine.lane import Inlet, Lane, ThreadLane
 from engine.metrics import EdgeStats
 from engine.shm import Ring
-from engine.types import Message
+from engine.types import U8, Message
 from engine.wire import Envelope, from_bytes, pack, to_bytes, unpack, write_payload
 
 SHARED_FROM_BYTES = 32 * 1024
@@ -45,7 +47,7 @@ class SendLink:
         curve: Curve | None,
         host: str = "",
     ) -> None:
-        self.topic = topic
+        self._topic = topic.encode()
         self._run = run
         self._lossless = lossless
         self._edges = edges
@@ -72,28 +74,48 @@ class SendLink:
             if not self._stopped.is_set():
                 self._send(envelope)
 
+    def allocate(self, shape: tuple[int, ...]) -> U8 | None:
+        """An array uint8 that will cross without a copy, where one is to be had."""
+        size = math.prod(shape)
+        if size < SHARED_FROM_BYTES:
+            return None
+        with self._lock:
+            ring = self._ring_for(size)
+            return ring.lend(shape) if ring is not None else None
+
     def _send(self, envelope: Envelope) -> None:
         header, arrays, size = pack(envelope)
         header["o"] = envelope.origin or self._host
-        parts: list[bytes | memoryview] = [self.topic.encode()]
+        ring = self._ring_for(size) if size >= SHARED_FROM_BYTES else None
         slot = None
-        if size >= SHARED_FROM_BYTES and self._shared:
-            slot = self._take_slot(size)
-        if slot is not None and self._ring is not None:
-            ring = self._ring
-            write_payload(arrays, header, ring.slot(slot))
+        if ring is not None:
+            slot = self._fill(ring, header, arrays)
+        if ring is not None and slot is not None:
             header["m"] = (ring.path.name, ring.slots, ring.slot_bytes, slot)
-            parts.append(to_bytes(header))
+            parts: list[bytes | memoryview] = [self._topic, to_bytes(header)]
         else:
             payload = np.empty(size, np.uint8)
             if size:
                 write_payload(arrays, header, payload)
-            parts += [to_bytes(header), payload.data]
+            parts = [self._topic, to_bytes(header), payload.data]
         if not self._push(parts, wait=self._lossless or envelope.message is None):
-            if slot is not None and self._ring is not None:
-                self._ring.give_back(slot)
+            if ring is not None and slot is not None:
+                ring.mark_sent(slot, False)
             for edge in self._edges:
                 edge.dropped += 1
+
+    def _fill(self, ring: Ring, header: dict[str, Any], arrays: list[np.ndarray]) -> int | None:
+        """The slot that holds the payload, the consumer's from now on; None if all are taken."""
+        slot = ring.lent(arrays[0]) if len(arrays) == 1 else None
+        if slot is not None:
+            ring.mark_sent(slot)
+            return slot
+        slot = ring.take()
+        if slot is not None:
+            write_payload(arrays, header, ring.slot(slot))
+            ring.mark_sent(slot)
+            ring.let_go(slot)
+        return slot
 
     def _push(self, parts: list[bytes | memoryview], wait: bool) -> bool:
         for _ in range(int(10 / LOSSLESS_WAIT_S)):
@@ -105,7 +127,9 @@ class SendLink:
                     return False
         return False
 
-    def _take_slot(self, size: int) -> int | None:
+    def _ring_for(self, size: int) -> Ring | None:
+        if not self._shared:
+            return None
         if self._ring is None or self._ring.slot_bytes < size:
             if self._ring is not None:
                 self._ring.close()
@@ -115,8 +139,7 @@ class SendLink:
                 # No shared memory left: the payload travels inside the message.
                 self._ring = None
                 self._shared = False
-                return None
-        return self._ring.take()
+        return self._ring
 
     def peer_restarted(self) -> None:
         """The receiver died: slots that it held will never come back, so start a new ring."""
@@ -135,15 +158,21 @@ class SendLink:
 
 
 class ReceiveLink:
-    """Everything that comes into a process: one thread, drained at once into the lanes."""
+    """Everything that comes into a process, drained at once into the lanes.
+
+    Two threads take turns at the socket: the one that has a message for the idle compute lane
+    runs the lane itself, while the other goes on receiving. A hop so wakes one thread less.
+    """
 
     def __init__(
         self,
         zmq_context: zmq.Context[zmq.Socket[bytes]],
         endpoint: str,
         curve: Curve | None,
+        compute: ThreadLane,
         malformed: Callable[[str], None],
     ) -> None:
+        self._compute = compute
         self._socket = zmq_context.socket(zmq.PULL)
         self._socket.linger = 0
         self._socket.rcvhwm = 64
@@ -157,30 +186,48 @@ class ReceiveLink:
         self._routes: dict[str, tuple[type[Message], list[tuple[Lane, Inlet]]]] = {}
         self._rings: dict[str, Ring] = {}
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="receive", daemon=True)
+        self._turn = threading.Lock()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"receive {number}", daemon=True)
+            for number in range(2)
+        ]
 
     def add(self, topic: str, message_type: type[Message], lane: Lane, inlet: Inlet) -> None:
         self._routes.setdefault(topic, (message_type, []))[1].append((lane, inlet))
 
     def start(self) -> None:
         self._socket.rcvtimeo = 100
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                parts = self._socket.recv_multipart(copy=False)
+                with self._turn:
+                    job = self._receive()
             except zmq.Again:
                 continue
             except zmq.ZMQError:
-                break
-            try:
-                self._deliver(parts)
+                return
             except (ValueError, KeyError, TypeError, OSError, IndexError) as error:
                 self._malformed(f"a message was refused: {error}")
-        self._socket.close()
+                continue
+            if job is not None:
+                self._compute.work(job)
+            del job
 
-    def _deliver(self, parts: list[zmq.Frame]) -> None:
+    def _receive(self) -> Callable[[], None] | None:
+        """Queue the next message; a job where the compute lane was idle and is ours now."""
+        envelope, targets = self._open(self._socket.recv_multipart(copy=False))
+        job = None
+        for lane, inlet in targets:
+            if lane is self._compute and job is None:
+                job = self._compute.claim_or_put(inlet, envelope)
+            else:
+                lane.put(inlet, envelope)
+        return job
+
+    def _open(self, parts: list[zmq.Frame]) -> tuple[Envelope, list[tuple[Lane, Inlet]]]:
         topic = bytes(parts[0].buffer).decode()
         if topic not in self._routes:
             raise ValueError(f"nothing here takes '{topic}'")
@@ -194,15 +241,13 @@ class ReceiveLink:
             payload = ring.lease(slot)
         else:
             payload = parts[2].buffer
-        envelope = unpack(header, payload, message_type)
-        del payload
-        for lane, inlet in targets:
-            lane.put(inlet, envelope)
+        return unpack(header, payload, message_type), targets
 
     def close(self) -> None:
         self._stopped.set()
-        if self._thread.ident is None:
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(1)
+        with self._turn:
             self._socket.close()
-        else:
-            self._thread.join(1)
         self._rings.clear()

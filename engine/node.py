@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
+import numpy as np
+
 from engine.clock import Clock, MonotonicClock
-from engine.types import Input, Message, Outputs
+from engine.types import U8, Input, Message, Outputs
 
 Condition = Literal["ok", "waiting", "lost", "degraded", "failed"]
 
@@ -25,6 +27,10 @@ class Control(Protocol):
 
 def _ignore(*_: Any) -> None:
     pass
+
+
+def _empty(_port: str, shape: tuple[int, ...]) -> U8:
+    return np.empty(shape, np.uint8)
 
 
 @dataclass
@@ -45,6 +51,9 @@ class Context:
     A sink that knows when a picture really left observes ``capture_to_send``."""
     count: Callable[[str, int], None] = _ignore
     """count(name, n): add to a counter of the node (lost_faces, overruns)."""
+    allocate: Callable[[str, tuple[int, ...]], U8] = _empty
+    """allocate(port, shape): uint8 to write a picture into that will be emitted from ``port``;
+    it crosses to another process without a copy. Fill it before it is emitted, not after."""
     control: Control | None = None
 
 

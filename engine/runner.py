@@ -9,13 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from engine.errors import EndOfStream, MienError
 from engine.graph import NodeSpec
 from engine.lane import Inlet, Lane
 from engine.metrics import EdgeStats, NodeStats
 from engine.node import Condition, Context, Control, Source
 from engine.outputs import each_output
-from engine.types import Fifo, Latest, Message
+from engine.types import U8, Fifo, Latest, Message
 from engine.wire import Envelope, Hop
 
 FAILURES_BEFORE_RESTART = 5
@@ -27,6 +29,7 @@ class Route(Protocol):
     """A way out of an output port."""
 
     def send(self, envelope: Envelope) -> None: ...
+    def allocate(self, shape: tuple[int, ...]) -> U8 | None: ...
 
 
 @dataclass
@@ -41,6 +44,9 @@ class LaneRoute:
             self.inlet.deliver(envelope)
         else:
             self.lane.put(self.inlet, envelope)
+
+    def allocate(self, shape: tuple[int, ...]) -> U8 | None:
+        return None
 
 
 class Host(Protocol):
@@ -73,6 +79,7 @@ class Runner:
             gauge=self.stats.gauge,
             observe=self.stats.observe,
             count=self.stats.count,
+            allocate=self._allocate,
             control=control,
         )
         self.node = spec.node_type(spec.config, self.context)
@@ -173,9 +180,6 @@ class Runner:
         assert message is not None
         in_ns = time.monotonic_ns()
         local_capture_ns = message.capture_ns + self.host.clock_offset_ns(envelope.origin)
-        if timed:
-            self.stats.received.tick(in_ns)
-            self.stats.age.add((in_ns - local_capture_ns) / 1e6)
         busy_ns = 0
         try:
             outputs = each_output(self.node, function(*positional, **named))
@@ -190,6 +194,11 @@ class Runner:
         except Exception as error:
             self._failure(error)
             return
+        finally:
+            # Counted after the work, which shouldn't wait for it.
+            if timed:
+                self.stats.received.tick(in_ns)
+                self.stats.age.add((in_ns - local_capture_ns) / 1e6)
         if timed:
             self.stats.process.add(busy_ns / 1e6)
         if timed and not self.spec.outputs:
@@ -202,14 +211,20 @@ class Runner:
 
     def _emit(self, port: str, message: Message, trace: tuple[Hop, ...], origin: str = "") -> None:
         envelope = Envelope(message, next(self._numbers[port]), trace, origin)
-        if port == self._first_output:
-            self.stats.emitted.tick(time.monotonic_ns())
         if (tap := self.taps.get(port)) is not None:
             tap(envelope)
         for edge in self.sent[port]:
             edge.sent += 1
         for route in self.routes[port]:
             route.send(envelope)
+        if port == self._first_output:
+            self.stats.emitted.tick(time.monotonic_ns())
+
+    def _allocate(self, port: str, shape: tuple[int, ...]) -> U8:
+        for route in self.routes[port]:
+            if (array := route.allocate(shape)) is not None:
+                return array
+        return np.empty(shape, np.uint8)
 
     def _emit_outside(self, port: str, message: Message) -> None:
         now_ns = time.monotonic_ns()

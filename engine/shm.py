@@ -16,7 +16,6 @@ import numpy as np
 from engine.types import U8
 
 _PAGE = 4096
-_FREE, _TAKEN = 0, 1
 _numbers = itertools.count()
 
 
@@ -29,9 +28,10 @@ def folder() -> Path:
 class Ring:
     """Slots for payloads of one edge.
 
-    The producer takes a free slot, fills it and sends its number; the consumer gives it back when
-    the last array over it is gone. A state is one byte and has one writer at a time, so no lock is
-    needed. The segment vanishes with its name: the producer unlinks it, the supervisor sweeps up.
+    A slot has two flags: ``held`` while the producer writes or still refers to it, ``sent`` from
+    when it is sent until the consumer's last array over it is gone. Each flag is one byte that
+    only one side clears, so no lock is needed; a slot is free when both are clear. The segment
+    vanishes with its name: the producer unlinks it, the supervisor sweeps up.
     """
 
     def __init__(self, path: Path, slots: int, slot_bytes: int, *, create: bool) -> None:
@@ -56,7 +56,13 @@ class Ring:
             self._map = mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED | populate)
         finally:
             os.close(descriptor)
-        self._bytes: U8 = np.frombuffer(self._map, np.uint8)
+        whole: U8 = np.frombuffer(self._map, np.uint8)
+        self._held = whole[:slots]
+        self._sent = whole[slots : 2 * slots]
+        self._payloads = whole[_PAGE:].reshape(slots, slot_bytes)
+        self._address = _address(whole) + _PAGE
+        self._block = ctypes.c_ubyte * slot_bytes
+        self._watched: list[weakref.ref[Any] | None] = [None] * slots
 
     @classmethod
     def create(cls, run: str, slots: int, payload_bytes: int) -> Ring:
@@ -73,34 +79,65 @@ class Ring:
         return cls(folder() / name, slots, slot_bytes, create=False)
 
     def take(self) -> int | None:
-        """The number of a free slot, or None; the lowest one, whose memory is likely in cache."""
+        """Hold a free slot: its number, or None. The lowest one's memory is likely in cache."""
         for slot in range(self.slots):
-            if self._bytes[slot] == _FREE:
-                self._bytes[slot] = _TAKEN
+            if not (self._held[slot] or self._sent[slot]):
+                self._held[slot] = 1
                 return slot
         return None
 
-    def give_back(self, slot: int) -> None:
-        self._bytes[slot] = _FREE
+    def let_go(self, slot: int) -> None:
+        """The producer has done with a slot."""
+        self._held[slot] = 0
+
+    def mark_sent(self, slot: int, sent: bool = True) -> None:
+        """The slot is the consumer's from now on (or, where sending failed, is not)."""
+        self._sent[slot] = sent
 
     def slot(self, number: int) -> U8:
         """The bytes of a slot, uint8 [slot_bytes]."""
-        start = _PAGE + number * self.slot_bytes
-        return self._bytes[start : start + self.slot_bytes]
+        payload: U8 = self._payloads[number]
+        return payload
+
+    def lend(self, shape: tuple[int, ...]) -> U8 | None:
+        """An array uint8 over a free slot, held for as long as anything here refers to it."""
+        slot = self.take()
+        if slot is None:
+            return None
+        array: U8 = np.ndarray(shape, np.uint8, self._owned(slot, self._held))
+        return array
+
+    def lent(self, array: np.ndarray) -> int | None:
+        """The slot that ``array`` starts at, if it was lent here and isn't on its way already."""
+        slot, offset = divmod(_address(array) - self._address, self.slot_bytes)
+        if offset or not 0 <= slot < self.slots or self._sent[slot]:
+            return None
+        return slot
 
     def lease(self, number: int) -> Any:
-        """A buffer over a filled slot; the slot is free again when nothing refers to it."""
+        """A buffer over a filled slot; the consumer gives it back when nothing refers to it."""
         if not 0 <= number < self.slots:
             raise ValueError(f"slot {number} of {self.slots}")
-        start = _PAGE + number * self.slot_bytes
-        block = (ctypes.c_ubyte * self.slot_bytes).from_buffer(self._map, start)
-        weakref.finalize(block, self.give_back, number).atexit = False
+        return self._owned(number, self._sent)
+
+    def _owned(self, slot: int, flags: U8) -> Any:
+        """A buffer over a slot that clears its flag when nothing refers to it any more."""
+        block = self._block.from_buffer(self._map, _PAGE + slot * self.slot_bytes)
+
+        def gone(_: object) -> None:
+            flags[slot] = 0
+
+        self._watched[slot] = weakref.ref(block, gone)
         return block
 
     def close(self) -> None:
         """Remove the name; the memory goes when the last array over it does."""
         if self._owner:
             self.path.unlink(missing_ok=True)
+
+
+def _address(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])
 
 
 def sweep(run: str) -> int:

@@ -298,7 +298,8 @@ class Supervisor:
                 self._ended.set()
         elif op == "failed":
             worker.failure = arguments["text"]
-            self.event("error", f"{process}: {arguments['text']}")
+            if worker.ready.is_set():
+                self.event("error", f"{process}: {arguments['text']}")
             if self.graph.delivery == "lossless":
                 self._fail(MienError(arguments["text"]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import typing
 from dataclasses import dataclass
@@ -37,29 +38,29 @@ class Envelope:
     origin: str = ""
 
 
-_plans: dict[type, tuple[tuple[str, str], ...]] = {}
+class _Plan:
+    """How the fields of a message type travel: arrays as payload, the rest in the header."""
+
+    def __init__(self, message_type: type) -> None:
+        hints = typing.get_type_hints(message_type)
+        names = [item.name for item in dataclasses.fields(message_type)]
+        self.arrays = tuple(name for name in names if typing.get_origin(hints[name]) is np.ndarray)
+        self.plain = tuple(name for name in names if name not in self.arrays)
+        self.fractions = tuple(name for name in self.plain if hints[name] is Fraction)
+        self.tuples = tuple(name for name in self.plain if typing.get_origin(hints[name]) is tuple)
 
 
-def _plan(message_type: type) -> tuple[tuple[str, str], ...]:
-    """(field name, kind) of a message type; kind is "array", "fraction", "tuple" or "plain"."""
-    if message_type in _plans:
-        return _plans[message_type]
-    hints = typing.get_type_hints(message_type)
-    plan = []
-    for item in dataclasses.fields(message_type):
-        hint = hints[item.name]
-        origin = typing.get_origin(hint)
-        if origin is np.ndarray:
-            kind = "array"
-        elif hint is Fraction:
-            kind = "fraction"
-        elif origin is tuple:
-            kind = "tuple"
-        else:
-            kind = "plain"
-        plan.append((item.name, kind))
-    _plans[message_type] = tuple(plan)
-    return _plans[message_type]
+_plans: dict[type, _Plan] = {}
+
+
+def _plan(message_type: type) -> _Plan:
+    plan = _plans.get(message_type)
+    if plan is None:
+        plan = _plans[message_type] = _Plan(message_type)
+    return plan
+
+
+_fraction = functools.lru_cache(maxsize=256)(Fraction)
 
 
 def pack(envelope: Envelope) -> tuple[dict[str, Any], list[np.ndarray], int]:
@@ -68,30 +69,26 @@ def pack(envelope: Envelope) -> tuple[dict[str, Any], list[np.ndarray], int]:
     message = envelope.message
     if message is None:
         return header, [], 0
-    plain: dict[str, Any] = {}
+    plan = _plan(type(message))
     layout = []
     arrays = []
     offset = 0
-    for name, kind in _plan(type(message)):
-        value = getattr(message, name)
-        if kind == "array":
-            array = np.ascontiguousarray(value)
-            layout.append((name, array.dtype.str, array.shape, offset))
-            arrays.append(array)
-            offset += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
-        elif kind == "fraction":
-            plain[name] = (value.numerator, value.denominator)
-        else:
-            plain[name] = value
+    for name in plan.arrays:
+        array = np.ascontiguousarray(getattr(message, name))
+        layout.append((array.dtype.str, array.shape, offset))
+        arrays.append(array)
+        offset += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
+    plain = {name: getattr(message, name) for name in plan.plain}
+    for name in plan.fractions:
+        plain[name] = (plain[name].numerator, plain[name].denominator)
     header["f"] = plain
     header["a"] = layout
-    header["n"] = offset
     return header, arrays, offset
 
 
 def write_payload(arrays: list[np.ndarray], header: dict[str, Any], into: np.ndarray) -> None:
     """Copy the arrays to where the header says, into uint8 [N]."""
-    for array, (_, _, _, offset) in zip(arrays, header["a"], strict=True):
+    for array, (_, _, offset) in zip(arrays, header["a"], strict=True):
         into[offset : offset + array.nbytes] = array.reshape(-1).view(np.uint8)
 
 
@@ -103,28 +100,24 @@ def unpack(header: dict[str, Any], payload: Any, message_type: type[Message]) ->
     trace = tuple((str(node), int(in_ns), int(out_ns)) for node, in_ns, out_ns in header["x"])
     if "f" not in header:
         return Envelope(None, header["s"], trace, header["o"])
-    fields: dict[str, Any] = {}
+    plan = _plan(message_type)
     plain = header["f"]
-    places = {name: (dtype, shape, offset) for name, dtype, shape, offset in header["a"]}
+    fields = {name: plain[name] for name in plan.plain}
+    for name in plan.fractions:
+        fields[name] = _fraction(*plain[name])
+    for name in plan.tuples:
+        fields[name] = tuple(plain[name])
     size = memoryview(payload).nbytes
-    for name, kind in _plan(message_type):
-        if kind == "array":
-            dtype_name, shape, offset = places[name]
-            dtype = _DTYPES.get(dtype_name)
-            if dtype is None:
-                raise ValueError(f"{name}: dtype {dtype_name!r} is not allowed")
-            end = offset + math.prod(shape) * dtype.itemsize
-            if min(shape, default=1) < 0 or offset < 0 or end > size:
-                raise ValueError(f"{name}: shape {shape} doesn't fit a payload of {size} bytes")
-            array: np.ndarray = np.ndarray(shape, dtype, payload, offset)
-            array.flags.writeable = False
-            fields[name] = array
-        elif kind == "fraction":
-            fields[name] = Fraction(*plain[name])
-        elif kind == "tuple":
-            fields[name] = tuple(plain[name])
-        else:
-            fields[name] = plain[name]
+    for name, (dtype_name, shape, offset) in zip(plan.arrays, header["a"], strict=True):
+        dtype = _DTYPES.get(dtype_name)
+        if dtype is None:
+            raise ValueError(f"{name}: dtype {dtype_name!r} is not allowed")
+        end = offset + math.prod(shape) * dtype.itemsize
+        if min(shape, default=1) < 0 or offset < 0 or end > size:
+            raise ValueError(f"{name}: shape {shape} doesn't fit a payload of {size} bytes")
+        array: np.ndarray = np.ndarray(shape, dtype, payload, offset)
+        array.flags.writeable = False
+        fields[name] = array
     return Envelope(message_type(**fields), header["s"], trace, header["o"])
 
 

@@ -110,7 +110,9 @@ class Worker:
                 if curve is not None:
                     self._authenticator = Authenticator(self._context, self.graph)
                 try:
-                    receiver = ReceiveLink(self._context, endpoint, curve, self._malformed)
+                    receiver = ReceiveLink(
+                        self._context, endpoint, curve, self._lane, self._malformed
+                    )
                 except zmq.ZMQError as error:
                     raise MienError(f"can't listen on {endpoint}: {error}") from None
                 self._receivers.append(receiver)

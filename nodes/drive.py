@@ -20,17 +20,25 @@ from nodes.emotions import FEELING
 from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
 from nodes.rig import Placement, Rig
 
-STILL_STEPS: Final = 8
+STILL_STEPS: Final = 10
 GAIN: Final = 0.6
 """share of what is missing that a step corrects"""
-LEAK: Final = 0.06
+REMOVAL: Final = 1.4
+"""how much further a shape is taken away than asked: near zero the network no longer tells"""
+LEAK: Final = 0.04
 """share of the correction that a step forgets; keeps shapes that can't be had from running off"""
-SLACK: Final = (0.9, 0.12)
-"""bound of the correction: share of the change asked for, and a constant"""
-MAX_MOVE: Final = 0.13
+SLACK: Final = (1.3, 0.15)
+"""bound of the correction where a shape is taken away: share of the change, and a constant"""
+SLACK_WORN: Final = (2.2, 0.15)
+"""the same where a shape is put on: the network is slow to see a frown or a pressed lip"""
+MAX_MOVE: Final = 0.17
 """about how far a landmark may move, in eye distances"""
-EYELIDS: Final = ((159, 0.055), (386, 0.055))
-"""the middle of each upper lid, and how far the lids may move, in eye distances"""
+EYES: Final = ((159, 145), (386, 374))
+"""the middle of each upper and lower lid"""
+MAX_LID_MOVE: Final = 0.07
+"""how far lids may move, in eye distances"""
+LID_ROOM: Final = (0.65, 0.014)
+"""the same as a share of the eye's own opening, and a constant: a shut eye has nothing to show"""
 
 UPPER_LIP: Final = (13, 0, 11, 12, 37, 38, 39, 40, 41, 42, 72, 73, 74, 80, 81, 82, 183, 184, 185,
                     191, 267, 268, 269, 270, 271, 272, 302, 303, 304, 310, 311, 312, 407, 408,
@@ -50,7 +58,7 @@ class Drive:
         self._blendshapes = blendshapes
         self._steered: NDArray[np.bool_] = FEELING & rig.observable
         self._guard_lips = _LipGuard(rig)
-        self._limits = _limits(rig)
+        self._lids = [_lid_weights(rig, upper) for upper, _ in EYES]
         self.reset()
 
     def reset(self) -> None:
@@ -64,25 +72,40 @@ class Drive:
         """Displacements [478, 2] px that turn the shapes ``source`` [52] into ``target`` [52]."""
         steps = STILL_STEPS if self._fresh else 1
         self._fresh = False
-        asked = (target - source) * np.float32(strength)
-        bound = SLACK[0] * np.abs(asked) + SLACK[1] * (asked != 0)
+        change = (target - source) * np.float32(strength)
+        asked = np.where(change < 0, REMOVAL * change, change).astype(np.float32)
+        share, constant = np.where(change[:, None] > 0, SLACK_WORN, SLACK).T
+        bound = share * np.abs(change) + constant * (change != 0)
         size = _eye_distance(landmarks)
-        moves = self._realize(asked, placement, size)
+        limits = self._limits(landmarks, size)
+        moves = self._realize(asked, placement, limits)
         for _ in range(steps):
             seen = landmarks.copy()
             seen[:, :2] += moves * self._rig.response[:, None]
             missing = np.where(self._steered, target - self._blendshapes(seen), 0)
             correction = (1 - LEAK) * self._correction + GAIN * strength * missing
             self._correction = np.clip(correction, -bound, bound).astype(np.float32)
-            moves = self._realize(asked, placement, size)
+            moves = self._realize(asked, placement, limits)
         return moves
 
-    def _realize(self, asked: F32, placement: Placement, size: float) -> F32:
+    def _realize(self, asked: F32, placement: Placement, limits: F32) -> F32:
         moves = self._rig.displace(asked + self._correction, placement)
         self._guard_lips(moves, _face_up(placement))
-        length = np.linalg.norm(moves, axis=1, keepdims=True) / (self._limits * size)
+        length = np.linalg.norm(moves, axis=1, keepdims=True) / limits
         limited: F32 = (moves / (1 + length**4) ** 0.25).astype(np.float32)
         return limited
+
+    def _limits(self, landmarks: F32, size: float) -> F32:
+        """How far each landmark may move [478, 1] px: lids less than the rest.
+
+        Lids that move far stretch the eye or the skin above it, which a warp can't paint anew.
+        """
+        limits = np.full((len(landmarks), 1), MAX_MOVE, np.float32)
+        for (upper, lower), weights in zip(EYES, self._lids, strict=True):
+            opening = float(np.linalg.norm(landmarks[upper, :2] - landmarks[lower, :2])) / size
+            room = min(MAX_LID_MOVE, LID_ROOM[0] * opening + LID_ROOM[1])
+            limits = np.minimum(limits, MAX_MOVE + (room - MAX_MOVE) * weights)
+        return (limits * size).astype(np.float32)
 
 
 def _eye_distance(landmarks: F32) -> float:
@@ -90,17 +113,11 @@ def _eye_distance(landmarks: F32) -> float:
     return max(float(np.linalg.norm(span)), 1.0)
 
 
-def _limits(rig: Rig) -> F32:
-    """How far each landmark may move [478, 1], eye distances: lids less than the rest.
-
-    Lids that move far stretch the eye or the skin above it, which a warp can't paint anew.
-    """
-    limits = np.full((len(rig.mean), 1), MAX_MOVE, np.float32)
-    for centre, share in EYELIDS:
-        apart = np.linalg.norm(rig.mean[:, :2] - rig.mean[centre, :2], axis=1)[:, None]
-        near = np.clip((apart - 1.1) / 0.8, 0, 1)
-        limits = np.minimum(limits, share + (MAX_MOVE - share) * near)
-    return limits.astype(np.float32)
+def _lid_weights(rig: Rig, upper: int) -> F32:
+    """How much each landmark belongs to the lids of an eye [478, 1], 0..1."""
+    apart = np.linalg.norm(rig.mean[:, :2] - rig.mean[upper, :2], axis=1)[:, None]
+    weights: F32 = (1 - np.clip((apart - 1.1) / 0.8, 0, 1)).astype(np.float32)
+    return weights
 
 
 class _LipGuard:

@@ -38,7 +38,7 @@ _PROTOTYPES: Final[dict[str, dict[str, float | tuple[float, float]]]] = {
     "disgusted": {"noseSneer": 0.9, "mouthUpperUp": 0.75, "browDown": 0.65, "eyeSquint": 0.5,
                   "cheekSquint": 0.4, "mouthShrugUpper": 0.35, "mouthFrown": 0.3},
     # AU 1, 2, 4, 5, 20
-    "fear": {"browInnerUp": 0.9, "browOuterUp": 0.35, "eyeWide": 0.6, "mouthStretch": 0.75,
+    "fear": {"browInnerUp": 0.9, "browOuterUp": 0.35, "eyeWide": 0.55, "mouthStretch": 0.75,
              "mouthFrown": 0.15},
     # AU 6, 12
     "happy": {"mouthSmile": 0.95, "cheekSquint": 0.6, "eyeSquint": 0.45, "mouthDimple": 0.15,
@@ -47,7 +47,7 @@ _PROTOTYPES: Final[dict[str, dict[str, float | tuple[float, float]]]] = {
     "sad": {"browInnerUp": 0.95, "mouthFrown": 0.8, "mouthShrugLower": 0.4, "eyeSquint": 0.2,
             "mouthShrugUpper": 0.15},
     # AU 1, 2, 5
-    "surprised": {"browInnerUp": 0.75, "browOuterUp": 0.75, "eyeWide": 0.6},
+    "surprised": {"browInnerUp": 0.75, "browOuterUp": 0.75, "eyeWide": 0.55},
 }  # fmt: skip
 
 # Angle on the circumplex, from pleasant (0) over aroused (90): Russell 1980, figure 2,

@@ -91,8 +91,9 @@ class ExpressionEditor(Node):
     def _target(self, source: F32) -> F32:
         """Speech, gaze and blinks as they are; the feeling replaced by what is worn."""
         assert self._worn is not None
-        gone = np.where(FEELING, self.config.neutralize * self._presence, 0.0)
-        target = source * (1 - gone) + self._worn * _room(source)
+        room = _room(source)
+        gone = np.where(FEELING, self.config.neutralize * self._presence, 0.0) * room
+        target = source * (1 - gone) + self._worn * room
         clipped: F32 = np.clip(target, 0, 1).astype(np.float32)
         return clipped
 
@@ -116,7 +117,10 @@ class ExpressionEditor(Node):
 
 
 def _room(source: F32) -> F32:
-    """How far each shape may be worn [52]: lids that blink aren't opened or squeezed."""
+    """How far each shape may be changed [52]: lids that are shut aren't opened or squeezed.
+
+    A warp that opens a shut eye finds no eye there, only dark lashes.
+    """
     room = np.ones(len(BLENDSHAPES), np.float32)
     for side in ("Left", "Right"):
         closed = float(source[BLENDSHAPES.index(f"eyeBlink{side}")])

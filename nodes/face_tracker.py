@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -22,6 +23,8 @@ LARGER = 1.35
 """how much larger another face must be to take over"""
 TAKE_OVER_CHECKS = 3
 """how many searches in a row it must be so"""
+PARTS_PER_SEARCH = 3
+"""how many parts of the picture a search of a video looks into for a small face"""
 MIN_FACE_PX = 16.0
 MAX_OUTSIDE = 0.5
 """share of landmarks that may lie outside of the picture"""
@@ -70,6 +73,7 @@ class FaceTracker(Node):
         self._last_ns = 0
         self._faces = 0
         self._rivals = 0
+        self._part = -1
         self._seen = True
         self._points.reset()
 
@@ -122,9 +126,27 @@ class FaceTracker(Node):
 
     def _search(self, frame: VideoFrame) -> None:
         if self._due(frame.capture_ns, self.config.search_interval_ms * 1e6):
-            found = self._landmarker.detect(frame.pixels)
+            found = self._landmarker.detect(frame.pixels) or self._look_closer(frame)
             self._faces, self._rivals = len(found), 0
             self._region = found[0][0] if found else None
+
+    def _look_closer(self, frame: VideoFrame) -> list[tuple[Region, float]]:
+        """Search parts of the picture for a small face: all of a still, a few of a video's frame.
+
+        The detector sees the picture at 128 px, where a face of a tenth of it is lost.
+        """
+        parts = _parts(*frame.pixels.shape[:2])
+        count = len(parts) if frame.cut else min(PARTS_PER_SEARCH, len(parts))
+        for _ in range(count):
+            self._part = (self._part + 1) % len(parts)
+            left, top, side = parts[self._part]
+            cut = np.ascontiguousarray(frame.pixels[top : top + side, left : left + side])
+            if found := self._landmarker.detect(cut):
+                return [
+                    (Region(face.x + left, face.y + top, face.side, face.angle), score)
+                    for face, score in found
+                ]
+        return []
 
     def _check(self, frame: VideoFrame) -> bool:
         """Count the faces; True where another one has been the largest for long enough."""
@@ -155,7 +177,7 @@ class FaceTracker(Node):
         if self.config.smoothing <= 0:
             return points
         size = float(np.ptp(points[:, :2], axis=0).max())
-        return self._points(points / size, step_s) * np.float32(size)
+        return self._points(points, step_s, max(size, 1.0))
 
     def _lost(self, frame: VideoFrame, confidence: float) -> FaceTrack:
         if self._seen:
@@ -173,6 +195,18 @@ class FaceTracker(Node):
             faces=self._faces,
             cut=frame.cut,
         )
+
+
+def _parts(height: int, width: int) -> list[tuple[int, int, int]]:
+    """Overlapping squares (left, top, side) of a picture, large ones first."""
+    parts = []
+    for side in (min(height, width), min(height, width) // 2):
+        if side < 2 * MIN_FACE_PX:
+            continue
+        rows = np.linspace(0, height - side, math.ceil(2 * height / side) - 1)
+        columns = np.linspace(0, width - side, math.ceil(2 * width / side) - 1)
+        parts += [(int(left), int(top), side) for top in rows for left in columns]
+    return parts if len(parts) > 1 else [(0, 0, max(height, width))]
 
 
 def _plausible(points: F32, frame: VideoFrame) -> bool:

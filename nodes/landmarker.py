@@ -7,8 +7,12 @@ Google's model cards for Face Landmarker).
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import sys
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -147,14 +151,30 @@ class Landmarker:
         return shapes
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep LiteRT from writing notes to the terminal, which no option of it turns off."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
+
+
 class _Net:
     """One network under LiteRT: arrays in, arrays out."""
 
     def __init__(self, model: bytes, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self._interpreter: Any = Interpreter(model_content=model, num_threads=threads)
-        self._interpreter.allocate_tensors()
+        with _quiet():
+            self._interpreter: Any = Interpreter(model_content=model, num_threads=threads)
+            self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]
         self._outputs = [item["index"] for item in self._interpreter.get_output_details()]
         self(np.zeros(self._input["shape"], np.float32))

@@ -47,8 +47,11 @@ class Pattern(Source):
         if self.config.fps:
             self.context.clock.wait_until(self._next_ns)
             self._next_ns += int(1e9 / self.config.fps)
-        pixels = self._pictures[self._number % PICTURES]
+        picture = self._pictures[self._number % PICTURES]
         self._number += 1
+        # A camera fills the memory that it is given; so does this.
+        pixels = self.context.allocate("video", picture.shape)
+        np.copyto(pixels, picture)
         return VideoFrame(
             capture_ns=self.context.clock.now_ns(),
             pixels=pixels,

@@ -30,15 +30,18 @@ class OneEuro:
         self._raw: F32 | None = None
         self._speed: F32 | None = None
 
-    def __call__(self, value: F32, step_s: float) -> F32:
-        """The filtered value, ``step_s`` seconds after the one before."""
+    def __call__(self, value: F32, step_s: float, scale: float = 1.0) -> F32:
+        """The filtered value, ``step_s`` seconds after the one before.
+
+        ``scale``: what counts as one unit of speed, in the value's own unit.
+        """
         if self._value is None or self._raw is None or not 0 < step_s <= MAX_STEP_S:
             self._value, self._raw, self._speed = value, value, np.zeros_like(value)
             return value
         speed = (value - self._raw) / step_s
         assert self._speed is not None
         self._speed = self._speed + _weight(self.speed_cutoff_hz, step_s) * (speed - self._speed)
-        cutoff_hz = self.min_cutoff_hz + self.beta * np.abs(self._speed)
+        cutoff_hz = self.min_cutoff_hz + self.beta / scale * np.abs(self._speed)
         weight = 1 / (1 + 1 / (2 * math.pi * cutoff_hz * step_s))
         self._raw = value
         self._value = (self._value + weight * (value - self._value)).astype(np.float32)

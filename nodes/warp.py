@@ -42,6 +42,9 @@ def dense_flow(
     """
     import cv2
 
+    if points.shape[1] == 3:  # what is far is drawn first: a nose hides the cheek behind it
+        depth = points[triangles, 2].mean(axis=1)
+        triangles = triangles[np.argsort(-depth, kind="stable")]
     landmarks, moves = _still_eyes(points, moves)
     after = landmarks + moves
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
@@ -107,12 +110,17 @@ def _rasterize(
     slope_x = (rise_b * (c - a)[:, 1:] - rise_c * (b - a)[:, 1:]) * inverse
     slope_y = (rise_c * (b - a)[:, :1] - rise_b * (c - a)[:, :1]) * inverse
     constant = value_a - slope_x * a[:, :1] - slope_y * a[:, 1:]
-    table = np.zeros((len(facing) + 1, 6), np.float32)
-    table[1:] = np.column_stack([slope_x, slope_y, constant])
+    # Pixels at a sliver's edge lie a little outside of it, where its slopes lead anywhere.
+    least = np.minimum(np.minimum(value_a, value_b), value_c)
+    most = np.maximum(np.maximum(value_a, value_b), value_c)
+    table = np.zeros((len(facing) + 1, 10), np.float32)
+    table[1:] = np.column_stack([slope_x, slope_y, constant, least, most])
     at = table[ids]
     x = np.arange(columns, dtype=np.float32)[None, :, None]
     y = np.arange(rows, dtype=np.float32)[:, None, None]
-    return at[..., :2] * x + at[..., 2:4] * y + at[..., 4:], ids > 0
+    linear = at[..., :2] * x + at[..., 2:4] * y + at[..., 4:6]
+    bounded: F32 = np.minimum(np.maximum(linear, at[..., 6:8]), at[..., 8:])
+    return bounded, ids > 0
 
 
 def _extend(mesh: F32, inside: NDArray[np.bool_], fade: float) -> F32:

@@ -1,0 +1,141 @@
+"""The chain on a real face: what is asked for is what the tracker sees afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.node import Node
+from engine.parameters import build
+from engine.types import BLENDSHAPES, EMOTIONS, U8, FaceEdit, FaceTrack, VideoFrame
+from nodes.compositor import Compositor
+from nodes.emotions import FEELING, prototype
+from nodes.expression_editor import ExpressionEditor
+from nodes.face_tracker import FaceTracker
+from tests.faces import astronaut, frame, no_face
+from training.measures import Seen, feeling_energy, mouth_change
+
+
+class Chain(NamedTuple):
+    tracker: FaceTracker
+    compositor: Compositor
+
+    def face(self, pixels: U8) -> FaceTrack:
+        return self.tracker.process(frame(pixels, cut=True))
+
+    def wear(self, pixels: U8, **values: Any) -> tuple[FaceTrack, FaceEdit, VideoFrame]:
+        editor = make(ExpressionEditor, **values)
+        face = self.face(pixels)
+        edit = editor.process(face=face)
+        return face, edit, self.compositor.process(frame(pixels, cut=True), face, edit)
+
+
+def make(node_type: type[Node], **values: Any) -> Any:
+    node = node_type(build(node_type.Config, values))
+    node.setup()
+    return node
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[Chain]:
+    made = Chain(make(FaceTracker, smoothing=0.0), make(Compositor))
+    yield made
+    made.tracker.close()
+    made.compositor.close()
+
+
+def test_neutral_lowers_the_feeling_and_not_the_jaw(chain: Chain) -> None:
+    before, _, video = chain.wear(astronaut())
+    after = chain.face(video.pixels)
+    assert feeling_energy(before.blendshapes) > 2
+    assert feeling_energy(after.blendshapes) < 0.4 * feeling_energy(before.blendshapes)
+    seen = [Seen(face.landmarks, face.blendshapes) for face in (before, after)]
+    assert mouth_change(*seen) < 0.045  # the widest of smiles; the mean over faces is far lower
+
+
+@pytest.mark.parametrize("emotion", [name for name in EMOTIONS if name != "neutral"])
+def test_each_emotion_moves_its_own_shapes(chain: Chain, emotion: str) -> None:
+    _, _, calm = chain.wear(astronaut())
+    _, _, worn = chain.wear(astronaut(), emotion=emotion, intensity=1.0)
+    shift = chain.face(worn.pixels).blendshapes - chain.face(calm.pixels).blendshapes
+    own = prototype(emotion)
+    others = FEELING & (own == 0)
+    assert float(shift @ own) / float(own.sum()) > 0.08
+    assert float(shift @ own) > float(np.abs(shift[others]).mean())
+    assert BLENDSHAPES[int(np.argmax(shift))] in [BLENDSHAPES[i] for i in np.flatnonzero(own)]
+
+
+def test_the_background_stays_bit_by_bit(chain: Chain) -> None:
+    face, _, video = chain.wear(astronaut(), emotion="surprised", intensity=1.0)
+    changed = (video.pixels != astronaut()).any(axis=2)
+    low, high = face.landmarks[:, :2].min(axis=0), face.landmarks[:, :2].max(axis=0)
+    reach = 0.3 * float((high - low).max()) + 2
+    y, x = np.nonzero(changed)
+    assert changed.sum() > 3000
+    assert x.min() >= low[0] - reach and x.max() <= high[0] + reach
+    assert y.min() >= low[1] - reach and y.max() <= high[1] + reach
+
+
+def test_there_is_no_seam_where_the_edit_ends(chain: Chain) -> None:
+    _, _, video = chain.wear(astronaut(), emotion="fear", intensity=1.0)
+    smooth = cv2.GaussianBlur(astronaut(), (0, 0), 8).astype(np.uint8, copy=False)
+    face, edit, _ = chain.wear(astronaut(), emotion="fear", intensity=1.0)
+    out = chain.compositor.process(frame(smooth, cut=True), face, edit)
+    steps = [np.abs(np.diff(p.astype(np.int16), axis=1)).max() for p in (smooth, out.pixels)]
+    assert steps[1] < 2.5 * steps[0] + 3
+    assert video.pixels.shape == astronaut().shape
+
+
+def test_untouched_without_a_face_an_edit_or_a_change(chain: Chain) -> None:
+    picture = frame(astronaut())
+    face = chain.face(astronaut())
+    zeros = np.zeros(52, np.float32)
+    idle = FaceEdit(capture_ns=picture.capture_ns, active=False, source=zeros, target=zeros + 0.5)
+    same = FaceEdit(capture_ns=picture.capture_ns, active=True, source=zeros, target=zeros)
+    wild = FaceEdit(capture_ns=picture.capture_ns, active=True, source=zeros, target=zeros + 0.5)
+    assert chain.compositor.process(picture, face, idle) is picture
+    assert chain.compositor.process(picture, face, same) is picture
+    assert chain.compositor.process(picture, no_face(), wild) is picture
+
+
+def test_stamps_and_names_pass_through(chain: Chain) -> None:
+    face = chain.face(astronaut())
+    edit = make(ExpressionEditor).process(face=face)
+    picture = VideoFrame(capture_ns=77, pixels=astronaut(), pts=5, cut=True, name="a.png")
+    video = chain.compositor.process(picture, face, edit)
+    assert (video.capture_ns, video.pts, video.cut, video.name) == (77, 5, True, "a.png")
+    assert video.pixels.flags.c_contiguous and video.pixels.dtype == np.uint8
+    assert np.array_equal(picture.pixels, astronaut())
+
+
+def test_steady_on_a_still_picture(chain: Chain) -> None:
+    tracker, editor = make(FaceTracker), make(ExpressionEditor)
+    pictures = []
+    for index in range(24):
+        picture = frame(astronaut(), index)
+        face = tracker.process(picture)
+        edit = editor.process(face=face)
+        pictures.append(chain.compositor.process(picture, face, edit).pixels[60:190, 160:290])
+    last = np.stack(pictures[12:]).astype(np.int16)
+    assert np.abs(np.diff(last, axis=0)).mean() < 0.25
+
+
+@pytest.mark.parametrize("place", [(-150, 0), (200, 0), (0, -110), (0, 330)])
+def test_faces_over_the_border_are_edited_or_left(chain: Chain, place: tuple[int, int]) -> None:
+    matrix = np.array([[1, 0, place[0]], [0, 1, place[1]]], np.float32)
+    pixels = cv2.warpAffine(astronaut(), matrix, (512, 512)).astype(np.uint8, copy=False)
+    _, _, video = chain.wear(pixels, emotion="angry", intensity=1.0)
+    assert video.pixels.shape == pixels.shape
+
+
+def test_small_and_large_faces(chain: Chain) -> None:
+    for side in (72, 1400):
+        cut = np.ascontiguousarray(astronaut()[30:230, 125:325])
+        pixels = cv2.resize(cut, (side, side)).astype(np.uint8, copy=False)
+        before, _, video = chain.wear(pixels)
+        after = chain.face(video.pixels)
+        assert feeling_energy(after.blendshapes) < 0.6 * feeling_energy(before.blendshapes)

@@ -1,0 +1,170 @@
+"""The editor: speech stays, feeling goes, emotions come, smoothly and within bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.errors import UsageError
+from engine.parameters import build
+from engine.types import BLENDSHAPES, EMOTIONS, F32, FaceTrack
+from nodes.emotions import FEELING, circumplex, mixture, prototype
+from nodes.expression_editor import ExpressionEditor
+from tests.faces import FRAME_NS, no_face
+
+SPEECH = ("jawOpen", "mouthClose", "mouthFunnel", "mouthPucker", "mouthRollLower",
+          "mouthRollUpper", "mouthLowerDownLeft", "eyeBlinkLeft", "eyeLookUpRight")  # fmt: skip
+
+
+def make(**values: Any) -> ExpressionEditor:
+    node = ExpressionEditor(build(ExpressionEditor.Config, values))
+    node.setup()
+    return node
+
+
+def face(shapes: F32, index: int = 0, *, cut: bool = False) -> FaceTrack:
+    return FaceTrack(
+        capture_ns=(index + 1) * FRAME_NS,
+        found=True,
+        landmarks=np.zeros((478, 3), np.float32),
+        blendshapes=shapes,
+        pose=np.eye(4, dtype=np.float32),
+        cut=cut,
+    )
+
+
+def shapes(**values: float) -> F32:
+    row = np.zeros(len(BLENDSHAPES), np.float32)
+    for name, value in values.items():
+        row[BLENDSHAPES.index(name)] = value
+    return row
+
+
+def at(row: F32, name: str) -> float:
+    return float(row[BLENDSHAPES.index(name)])
+
+
+def test_neutral_keeps_speech_and_takes_feeling() -> None:
+    talking = np.full(len(BLENDSHAPES), 0.3, np.float32)
+    edit = make().process(face(talking))
+    assert edit.active
+    assert np.allclose(edit.target[~FEELING], talking[~FEELING])
+    assert np.allclose(edit.target[FEELING], 0)
+    assert all(not FEELING[BLENDSHAPES.index(name)] for name in SPEECH)
+
+
+def test_speech_is_not_delayed() -> None:
+    node = make()
+    for index in range(12):
+        opening = 0.5 + 0.4 * (-1) ** index
+        edit = node.process(face(shapes(jawOpen=opening, mouthSmileLeft=0.5), index))
+        assert at(edit.target, "jawOpen") == pytest.approx(opening)
+
+
+@pytest.mark.parametrize("emotion", [name for name in EMOTIONS if name != "neutral"])
+def test_an_emotion_replaces_the_feeling_and_scales_with_intensity(emotion: str) -> None:
+    sullen = shapes(mouthFrownLeft=0.6, mouthFrownRight=0.6, browDownLeft=0.5, jawOpen=0.2)
+    half = make(emotion=emotion, intensity=0.5).process(face(sullen)).target
+    full = make(emotion=emotion, intensity=1.0).process(face(sullen)).target
+    assert np.allclose(full[FEELING], prototype(emotion)[FEELING], atol=1e-5)
+    assert np.allclose(half[FEELING], 0.5 * full[FEELING], atol=1e-5)
+    assert at(full, "jawOpen") == pytest.approx(0.2)
+
+
+def test_prototypes_differ_and_leave_speech_alone() -> None:
+    rows = {name: prototype(name) for name in EMOTIONS}
+    assert not rows["neutral"].any()
+    for name, row in rows.items():
+        assert (row >= 0).all() and (row <= 1).all() and not row[~FEELING].any()
+        others = [np.abs(row - other).sum() for key, other in rows.items() if key != name]
+        assert min(others) > 1.0
+
+
+def test_off_leaves_the_face() -> None:
+    edit = make(mode="off").process(face(shapes(mouthSmileLeft=0.8)))
+    assert not edit.active and np.array_equal(edit.source, edit.target)
+
+
+def test_no_face_is_left_alone_and_forgotten() -> None:
+    node = make(emotion="happy")
+    assert not node.process(no_face()).active
+    assert node.process(face(shapes(mouthFrownLeft=0.4), 1)).active
+
+
+def test_partly_neutralized() -> None:
+    edit = make(neutralize=0.25).process(face(shapes(browInnerUp=0.8)))
+    assert at(edit.target, "browInnerUp") == pytest.approx(0.6)
+
+
+def test_shut_eyes_are_not_pulled_open() -> None:
+    blinking = shapes(eyeBlinkLeft=0.9, eyeSquintLeft=0.7, eyeSquintRight=0.7)
+    target = make(emotion="surprised", intensity=1).process(face(blinking)).target
+    assert at(target, "eyeSquintLeft") == pytest.approx(0.7)
+    assert at(target, "eyeWideLeft") == 0 and at(target, "eyeWideRight") > 0.4
+    assert at(target, "eyeSquintRight") == 0 and at(target, "eyeBlinkLeft") == pytest.approx(0.9)
+
+
+def test_a_change_of_emotion_eases_and_a_cut_does_not() -> None:
+    node = make(emotion="neutral")
+    calm = shapes(jawOpen=0.1)
+    node.process(face(calm, 0))
+    node.reconfigure(build(ExpressionEditor.Config, {"emotion": "happy", "intensity": 1.0}))
+    smiles = [at(node.process(face(calm, i)).target, "mouthSmileLeft") for i in range(1, 9)]
+    full = at(prototype("happy"), "mouthSmileLeft")
+    assert 0 < smiles[0] < 0.6 * full and smiles == sorted(smiles)
+    assert smiles[5] > 0.93 * full  # six frames are 200 ms
+    node.reconfigure(build(ExpressionEditor.Config, {"emotion": "neutral"}))
+    assert at(node.process(face(calm, 20, cut=True)).target, "mouthSmileLeft") == 0
+
+
+def test_switching_off_eases_out() -> None:
+    node = make(emotion="happy", intensity=1)
+    calm = shapes(browInnerUp=0.2)
+    node.process(face(calm))
+    node.reconfigure(build(ExpressionEditor.Config, {"mode": "off"}))
+    edits = [node.process(face(calm, index)) for index in range(1, 30)]
+    assert edits[0].active and not edits[-1].active
+    assert np.allclose(edits[-1].target, edits[-1].source)
+
+
+def test_measured_feeling_is_calmed_and_quick_changes_pass() -> None:
+    node = make()
+    chance = np.random.default_rng(0)
+    noise = chance.normal(0, 0.02, 40)
+    seen = []
+    for index, shake in enumerate(noise):
+        edit = node.process(face(shapes(mouthSmileLeft=0.5 + float(shake)), index))
+        seen.append(at(edit.source, "mouthSmileLeft"))
+    assert np.abs(np.diff(seen[5:])).mean() < 0.6 * np.abs(np.diff(noise[5:])).mean()
+    late = [
+        at(node.process(face(shapes(mouthSmileLeft=1.0), 40 + i)).source, "mouthSmileLeft")
+        for i in range(3)
+    ]
+    assert late[2] > 0.9
+
+
+def test_the_circumplex_goes_through_the_emotions() -> None:
+    def chief(valence: float, arousal: float) -> str:
+        shares = mixture(valence, arousal)
+        return max(shares, key=lambda name: shares[name])
+
+    assert chief(0.9, 0.3) == "happy" and chief(-0.7, 0.7) == "angry"
+    assert chief(-0.85, -0.4) == "sad" and chief(0.2, 0.9) == "surprised"
+    assert not circumplex(0, 0).any()
+    assert sum(mixture(0.5, 0.0).values()) <= 0.5 + 1e-6
+    for angle in np.linspace(0, 2 * np.pi, 73):
+        here = circumplex(0.8 * np.cos(angle), 0.8 * np.sin(angle))
+        near = circumplex(0.8 * np.cos(angle + 0.02), 0.8 * np.sin(angle + 0.02))
+        assert np.abs(here - near).max() < 0.05 and (here <= 1).all()
+    edit = make(mode="valence_arousal", valence=0.9, arousal=0.3).process(face(shapes()))
+    assert at(edit.target, "mouthSmileLeft") > 0.5
+
+
+@pytest.mark.parametrize(
+    "values", [{"emotion": "joy"}, {"intensity": 1.2}, {"valence": -2}, {"mode": "wear"}]
+)
+def test_wrong_parameters_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        build(ExpressionEditor.Config, values)

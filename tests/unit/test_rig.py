@@ -1,0 +1,149 @@
+"""The rig: placing a head, moving landmarks, the shipped weights."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.errors import MienError
+from engine.types import BLENDSHAPES, EMOTIONS, F32
+from nodes.drive import LOWER_INNER, UPPER_INNER, Drive
+from nodes.emotions import FEELING, prototype
+from nodes.rig import RIG_PATH, RIGID, Placement, align, camera_pose, load_rig
+from nodes.smoothing import OneEuro
+from nodes.warp import apply_flow, dense_flow
+
+rig = load_rig()
+
+
+def turned(yaw_deg: float = 0.0, scale: float = 20.0) -> tuple[F32, Placement]:
+    """The mean face as landmarks [px] of a 640x480 picture, and where it stands."""
+    yaw = np.radians(yaw_deg)
+    turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    offset = np.array([320, -240, 0], np.float32)
+    points = (scale * rig.mean @ turn.T + offset) * [1, -1, -1]
+    return points.astype(np.float32), Placement(turn.astype(np.float32), scale, offset)
+
+
+def test_the_shipped_weights_are_those_of_the_card() -> None:
+    card = tomllib.loads((RIG_PATH.parent / "card.toml").read_text(encoding="utf-8"))
+    assert card["sha256"] == hashlib.sha256(RIG_PATH.read_bytes()).hexdigest()
+    assert card["nc"] is False and card["metrics"]["variance_explained_held_out_people"] > 0.5
+    assert RIG_PATH.stat().st_size < 400_000
+    assert rig.mean.shape == (478, 3) and rig.basis.shape == (52, 478, 3)
+    assert (rig.response >= 0.5).all() and (rig.response <= 1).all()
+
+
+@pytest.mark.parametrize("yaw_deg", [-50, 0, 30])
+def test_a_head_is_placed_where_it_stands(yaw_deg: float) -> None:
+    points, truth = turned(yaw_deg)
+    found = rig.place(points)
+    assert np.allclose(found.turn, truth.turn, atol=1e-3)
+    assert found.scale == pytest.approx(truth.scale, rel=1e-3)
+    assert np.allclose(rig.face(points, found), rig.mean, atol=1e-2)
+    pose = camera_pose(found, 640, 480)
+    assert np.allclose(pose[:2, 3], 0, atol=0.5) and pose[2, 3] < -10
+
+
+def test_alignment_never_mirrors() -> None:
+    flipped = rig.mean[RIGID] * np.array([-1, 1, 1], np.float32)
+    assert np.linalg.det(align(rig.mean[RIGID], flipped).turn) == pytest.approx(1, abs=1e-4)
+
+
+def test_shapes_move_what_they_are_named_for() -> None:
+    _, placement = turned()
+
+    def rise(name: str, landmark: int) -> float:
+        change = np.zeros(52, np.float32)
+        change[BLENDSHAPES.index(name)] = 1
+        return -float(rig.displace(change, placement)[landmark, 1])
+
+    assert rise("mouthSmileLeft", 291) > 2 and rise("mouthSmileRight", 61) > 2
+    assert rise("mouthSmileLeft", 291) > 2 * abs(rise("mouthSmileLeft", 61))
+    assert rise("browInnerUp", 107) > 2 and rise("browDownLeft", 285) < -2
+    assert rise("jawOpen", 14) < -4 and rise("eyeSquintLeft", 374) > 0.5
+
+
+def test_the_basis_is_the_same_on_both_sides() -> None:
+    left = rig.basis[BLENDSHAPES.index("mouthSmileLeft")]
+    right = rig.basis[BLENDSHAPES.index("mouthSmileRight")][rig.mirror] * [-1, 1, 1]
+    assert np.abs(left - right).max() < 0.02
+
+
+def test_a_missing_or_broken_rig_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(MienError, match="cannot be read"):
+        load_rig(tmp_path / "none.npz")
+    (tmp_path / "bad.npz").write_bytes(b"no archive")
+    with pytest.raises(MienError, match="cannot be read"):
+        load_rig(tmp_path / "bad.npz")
+
+
+@pytest.mark.parametrize("emotion", EMOTIONS)
+def test_lips_keep_their_distance_and_nothing_runs_off(emotion: str) -> None:
+    points, placement = turned(15)
+    source = np.zeros(52, np.float32)
+    source[[BLENDSHAPES.index(f"mouthSmile{side}") for side in ("Left", "Right")]] = 0.9
+    target = np.where(FEELING, 0, source).astype(np.float32) + prototype(emotion)
+    drive = Drive(rig, lambda seen: np.full(52, 0.5, np.float32))  # a network that never answers
+    first = drive.moves(points, source, target, placement)
+    for _ in range(50):
+        moves = drive.moves(points, source, target, placement)
+    assert np.isfinite(moves).all() and np.abs(moves).max() < 0.2 * 8.9 * placement.scale
+    parting = (moves[list(UPPER_INNER)] - moves[list(LOWER_INNER)])[:, 1]
+    assert np.abs(parting).max() < 0.02 * 8.9 * placement.scale
+    drive.reset()
+    assert np.allclose(drive.moves(points, source, target, placement), first)
+
+
+def test_the_loop_reaches_what_a_gain_falls_short_of() -> None:
+    points, placement = turned()
+    smile = BLENDSHAPES.index("mouthSmileLeft")
+    lifted = rig.displace(np.eye(52, dtype=np.float32)[smile], placement)
+
+    def network(seen: F32) -> F32:
+        """Sees half of the smile that the corner shows."""
+        row = np.zeros(52, np.float32)
+        row[smile] = 0.5 * (points[291, 1] - seen[291, 1]) / -lifted[291, 1]
+        return row
+
+    target = 0.4 * np.eye(52, dtype=np.float32)[smile]
+    moves = Drive(rig, network).moves(points, np.zeros(52, np.float32), target, placement)
+    seen = points.copy()
+    seen[:, :2] += moves * rig.response[:, None]
+    plain = points.copy()
+    plain[:, :2] += 0.4 * lifted * rig.response[:, None]
+    assert network(plain)[smile] < 0.2 < 0.3 < network(seen)[smile] < 0.42
+
+
+def test_a_warp_moves_pixels_with_the_landmarks() -> None:
+    points, placement = turned()
+    picture = np.zeros((480, 640, 3), np.uint8)
+    x, y = np.rint(points[291, :2]).astype(int)
+    picture[y - 2 : y + 3, x - 2 : x + 3] = 255
+    change = np.zeros(52, np.float32)
+    change[BLENDSHAPES.index("mouthSmileLeft")] = 1
+    moves = rig.displace(change, placement)
+    flow = dense_flow(points, moves, rig.triangles, 640, 480)
+    assert flow is not None
+    rows, columns = np.nonzero(apply_flow(picture, flow)[..., 0] > 127)
+    assert columns.mean() - x == pytest.approx(moves[291, 0], abs=1.0)
+    assert rows.mean() - y == pytest.approx(moves[291, 1], abs=1.5)
+
+
+def test_no_flow_without_a_move_or_inside_no_picture() -> None:
+    points, _ = turned()
+    still = np.zeros((478, 2), np.float32)
+    assert dense_flow(points, still, rig.triangles, 640, 480) is None
+    assert dense_flow(points + 5000, still + 9, rig.triangles, 640, 480) is None
+
+
+def test_one_euro_passes_the_first_and_bounds_gaps() -> None:
+    steady = OneEuro(1.0, 0.0)
+    one = np.ones(3, np.float32)
+    assert np.array_equal(steady(one, 0.03), one)
+    assert (steady(3 * one, 0.03) < 2).all()
+    assert np.array_equal(steady(9 * one, 5.0), 9 * one)  # a gap: start anew
