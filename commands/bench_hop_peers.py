@@ -43,7 +43,8 @@ class Plan:
                 next_ns += int(1e9 / self.fps)
             pixels = pictures[number % PICTURES]
             number += 1
-            yield pixels, time.monotonic_ns(), time.process_time_ns()
+            cpu_ns = time.process_time_ns()
+            yield pixels, time.monotonic_ns(), cpu_ns
 
 
 def note(rows: Rows, stamp_ns: int, cpu_ns: int) -> None:

@@ -15,6 +15,7 @@ from engine.types import Fifo, Input
 from engine.wire import Envelope
 
 LOSSLESS_DEPTH = 8
+BRIEF_NS = 500_000
 
 
 class Receiver(Protocol):
@@ -158,6 +159,8 @@ class ThreadLane(Lane):
         self._running = False
         self.stopping = threading.Event()
         self.busy_since_ns = 0
+        self.brief = False
+        """Whether the last message took next to no time."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -189,6 +192,7 @@ class ThreadLane(Lane):
         while job is not None:
             self.busy_since_ns = time.monotonic_ns()
             job()
+            self.brief = time.monotonic_ns() - self.busy_since_ns < BRIEF_NS
             self.busy_since_ns = 0
             with self._condition:
                 job = None if self._stopped else self._take()

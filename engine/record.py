@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from engine.errors import EndOfStream, MienError, UsageError
 from engine.node import Source
 from engine.parameters import parameter
 from engine.types import Message, Outputs
-from engine.wire import Envelope, from_bytes, pack, to_bytes, unpack, write_payload
+from engine.wire import Envelope, Form, from_bytes, pack, to_bytes
 
-MAGIC = b"mien-recording-1\n"
+MAGIC = b"mien-recording-2\n"
 _SIZES = struct.Struct("<II")
 
 
@@ -44,14 +42,11 @@ class Recorder:
         with self._lock:
             if self._file is None:
                 return
-            header, arrays, size = pack(envelope)
-            payload = np.empty(size, np.uint8)
-            if size:
-                write_payload(arrays, header, payload)
-            head = to_bytes(header)
+            packed = pack(envelope)
+            head = to_bytes((packed.layout, packed.values))
             try:
-                self._file.write(_SIZES.pack(len(head), size) + head)
-                self._file.write(payload.data)
+                self._file.write(_SIZES.pack(len(head), packed.size) + head)
+                self._file.write(packed.payload().data)
             except OSError as error:
                 self._file.close()
                 self._file = None
@@ -80,10 +75,13 @@ def read(path: Path) -> Iterator[Envelope]:
         message_type = _read_head(path, file)
         while sizes := file.read(_SIZES.size):
             try:
-                head, payload = _SIZES.unpack(sizes)
-                header = from_bytes(file.read(head), lists=False)
-                yield unpack(header, file.read(payload), message_type)
-            except (ValueError, KeyError, struct.error) as error:
+                head, size = _SIZES.unpack(sizes)
+                layout, values = from_bytes(file.read(head), lists=False)
+                form, payload = Form(message_type, layout), file.read(size)
+                if len(payload) < form.size:
+                    raise ValueError("it ends inside a message")
+                yield form.unpack(values, payload)
+            except (ValueError, TypeError, struct.error) as error:
                 raise MienError(f"{path}: damaged: {error}") from None
 
 

@@ -179,7 +179,6 @@ class Runner:
     ) -> None:
         assert message is not None
         in_ns = time.monotonic_ns()
-        local_capture_ns = message.capture_ns + self.host.clock_offset_ns(envelope.origin)
         busy_ns = 0
         try:
             outputs = each_output(self.node, function(*positional, **named))
@@ -196,6 +195,7 @@ class Runner:
             return
         finally:
             # Counted after the work, which shouldn't wait for it.
+            local_capture_ns = message.capture_ns + self.host.clock_offset_ns(envelope.origin)
             if timed:
                 self.stats.received.tick(in_ns)
                 self.stats.age.add((in_ns - local_capture_ns) / 1e6)

@@ -60,9 +60,9 @@ class Ring:
         self._held = whole[:slots]
         self._sent = whole[slots : 2 * slots]
         self._payloads = whole[_PAGE:].reshape(slots, slot_bytes)
-        self._address = _address(whole) + _PAGE
         self._block = ctypes.c_ubyte * slot_bytes
         self._watched: list[weakref.ref[Any] | None] = [None] * slots
+        self._blocks: dict[int, int] = {}
 
     @classmethod
     def create(cls, run: str, slots: int, payload_bytes: int) -> Ring:
@@ -104,15 +104,15 @@ class Ring:
         slot = self.take()
         if slot is None:
             return None
-        array: U8 = np.ndarray(shape, np.uint8, self._owned(slot, self._held))
+        block = self._owned(slot, self._held)
+        self._blocks[id(block)] = slot
+        array: U8 = np.ndarray(shape, np.uint8, block)
         return array
 
     def lent(self, array: np.ndarray) -> int | None:
         """The slot that ``array`` starts at, if it was lent here and isn't on its way already."""
-        slot, offset = divmod(_address(array) - self._address, self.slot_bytes)
-        if offset or not 0 <= slot < self.slots or self._sent[slot]:
-            return None
-        return slot
+        slot = self._blocks.get(id(array.base))
+        return None if slot is None or self._sent[slot] else slot
 
     def lease(self, number: int) -> Any:
         """A buffer over a filled slot; the consumer gives it back when nothing refers to it."""
@@ -124,7 +124,10 @@ class Ring:
         """A buffer over a slot that clears its flag when nothing refers to it any more."""
         block = self._block.from_buffer(self._map, _PAGE + slot * self.slot_bytes)
 
+        identity, blocks = id(block), self._blocks
+
         def gone(_: object) -> None:
+            blocks.pop(identity, None)
             flags[slot] = 0
 
         self._watched[slot] = weakref.ref(block, gone)
@@ -134,10 +137,6 @@ class Ring:
         """Remove the name; the memory goes when the last array over it does."""
         if self._owner:
             self.path.unlink(missing_ok=True)
-
-
-def _address(array: np.ndarray) -> int:
-    return int(array.__array_interface__["data"][0])
 
 
 def sweep(run: str) -> int:

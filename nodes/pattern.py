@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
 from engine.errors import EndOfStream
 from engine.node import Source
 from engine.parameters import parameter
-from engine.types import U8, Outputs, VideoFrame
+from engine.types import NANOSECONDS, U8, Outputs, VideoFrame
 
 PICTURES = 4  # more than one, so that no cache holds them all
 
@@ -52,11 +51,12 @@ class Pattern(Source):
         # A camera fills the memory that it is given; so does this.
         pixels = self.context.allocate("video", picture.shape)
         np.copyto(pixels, picture)
+        cpu_ns = time.process_time_ns()
         return VideoFrame(
             capture_ns=self.context.clock.now_ns(),
             pixels=pixels,
-            pts=time.process_time_ns(),
-            time_base=Fraction(1, 1_000_000_000),
+            pts=cpu_ns,
+            time_base=NANOSECONDS,
         )
 
 

@@ -22,6 +22,7 @@ from engine.errors import MienError, UsageError
 from engine.graph import load
 from engine.local import run_local
 from engine.supervisor import Supervisor
+from engine.wire import to_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -195,9 +196,24 @@ async def test_strangers_on_an_edge_are_refused(tmp_path: Path) -> None:
         context = zmq.Context()
         socket = context.socket(zmq.PUSH)
         socket.connect(f"ipc://{supervisor.run.folder}/middle.sock")
-        for parts in ([b"numbers.video", b"\xc1"], [b"x", b"y"], [b"numbers.video"], [b"\xff"]):
-            socket.send_multipart(parts)
-        await _until(lambda: sum("refused" in event["text"] for event in supervisor.events) == 4)
+        nobody = to_bytes(("nobody.video", None, None))
+        unfilled = to_bytes(("numbers.video", [["|u1", [64, 64, 3], 0]], None))
+        elsewhere = to_bytes(("numbers.video", [["|u1", [1, 1, 3], 0]], ["../x", 1, 4096]))
+        refused = [
+            b"\xc1",
+            b"\xff",
+            to_bytes((b"\xc1", None, 0, [], "")),
+            to_bytes((nobody, None, 0, [], "")),
+            to_bytes((unfilled, None, 0, [], "", 0)),
+            to_bytes((elsewhere, 0, 0, [], "", 0)),
+        ]
+        for header in refused:
+            socket.send(header)
+            socket.send_multipart((header, b"xyz"))
+        count = 2 * len(refused)
+        await _until(
+            lambda: sum("refused" in event["text"] for event in supervisor.events) == count
+        )
         seen = len(_lines(tmp_path))
         await _until(lambda: len(_lines(tmp_path)) > seen + 5)
         context.destroy(linger=0)
