@@ -13,7 +13,7 @@ COMMANDS = {
     "file": "a video, or a folder of pictures, in and out",
     "graph": "run, check or draw a graph file",
     "set": "change a parameter of a running engine",
-    "bench": "measure: hop, live, file",
+    "bench": "measure: hop, live, file, models",
     "doctor": "what works on this machine, and why not",
     "devices": "cameras and microphones, with the modes that really work",
 }

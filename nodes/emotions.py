@@ -50,9 +50,9 @@ _PROTOTYPES: Final[dict[str, dict[str, float | tuple[float, float]]]] = {
     "surprised": {"browInnerUp": 0.75, "browOuterUp": 0.75, "eyeWide": 0.55},
 }  # fmt: skip
 
-# Angle on the circumplex in degrees, from pleasant (0) over aroused (90): Russell 1980, figure 2,
+# Angle on the circumplex, from pleasant (0) over aroused (90): Russell 1980, figure 2,
 # and Russell and Mehrabian 1977 for contempt, which lies beside disgust.
-_ANGLES: Final = {
+ANGLES_DEG: Final = {
     "happy": 20.0,
     "surprised": 75.0,
     "fear": 110.0,
@@ -84,7 +84,7 @@ def mixture(valence: float, arousal: float) -> dict[str, float]:
     if intensity == 0:
         return dict.fromkeys(EMOTIONS, 0.0)
     angle = math.degrees(math.atan2(arousal, valence)) % 360
-    near = {name: _nearness(angle, place) for name, place in _ANGLES.items()}
+    near = {name: _nearness(angle, place) for name, place in ANGLES_DEG.items()}
     near["happy"] += 0.35 * _nearness(angle, 345.0)
     calm = _nearness(angle, _CALM_DEG) + _nearness(angle, _CALM_DEG - 40.0)
     total = sum(near.values()) + calm

@@ -1,0 +1,1 @@
+"""Trained runs to weights: ONNX, OpenVINO and TensorRT, each proven to agree with torch."""

@@ -1,0 +1,212 @@
+"""What is exported: of each network its module, tensors by name, ranges, and how calls look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engine.errors import MienError
+from engine.types import F32
+from nodes.card import Tensor as Spec
+from training import checkpoint
+from training.models.generator import (
+    CROP_PX,
+    HALF_PX,
+    IDENTITY_PX,
+    LINE_MAPS,
+    MAP_CHANNELS,
+    MAP_PX,
+    Generator,
+    IdentityEncoder,
+)
+from training.models.intensity import READING, IntensityFusion
+from training.models.speech import LOOK_AHEAD_MS, MEL_BINS, STEP_MELS, SpeechEncoder
+from training.models.visual import VisualEncoder
+from training.restore import restore
+
+NAMES: Final = ("visual", "speech", "intensity", "identity", "generator")
+RUN_OF: Final = {name: name for name in NAMES} | {"identity": "generator"}
+"""which training a network comes from"""
+HALVED: Final = ("visual", "identity", "generator")
+"""networks that run on a GPU in float16"""
+QUANTIZED: Final = ("visual", "generator")
+"""networks that are worth int8 on a CPU"""
+_ANY: Final = 3.0e38
+
+Call = dict[str, F32]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A module whose ``forward`` takes ``inputs`` in order and returns ``outputs`` in order."""
+
+    name: str
+    task: str
+    module: nn.Module
+    inputs: tuple[Spec, ...]
+    outputs: tuple[Spec, ...]
+    state: dict[str, str]
+    run: dict[str, Any]
+    """the checkpoint it comes from"""
+
+    def __call__(self, call: Call) -> Call:
+        """The answer of torch itself, the measure of all the others."""
+        given = [torch.from_numpy(call[spec.name]) for spec in self.inputs]
+        with torch.no_grad():
+            answer = self.module(*given)
+        return {
+            spec.name: tensor.numpy().copy()
+            for spec, tensor in zip(self.outputs, answer, strict=True)
+        }
+
+    def gflop(self) -> float:
+        """Floating point operations of one call, in thousands of millions."""
+        from torch.utils.flop_counter import FlopCounterMode
+
+        with FlopCounterMode(display=False) as counter:
+            self(self.zeros())
+        return float(counter.get_total_flops()) / 1e9
+
+    def zeros(self) -> Call:
+        """A call of zeros."""
+        return {spec.name: np.zeros(spec.shape, np.float32) for spec in self.inputs}
+
+
+class _Listed(nn.Module):
+    """Named answers as a plain tuple, which is what export takes."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.inner(*given))
+
+
+def load(name: str, run: Path) -> Network:
+    """A network from its run. Raises MienError."""
+    if name not in NAMES:
+        raise MienError(f"there is no network {name}; it is one of {', '.join(NAMES)}")
+    make = {
+        "visual": _visual,
+        "speech": _speech,
+        "intensity": _intensity,
+        "identity": _identity,
+        "generator": _generator,
+    }[name]
+    task, module, inputs, outputs, state = make(run)
+    listed = _Listed(module).eval()
+    return Network(name, task, listed, inputs, outputs, state, checkpoint.load(run))
+
+
+def chained(network: Network, calls: Iterator[Call]) -> Iterator[Call]:
+    """Calls in a row, each with the state that the call before it left; a call that names its state
+    begins anew."""
+    state = {name: network.zeros()[name] for name in network.state}
+    for call in calls:
+        if "begin" in call:
+            state = {name: network.zeros()[name] for name in network.state}
+        whole = {name: value for name, value in call.items() if name != "begin"} | state
+        yield whole
+        if network.state:
+            answer = network(whole)
+            state = {taken: answer[given] for taken, given in network.state.items()}
+
+
+_Made = tuple[str, nn.Module, tuple[Spec, ...], tuple[Spec, ...], dict[str, str]]
+_STATE: Final = {"state": "state_next"}
+
+
+def _visual(run: Path) -> _Made:
+    module = restore(run, "visual", VisualEncoder)
+    size = module.size
+    inputs = (
+        _spec("crop", (1, 3, size.crop_px, size.crop_px), 0, 1, "aligned face, RGB / 255"),
+        _spec("rig", (1, 52), 0, 1, "blendshapes; zeros where unknown"),
+        _spec("state", (1, size.features), -1, 1, "zeros at first"),
+    )
+    task = "what a face feels, frame by frame, never looking ahead"
+    return task, module, inputs, _affect_outputs(size.features, size.features), dict(_STATE)
+
+
+def _speech(run: Path) -> _Made:
+    module = restore(run, "speech", SpeechEncoder)
+    size = module.begin(1).shape[1]
+    inputs = (
+        _spec("mel", (1, STEP_MELS, MEL_BINS), -20, 10, "natural log-mel, 16 kHz, hop 10 ms"),
+        _spec("state", (1, size), -_ANY, _ANY, "zeros at first"),
+    )
+    task = (
+        "what a voice feels, every 40 ms; the answer belongs to the step before "
+        f"(look-ahead {LOOK_AHEAD_MS} ms)"
+    )
+    return task, module, inputs, _affect_outputs(module.size.features, size), dict(_STATE)
+
+
+def _intensity(run: Path) -> _Made:
+    module = restore(run, "intensity", IntensityFusion)
+    said = "emotion probabilities 8, valence, arousal, intensity"
+    inputs = (
+        _spec("face", (1, READING), -1, 1, f"what the face says: {said}"),
+        _spec("voice", (1, READING), -1, 1, f"what the voice says: {said}"),
+        _spec("present", (1, 2), 0, 1, "1 where there is a face, a voice"),
+        _spec("state", (1, module.features), -1, 1, "zeros at first"),
+    )
+    task = "emotion, valence-arousal and intensity of a frame from face and voice together"
+    outputs = _affect_outputs(0, module.features)[1:]
+    return task, module, inputs, outputs, dict(_STATE)
+
+
+def _identity(run: Path) -> _Made:
+    module = restore(run, "identity", IdentityEncoder)
+    inputs = (
+        _spec(
+            "reference", (1, 3, IDENTITY_PX, IDENTITY_PX), 0, 1, "a calm frame's crop, RGB / 255"
+        ),
+    )
+    outputs = (
+        _spec("identity", (1, module.vector.out_features), -_ANY, _ANY, "z_id"),
+        _spec("identity_map", (1, MAP_CHANNELS, MAP_PX, MAP_PX), -_ANY, _ANY, "where what is"),
+    )
+    return "who somebody is; run once per person", module, inputs, outputs, {}
+
+
+def _generator(run: Path) -> _Made:
+    module = restore(run, "generator", Generator)
+    half, full = (HALF_PX, HALF_PX), (CROP_PX, CROP_PX)
+    inputs = (
+        _spec("source", (1, 3, *full), 0, 1, "the crop, RGB / 255"),
+        _spec("flow", (1, 2, *half), -128, 128, "the rig's backward flow x, y, px of the crop"),
+        _spec("lines", (1, LINE_MAPS, *half), 0, 1, "contours of source and target"),
+        _spec("identity", (1, module.size.features), -_ANY, _ANY, "z_id of the network identity"),
+        _spec("identity_map", (1, MAP_CHANNELS, MAP_PX, MAP_PX), -_ANY, _ANY, "of identity"),
+        _spec("expression", (1, 52), -1, 1, "direction of the feeling shapes, of unit length"),
+        _spec("intensity", (1, 1), 0, 2, "alpha: 0 neutral, 1 a full emotion"),
+    )
+    outputs = (
+        _spec("picture", (1, 3, *full), 0, 1, "the edited crop, RGB / 255"),
+        _spec("flow_out", (1, 2, *half), -152, 152, "the corrected backward flow, px of the crop"),
+        _spec("mask", (1, 1, *full), 0, 1, "1 where colour is painted"),
+        _spec("colour", (1, 3, *full), 0, 1, "what is painted, RGB / 255"),
+    )
+    return "a face made neutral, or given another feeling", module, inputs, outputs, {}
+
+
+def _affect_outputs(features: int, state: int) -> tuple[Spec, ...]:
+    return (
+        _spec("embedding", (1, max(features, 1)), -1, 1, "of unit length"),
+        _spec("emotion", (1, 8), -_ANY, _ANY, "logits, in the order of engine.types.EMOTIONS"),
+        _spec("valence_arousal", (1, 2), -1, 1, "valence, arousal"),
+        _spec("intensity", (1, 1), 0, 1, "r of EAP's eq. 6"),
+        _spec("state_next", (1, state), -_ANY, _ANY, "the state of the next step"),
+    )
+
+
+def _spec(name: str, shape: tuple[int, ...], low: float, high: float, meaning: str) -> Spec:
+    return Spec(name, shape, "float32", low, high, meaning)

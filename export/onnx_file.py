@@ -1,0 +1,112 @@
+"""torch -> ONNX with fixed shapes and named tensors; the same in float16 for GPUs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any, Final
+
+import torch
+
+from engine.errors import MienError
+from export.networks import Network
+
+OPSET: Final = 18
+_SAMPLING_DEPTH: Final = 6
+
+
+def to_onnx(network: Network) -> bytes:
+    """The network in float32, batch norms folded."""
+    given = tuple(torch.from_numpy(value) for value in network.zeros().values())
+    with _quiet():
+        program: Any = torch.onnx.export(
+            network.module,
+            given,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[spec.name for spec in network.inputs],
+            output_names=[spec.name for spec in network.outputs],
+            external_data=False,
+            verbose=False,
+            optimize=True,
+        )
+    model = program.model_proto
+    model.producer_name, model.producer_version, model.doc_string = "mien", "", network.task
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def to_float16(data: bytes) -> bytes:
+    """The same with float16 inside and float32 at its ports; where pixels are looked up stays
+    float32, since half a float places a pixel of 256 only to a tenth."""
+    import onnx
+
+    try:
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+    except ImportError:
+        raise MienError("float16 needs ONNX Runtime: pip install onnxruntime") from None
+    model = onnx.load_from_string(data)
+    kept = _lookups(model)
+    with _quiet():
+        half = convert_float_to_float16(
+            model,
+            keep_io_types=True,
+            disable_shape_infer=False,
+            node_block_list=kept,
+            op_block_list=["GridSample"],
+        )
+    _single(half)
+    out: bytes = half.SerializeToString(deterministic=True)
+    return out
+
+
+def _single(model: Any) -> None:
+    """Drop repeated casts of one value, and put the nodes in an order in which they can be run."""
+    graph = model.graph
+    known = {value.name for value in (*graph.input, *graph.initializer)} | {""}
+    left, made = [], set()
+    for node in graph.node:
+        if node.op_type != "Cast" or node.output[0] not in made:
+            left.append(node)
+            made |= set(node.output)
+    ordered: list[Any] = []
+    while left:
+        ready = [node for node in left if known.issuperset(node.input)]
+        if not ready:
+            raise MienError("the network in float16 has a value that nothing makes")
+        ordered += ready
+        known |= {output for node in ready for output in node.output}
+        placed = {id(node) for node in ready}
+        left = [node for node in left if id(node) not in placed]
+    copies = [type(node).FromString(node.SerializeToString()) for node in ordered]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def _lookups(model: Any) -> list[str]:
+    """Names of the nodes by which sampling places are computed, from GridSample upwards."""
+    made_by = {output: node for node in model.graph.node for output in node.output}
+    front = [node.input[1] for node in model.graph.node if node.op_type == "GridSample"]
+    names: list[str] = []
+    for _ in range(_SAMPLING_DEPTH):
+        nodes = [made_by[value] for value in front if value in made_by]
+        names += [node.name for node in nodes if node.op_type != "Conv"]
+        front = [value for node in nodes if node.op_type != "Conv" for value in node.input]
+    return sorted(set(names))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Exporters talk; what matters is said by the comparison afterwards."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,104 @@
+"""Write a weight's card: TOML of plain values, in a fixed order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from export.networks import Network
+from nodes.card import CARD, Tensor
+from nodes.files import whole
+from training.data.clip import Clips
+
+
+def write_card(
+    folder: Path,
+    network: Network,
+    files: Mapping[str, tuple[str, str]],
+    openvino: str,
+    data: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    command: str,
+) -> None:
+    """``files`` by role: a file's name and its second file's, or "". Raises MienError."""
+    run = network.run
+    head = {
+        "name": network.name,
+        "task": network.task,
+        "nc": data["nc"],
+        "seed": run["seed"],
+        "steps": run["step"],
+        "gflop": round(network.gflop(), 4),
+        "training": run["command"],
+        "export": command,
+        "openvino": openvino,
+    }
+    parts = [f"# {network.name}: {network.task}."]
+    parts.append(_table("", head))
+    parts += [_tensor("inputs", spec) for spec in network.inputs]
+    parts += [_tensor("outputs", spec) for spec in network.outputs]
+    if network.state:
+        parts.append(_table("state", network.state))
+    for role, (name, extra) in files.items():
+        row = {"file": name, "sha256": _sha256(folder / name)}
+        if extra:
+            row |= {"extra": extra, "extra_sha256": _sha256(folder / extra)}
+        parts.append(_table(f"files.{role}", row))
+    parts.append(_table("size", run["size"]))
+    parts.append(_table("data", data))
+    parts += [_table(f"metrics.{name}", row) for name, row in metrics.items()]
+    with whole(folder / CARD) as part:
+        part.write_text("\n".join(parts), encoding="utf-8")
+
+
+def describe_data(clips: Clips) -> dict[str, Any]:
+    """Sources, licences and sizes of what a training could see; ``nc`` where any forbids trade."""
+    seen = [info for info in clips.infos if info.split == "train"]
+    return {
+        "nc": any(info.nc for info in seen),
+        "clips": len(seen),
+        "people": len({info.subject for info in seen}),
+        "synthetic_clips": sum(info.synthetic for info in seen),
+        "sources": sorted({info.source for info in seen}),
+        "licences": sorted({info.licence or "unknown" for info in seen}),
+    }
+
+
+def _tensor(kind: str, spec: Tensor) -> str:
+    row = {
+        "name": spec.name,
+        "shape": list(spec.shape),
+        "dtype": spec.dtype,
+        "range": [float(spec.low), float(spec.high)],
+        "meaning": spec.meaning,
+    }
+    return f"[[{kind}]]\n{_rows(row)}"
+
+
+def _table(name: str, row: Mapping[str, Any]) -> str:
+    return (f"[{name}]\n" if name else "") + _rows(row)
+
+
+def _rows(row: Mapping[str, Any]) -> str:
+    return "".join(f"{name} = {_value(value)}\n" for name, value in row.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Sequence):
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    raise TypeError(f"a card has no place for {type(value)}")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

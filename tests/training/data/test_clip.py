@@ -1,0 +1,74 @@
+"""Clips in shards: what is written comes back; damage is a line and the rest goes on."""
+
+from __future__ import annotations
+
+import errno
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.errors import MienError
+from tests.training.data.made import made_clip
+from training.data.clip import Clip, ClipInfo, open_clips, read_shards, write_shard
+
+
+def test_what_is_written_comes_back(tmp_path: Path) -> None:
+    clips = [made_clip("one", truth=True), made_clip("two", frames=3)]
+    assert write_shard(tmp_path / "a.tar", clips) == 2
+    (back, other), opened = list(read_shards([tmp_path / "a.tar"])), open_clips(tmp_path)
+    assert back.info == clips[0].info and back.phones == clips[0].phones
+    for name in ("landmarks", "blendshapes", "pose", "found", "mel", "rig", "index"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(clips[0], name))
+    assert other.rig is None and opened.lengths == [5, 3]
+    assert [info.key for info in opened.infos] == ["one", "two"]
+    assert back.frames_THWC.shape == (5, 256, 256, 3)
+    assert abs(int(back.frame(4)[9, 250, 0]) - int(clips[0].frame(0)[9, 250, 0]) - 4) <= 2
+    assert len(opened.where(lambda info: info.key == "two")) == 1 and len(opened[1:]) == 1
+
+
+def test_a_damaged_clip_is_a_line_and_the_rest_goes_on(tmp_path: Path) -> None:
+    shard = tmp_path / "a.tar"
+    write_shard(shard, [made_clip("bad"), made_clip("good")])
+    with tarfile.open(shard) as archive:
+        place = archive.getmember("bad.npz").offset_data
+    data = bytearray(shard.read_bytes())
+    data[place : place + 3000] = bytes(3000)
+    shard.write_bytes(data)
+    lines: list[str] = []
+    assert [clip.info.key for clip in read_shards([shard], lines.append)] == ["good"]
+    assert len(lines) == 1 and "bad" in lines[0] and "\n" not in lines[0]
+
+
+def test_a_shard_that_is_cut_off_gives_what_is_whole(tmp_path: Path) -> None:
+    shard = tmp_path / "a.tar"
+    write_shard(shard, [made_clip("one"), made_clip("two")])
+    with tarfile.open(shard) as archive:
+        shard_end = archive.getmember("two.npz").offset_data + 40
+    shard.write_bytes(shard.read_bytes()[:shard_end])
+    lines: list[str] = []
+    assert [clip.info.key for clip in read_shards([shard], lines.append)] == ["one"]
+    assert len(lines) == 1
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", full)
+    with pytest.raises(MienError, match="No space left on device"):
+        write_shard(tmp_path / "a.tar", [made_clip("one")])
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_shards_and_wrong_arrays_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(MienError, match="no shards"):
+        open_clips(tmp_path)
+    clip = made_clip("one")
+    with pytest.raises(ValueError, match="landmarks"):
+        Clip(**{**vars(clip), "landmarks": clip.landmarks[1:]})
+    with pytest.raises(ValueError, match="emotion"):
+        ClipInfo(key="a", subject="b", emotion="cross")

@@ -1,0 +1,110 @@
+"""Readers of layouts over small made-up trees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.errors import MienError
+from training.data.layouts import (
+    Found,
+    read_layout,
+    read_splits,
+    split_subjects,
+    write_splits,
+)
+
+
+def tree(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def rows(found: Found) -> list[tuple[str, str, int, str, str]]:
+    return [(e.subject, e.emotion, e.level, e.sentence, e.take) for e in found.entries]
+
+
+def test_mead(tmp_path: Path) -> None:
+    folder = tree(
+        tmp_path,
+        "M003/video/front/angry/level_2/001.mp4",
+        "M003/video/front/angry/level_2/017.mp4",
+        "M003/audio/angry/level_2/001.m4a",
+        "M003/video/front/cross/level_1/001.mp4",
+        "M003/notes.mp4",
+    )
+    found = read_layout("mead", folder)
+    assert rows(found) == [
+        ("M003", "angry", 2, "001", "front"),
+        ("M003", "angry", 2, "angry-017", "front"),
+    ]
+    sound, none = (entry.sound for entry in found.entries)
+    assert sound is not None and sound.name == "001.m4a" and none is None
+    assert all(entry.nc for entry in found.entries)
+    assert len(found.lines()) == 3 and any("cross" in line for line in found.lines())
+
+
+def test_ravdess(tmp_path: Path) -> None:
+    folder = tree(
+        tmp_path,
+        "Actor_01/01-01-06-02-01-02-01.mp4",
+        "Actor_01/02-01-06-02-01-02-01.mp4",
+        "Actor_01/02-01-02-01-01-01-01.mp4",
+        "Actor_01/odd.mp4",
+    )
+    found = read_layout("ravdess", folder)
+    assert rows(found) == [
+        ("actor01", "fear", 3, "speech-01", "02"),
+        ("actor01", "", 0, "speech-01", "01"),
+    ]
+    assert len(found.lines()) == 3
+
+
+def test_hdtf_crema_d_and_emodb(tmp_path: Path) -> None:
+    hdtf = read_layout(
+        "hdtf", tree(tmp_path / "h", "RD_Radio10_000.mp4", "WDA_Ann_Bo_001.mp4", "x.mp4")
+    )
+    assert [entry.subject for entry in hdtf.entries] == ["Radio10", "Ann_Bo"]
+    crema = read_layout(
+        "crema-d", tree(tmp_path / "c", "1001_DFA_ANG_HI.flv", "1001_DFA_BAD_HI.flv")
+    )
+    assert rows(crema) == [("1001", "angry", 3, "DFA", "")] and len(crema.lines()) == 1
+    emodb = read_layout("emodb", tree(tmp_path / "e", "03a01Fa.wav", "03a01La.wav", "a.wav"))
+    assert rows(emodb) == [("03", "happy", 0, "a01", "a"), ("03", "", 0, "a01", "a")]
+
+
+def test_a_plain_folder(tmp_path: Path) -> None:
+    folder = tree(tmp_path, "a.mp4", "b.mp4", "c.mp4")
+    with pytest.raises(MienError, match="no manifest"):
+        read_layout("folder", folder)
+    (folder / "manifest.tsv").write_text(
+        "file\tsubject\temotion\tlevel\tnc\tnotes\n"
+        "a.mp4\tann\tsad\t1\tyes\t\n"
+        "clips/b.mp4\t\tcross\t\t\tid Bob; x\n"
+    )
+    found = read_layout("folder", folder)
+    assert rows(found) == [("ann", "sad", 1, "", ""), ("Bob", "", 0, "", "")]
+    assert found.entries[0].nc and not found.entries[1].nc and len(found.lines()) == 2
+
+
+def test_nothing_that_fits_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(MienError, match=r"nothing in .* fits the layout mead: 1 x") as caught:
+        read_layout("mead", tree(tmp_path, "a.mp4"))
+    assert "\n" not in str(caught.value)
+
+
+def test_splits_hold_each_person_once_and_stay(tmp_path: Path) -> None:
+    names = {f"person{i}" for i in range(40)}
+    splits = split_subjects(names, seed=3)
+    assert splits == split_subjects(set(names), seed=3) != split_subjects(names, seed=4)
+    assert splits.keys() == names
+    assert sorted({*splits.values()}) == ["test", "train", "val"]
+    assert list(splits.values()).count("test") == 6
+    write_splits(tmp_path / "s.tsv", splits)
+    assert read_splits(tmp_path / "s.tsv") == splits
+    (tmp_path / "s.tsv").write_text("ann\tsometimes\n")
+    with pytest.raises(MienError, match="line 1"):
+        read_splits(tmp_path / "s.tsv")

@@ -1,0 +1,67 @@
+"""Metrics against cases whose value is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from engine.types import BLENDSHAPES, F32
+from nodes.rig import load_rig
+from training.metrics import faces, statistics
+
+
+def heads(count: int) -> F32:
+    mean = load_rig().mean * np.array([10, -10, -10], np.float32) + 200
+    return np.repeat(mean[None], count, axis=0).astype(np.float32)
+
+
+def test_feeling_energy_counts_feelings_alone() -> None:
+    before = np.zeros((2, 52), np.float32)
+    before[:, BLENDSHAPES.index("mouthSmileLeft")] = [2.0, 0.4]
+    before[:, BLENDSHAPES.index("jawOpen")] = 9
+    after = before * 0.25
+    assert faces.feeling_energy_ratio(before, after) == pytest.approx(0.25)
+    after[1] = 1.0
+    assert faces.feeling_energy_ratio(before, after) == pytest.approx(0.25)
+    assert math.isnan(faces.feeling_energy_ratio(before, after, least=99))
+
+
+def test_lips_are_told_from_the_head() -> None:
+    truth = heads(3)
+    moved: F32 = (truth * 1.2 + np.array([7, -3, 2])).astype(np.float32)
+    assert faces.lip_error(truth, moved) == pytest.approx(0, abs=1e-3)
+    moved = truth.copy()
+    moved[1, faces.LOWER_LIP, 1] += 8.9
+    assert faces.lip_error(truth, moved) == pytest.approx(0.1 / 3, abs=1e-3)
+    assert faces.mouth_opening_change(truth, moved) == pytest.approx(0.1 / 3, abs=2e-3)
+
+
+def test_flicker_is_what_was_added() -> None:
+    calm = np.full((6, 4, 4, 3), 100, np.float32)
+    shaking = calm + np.array([0, 2] * 3, np.float32)[:, None, None, None]
+    inside = np.ones((6, 4, 4), np.bool_)
+    assert faces.flicker(calm, calm, inside) == 0
+    assert faces.flicker(calm, shaking, inside) == pytest.approx(4)
+
+
+def test_frechet_distance_of_known_gaussians() -> None:
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=(40000, 2))
+    assert statistics.frechet_distance(first, first) == pytest.approx(0, abs=1e-8)
+    second = rng.normal(size=(40000, 2)) * 3 + [1, 0]
+    assert statistics.frechet_distance(first, second) == pytest.approx(1 + 2 * 4, rel=0.03)
+
+
+def test_agreement() -> None:
+    truth, told = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+    assert statistics.accuracy(truth, told) == 0.75
+    assert statistics.macro_f1(truth, told) == pytest.approx((2 / 3 + 4 / 5) / 2)
+    curve = np.sin(np.arange(50) / 5)
+    assert statistics.concordance(curve, curve) == pytest.approx(1)
+    assert statistics.concordance(curve, -curve) < -0.8
+    assert statistics.concordance(curve, curve + 3) < 0.2
+    assert statistics.cosine(np.eye(3), np.eye(3)) == 1
+    shapes = np.zeros((2, 52), np.float32)
+    assert faces.control_error(shapes, shapes) == 0

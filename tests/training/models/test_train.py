@@ -1,0 +1,350 @@
+"""Trainers: exact resume, full disks, several processes, and one line for what a user can mend."""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from engine.errors import MienError
+from tests.training.made_clips import made_clip, made_clips
+from tests.training.models.conftest import Made
+from training import checkpoint
+from training.data.clip import write_shard
+from training.models.visual import VisualEncoder
+from training.restore import restore
+from training.train import main
+from training.trainers.edits import Edits
+from training.trainers.samples import MIRROR, Clips, Look, run_of_frames
+
+
+def train(name: str, data: Path, out: Path, *more: str) -> int:
+    return main([name, "--data", str(data), "--out", str(out), *more])
+
+
+def same(first: Any, second: Any) -> bool:
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[k], second[k]) for k in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    if isinstance(first, torch.Tensor):
+        return isinstance(second, torch.Tensor) and torch.equal(first, second)
+    return bool(first == second)
+
+
+@pytest.mark.parametrize("name", ["visual", "speech"])
+def test_a_resumed_training_ends_as_an_uninterrupted_one(
+    name: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert train(name, data, whole, "--steps", "4") == 0
+    from training.loop import _Run
+
+    advance, seen = _Run._advance, []
+
+    def stop_at_three(run: _Run, batch: dict[str, torch.Tensor]) -> dict[str, float]:
+        seen.append(run.step)
+        if run.step == 3 and len(seen) == 4:
+            raise KeyboardInterrupt
+        return advance(run, batch)
+
+    monkeypatch.setattr(_Run, "_advance", stop_at_three)
+    assert train(name, data, parts, "--steps", "4") == 130
+    assert checkpoint.load(parts)["step"] == 2
+    assert train(name, data, parts, "--steps", "4") == 0
+    assert seen == [0, 1, 2, 3, 2, 3]
+    first, second = checkpoint.load(whole), checkpoint.load(parts)
+    for part in ("modules", "ema", "optimizers", "step"):
+        assert same(first[part], second[part]), part
+
+
+def test_another_seed_trains_otherwise(data: Path, tmp_path: Path) -> None:
+    for seed in ("0", "1"):
+        assert train("speech", data, tmp_path / seed, "--steps", "1", "--seed", seed) == 0
+    first, second = (checkpoint.load(tmp_path / seed)["modules"] for seed in ("0", "1"))
+    assert not same(first, second)
+
+
+def test_what_is_exported_is_the_average(made: Made) -> None:
+    state = checkpoint.load(made.runs / "visual")
+    assert not same(state["ema"]["visual"], state["modules"]["visual"])
+    module = restore(made.runs / "visual", "visual", VisualEncoder)
+    assert same(dict(module.state_dict()), state["ema"]["visual"])
+
+
+def test_the_generators_run_holds_pictures_and_every_loss(made: Made) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (events,) = (made.runs / "generator" / "board").iterdir()
+    board = EventAccumulator(str(events))
+    board.Reload()
+    tags = board.Tags()
+    wanted = {"reconstruction", "edges", "lip", "perceptual", "adversarial", "metric", "steadiness"}
+    assert wanted <= set(tags["scalars"])
+    assert "mask" in tags["images"]
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file may grow beyond 60 kB: what a full disk is to a program."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_no_room_for_a_checkpoint_is_one_line_and_keeps_the_older(
+    tmp_path: Path, small_files: None
+) -> None:
+    checkpoint.save(tmp_path, _state(2, 1000))
+    with pytest.raises(MienError, match=r"^step 3: .*checkpoint before it is kept, resume from"):
+        checkpoint.save(tmp_path, _state(3, 100_000))
+    assert checkpoint.load(tmp_path)["step"] == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_training_on_a_full_disk_says_so_and_resumes(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train("speech", data, tmp_path, "--steps", "2") == 0
+    kept, write = checkpoint.load(tmp_path), Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if ".last.pt" in path.name:
+            raise OSError(28, "No space left on device")
+        return write(path, content)
+
+    with monkeypatch.context() as patch:
+        # Only the write after the check: a disk is full once there is something to write.
+        patch.setattr("nodes.files.begin", lambda path: path.with_name(".last.pt.part"))
+        patch.setattr(Path, "write_bytes", full)
+        assert train("speech", data, tmp_path, "--steps", "4") == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "no space left" in error and "resume" in error
+    assert same(checkpoint.load(tmp_path), kept)
+    assert train("speech", data, tmp_path, "--steps", "4") == 0
+    assert checkpoint.load(tmp_path)["step"] == 4
+
+
+def test_a_damaged_checkpoint_is_one_line(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for content in (b"", b"not a checkpoint", _half_a_checkpoint(tmp_path)):
+        (tmp_path / "last.pt").write_bytes(content)
+        assert train("speech", data, tmp_path) == 1
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and "is damaged" in error
+
+
+def test_another_training_in_the_folder_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train("speech", data, tmp_path, "--steps", "1") == 0
+    for arguments in (("visual",), ("speech", "--seed", "7")):
+        assert train(arguments[0], data, tmp_path, *arguments[1:]) == 1
+        assert "holds another training (speech, seed 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (("intensity",), 2, "give --visual RUN and --speech RUN"),
+        (("generator", "--visual", "nowhere"), 1, "no checkpoint in nowhere"),
+    ],
+)
+def test_what_is_missing_is_one_line(
+    arguments: tuple[str, ...],
+    code: int,
+    line: str,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert train(arguments[0], data, tmp_path, *arguments[1:]) == code
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and line in error
+
+
+def test_data_without_sound_or_without_its_split_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent, held = tmp_path / "silent", tmp_path / "held"
+    write_shard(silent / "a.tar", [made_clip("a", spoken=False)])
+    write_shard(held / "a.tar", [made_clip("a", split="test")])
+    assert train("speech", silent, tmp_path / "run") == 1
+    assert "hardly a clip" in capsys.readouterr().err
+    assert train("visual", held, tmp_path / "run") == 1
+    assert "no fitting clip in its train split" in capsys.readouterr().err
+    assert train("visual", tmp_path / "nothing", tmp_path / "run") == 1
+    assert "no shards" in capsys.readouterr().err
+
+
+def test_a_corrupt_clip_is_one_line_and_the_training_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = made_clips(frames=3)
+    bad = dataclasses.replace(clips[0], jpegs=bytes(len(clips[0].jpegs)))
+    write_shard(tmp_path / "data" / "a.tar", [bad, *clips[1:]])
+    assert train("visual", tmp_path / "data", tmp_path / "run", "--batch", "12") == 0
+    error = capsys.readouterr().err
+    assert "left out: one-neutral: picture" in error and error.count("\n") <= 3
+
+
+def test_networks_learn(data: Path, tmp_path: Path) -> None:
+    """Not only do the figures move: voices of three emotions are told apart."""
+    from training.models.speech import SpeechEncoder
+
+    more = ("--steps", "60", "--batch", "8")
+    assert train("speech", data, tmp_path / "speech", *more) == 0
+    encoder = restore(tmp_path / "speech", "speech", SpeechEncoder)
+    clips = Clips(data, "train")
+    right = []
+    for index in clips.chosen:
+        sample = clips[index]
+        said = encoder.listen(torch.from_numpy(sample.clip.mel)[None]).emotion
+        right.append(int(said[0, -1].argmax()) == sample.emotion)
+    assert sum(right) >= 5
+
+
+def test_two_processes_train_one_network(data: Path, tmp_path: Path) -> None:
+    """Each draws its own samples; the weights stay the same in both (it is checked at the end)."""
+    program = (
+        "import sys, torch; torch.set_num_threads(1)\n"
+        "from training.train import main\n"
+        "from training import loop, parallel\n"
+        "save = loop._Run._save\n"
+        "def check(run):\n"
+        "    save(run)\n"
+        "    own = torch.cat([p.detach().flatten() for p in run.ema['speech'].parameters()])\n"
+        "    mean = own.clone(); parallel.average([mean])\n"
+        "    assert torch.allclose(own, mean, atol=1e-6), 'the processes differ'\n"
+        "loop._Run._save = check\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    script = tmp_path / "both.py"
+    script.write_text(program)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    arguments = ["speech", "--data", str(data), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    done = subprocess.run(
+        [*command, str(script), *arguments, "--steps", "2"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=Path(__file__).parents[3],
+        env={**_environment(), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    state = checkpoint.load(tmp_path / "run")
+    assert state["world"] == 2 and state["step"] == 2
+    assert done.stdout.count("speech 2/2") == 1
+
+
+def test_strict_pairs_are_one_moment_in_two_emotions(data: Path) -> None:
+    edits = Edits(Clips(data, "train"), 1.0)
+    assert len(edits.pairs) == 1 and len(edits.pairs[0]) == 3
+    assert {edits.clips.infos[index].subject for index in edits.pairs[0]} == {"one"}
+    rng, differ = np.random.default_rng(0), 0
+    for _ in range(10):
+        row = edits.row(rng, 1)
+        assert row is not None
+        assert row["source"].shape == (1, 3, 256, 256) and row["flow"].shape == (1, 2, 128, 128)
+        assert row["weight"].shape == (1, 1, 256, 256) and row["weight"].max() > 4
+        differ += not np.array_equal(row["source"], row["truth"])
+    assert differ >= 5
+
+
+def test_the_flow_of_a_sample_brings_the_source_to_its_truth(data: Path) -> None:
+    """The warp alone, applied to what is drawn, must already come near; both ways of mirroring."""
+    from training.models.generator import Generator, sample
+
+    clips = Clips(data, "train")
+    edits, generator = Edits(clips, 0.0), Generator()
+    rng = np.random.default_rng(1)
+    before, after = [], []
+    for _ in range(12):
+        row = edits.row(rng, 1)
+        assert row is not None
+        source, truth, flow = (torch.from_numpy(row[k]) for k in ("source", "truth", "flow"))
+        full = torch.nn.functional.interpolate(flow, scale_factor=2, mode="bilinear")
+        warped = sample(source, full, generator.grid)
+        weight = torch.from_numpy(row["weight"])
+        before.append(float(((source - truth).abs() * weight).mean()))
+        after.append(float(((warped - truth).abs() * weight).mean()))
+    assert sum(after) < 0.7 * sum(before)
+
+
+def test_a_neutralized_face_asks_for_no_feeling(data: Path) -> None:
+    clips = Clips(data, "train")
+    index = clips.by_emotion["happy"][0]
+    edit = Edits(clips, 0.0).neutralized(clips[index], 5, np.random.default_rng(0))
+    assert edit["intensity"] == 0 and not edit["expression"].any()
+    assert np.abs(edit["flow"]).max() > 1
+
+
+def test_mirrored_looks_swap_the_sides_of_the_rig() -> None:
+    assert (MIRROR[MIRROR] == np.arange(52)).all() and (np.arange(52) != MIRROR).sum() == 40
+    clip = made_clip("a")
+    looks = [Look.draw(np.random.default_rng(seed), 64) for seed in range(20)]
+    assert {look.mirrored for look in looks} == {True, False}
+    shapes = np.arange(52, dtype=np.float32)
+    for look in looks:
+        swapped = not np.array_equal(look.rig(shapes), shapes)
+        assert swapped == look.mirrored == (np.linalg.det(look.matrix[:, :2]) < 0)
+        assert look.picture(clip.frame(0), 64).shape == (3, 64, 64)
+
+
+def test_a_plain_look_only_shrinks() -> None:
+    import cv2
+
+    frame = made_clip("a").frame(0)
+    small = Look.plain(128).picture(frame, 128)
+    wanted = cv2.resize(frame, (128, 128), interpolation=cv2.INTER_AREA).transpose(2, 0, 1) / 255
+    assert np.abs(small - wanted).mean() < 0.01
+
+
+def test_runs_of_frames_stop_where_the_face_is_lost() -> None:
+    rng = np.random.default_rng(0)
+    found = np.array([False, True, True, False, False])
+    runs = [run_of_frames(found, 3, rng) for _ in range(20)]
+    assert all(run is not None and set(run) <= {1, 2} for run in runs)
+    assert run_of_frames(np.zeros(4, bool), 2, rng) is None
+
+
+def test_emotions_are_drawn_alike_however_many_clips_they_have(tmp_path: Path) -> None:
+    clips = [made_clip(f"h{i}", emotion="happy", frames=1) for i in range(9)]
+    write_shard(tmp_path / "a.tar", [*clips, made_clip("s", emotion="sad", frames=1)])
+    drawn = Clips(tmp_path, "train")
+    rng = np.random.default_rng(0)
+    sad = sum(drawn.infos[drawn.draw(rng)].emotion == "sad" for _ in range(400))
+    assert 150 < sad < 250
+
+
+def test_made_clips_survive_a_shard(tmp_path: Path) -> None:
+    assert write_shard(tmp_path / "a.tar", made_clips()) == len(made_clips())
+
+
+def _state(step: int, size: int) -> dict[str, Any]:
+    return {"step": step, "name": "x", "modules": {"x": torch.zeros(size)}, "ema": {}}
+
+
+def _half_a_checkpoint(folder: Path) -> bytes:
+    path = checkpoint.save(folder, _state(1, 1000))
+    return path.read_bytes()[:1500]
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    root = str(Path(__file__).parents[3])
+    return {**os.environ, "PYTHONPATH": root}

@@ -1,0 +1,45 @@
+"""Checkpoints of a training: written beside and renamed, so that a full disk costs nothing."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from engine.errors import MienError
+from nodes.files import whole
+
+LAST: Final = "last.pt"
+
+
+def save(folder: Path, state: dict[str, Any]) -> Path:
+    """Write ``last.pt`` whole or not at all. Raises MienError; the older one stays."""
+    packed = io.BytesIO()
+    torch.save(state, packed)
+    path = folder / LAST
+    older = path.exists()
+    try:
+        with whole(path) as part:
+            part.write_bytes(packed.getbuffer())
+    except MienError as error:
+        kept = f"; the checkpoint before it is kept, resume from {folder}" if older else ""
+        raise MienError(f"step {state['step']}: {error}{kept}") from None
+    return path
+
+
+def load(folder: Path) -> dict[str, Any]:
+    """The last checkpoint of a run. Raises MienError where there is none, or it is damaged."""
+    path = folder / LAST
+    if not path.is_file():
+        raise MienError(f"no checkpoint in {folder}; train first: python -m training.train --help")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict) or not {"step", "name", "modules", "ema"} <= state.keys():
+            raise ValueError("it holds something else")
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        line = " ".join(str(error).split())[:120]
+        raise MienError(f"the checkpoint {path} is damaged ({line}); train again") from None
+    return state

@@ -1,0 +1,1 @@
+"""Data: clips in shards, readers of known layouts, preparation, pairs, synthetic heads."""

@@ -1,0 +1,1 @@
+"""Parametric heads: geometry, paint, light and a small rasteriser."""

@@ -1,0 +1,287 @@
+"""Known data sets by the layout of their folders: who, what feeling, how strong, which sentence."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from engine.errors import MienError
+from engine.types import EMOTIONS
+from training.data.clip import SPLITS
+from training.tracks import identities
+
+VIDEO: Final = (".mp4", ".mov", ".mpg", ".mpeg", ".avi", ".webm", ".mkv", ".flv", ".m4v")
+SOUND: Final = (".wav", ".flac", ".mp3", ".m4a", ".ogg")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A recording: ``file`` and, where the sound lies apart, ``sound``; the rest as in ClipInfo."""
+
+    file: Path
+    subject: str
+    emotion: str = ""
+    level: int = 0
+    sentence: str = ""
+    take: str = ""
+    sound: Path | None = None
+    licence: str = ""
+    nc: bool = False
+
+
+@dataclass
+class Found:
+    """What a reader made of a folder; ``odd`` counts why files were left out or lack a label."""
+
+    entries: list[Entry] = field(default_factory=list)
+    odd: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def strange(self, why: str, file: Path) -> None:
+        self.odd[why] += 1
+        self.examples.setdefault(why, file.name)
+
+    def lines(self) -> list[str]:
+        """One line for each reason."""
+        return [
+            f"{count} x {why} (such as {self.examples[why]})" for why, count in self.odd.items()
+        ]
+
+
+Reader = Callable[[Path, Found], None]
+
+
+def read_layout(layout: str, folder: Path) -> Found:
+    """The recordings of a folder. Raises MienError where there are none."""
+    if layout not in READERS:
+        raise MienError(f"no such layout: {layout}; known are {', '.join(READERS)}")
+    if not folder.is_dir():
+        raise MienError(f"no such folder: {folder}")
+    found = Found()
+    READERS[layout](folder, found)
+    if not found.entries:
+        reasons = "; ".join(found.lines()) or "no recordings at all"
+        raise MienError(f"nothing in {folder} fits the layout {layout}: {reasons}")
+    return found
+
+
+def split_subjects(
+    subjects: set[str], seed: int = 0, val: float = 0.1, test: float = 0.15
+) -> dict[str, str]:
+    """Each subject's split, by its name and the seed alone: no person is in two of them."""
+    names = sorted(subjects)
+    order = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
+    tests = round(len(names) * test) if len(names) > 2 else 0
+    vals = max(1, round(len(names) * val)) if len(names) > 4 else 0
+    chosen = ["test"] * tests + ["val"] * vals + ["train"] * (len(names) - tests - vals)
+    return dict(sorted(zip(order, chosen, strict=True)))
+
+
+def write_splits(path: Path, splits: dict[str, str]) -> None:
+    """A line per subject: name, tab, split."""
+    lines = "".join(f"{name}\t{split}\n" for name, split in splits.items())
+    half = path.with_name(f".{path.name}.part")
+    half.write_text(lines, encoding="utf-8")
+    half.replace(path)
+
+
+def read_splits(path: Path) -> dict[str, str]:
+    """What ``write_splits`` wrote. Raises MienError with the line that is wrong."""
+    splits = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        name, _, split = line.partition("\t")
+        if split not in SPLITS:
+            raise MienError(f"{path}, line {number}: expected NAME<tab>train, val or test")
+        splits[name] = split
+    return splits
+
+
+def _files(folder: Path, suffixes: tuple[str, ...], found: Found) -> Iterator[Path]:
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and file.suffix.lower() in suffixes:
+            yield file
+        elif file.is_file() and file.suffix.lower() in VIDEO + SOUND:
+            found.strange(f"{file.suffix.lower()} is not what this layout is read from", file)
+
+
+def mead(folder: Path, found: Found) -> None:
+    """SUBJECT/video/VIEW/EMOTION/level_N/NNN.mp4, sound in SUBJECT/audio/EMOTION/level_N/NNN.*
+
+    Only sentences 1 to 3 are shared by all emotions (Wang et al. 2020, table 2), so that other
+    numbers name a sentence within their emotion alone.
+    """
+    pattern = re.compile(r"([^/]+)/video/([^/]+)/([^/]+)/level_(\d)/(\d+)\.\w+$")
+    for file in _files(folder, VIDEO, found):
+        match = pattern.search(file.as_posix())
+        if not match:
+            found.strange("not SUBJECT/video/VIEW/EMOTION/level_N/NNN.mp4", file)
+            continue
+        subject, view, emotion, level, number = match.groups()
+        if emotion not in EMOTIONS or level not in "123":
+            found.strange(f"no such emotion or level: {emotion}, {level}", file)
+            continue
+        own = file.parents[4] / "audio" / emotion / f"level_{level}"
+        sounds = [own / f"{number}{suffix}" for suffix in SOUND]
+        common = int(number) <= 3
+        found.entries.append(
+            Entry(
+                file=file,
+                subject=subject,
+                emotion=emotion,
+                level=int(level),
+                sentence=number if common else f"{emotion}-{number}",
+                take=view,
+                sound=next((sound for sound in sounds if sound.is_file()), None),
+                licence="MEAD, research use",
+                nc=True,
+            )
+        )
+
+
+def ravdess(folder: Path, found: Found) -> None:
+    """Actor_NN/MODALITY-CHANNEL-EMOTION-INTENSITY-STATEMENT-REPETITION-ACTOR.mp4"""
+    emotions = dict(
+        zip(
+            ("01", "03", "04", "05", "06", "07", "08"),
+            ("neutral", "happy", "sad", "angry", "fear", "disgusted", "surprised"),
+            strict=True,
+        )
+    )
+    for file in _files(folder, VIDEO, found):
+        parts = file.stem.split("-")
+        if len(parts) != 7 or not all(re.fullmatch(r"\d\d", part) for part in parts):
+            found.strange("not seven numbers of two digits", file)
+            continue
+        modality, channel, emotion, intensity, statement, repetition, actor = parts
+        if modality == "02" and file.with_name(f"01{file.name[2:]}").is_file():
+            found.strange("silent double of a recording with sound, left out", file)
+            continue
+        if emotion not in emotions:
+            found.strange("calm is none of the eight emotions: taken without one", file)
+        found.entries.append(
+            Entry(
+                file=file,
+                subject=f"actor{actor}",
+                emotion=emotions.get(emotion, ""),
+                level={"01": 2, "02": 3}.get(intensity, 0) if emotion in emotions else 0,
+                sentence=f"{'song' if channel == '02' else 'speech'}-{statement}",
+                take=repetition,
+                licence="CC BY-NC-SA 4.0",
+                nc=True,
+            )
+        )
+
+
+def hdtf(folder: Path, found: Found) -> None:
+    """RD_NAME_NNN.mp4, WDA_NAME_NNN.mp4, WRA_NAME_NNN.mp4: a politician's talk, no labels."""
+    for file in _files(folder, VIDEO, found):
+        match = re.fullmatch(r"(RD|WDA|WRA)_(.+?)_?(\d+)", file.stem)
+        if not match:
+            found.strange("not (RD|WDA|WRA)_NAME_NNN", file)
+            continue
+        _, name, take = match.groups()
+        licence = "CC BY 4.0 (list); footage rights unverified"
+        found.entries.append(Entry(file=file, subject=name, take=take, licence=licence))
+
+
+def crema_d(folder: Path, found: Found) -> None:
+    """ACTOR_SENTENCE_EMOTION_LEVEL.flv, such as 1001_DFA_ANG_XX.flv"""
+    emotions = {"ANG": "angry", "DIS": "disgusted", "FEA": "fear", "HAP": "happy",
+                "NEU": "neutral", "SAD": "sad"}  # fmt: skip
+    levels = {"LO": 1, "MD": 2, "HI": 3, "XX": 0, "X": 0}
+    for file in _files(folder, VIDEO, found):
+        parts = file.stem.split("_")
+        if len(parts) != 4 or parts[2] not in emotions or parts[3] not in levels:
+            found.strange("not ACTOR_SENTENCE_EMOTION_LEVEL", file)
+            continue
+        actor, sentence, emotion, level = parts
+        found.entries.append(
+            Entry(
+                file=file,
+                subject=actor,
+                emotion=emotions[emotion],
+                level=levels[level],
+                sentence=sentence,
+                licence="ODbL 1.0",
+            )
+        )
+
+
+def emodb(folder: Path, found: Found) -> None:
+    """SPEAKER TEXT EMOTION VERSION.wav, such as 03a01Fa.wav; sound alone."""
+    emotions = {"W": "angry", "E": "disgusted", "A": "fear", "F": "happy", "T": "sad",
+                "N": "neutral", "L": ""}  # fmt: skip
+    for file in _files(folder, SOUND, found):
+        match = re.fullmatch(r"(\d\d)([ab]\d\d)([WLEAFTN])([a-z])", file.stem)
+        if not match:
+            found.strange("not SPEAKER TEXT EMOTION VERSION", file)
+            continue
+        speaker, text, letter, take = match.groups()
+        if letter == "L":
+            found.strange("boredom is none of the eight emotions: taken without one", file)
+        found.entries.append(
+            Entry(
+                file=file,
+                subject=speaker,
+                emotion=emotions[letter],
+                sentence=text,
+                take=take,
+                licence="CC0 (EmoDB)",
+            )
+        )
+
+
+def plain(folder: Path, found: Found) -> None:
+    """Any clips, named by a manifest.tsv in the folder or beside it.
+
+    Its first line names the columns; `file` is needed, then `subject` or `id NAME` within the
+    last column; emotion, level, sentence, take, licence and nc (yes or no) are taken where given.
+    """
+    places = [folder / "manifest.tsv", folder.parent / "manifest.tsv"]
+    manifest = next((place for place in places if place.is_file()), None)
+    if manifest is None:
+        raise MienError(f"{folder} has no manifest.tsv; write one with the columns file, subject")
+    named = identities(manifest.parent / folder.name)
+    with manifest.open(encoding="utf-8", newline="") as opened:
+        rows = list(csv.DictReader(opened, delimiter="\t", quoting=csv.QUOTE_NONE))
+    known = {Path(row["file"]).name: row for row in rows if row.get("file")}
+    if not known:
+        raise MienError(f"{manifest} has no column `file`; its first line names the columns")
+    for file in _files(folder, VIDEO + SOUND, found):
+        row = known.get(file.name)
+        if row is None:
+            found.strange("not in manifest.tsv", file)
+            continue
+        emotion, level = (row.get("emotion") or ""), (row.get("level") or "0")
+        if (emotion and emotion not in EMOTIONS) or level not in ("0", "1", "2", "3"):
+            found.strange(f"no such emotion or level: {emotion}, {level}: taken without", file)
+            emotion, level = "", "0"
+        found.entries.append(
+            Entry(
+                file=file,
+                subject=row.get("subject") or named.get(file.name) or file.stem,
+                emotion=emotion,
+                level=int(level),
+                sentence=row.get("sentence") or "",
+                take=row.get("take") or "",
+                licence=row.get("licence") or "",
+                nc=(row.get("nc") or "").strip().lower() in ("yes", "true", "1"),
+            )
+        )
+
+
+READERS: Final[dict[str, Reader]] = {
+    "mead": mead,
+    "ravdess": ravdess,
+    "hdtf": hdtf,
+    "crema-d": crema_d,
+    "emodb": emodb,
+    "folder": plain,
+}

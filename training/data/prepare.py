@@ -1,0 +1,216 @@
+"""Recordings to shards: 25 fps, 16 kHz, tracked, aligned, cropped, in pieces of ten seconds.
+
+    python -m training.data.prepare LAYOUT IN OUT [--processes N] [--part 0/2]
+
+LAYOUT is one of mead, ravdess, hdtf, crema-d, emodb, folder. OUT gets the shards, splits.tsv (who
+is in train, val and test: fixed by --seed, or as given by --splits) and problems.txt (what was
+left out, and why). Run it again to go on where it was stopped. --part 0/2 here and --part 1/2 on
+a second machine share the work over one OUT.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import multiprocessing
+import re
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.progress import Progress
+
+from engine.errors import MienError, UsageError
+from nodes.assets import FACE_LANDMARKER, locate
+from training.data.clip import SPLITS, Clip, ClipInfo, write_shard
+from training.data.layouts import (
+    READERS,
+    Entry,
+    read_layout,
+    read_splits,
+    split_subjects,
+    write_splits,
+)
+from training.data.track import clips_of
+
+PER_SHARD = 16
+
+
+@dataclass(frozen=True)
+class Job:
+    """One shard to make: its path, and the recordings with what is known of each."""
+
+    shard: Path
+    items: tuple[tuple[Entry, ClipInfo], ...]
+    landmarker: str
+
+    @property
+    def notes(self) -> Path:
+        """What was left out of it, a line each; not there where nothing was."""
+        return self.shard.with_suffix(".problems")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.data.prepare",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("layout", choices=list(READERS))
+    parser.add_argument("input", metavar="IN", type=Path)
+    parser.add_argument("output", metavar="OUT", type=Path)
+    parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
+    parser.add_argument("--part", default="0/1", help="N/OF: this machine's share")
+    parser.add_argument("--seed", type=int, default=0, help="of the splits")
+    parser.add_argument("--splits", type=Path, help="a splits.tsv to follow")
+    options = parser.parse_args(argv)
+    try:
+        prepare(options)
+    except MienError as error:
+        print(f"prepare: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("prepare: stopped; run it again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def prepare(options: argparse.Namespace) -> None:
+    found = read_layout(options.layout, options.input)
+    for line in found.lines():
+        print(f"prepare: {line}", file=sys.stderr)
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+        splits = _splits(options, {entry.subject for entry in found.entries})
+    except OSError as error:
+        raise MienError(f"cannot write to {options.output}: {error.strerror}") from None
+    task = str(locate(FACE_LANDMARKER))
+    jobs = [
+        Job(options.output / name, items, task)
+        for name, items in plan(found.entries, splits, options.layout, options.input)
+    ]
+    share, of = _part(options.part)
+    mine = [job for index, job in enumerate(jobs) if index % of == share]
+    left = [job for job in mine if not job.shard.exists()]
+    if len(left) < len(mine):
+        print(f"{len(mine) - len(left)} of {len(mine)} shards are there already")
+    clips = _run(left, options.processes)
+    problems = sorted(line for job in jobs if job.notes.exists() for line in _lines(job.notes))
+    _write(options.output / "problems.txt", [*found.lines(), *problems])
+    print(f"{clips} clips in {len(left)} shards; {len(problems)} recordings left out")
+
+
+def plan(
+    entries: list[Entry], splits: dict[str, str], source: str, root: Path
+) -> Iterator[tuple[str, tuple[tuple[Entry, ClipInfo], ...]]]:
+    """Shards by name, each of one split; a shard's name holds a hash of what it is made of."""
+    for split in SPLITS:
+        rows = [
+            (entry, _info(entry, split, source, root))
+            for entry in entries
+            if splits[entry.subject] == split
+        ]
+        for start in range(0, len(rows), PER_SHARD):
+            items = tuple(rows[start : start + PER_SHARD])
+            digest = hashlib.sha256(repr([info for _, info in items]).encode()).hexdigest()[:8]
+            yield f"{source}-{split}-{start // PER_SHARD:05d}-{digest}.tar", items
+
+
+def make(job: Job) -> tuple[int, list[str]]:
+    """Make one shard: how many clips it holds, and a line for each recording left out."""
+    problems: list[str] = []
+
+    def clips() -> Iterator[Clip]:
+        for entry, info in job.items:
+            try:
+                yield from clips_of(entry, info, job.landmarker)
+            except MienError as error:
+                problems.append(str(error))
+
+    count = write_shard(job.shard, clips())
+    if problems:
+        _write(job.notes, problems)
+    return count, problems
+
+
+def _run(jobs: list[Job], processes: int) -> int:
+    """All jobs, in processes of their own; the first that can't be written ends the run."""
+    clips = 0
+    context = multiprocessing.get_context("spawn")
+    with (
+        Progress() as progress,
+        ProcessPoolExecutor(max(1, min(processes, len(jobs) or 1)), mp_context=context) as pool,
+    ):
+        bar = progress.add_task("preparing", total=sum(len(job.items) for job in jobs))
+        waiting = {pool.submit(make, job): job for job in jobs}
+        try:
+            for done in as_completed(waiting):
+                count, problems = done.result()
+                clips += count
+                for line in problems:
+                    progress.console.print(f"left out: {line}", markup=False, soft_wrap=True)
+                progress.advance(bar, len(waiting[done].items))
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return clips
+
+
+def _splits(options: argparse.Namespace, subjects: set[str]) -> dict[str, str]:
+    kept = options.output / "splits.tsv"
+    given = options.splits or (kept if kept.is_file() else None)
+    if given is None:
+        splits = split_subjects(subjects, options.seed)
+    else:
+        splits = read_splits(given)
+        if strangers := sorted(subjects - splits.keys()):
+            raise MienError(
+                f"{given} has no split for {', '.join(strangers[:3])} "
+                f"({len(strangers)} in all); add them, or begin another OUT"
+            )
+    write_splits(kept, splits)
+    return splits
+
+
+def _info(entry: Entry, split: str, source: str, root: Path) -> ClipInfo:
+    name = entry.file.relative_to(root).with_suffix("").as_posix()
+    digest = hashlib.sha256(entry.file.relative_to(root).as_posix().encode()).hexdigest()[:6]
+    return ClipInfo(
+        key=f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[-100:]}-{digest}",
+        subject=f"{source}:{entry.subject}",
+        emotion=entry.emotion,
+        level=entry.level,
+        sentence=entry.sentence,
+        take=entry.take,
+        source=source,
+        split=split,
+        licence=entry.licence,
+        nc=entry.nc,
+    )
+
+
+def _part(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)/([1-9]\d*)", text)
+    if not match or int(match[1]) >= int(match[2]):
+        raise UsageError(f"--part is N/OF with N below OF, such as 0/2, not {text}")
+    return int(match[1]), int(match[2])
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    half = path.with_name(f".{path.name}.part")
+    try:
+        half.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        half.replace(path)
+    except OSError as error:
+        half.unlink(missing_ok=True)
+        raise MienError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

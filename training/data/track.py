@@ -1,0 +1,136 @@
+"""A recording as clips: tracked by the live path's own tracker, cropped, cut into pieces."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from engine.errors import MienError
+from engine.node import Context
+from engine.parameters import build
+from engine.types import BLENDSHAPES, F32, U8, FaceTrack, VideoFrame
+from nodes.face_crop import CROP_PX, crop, crop_landmarks, crop_transform
+from nodes.face_tracker import FaceTracker
+from nodes.mel import HOP, RATE_HZ, log_mel
+from nodes.rig import camera_pose, load_rig
+from nodes.smoothing import OneEuro
+from training.data.clip import FPS, LANDMARKS, Clip, ClipInfo, encode
+from training.data.layouts import Entry
+from training.data.media import pictures, sound
+from training.data.phones import phones_of
+
+PIECE_FRAMES = 10 * FPS
+LEAST_FRAMES = FPS // 2
+LEAST_FOUND = 0.6
+_STEP_NS = 1_000_000_000 // FPS
+_NO_INDEX = np.zeros(1, np.int64)
+
+
+def clips_of(entry: Entry, info: ClipInfo, landmarker: str = "") -> Iterator[Clip]:
+    """The clips of a recording, ten seconds at most each; a leap to another face begins a new one.
+
+    ``info``'s key is the recording's; that of piece n gets ``-n``. Raises MienError where a file
+    can't be read or shows no face.
+    """
+    samples = sound(entry.sound or entry.file)
+    if entry.file.suffix.lower() in (".wav", ".flac", ".mp3", ".m4a", ".ogg"):
+        if not len(samples):
+            raise MienError(f"{entry.file.name}: no sound in it")
+        yield _clip(info, [], samples)
+        return
+    number, kept = 0, 0
+    start, piece = 0, list[tuple[U8, FaceTrack]]()
+    for index, (pixels, track) in enumerate(_follow(entry.file, landmarker)):
+        leapt = track.cut and track.found and any(face.found for _, face in piece)
+        if len(piece) == PIECE_FRAMES or leapt:
+            if _usable(piece):
+                kept += 1
+                yield _clip(_numbered(info, number), piece, _part(samples, start, len(piece)))
+            start, piece, number = index, [], number + 1
+        piece.append((pixels, track))
+    if _usable(piece):
+        kept += 1
+        yield _clip(_numbered(info, number), piece, _part(samples, start, len(piece)))
+    if not kept:
+        raise MienError(f"{entry.file.name}: no face is seen for long enough")
+
+
+def _follow(file: Path, landmarker: str) -> Iterator[tuple[U8, FaceTrack]]:
+    """Crops [256, 256, 3] RGB, and the track in the crop's pixels."""
+    config = build(FaceTracker.Config, {"landmarker": landmarker, "search_interval_ms": 0.0})
+    context = Context()
+    tracker = FaceTracker(config, context)
+    tracker.setup()
+    rig = load_rig()
+    steady = OneEuro(1.0, 2.0)
+    try:
+        for index, pixels in enumerate(pictures(file)):
+            frame = VideoFrame(capture_ns=index * _STEP_NS, pixels=pixels)
+            track = tracker.process(frame)
+            if not track.found:
+                steady.reset()
+                yield np.zeros((CROP_PX, CROP_PX, 3), np.uint8), track
+                continue
+            if track.cut:
+                steady.reset()
+            raw = crop_transform(rig.place(track.landmarks))
+            scale = float(np.hypot(raw[0, 0], raw[0, 1]))
+            # Steady in units of the crop: where its middle looks, how large and how turned.
+            inverse = np.linalg.inv(raw[:, :2]) @ (np.full(2, CROP_PX / 2) - raw[:, 2])
+            key = np.array([*inverse * scale / CROP_PX, np.log(scale), raw[0, 1] / scale])
+            x, y, log_scale, sin = steady(key.astype(np.float32), 1 / FPS)
+            transform = _transform(float(x), float(y), float(log_scale), float(sin), scale)
+            points = crop_landmarks(track.landmarks, transform)
+            pose = camera_pose(rig.place(points), CROP_PX, CROP_PX)
+            cropped = crop(pixels, transform)[..., ::-1]
+            yield (
+                np.ascontiguousarray(cropped),
+                dataclasses.replace(track, landmarks=points, pose=pose),
+            )
+    finally:
+        tracker.close()
+
+
+def _transform(x: float, y: float, log_scale: float, sin: float, unit: float) -> F32:
+    scale = float(np.exp(log_scale))
+    cos = float(np.sqrt(max(0.0, 1 - sin**2)))
+    turn = np.array([[cos, sin], [-sin, cos]]) * scale
+    offset = CROP_PX / 2 - turn @ (np.array([x, y]) * CROP_PX / unit)
+    return np.column_stack([turn, offset]).astype(np.float32)
+
+
+def _usable(piece: list[tuple[U8, FaceTrack]]) -> bool:
+    seen = sum(track.found for _, track in piece)
+    return len(piece) >= LEAST_FRAMES and seen >= LEAST_FOUND * len(piece)
+
+
+def _numbered(info: ClipInfo, number: int) -> ClipInfo:
+    return dataclasses.replace(info, key=f"{info.key[:112]}-{number}")
+
+
+def _part(samples: F32, start: int, frames: int) -> F32:
+    step = RATE_HZ // FPS
+    return samples[start * step : (start + frames) * step + 2 * HOP]
+
+
+def _clip(info: ClipInfo, piece: list[tuple[U8, FaceTrack]], samples: F32) -> Clip:
+    tracks = [track for _, track in piece]
+    jpegs, index = encode(pixels for pixels, _ in piece) if piece else (b"", _NO_INDEX)
+    return Clip(
+        info=info,
+        jpegs=jpegs,
+        index=index,
+        landmarks=_stack([track.landmarks for track in tracks], (LANDMARKS, 3)),
+        blendshapes=_stack([track.blendshapes for track in tracks], (len(BLENDSHAPES),)),
+        pose=_stack([track.pose for track in tracks], (4, 4)),
+        found=np.array([track.found for track in tracks], np.bool_),
+        mel=log_mel(samples),
+        phones=phones_of(samples),
+    )
+
+
+def _stack(arrays: list[F32], shape: tuple[int, ...]) -> F32:
+    return np.stack(arrays) if arrays else np.zeros((0, *shape), np.float32)

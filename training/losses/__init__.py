@@ -1,0 +1,1 @@
+"""What training minimizes: short pure functions of tensors, each with its equation."""

@@ -1,0 +1,85 @@
+"""What a viewer feels of an edited face, from landmarks, shapes and pictures alone."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.types import F32
+from nodes.emotions import FEELING
+from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
+from nodes.rig import RIGID, align, upright
+
+UPPER_LIP, LOWER_LIP = 13, 14
+LIPS: Final = np.array(
+    [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409,
+     78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415]
+)  # fmt: skip
+LEAST_ENERGY: Final = 1.0
+NETWORK: Final = "MediaPipe Face Landmarker, 64184e22"
+"""what measures landmarks and shapes: another network gives other figures"""
+
+
+def feeling_energy(shapes: F32) -> NDArray[np.float32]:
+    """Shapes [..., 52] -> the sum of those that show a feeling [...]."""
+    return np.asarray(shapes[..., FEELING].sum(axis=-1), np.float32)
+
+
+def feeling_energy_ratio(before: F32, after: F32, least: float = LEAST_ENERGY) -> float:
+    """Mean energy after over before, of faces [N, 52] with at least ``least`` before; nan if none.
+
+    ``least`` 0 takes every face.
+    """
+    energy = feeling_energy(before)
+    chosen = energy >= least
+    total = float(energy[chosen].sum())
+    return float(feeling_energy(after)[chosen].sum()) / total if total > 0 else float("nan")
+
+
+def eye_distance(landmarks: F32) -> NDArray[np.float32]:
+    """Between the outer corners [...] px, of landmarks [..., 478, 2..3]."""
+    across = landmarks[..., OUTER_EYE_LEFT, :2] - landmarks[..., OUTER_EYE_RIGHT, :2]
+    return np.asarray(np.linalg.norm(across, axis=-1), np.float32)
+
+
+def mouth_opening(landmarks: F32) -> NDArray[np.float32]:
+    """Inner lips' distance over that of the outer eye corners [...]."""
+    apart = landmarks[..., UPPER_LIP, :2] - landmarks[..., LOWER_LIP, :2]
+    return np.asarray(np.linalg.norm(apart, axis=-1) / eye_distance(landmarks), np.float32)
+
+
+def mouth_opening_change(before: F32, after: F32) -> float:
+    """Mean change of the opening, in eye distances, of landmarks [N, 478, 2..3]."""
+    return float(np.abs(mouth_opening(after) - mouth_opening(before)).mean())
+
+
+def lip_error(truth: F32, made: F32) -> float:
+    """LVE: mean over frames of the largest lip displacement, in eye distances.
+
+    Landmarks [T, 478, 3]; head motion is removed by bringing the rigid points of each made frame
+    onto the true ones.
+    """
+    largest = []
+    for wanted, got in zip(truth, made, strict=True):
+        place = align(upright(got[RIGID]), upright(wanted[RIGID]))
+        moved = place.scale * upright(got[LIPS]) @ place.turn.T + place.offset
+        apart = np.linalg.norm(moved - upright(wanted[LIPS]), axis=1)
+        largest.append(float(apart.max() / eye_distance(wanted)))
+    return float(np.mean(largest))
+
+
+def control_error(asked: F32, measured: F32) -> float:
+    """Mean absolute difference between shapes asked for and measured again [N, 52]."""
+    return float(np.abs(asked[..., 1:] - measured[..., 1:]).mean())
+
+
+def flicker(before_THWC: F32, after_THWC: F32, inside_THW: NDArray[np.bool_]) -> float:
+    """Mean absolute second difference over time, after less before, inside the face; 0..255."""
+
+    def unrest(frames: F32) -> float:
+        second = np.abs(np.diff(frames.astype(np.float32), n=2, axis=0)).mean(axis=-1)
+        return float(second[inside_THW[1:-1]].mean())
+
+    return unrest(after_THWC) - unrest(before_THWC)

@@ -1,0 +1,1 @@
+"""Networks, small and streaming; each is a torch module whose state goes in and comes out."""

@@ -1,0 +1,94 @@
+"""Train one model.
+
+    python -m training.train visual    --config full --data SHARDS --out runs/visual
+    python -m training.train speech    --config full --data SHARDS --out runs/speech
+    python -m training.train intensity --config full --data SHARDS --out runs/intensity \\
+        --visual runs/visual --speech runs/speech
+    python -m training.train generator --config full --data SHARDS --out runs/generator \\
+        --visual runs/visual
+
+The same command again resumes where it stopped. On several GPUs:
+    torchrun --nproc-per-node 4 -m training.train ...
+`--config debug` is a tiny network and a few steps: it takes seconds on a CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from engine.errors import MienError
+from training.loop import Trainer, train
+from training.trainers.generator import GeneratorTrainer
+from training.trainers.intensity import IntensityTrainer
+from training.trainers.speech import SpeechTrainer
+from training.trainers.visual import VisualTrainer
+
+NAMES: Final = ("generator", "visual", "speech", "intensity")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train; the exit code: 0 done, 1 failed, 2 wrong use."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--config", choices=("debug", "full"), default="debug")
+    parser.add_argument("--data", type=Path, required=True, help="a folder of shards")
+    parser.add_argument("--out", type=Path, required=True, help="the run's folder")
+    parser.add_argument("--visual", type=Path, help="a trained visual encoder's run")
+    parser.add_argument("--speech", type=Path, help="a trained speech encoder's run")
+    parser.add_argument("--steps", type=int, help="train for so many steps instead")
+    parser.add_argument("--batch", type=int, help="so many samples a step and process")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    arguments = sys.argv[1:] if argv is None else argv
+    options = parser.parse_args(arguments)
+    command = "python -m training.train " + shlex.join(arguments)
+    first = int(os.environ.get("RANK", 0)) == 0
+
+    def say(line: str) -> None:
+        if first:
+            print(line, flush=True)
+
+    try:
+        torch.manual_seed(options.seed)
+        trainer = make(options, say)
+        changes = {"steps": options.steps, "batch": options.batch}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        trainer.schedule = dataclasses.replace(trainer.schedule, **changes)
+        path = train(trainer, options.out, options.seed, options.device, command, say)
+        say(f"trained: {path}")
+    except MienError as error:
+        print(f"train: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"train: stopped; the same command resumes {options.out}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def make(options: argparse.Namespace, say: object) -> Trainer:
+    """The trainer that was asked for. Raises MienError."""
+    data, config = options.data, options.config
+    if options.name == "visual":
+        return VisualTrainer(data, config)
+    if options.name == "speech":
+        return SpeechTrainer(data, config)
+    if options.name == "intensity":
+        return IntensityTrainer(data, config, options.visual, options.speech)
+    assert callable(say)
+    return GeneratorTrainer(data, config, options.visual, say)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

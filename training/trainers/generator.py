@@ -1,0 +1,256 @@
+"""Train the neutralizing generator: reconstruction, lips, features, an adversary, N-pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.types import EMOTIONS, F32
+from training.loop import Batch, Parts, Schedule, Trainer
+from training.losses import faces, pixels
+from training.models.discriminator import PatchDiscriminator
+from training.models.generator import (
+    CROP_PX,
+    Edit,
+    Generator,
+    GeneratorSize,
+    IdentityEncoder,
+)
+from training.models.lite0 import Lite0
+from training.models.visual import VisualEncoder
+from training.restore import restore
+from training.trainers.edits import Edits
+from training.trainers.samples import Array, Clips, Look
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """``paired_share`` of rows are strict pairs where synthetic heads are there; every
+    ``steady_every``th step draws three frames in a row; the adversary wakes at ``adversary_from``;
+    ``metric_faces`` a step are neutralized for the N-pair loss, over ``metric_frames`` each;
+    ``levels`` are the blocks of the ImageNet network whose features are compared, in a window of
+    ``window_px`` at a random place, at full resolution and for less than half of the price."""
+
+    paired_share: float = 0.4
+    steady_every: int = 4
+    adversary_from: int = 5_000
+    metric_faces: int = 2
+    metric_frames: int = 2
+    imagenet: bool = True
+    levels: tuple[int, ...] = (0, 2, 4, 10)
+    window_px: int = 160
+
+
+SCHEDULES: Final = {
+    "debug": Schedule(steps=3, batch=3, rate=1e-3, ema=0.9, save_every=2, log_every=1, loaders=1),
+    "full": Schedule(steps=60_000, batch=8, rate=3e-4, warm_up=300, ema=0.9995, bf16=True),
+}
+PLANS: Final = {
+    "debug": Plan(
+        adversary_from=1, steady_every=2, metric_faces=1, imagenet=False, levels=(0,), window_px=64
+    ),
+    "full": Plan(),
+}
+SIZES: Final = {
+    "debug": GeneratorSize(channels=(8, 8, 8, 8), features=16),
+    "full": GeneratorSize(),
+}
+WEIGHTS: Final = {
+    "reconstruction": 10.0,
+    "edges": 10.0,
+    "lip": 5.0,
+    "perceptual": 1.0,
+    "smooth": 0.02,
+    "painted": 0.02,
+    "steadiness": 5.0,
+    "adversarial": 0.05,
+    "metric": 0.1,
+}
+CONDITIONS: Final = ("source", "flow", "lines", "expression", "intensity")
+
+
+class GeneratorTrainer(Trainer):
+    name: ClassVar[str] = "generator"
+    averaged: ClassVar[tuple[str, ...]] = ("generator", "identity")
+
+    def __init__(
+        self, data: Path, config: str, visual: Path | None, say: Callable[[str], None]
+    ) -> None:
+        self.schedule, self.plan, size = SCHEDULES[config], PLANS[config], SIZES[config]
+        self.size = asdict(size) | {"channels": list(size.channels)}
+        self.clips = Clips(data, "train", lambda info, frames: frames > 0)
+        self.edits = Edits(self.clips, self.plan.paired_share)
+        self.modules: dict[str, nn.Module] = {
+            "generator": Generator(size),
+            "identity": IdentityEncoder(size),
+            "discriminator": PatchDiscriminator(8 if config == "debug" else 32),
+        }
+        self.features = Lite0(self.plan.levels[-1] + 1).eval().requires_grad_(False)
+        if self.plan.imagenet:
+            self.features.load_imagenet()
+        self.in_a_row = any(self.clips.lengths[index] >= 3 for index in self.clips.chosen)
+        self.visual: VisualEncoder | None = None
+        if visual is None:
+            say("without --visual RUN the N-pair loss (eq. 3) is left out")
+        else:
+            self.visual = restore(visual, "visual", VisualEncoder)
+        labelled = self.clips.by_emotion
+        self.others = [name for name in EMOTIONS[1:] if labelled.get(name)]
+        if self.visual is not None and not (self.others and labelled.get("neutral")):
+            say("no clips labelled neutral and otherwise: the N-pair loss (eq. 3) is left out")
+            self.visual = None
+
+    def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
+        frames = self._frames(step)
+        count, lacking = max(1, self.schedule.batch // frames), "shows a face"
+        batch = self.clips.gather(
+            count, lambda: self.edits.row(rng, frames), lacking, np.concatenate
+        )
+        if self.visual is not None:
+            batch |= self.clips.gather(
+                self.plan.metric_faces, lambda: self._contrast(rng), lacking, np.concatenate
+            )
+        return batch
+
+    def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
+        self._place(batch["source"].device)
+        made = self._edit(batch)
+        picture = made.picture.float()
+        parts = self._compared(made, picture, batch, self._frames(step))
+        judge = self.modules["discriminator"]
+        adversary = step >= self.plan.adversary_from
+        if adversary:
+            parts["adversarial"] = faces.adversarial(judge(picture).float())
+        if self.visual is not None:
+            parts["metric"] = self._metric(batch, self.visual)
+        yield "generator+identity", parts, WEIGHTS
+        if adversary:
+            real, fake = judge(batch["truth"]), judge(picture.detach())
+            hinge = faces.discriminator(real.float(), fake.float())
+            yield "discriminator", {"discriminator": hinge}, {"discriminator": 1.0}
+
+    def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
+        made = self._edit(batch, averaged)
+        warp = self._edit(batch | {"intensity": torch.zeros_like(batch["intensity"])}, averaged)
+        rows = [
+            torch.cat([batch["source"][i], batch["truth"][i], made.picture[i], warp.picture[i]], 2)
+            for i in range(min(4, len(batch["source"])))
+        ]
+        mask = torch.cat([made.mask[i].expand(3, -1, -1) for i in range(len(rows))], 2)
+        return {"source, truth, made, made with alpha 0": torch.cat(rows, 1), "mask": mask}
+
+    def _edit(
+        self, batch: Batch, modules: Mapping[str, nn.Module] | None = None, prefix: str = ""
+    ) -> Edit:
+        modules = modules or self.modules
+        identity, identity_map = modules["identity"](batch[prefix + "reference"])
+        source, flow, lines, expression, alpha = (batch[prefix + name] for name in CONDITIONS)
+        made = modules["generator"](source, flow, lines, identity, identity_map, expression, alpha)
+        assert isinstance(made, Edit)
+        return made
+
+    def _compared(
+        self, made: Edit, picture: Tensor, batch: Batch, frames: int
+    ) -> dict[str, Tensor]:
+        """Everything that has a truth."""
+        truth, weight = batch["truth"], batch["weight"]
+        shift = faces.flow_at(made.flow.float(), batch["points"], CROP_PX)
+        side = self.plan.window_px
+        top, left = torch.randint(CROP_PX - side + 1, (2,)).tolist()
+        window = (..., slice(top, top + side), slice(left, left + side))
+        seen = self.features.levels(picture[window], self.plan.levels)
+        with torch.no_grad():
+            wanted = self.features.levels(truth[window], self.plan.levels)
+        parts = {
+            "reconstruction": pixels.reconstruction(picture, truth, weight),
+            "edges": pixels.edges(picture, truth, weight),
+            "lip": faces.lip(shift, batch["shift"], batch["eyes"]),
+            "perceptual": pixels.perceptual(
+                [level.float() for level in seen], [level.float() for level in wanted]
+            ),
+            "smooth": pixels.smoothness(made.flow.float(), batch["flow"]),
+            "painted": pixels.sparsity(made.mask.float()),
+        }
+        if frames == 3:
+            out, goal = (x.reshape(-1, 3, *x.shape[1:]) for x in (picture, truth))
+            parts["steadiness"] = pixels.steadiness(out, goal)
+        return parts
+
+    def _metric(self, batch: Batch, judge: VisualEncoder) -> Tensor:
+        """Eq. 3: features of neutralized faces against neutral and emotional ones of others."""
+        made = self._edit(batch, prefix="metric_").picture.float()
+        faces_count = self.plan.metric_faces
+        anchor = _embedded(judge, made).reshape(faces_count, self.plan.metric_frames, -1).mean(1)
+        with torch.no_grad():
+            positive = _embedded(judge, batch["metric_positive"])
+            negatives = _embedded(judge, batch["metric_negatives"].flatten(0, 1))
+            negatives = negatives.reshape(faces_count, len(self.others), -1)
+        sharp = 8.0  # features of unit length need a temperature: 1 / 8
+        return faces.n_pair(sharp * anchor, positive, negatives)
+
+    def _contrast(self, rng: np.random.Generator) -> dict[str, Array]:
+        """A face to neutralize, a neutral one (the same person's if there is one) and one
+        of each other emotion."""
+        emotion = self.others[rng.integers(len(self.others))]
+        index = int(rng.choice(self.clips.by_emotion[emotion]))
+        sample = self.clips[index]
+        strong = self._frame(index, rng, emotional=True)
+        rows: dict[str, list[Array]] = {}
+        for later in range(self.plan.metric_frames):
+            following = strong + later
+            there = following < len(sample.clip) and sample.clip.found[following]
+            edit = self.edits.neutralized(sample, following if there else strong, rng)
+            for name, value in edit.items():
+                rows.setdefault(f"metric_{name}", []).append(value)
+        neutral = self.clips.by_emotion["neutral"]
+        subject = self.clips.infos[index].subject
+        own = [i for i in neutral if self.clips.infos[i].subject == subject]
+        rows["metric_positive"] = [self._crop(own or neutral, rng, False)]
+        others = [self._crop(self.clips.by_emotion[name], rng, True) for name in self.others]
+        rows["metric_negatives"] = [np.stack(others)]
+        return {name: np.stack(values) for name, values in rows.items()}
+
+    def _frames(self, step: int) -> int:
+        """How many frames in a row the samples of a step have."""
+        return 3 if self.in_a_row and step % self.plan.steady_every == 0 else 1
+
+    def _crop(self, indices: list[int], rng: np.random.Generator, emotional: bool) -> F32:
+        """A frame of one of some clips as the visual encoder wants it."""
+        assert self.visual is not None
+        index, side = int(rng.choice(indices)), self.visual.size.crop_px
+        picture = self.clips[index].clip.frame(self._frame(index, rng, emotional))
+        return Look.plain(side).picture(picture, side)
+
+    def _frame(self, index: int, rng: np.random.Generator, emotional: bool) -> int:
+        """A frame of a clip out of its stronger, or calmer, half."""
+        sample = self.clips[index]
+        found = np.flatnonzero(sample.clip.found)
+        if not len(found):
+            return 0
+        order = found[np.argsort(sample.labels.intensity[found], kind="stable")]
+        half = max(1, len(order) // 2)
+        return int(rng.choice(order[-half:] if emotional else order[:half]))
+
+    def _place(self, device: torch.device) -> None:
+        self.features.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.visual is not None:
+            self.visual.to(device)
+
+
+def _embedded(judge: VisualEncoder, picture_BCHW: Tensor) -> Tensor:
+    """Features E_I of pictures [B, D], judged without their rig and one by one."""
+    side = judge.size.crop_px
+    if picture_BCHW.shape[-1] != side:
+        picture_BCHW = F.interpolate(
+            picture_BCHW, (side, side), mode="bilinear", antialias=True, align_corners=False
+        )
+    rig = picture_BCHW.new_zeros(len(picture_BCHW), 52)
+    out: Tensor = judge(picture_BCHW, rig, judge.begin(len(picture_BCHW))).embedding
+    return out.float()

@@ -1,0 +1,222 @@
+"""Clips as trainers want them: kept in memory where they fit, drawn evenly, changed at random."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import MienError
+from engine.types import BLENDSHAPES, EMOTIONS, F32, U8
+from training.data.clip import Clip, ClipInfo, open_clips, to_stderr
+from training.labels import FrameLabels, clip_labels, own_neutral
+
+Array = NDArray[Any]
+
+KEPT_CLIPS: Final = 256
+TRIES: Final = 300
+
+_SWAP: Final = {"Left": "Right", "Right": "Left"}
+
+
+def _partner(name: str) -> int:
+    side = next((s for s in _SWAP if name.endswith(s)), "")
+    return BLENDSHAPES.index(name.removesuffix(side) + _SWAP[side] if side else name)
+
+
+MIRROR: Final = np.array([_partner(name) for name in BLENDSHAPES])
+"""for each blendshape that of the other side"""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A clip and the labels of its frames."""
+
+    clip: Clip
+    labels: FrameLabels
+
+    @property
+    def emotion(self) -> int:
+        """Index of the clip's emotion, -1 where unknown."""
+        name = self.clip.info.emotion
+        return EMOTIONS.index(name) if name else -1
+
+
+class Clips:
+    """The clips of a split. Safe to use from several threads."""
+
+    def __init__(
+        self, data: Path, split: str, wanted: Callable[[ClipInfo, int], bool] | None = None
+    ) -> None:
+        """``wanted`` (info, frames) chooses. Raises MienError where nothing is left."""
+        self.data = data
+        every = open_clips(data)
+        self._source = every
+        self.infos = every.infos
+        self.lengths = every.lengths
+        self.chosen = [
+            index
+            for index, (info, frames) in enumerate(zip(self.infos, self.lengths, strict=True))
+            if info.split == split and (wanted is None or wanted(info, frames))
+        ]
+        if not self.chosen:
+            raise MienError(f"{data} has no fitting clip in its {split} split; prepare more")
+        self._kept: OrderedDict[int, Sample] = OrderedDict()
+        self._neutral: dict[str, F32] = {}
+        self._lock = threading.Lock()
+        self._noted: set[str] = set()
+        self.by_emotion: dict[str, list[int]] = defaultdict(list)
+        for index in self.chosen:
+            self.by_emotion[self.infos[index].emotion].append(index)
+        self.by_subject: dict[str, list[int]] = defaultdict(list)
+        for index in self.chosen:
+            self.by_subject[self.infos[index].subject].append(index)
+
+    def __getitem__(self, index: int) -> Sample:
+        with self._lock:
+            if (kept := self._kept.get(index)) is not None:
+                self._kept.move_to_end(index)
+                return kept
+        clip = self._source[index]
+        sample = Sample(clip, clip_labels(clip, self.neutral_of(clip.info.subject)))
+        with self._lock:
+            self._kept[index] = sample
+            while len(self._kept) > KEPT_CLIPS:
+                self._kept.popitem(last=False)
+        return sample
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """A clip's index: emotions alike often (those of no label as one), then clips alike."""
+        emotions = sorted(self.by_emotion)
+        return int(rng.choice(self.by_emotion[emotions[rng.integers(len(emotions))]]))
+
+    def gather(
+        self,
+        count: int,
+        row: Callable[[], Mapping[str, Array] | None],
+        lacking: str,
+        joined: Callable[[list[Array]], Array] = np.stack,
+    ) -> dict[str, Array]:
+        """``count`` rows as one batch. A row that is None, or whose clip is damaged, is drawn anew;
+        damage is said once. Raises MienError (``lacking`` says what) where rows are hard to get."""
+        rows: dict[str, list[Array]] = {}
+        got = 0
+        for _ in range(count + TRIES):
+            try:
+                drawn = row()
+            except MienError as error:
+                self._note(str(error))
+                continue
+            for name, value in (drawn or {}).items():
+                rows.setdefault(name, []).append(value)
+            got += drawn is not None
+            if got == count:
+                return {name: joined(values) for name, values in rows.items()}
+        raise MienError(f"hardly a clip of {self.data} {lacking}; prepare others")
+
+    def _note(self, line: str) -> None:
+        with self._lock:
+            new = line not in self._noted
+            self._noted.add(line)
+        if new:
+            to_stderr(f"left out: {line}")
+
+    def neutral_of(self, subject: str) -> F32 | None:
+        """A speaker's own neutral [52] over all their clips; None where no face of theirs is."""
+        with self._lock:
+            if subject in self._neutral:
+                return self._neutral[subject]
+        frames = []
+        for index in self.by_subject.get(subject, []):
+            try:
+                clip = self._source[index]
+            except MienError as error:
+                self._note(str(error))
+                continue
+            if clip.found.any():
+                frames.append(clip.blendshapes[clip.found])
+        if not frames:
+            return None
+        with self._lock:
+            self._neutral[subject] = own_neutral(np.concatenate(frames))
+            return self._neutral[subject]
+
+
+def run_of_frames(found: Array, length: int, rng: np.random.Generator) -> Array | None:
+    """Indices [length] of frames in a row whose faces were found; short runs repeat their last."""
+    good = np.flatnonzero(found)
+    if not len(good):
+        return None
+    start = int(rng.choice(good))
+    frames = [start]
+    while len(frames) < length:
+        following = frames[-1] + 1
+        frames.append(following if following < len(found) and found[following] else frames[-1])
+    return np.array(frames)
+
+
+def to_chw(picture: U8) -> F32:
+    """A picture [H, W, 3] as [3, H, W] in 0..1."""
+    return np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32) / np.float32(255)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One random change of camera and light, the same for every frame of a sample."""
+
+    matrix: F32
+    gain: F32
+    lift: F32
+    blur: float
+    mirrored: bool
+
+    @staticmethod
+    def draw(rng: np.random.Generator, crop_px: int, strength: float = 1.0) -> Look:
+        """Turned up to 8 degrees, scaled and shifted by up to 8 %, lit otherwise, mirrored."""
+        mirrored = bool(rng.random() < 0.5)
+        angle = np.radians(rng.uniform(-8, 8) * strength)
+        scale = crop_px / 256 * (1 + rng.uniform(-0.08, 0.08) * strength)
+        cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+        turn = np.array([[cos, -sin], [sin, cos]], np.float32)
+        if mirrored:
+            turn = turn @ np.diag([-1, 1]).astype(np.float32)
+        shift = rng.uniform(-0.06, 0.06, 2) * crop_px * strength
+        offset = crop_px / 2 - turn @ [127.5, 127.5] + shift - 0.5
+        return Look(
+            matrix=np.column_stack([turn, offset]).astype(np.float32),
+            gain=rng.uniform(0.75, 1.25) * rng.uniform(0.92, 1.08, 3).astype(np.float32),
+            lift=rng.uniform(-0.08, 0.08, 1).astype(np.float32),
+            blur=float(rng.uniform(0, 1.5)) if rng.random() < 0.3 else 0.0,
+            mirrored=mirrored,
+        )
+
+    @staticmethod
+    def plain(crop_px: int) -> Look:
+        """Only scaled to ``crop_px``."""
+        scale = crop_px / 256
+        offset = scale / 2 - 0.5
+        matrix = np.array([[scale, 0, offset], [0, scale, offset]], np.float32)
+        return Look(matrix, np.ones(3, np.float32), np.zeros(1, np.float32), 0.0, False)
+
+    def picture(self, picture: U8, crop_px: int) -> F32:
+        """A frame [256, 256, 3] as [3, S, S] in 0..1."""
+        import cv2
+
+        small = cv2.blur(picture, (2, 2)) if crop_px < 200 else picture
+        side = (crop_px, crop_px)
+        moved = cv2.warpAffine(small, self.matrix, side, borderMode=cv2.BORDER_REPLICATE)
+        out: Array = moved.astype(np.float32)
+        if self.blur:
+            out = cv2.GaussianBlur(out, (0, 0), self.blur)
+        lit = np.clip(out / 255 * self.gain + self.lift, 0, 1)
+        return np.ascontiguousarray(lit.transpose(2, 0, 1), np.float32)
+
+    def rig(self, shapes: F32) -> F32:
+        """The blendshapes [..., 52] as this camera sees them."""
+        return shapes[..., MIRROR] if self.mirrored else shapes
