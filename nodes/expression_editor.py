@@ -91,11 +91,7 @@ class ExpressionEditor(Node):
     def _target(self, source: F32) -> F32:
         """Speech, gaze and blinks as they are; the feeling replaced by what is worn."""
         assert self._worn is not None
-        room = _room(source)
-        gone = np.where(FEELING, self.config.neutralize * self._presence, 0.0) * room
-        target = source * (1 - gone) + self._worn * room
-        clipped: F32 = np.clip(target, 0, 1).astype(np.float32)
-        return clipped
+        return asked_shapes(source, self._worn, self.config.neutralize * self._presence)
 
     def _wanted(self) -> tuple[F32, float]:
         """The shapes [52] to be worn and whether the face is edited at all (0 or 1)."""
@@ -114,6 +110,14 @@ class ExpressionEditor(Node):
 
     def _tune(self) -> None:
         self._measured.min_cutoff_hz = 10.0 ** (1.5 - 1.7 * self.config.smoothing)
+
+
+def asked_shapes(source: F32, worn: F32, gone: float) -> F32:
+    """The shapes [52] of a face that loses the share ``gone`` of its feeling and wears ``worn``."""
+    room = _room(source)
+    target = source * (1 - np.where(FEELING, gone, 0.0) * room) + worn * room
+    clipped: F32 = np.clip(target, 0, 1).astype(np.float32)
+    return clipped
 
 
 def _room(source: F32) -> F32:
