@@ -31,7 +31,8 @@ Parts = Mapping[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How long, how fast, how often. Counts are steps; ``ema`` is the share kept at each."""
+    """How long, how fast, how often. Counts are steps; ``ema`` is the share kept at each,
+    ``decay`` that of the weights (AdamW)."""
 
     steps: int
     batch: int
@@ -44,6 +45,7 @@ class Schedule:
     pictures_every: int = 500
     loaders: int = 2
     bf16: bool = False
+    decay: float = 1e-4
 
 
 class Trainer(ABC):
@@ -105,7 +107,10 @@ class _Run:
         }
         self.optimizers = {
             name: torch.optim.AdamW(
-                module.parameters(), lr=schedule.rate, betas=(0.9, 0.99), weight_decay=1e-4
+                module.parameters(),
+                lr=schedule.rate,
+                betas=(0.9, 0.99),
+                weight_decay=schedule.decay,
             )
             for name, module in trainer.modules.items()
         }

@@ -51,7 +51,9 @@ class Phone:
 class ClipInfo:
     """What is known of a clip. ``emotion`` is one of EMOTIONS or "" where unknown; ``level`` 1..3
     or 0 where unknown; ``sentence`` and ``take`` tell two recordings of a subject apart; ``source``
-    names the data set; ``nc`` says that its licence forbids commercial use."""
+    names the data set; ``nc`` says that its licence forbids commercial use. ``word`` is a label
+    that is none of the eight ("boredom"); ``felt`` the valence and arousal, in -1..1, that a whole
+    recording was judged to have, where somebody did."""
 
     key: str
     subject: str
@@ -64,6 +66,13 @@ class ClipInfo:
     licence: str = ""
     nc: bool = False
     synthetic: bool = False
+    word: str = ""
+    felt: tuple[float, float] | None = None
+
+    @property
+    def label(self) -> str:
+        """The emotion, or the word for what is none of the eight; "" where unknown."""
+        return self.emotion or self.word
 
     def __post_init__(self) -> None:
         if not _KEY.fullmatch(self.key):
@@ -315,4 +324,7 @@ def _entries(path: Path, report: Report) -> Iterator[_Entry]:
 
 def _info(known: dict[str, Any]) -> ClipInfo:
     fields = {field.name for field in dataclasses.fields(ClipInfo)}
-    return ClipInfo(**{name: value for name, value in known.items() if name in fields})
+    info = {name: value for name, value in known.items() if name in fields}
+    if info.get("felt") is not None:
+        info["felt"] = (float(info["felt"][0]), float(info["felt"][1]))
+    return ClipInfo(**info)
