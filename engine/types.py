@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,23 @@ class FaceEdit(Message):
     active: bool
     source: F32
     target: F32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Affect(Message):
+    """What somebody feels at a moment, as their face shows it, as their voice does, or both.
+
+    ``probabilities`` float32 [8] in the order of EMOTIONS, of sum 1; ``valence`` and ``arousal`` in
+    -1..1, ``intensity`` in 0..1. Where ``known`` is False there was nothing to read (no face,
+    silence, no network) and all of them are zero.
+    """
+
+    source: Literal["face", "voice", "both"]
+    known: bool
+    probabilities: F32
+    valence: float = 0.0
+    arousal: float = 0.0
+    intensity: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,78 @@
+"""Where networks lie, and how a node gets one: loaded and warm, or one line that says why not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from engine.errors import MienError
+from engine.node import Context
+
+if TYPE_CHECKING:
+    from nodes.model import Backend, Model
+
+SHIPPED: Final = Path(__file__).parents[1] / "weights"
+VARIABLE: Final = "MIEN_WEIGHTS"
+
+
+def weight_folder(name: str, weights: str = "") -> Path:
+    """The folder of a network: in ``weights``, else in $MIEN_WEIGHTS, else the one that ships."""
+    return Path(weights or os.environ.get(VARIABLE, "") or SHIPPED) / name
+
+
+def open_model(
+    name: str,
+    weights: str,
+    context: Context,
+    *,
+    takes: Iterable[str],
+    gives: Iterable[str],
+    backend: Backend = "auto",
+    threads: int = 1,
+) -> Model:
+    """A network whose tensors are those that the node knows. Raises MienError.
+
+    What runs it, and why nothing better, is the node's gauge ``backend``; while an engine is built,
+    its progress is the node's status.
+    """
+    from nodes.model import Model
+
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        context.status("waiting", line)
+
+    folder = weight_folder(name, weights)
+    model = Model(folder, backend=backend, threads=threads, say=say)
+    wants = {tensor.name for tensor in model.card.inputs}
+    says = {tensor.name for tensor in model.card.outputs}
+    if wants != set(takes) or not says >= set(gives):
+        model.close()
+        raise MienError(
+            f"the weight {folder} takes {', '.join(sorted(wants))}: it is no {name}; export it again"
+        )
+    context.status("ok", "")
+    context.gauge("backend", said[-1].partition(" runs on ")[2] if said else model.label)
+    return model
+
+
+def open_or_say(
+    name: str,
+    weights: str,
+    context: Context,
+    instead: str,
+    *,
+    takes: Iterable[str],
+    gives: Iterable[str],
+    threads: int = 1,
+) -> Model | None:
+    """The same, or None: the node's status then says why, and what is done ``instead``."""
+    try:
+        return open_model(name, weights, context, takes=takes, gives=gives, threads=threads)
+    except MienError as error:
+        context.status("degraded", f"{error}; {instead}")
+        context.gauge("backend", "none")
+        return None
