@@ -5,6 +5,8 @@ examples:
   run_engine.py file talk.mp4 happy.mp4 --emotion happy --intensity 0.8
   run_engine.py file talk.mov out.webm --report report.json --set writer.quality=23
   run_engine.py file portraits/ edited/ --emotion sad
+  run_engine.py file talk.mp4 more.mp4 --set editor.mode=scale --set editor.scale=1.6
+  run_engine.py file talk.mp4 voice.mp4 --set editor.mode=voice
 
 A video becomes .mp4 .m4v .mov .mkv (H.264) or .webm (VP9): every frame keeps its time, colours,
 size and pixel shape; the sound is copied bit for bit where the new file can hold it, encoded as
@@ -42,13 +44,16 @@ from nodes.media import probe
 from nodes.media_writer import CONTAINERS
 
 INTERRUPTED = 130
+_READERS = ("face_reader:", "feeling:")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="IN", help="a video, a picture or a folder of pictures")
     parser.add_argument("output", metavar="OUT", help="the same kind of thing, to be written")
     add_face_arguments(parser)
-    parser.add_argument("--report", metavar="JSON", help="write frames, timings and edits there")
+    parser.add_argument(
+        "--report", metavar="JSON", help="write frames, timings, edits and feelings there"
+    )
     add_settings(parser)
 
 
@@ -78,7 +83,7 @@ def _convert(options: argparse.Namespace) -> int:
         outcome = measure(snapshot, source, goal, expected if pictures else None)
         if rows is not None:
             write_report(Path(options.report), outcome, rows)
-    return _tell(outcome, warnings, goal)
+    return _tell(outcome, warnings, goal, reported=rows is not None)
 
 
 async def _run(graph: Any, progress: Progress, warnings: list[str]) -> dict[str, Any] | None:
@@ -131,9 +136,11 @@ def _pictures_graph(source: Path, goal: Path) -> dict[str, Any]:
     return plan
 
 
-def _tell(outcome: Outcome, warnings: list[str], goal: Path) -> int:
+def _tell(outcome: Outcome, warnings: list[str], goal: Path, reported: bool) -> int:
     for text in dict.fromkeys(warnings):
         if text.startswith("tracker:"):  # a lost face is in the summary
+            continue
+        if text.startswith(_READERS) and not reported:  # nobody asked what is felt
             continue
         print(f"mien: {text}", file=sys.stderr)
     if outcome.frames_out == 0:

@@ -12,6 +12,8 @@ from nodes import files
 from nodes.media import extent, probe
 
 _CUT_OFF_S = 0.25
+READERS = {"emotion": "face_reader", "voice": "voice_reader"}
+"""what the frames say of feelings, and the nodes that read it"""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def measure(
             for name, node in nodes.items()
             if "backend" in node["gauges"]
         },
+        "unread": _unread(nodes),
         "damaged_packets": counters["source"].get("damaged_packets", 0),
     }
     expected = expected_pictures if expected_pictures is not None else frames_in
@@ -84,6 +87,12 @@ def measure(
         elapsed_s=elapsed_s,
         plain=plain,
     )
+
+
+def _unread(nodes: dict[str, Any]) -> dict[str, str]:
+    """Which keys of the frames are null throughout, and why: a network that isn't there."""
+    states = {key: nodes.get(name, {}).get("status") for key, name in READERS.items()}
+    return {key: state[1] for key, state in states.items() if state and state[0] == "degraded"}
 
 
 def _ends_early_s(source: Path, found_s: float) -> float:

@@ -6,6 +6,7 @@ and press Start. With --camera they are this machine's and the page only shows t
 Examples:
   run_engine.py                                  the page, the browser's camera and microphone
   run_engine.py --emotion happy --intensity 0.7  start with an emotion
+  run_engine.py --set editor.mode=voice          let the voice drive the face
   run_engine.py live --camera 0 --mic default --virtual-camera
   run_engine.py live --address 0.0.0.0 --cert cert.pem --key key.pem
 """
@@ -87,10 +88,9 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
             "type": "nodes.camera:Camera",
             "parameters": {"device": options.camera},
         }
-        for name in ("tracker", "compositor"):
+        for name in ("tracker", "face_reader", "compositor"):
             nodes[name]["inputs"]["frame"] = "camera.video"
         nodes["out"]["inputs"]["raw"] = "camera.video"
-        del nodes["out"]["inputs"]["audio"]
         processes["net"]["nodes"] = ["out"]
         processes["face"]["nodes"].insert(0, "camera")
         if options.mic is not None:
@@ -98,8 +98,14 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
                 "type": "nodes.microphone:Microphone",
                 "parameters": {"device": options.mic},
             }
-            nodes["out"]["inputs"]["audio"] = "microphone.audio"
+            for name in ("voice_reader", "out"):
+                nodes[name]["inputs"]["audio"] = "microphone.audio"
             processes["net"]["nodes"].append("microphone")
+        else:
+            del nodes["out"]["inputs"]["audio"]
+            del nodes["feeling"]["inputs"]["voice"]
+            del nodes["voice_reader"]
+            processes["face"]["nodes"].remove("voice_reader")
     if options.virtual_camera:
         nodes["virtual_camera"] = {
             "type": "nodes.virtual_camera:VirtualCamera",

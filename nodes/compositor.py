@@ -1,13 +1,15 @@
-"""Give the face the shapes that were asked for, by moving the person's own pixels."""
+"""Give the face the shapes that were asked for, by moving the person's own pixels, and painting
+with the generator what can't be moved."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from engine.errors import MienError
 from engine.node import Node
 from engine.parameters import parameter
 from engine.types import U8, FaceEdit, FaceTrack, Input, Latest, Message, VideoFrame
@@ -17,9 +19,14 @@ from nodes.landmarker import Landmarker
 from nodes.rig import load_rig
 from nodes.warp import apply_flow, dense_flow
 
+if TYPE_CHECKING:
+    from nodes.learned_face import LearnedFace
+
+WARP = "warp (OpenCV, CPU)"
+
 
 class Compositor(Node):
-    """Warp the face. frame, face, edit -> video; the picture passes untouched without an edit."""
+    """Change the face. frame, face, edit -> video; the picture passes untouched without an edit."""
 
     inputs: ClassVar[Mapping[str, Input]] = {
         "frame": Latest(VideoFrame),
@@ -30,29 +37,53 @@ class Compositor(Node):
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:
+        renderer: Literal["auto", "learned", "warp"] = parameter(
+            "auto",
+            "auto: the learned generator, or the warp where its weights are missing; "
+            "learned: nothing else will do; warp: only move pixels",
+        )
         strength: float = parameter(
             1.0, "how far the face moves towards what is asked", low=0.0, high=1.5
+        )
+        backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = parameter(
+            "auto", "what runs the networks; auto: the best that is here", live=False
+        )
+        threads: int = parameter(2, "compute threads of the networks", low=1, high=16, live=False)
+        weights: str = parameter(
+            "", "folder of the networks; empty: $MIEN_WEIGHTS, else those that ship", live=False
         )
         landmarker: str = parameter(
             "", "path of face_landmarker.task; empty: the cache, fetched once", live=False
         )
 
     config: Config
+    _learned: LearnedFace | None = None
 
     def setup(self) -> None:
         self._rig = load_rig()
         landmarker = Landmarker(locate(FACE_LANDMARKER, self.config.landmarker))
         self._drive = Drive(self._rig, landmarker.blendshapes)
+        self._choose(self.config)
+
+    def reconfigure(self, config: Config) -> None:
+        if config.renderer != self.config.renderer:
+            self._choose(config)
+        super().reconfigure(config)
 
     def reset(self) -> None:
         self._drive.reset()
+        if self._learned is not None:
+            self._learned.reset()
+
+    def close(self) -> None:
+        self._drop()
 
     def process(self, frame: VideoFrame, face: FaceTrack, edit: FaceEdit) -> VideoFrame:
         if frame.cut or face.cut or not face.found:
-            self._drive.reset()
+            self.reset()
         if not (edit.active and face.found):
             return frame
-        pixels = self._moved(frame.pixels, face, edit)
+        pixels = self._changed(frame.pixels, face, edit)
         if pixels is frame.pixels:
             return frame
         return VideoFrame(
@@ -64,13 +95,50 @@ class Compositor(Node):
             name=frame.name,
         )
 
-    def _moved(self, pixels: U8, face: FaceTrack, edit: FaceEdit) -> U8:
+    def _choose(self, config: Config) -> None:
+        """Load the generator, or not. Raises MienError where nothing else will do."""
+        if config.renderer == "warp":
+            self._drop()
+            self.context.gauge("backend", WARP)
+            self.context.status("ok", "")
+            return
+        if self._learned is not None:
+            return
+        from nodes.learned_face import LearnedFace
+
+        try:
+            self._learned = LearnedFace(
+                self._rig, config.weights, self.context, config.backend, config.threads
+            )
+        except MienError as error:
+            if config.renderer == "learned":
+                raise
+            self._fall_back(str(error))
+
+    def _fall_back(self, why: str) -> None:
+        self._drop()
+        self.context.gauge("backend", WARP)
+        self.context.status("degraded", f"{why}; the face is warped instead")
+
+    def _drop(self) -> None:
+        if self._learned is not None:
+            self._learned.close()
+            self._learned = None
+
+    def _changed(self, pixels: U8, face: FaceTrack, edit: FaceEdit) -> U8:
         if np.array_equal(edit.target, edit.source):
             return pixels
         placement = self._rig.place(face.landmarks)
         moves = self._drive.moves(
             face.landmarks, edit.source, edit.target, placement, self.config.strength
         )
+        if self._learned is not None:
+            out = self.context.allocate("video", pixels.shape)
+            try:
+                return self._learned.render(pixels, face.landmarks, moves, placement, edit, out)
+            except RuntimeError as error:  # what runtimes raise: a driver that went away, no memory
+                line = " ".join(str(error).split())[:160]
+                self._fall_back(f"the generator failed ({line})")
         height, width = pixels.shape[:2]
         flow = dense_flow(face.landmarks, moves, self._rig.triangles, width, height)
         if flow is None:

@@ -9,6 +9,7 @@ are left to the person who speaks.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -76,6 +77,22 @@ def prototype(emotion: str) -> F32:
             shapes[BLENDSHAPES.index(f"{name}Left")] = left
             shapes[BLENDSHAPES.index(f"{name}Right")] = right
     return shapes
+
+
+def blend(probabilities: F32) -> F32:
+    """The shapes [52] of what is likely to be felt, at full intensity; neutral has no say.
+
+    Squares of the probabilities weigh, so that the likeliest is worn rather than a bit of each.
+    """
+    weights = np.square(probabilities, dtype=np.float32)
+    weights[EMOTIONS.index("neutral")] = 0
+    mixed: F32 = weights @ _prototypes() / max(float(weights.sum()), 1e-6)
+    return mixed.astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _prototypes() -> F32:
+    return np.stack([prototype(name) for name in EMOTIONS])
 
 
 def mixture(valence: float, arousal: float) -> dict[str, float]:

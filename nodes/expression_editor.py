@@ -10,20 +10,26 @@ import numpy as np
 
 from engine.node import Node
 from engine.parameters import parameter
-from engine.types import BLENDSHAPES, F32, FaceEdit, FaceTrack, Input, Latest, Message
-from nodes.emotions import FEELING, circumplex, prototype
+from engine.types import BLENDSHAPES, F32, Affect, FaceEdit, FaceTrack, Input, Latest, Message
+from nodes.emotions import FEELING, blend, circumplex, prototype
 from nodes.smoothing import OneEuro
 
 Emotion = Literal[
     "neutral", "angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised"
 ]  # fmt: skip
-Mode = Literal["emotion", "valence_arousal", "off"]
+Mode = Literal["emotion", "valence_arousal", "scale", "voice", "off"]
+
+VOICE_FRESH_NS = 1_000_000_000
+"""a voice that was heard longer ago drives nothing"""
 
 
 class ExpressionEditor(Node):
-    """Neutralize, then drive. face -> the blendshapes measured and those asked for."""
+    """Neutralize, then drive. face, voice -> the blendshapes measured and those asked for."""
 
-    inputs: ClassVar[Mapping[str, Input]] = {"face": Latest(FaceTrack)}
+    inputs: ClassVar[Mapping[str, Input]] = {
+        "face": Latest(FaceTrack),
+        "voice": Latest(Affect, optional=True),
+    }
     outputs: ClassVar[Mapping[str, type[Message]]] = {"edit": FaceEdit}
 
     @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,12 +37,19 @@ class ExpressionEditor(Node):
         mode: Mode = parameter(
             "emotion",
             "emotion: wear one of the eight; valence_arousal: a point between them; "
+            "scale: more or less of one's own; voice: what the voice feels; "
             "off: leave the face as it is",
         )
         emotion: Emotion = parameter("neutral", "what the face wears")
         intensity: float = parameter(0.7, "how strongly it is worn", low=0.0, high=1.0)
         valence: float = parameter(0.0, "unpleasant -1 to pleasant 1", low=-1.0, high=1.0)
         arousal: float = parameter(0.0, "calm -1 to aroused 1", low=-1.0, high=1.0)
+        scale: float = parameter(
+            1.0, "how much of one's own feeling shows: 0 none, 1 as it is", low=0.0, high=2.0
+        )
+        voice_gain: float = parameter(
+            1.0, "how strongly the voice's feeling is worn", low=0.0, high=2.0
+        )
         neutralize: float = parameter(
             1.0, "share of the person's own feeling that is taken away", low=0.0, high=1.0
         )
@@ -48,6 +61,7 @@ class ExpressionEditor(Node):
         )
 
     config: Config
+    _voice: Affect | None = None
 
     def setup(self) -> None:
         self._measured = OneEuro(1.0, 4.0)
@@ -61,19 +75,24 @@ class ExpressionEditor(Node):
     def reset(self) -> None:
         self._measured.reset()
         self._worn: F32 | None = None
-        self._presence = 0.0
+        self._gone = self._presence = 0.0
         self._last_ns: int | None = None
+
+    def on_voice(self, message: Affect) -> None:
+        """Kept until the next picture."""
+        self._voice = message
 
     def process(self, face: FaceTrack) -> FaceEdit:
         if face.cut:
             self.reset()
         step_s = 0.0 if self._last_ns is None else (face.capture_ns - self._last_ns) / 1e9
         self._last_ns = face.capture_ns
-        wanted, presence = self._wanted()
+        wanted, gone, presence = self._wanted(face.capture_ns)
         keep = self._kept(step_s)
         if self._worn is None:
-            self._worn, self._presence = wanted, presence
+            self._worn, self._gone, self._presence = wanted, gone, presence
         self._worn = (wanted + (self._worn - wanted) * keep).astype(np.float32)
+        self._gone = gone + (self._gone - gone) * keep
         self._presence = presence + (self._presence - presence) * keep
         if not face.found:
             self._measured.reset()
@@ -84,23 +103,32 @@ class ExpressionEditor(Node):
             source = np.where(FEELING, smooth, face.blendshapes).astype(np.float32)
         if self._presence < 0.01:
             return _leave(face, source)
-        return FaceEdit(
-            capture_ns=face.capture_ns, active=True, source=source, target=self._target(source)
-        )
+        target = asked_shapes(source, self._worn, self._gone)
+        return FaceEdit(capture_ns=face.capture_ns, active=True, source=source, target=target)
 
-    def _target(self, source: F32) -> F32:
-        """Speech, gaze and blinks as they are; the feeling replaced by what is worn."""
-        assert self._worn is not None
-        return asked_shapes(source, self._worn, self.config.neutralize * self._presence)
-
-    def _wanted(self) -> tuple[F32, float]:
-        """The shapes [52] to be worn and whether the face is edited at all (0 or 1)."""
+    def _wanted(self, now_ns: int) -> tuple[F32, float, float]:
+        """The shapes [52] to be worn, the share of the own feeling that goes (below 0: more of it
+        comes), and whether the face is edited at all (0 or 1)."""
         config = self.config
+        nothing = np.zeros(len(BLENDSHAPES), np.float32)
         if config.mode == "off":
-            return np.zeros(len(BLENDSHAPES), np.float32), 0.0
+            return nothing, 0.0, 0.0
+        if config.mode == "scale":
+            return nothing, 1 - config.scale, float(config.scale != 1)
+        if config.mode == "voice":
+            return self._spoken(now_ns), config.neutralize, 1.0
         if config.mode == "valence_arousal":
-            return circumplex(config.valence, config.arousal), 1.0
-        return prototype(config.emotion) * np.float32(config.intensity), 1.0
+            return circumplex(config.valence, config.arousal), config.neutralize, 1.0
+        worn = prototype(config.emotion) * np.float32(config.intensity)
+        return worn, config.neutralize, 1.0
+
+    def _spoken(self, now_ns: int) -> F32:
+        """The shapes [52] of what the voice feels now; none where it is silent."""
+        voice = self._voice
+        if voice is None or not voice.known or now_ns - voice.capture_ns > VOICE_FRESH_NS:
+            return np.zeros(len(BLENDSHAPES), np.float32)
+        strength = min(voice.intensity * self.config.voice_gain, 1.0)
+        return blend(voice.probabilities) * np.float32(strength)
 
     def _kept(self, step_s: float) -> float:
         """How much of the old emotion is left after a step: 5 % of it after ``ease_ms``."""
@@ -113,7 +141,10 @@ class ExpressionEditor(Node):
 
 
 def asked_shapes(source: F32, worn: F32, gone: float) -> F32:
-    """The shapes [52] of a face that loses the share ``gone`` of its feeling and wears ``worn``."""
+    """The shapes [52] of a face that loses the share ``gone`` of its feeling and wears ``worn``.
+
+    Below zero ``gone`` makes more of the feeling: -1 is twice as much.
+    """
     room = _room(source)
     target = source * (1 - np.where(FEELING, gone, 0.0) * room) + worn * room
     clipped: F32 = np.clip(target, 0, 1).astype(np.float32)

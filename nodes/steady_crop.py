@@ -44,7 +44,9 @@ def crop_box(transform: F32, width: int, height: int, pad_px: int = 0) -> tuple[
     corners = np.array([[-0.5, -0.5], [side, -0.5], [-0.5, side], [side, side]])
     places = (corners - transform[:, 2]) @ np.linalg.inv(transform[:, :2]).T
     left, top = np.clip(np.floor(places.min(axis=0)) - pad_px, 0, (width, height)).astype(int)
-    right, bottom = np.clip(np.ceil(places.max(axis=0)) + pad_px + 1, 0, (width, height)).astype(int)
+    right, bottom = np.clip(np.ceil(places.max(axis=0)) + pad_px + 1, 0, (width, height)).astype(
+        int
+    )
     return int(left), int(top), int(right), int(bottom)
 
 

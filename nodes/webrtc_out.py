@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from engine.errors import MienError
 from engine.node import LoopNode
 from engine.parameters import parameter
-from engine.types import U8, AudioFrame, Fifo, Latest, VideoFrame
+from engine.types import EMOTIONS, U8, Affect, AudioFrame, Fifo, Latest, VideoFrame
 
 if TYPE_CHECKING:
     from nodes.web.encode import Encoded, EncodeWorker
@@ -25,7 +25,8 @@ LEAST_STEP = 90  # 1 ms: RTP time always moves on
 
 
 class WebrtcOut(LoopNode):
-    """Send to every viewer. video, audio (the person's voice), raw (the camera as it is).
+    """Send to every viewer. video, audio (the person's voice), raw (the camera as it is), feelings
+    (what is measured, for the page to draw).
 
     One encode per codec serves all viewers; the newest picture wins. The voice is delayed by what
     the picture really takes. Without pictures the stream goes on with the last one, or with raw.
@@ -35,6 +36,7 @@ class WebrtcOut(LoopNode):
         "video": Latest(VideoFrame),
         "audio": Fifo(AudioFrame, optional=True),
         "raw": Latest(VideoFrame, optional=True),
+        "feelings": Fifo(Affect, depth=32, optional=True),
     }
 
     @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +75,7 @@ class WebrtcOut(LoopNode):
         self._timestamp = 0
         self._origin_ns = self.context.clock.now_ns() - 1_000_000_000
         self._titles: dict[str, U8] = {}
+        self._felt: dict[str, dict[str, Any] | None] = {}
         self.sync = AvSync()
         self._server: WebServer = await join(self.context)
         self._server.register("/whep", self)
@@ -137,6 +140,15 @@ class WebrtcOut(LoopNode):
     def on_audio(self, message: AudioFrame) -> None:
         if self._listeners():
             self._voice.push(message)
+
+    def on_feelings(self, message: Affect) -> None:
+        """Face, voice and both of one moment, in this order, are one message to the pages."""
+        self._felt[message.source] = _plain(message)
+        if message.source == "both":
+            self._server.sockets.feelings(
+                {"time_ms": message.capture_ns // 1_000_000, **self._felt}
+            )
+            self._felt = {}
 
     async def negotiate(self, offer: str) -> tuple[Peer, str]:
         """A new viewer. Raises BadOfferError, MienError where there are too many."""
@@ -299,3 +311,17 @@ class WebrtcOut(LoopNode):
                 self.context.status("lost", "no pictures come: " + text)
             else:
                 self.context.status("ok", "")
+
+
+def _plain(affect: Affect) -> dict[str, Any] | None:
+    """What the page needs of a feeling; None where nothing is known."""
+    if not affect.known:
+        return None
+    shares = [round(float(share), 3) for share in affect.probabilities]
+    return {
+        "emotion": EMOTIONS[shares.index(max(shares))],
+        "probabilities": dict(zip(EMOTIONS, shares, strict=True)),
+        "valence": round(affect.valence, 3),
+        "arousal": round(affect.arousal, 3),
+        "intensity": round(affect.intensity, 3),
+    }

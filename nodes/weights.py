@@ -52,7 +52,8 @@ def open_model(
     if wants != set(takes) or not says >= set(gives):
         model.close()
         raise MienError(
-            f"the weight {folder} takes {', '.join(sorted(wants))}: it is no {name}; export it again"
+            f"the weight {folder} takes {', '.join(sorted(wants))}: "
+            f"it is no {name}; export it again"
         )
     context.status("ok", "")
     context.gauge("backend", said[-1].partition(" runs on ")[2] if said else model.label)

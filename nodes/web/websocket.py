@@ -1,4 +1,5 @@
-"""The page's line to the engine: figures pushed four times a second, requests answered by id."""
+"""The page's line to the engine: figures pushed four times a second, feelings ten times, requests
+answered by id."""
 
 from __future__ import annotations
 
@@ -29,6 +30,7 @@ class Sockets:
         self._server = server
         self._open: set[web.WebSocketResponse] = set()
         self._busy: set[web.WebSocketResponse] = set()
+        self._drawing: set[web.WebSocketResponse] = set()
         self._task: asyncio.Task[None] | None = None
         self._sends: set[asyncio.Task[None]] = set()
         self._seen_ns = 0
@@ -79,7 +81,12 @@ class Sockets:
 
     def event(self, level: str, text: str) -> None:
         """Tell every page."""
-        self._broadcast([_event(level, text)])
+        self._broadcast([_event(level, text)], self._busy)
+
+    def feelings(self, data: dict[str, Any]) -> None:
+        """What is measured of face and voice, to every page; the caller paces it."""
+        if self._open:
+            self._broadcast([json.dumps({"type": "feelings", "data": data})], self._drawing)
 
     async def _reply(self, text: str) -> dict[str, Any]:
         try:
@@ -122,24 +129,26 @@ class Sockets:
                     texts.append(_event(event.get("level", "info"), event.get("text", "")))
             data["session"] = self._server.session()
             texts.append(json.dumps({"type": "metrics", "data": data}, default=str))
-            self._broadcast(texts)
+            self._broadcast(texts, self._busy)
 
-    def _broadcast(self, texts: list[str]) -> None:
+    def _broadcast(self, texts: list[str], busy: set[web.WebSocketResponse]) -> None:
         for socket in self._open:
-            if socket not in self._busy:  # a slow page misses figures, nobody waits for it
-                self._busy.add(socket)
-                task = asyncio.create_task(self._send(socket, texts))
+            if socket not in busy:  # a slow page misses figures, nobody waits for it
+                busy.add(socket)
+                task = asyncio.create_task(self._send(socket, texts, busy))
                 self._sends.add(task)
                 task.add_done_callback(self._sends.discard)
 
-    async def _send(self, socket: web.WebSocketResponse, texts: list[str]) -> None:
+    async def _send(
+        self, socket: web.WebSocketResponse, texts: list[str], busy: set[web.WebSocketResponse]
+    ) -> None:
         try:
             for text in texts:
                 await asyncio.wait_for(socket.send_str(text), SEND_S)
         except (ConnectionError, TimeoutError):
             await socket.close()
         finally:
-            self._busy.discard(socket)
+            busy.discard(socket)
 
 
 def _event(level: str, text: str) -> str:

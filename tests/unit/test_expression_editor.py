@@ -9,8 +9,8 @@ import pytest
 
 from engine.errors import UsageError
 from engine.parameters import build
-from engine.types import BLENDSHAPES, EMOTIONS, F32, FaceTrack
-from nodes.emotions import FEELING, circumplex, mixture, prototype
+from engine.types import BLENDSHAPES, EMOTIONS, F32, Affect, FaceTrack
+from nodes.emotions import FEELING, blend, circumplex, mixture, prototype
 from nodes.expression_editor import ExpressionEditor
 from tests.faces import FRAME_NS, no_face
 
@@ -162,8 +162,102 @@ def test_the_circumplex_goes_through_the_emotions() -> None:
     assert at(edit.target, "mouthSmileLeft") > 0.5
 
 
+def test_none_of_me_is_neutral_and_one_is_untouched() -> None:
+    own = shapes(mouthSmileLeft=0.4, mouthSmileRight=0.4, browInnerUp=0.3, jawOpen=0.5)
+    neutral = make(emotion="neutral").process(face(own))
+    none = make(mode="scale", scale=0).process(face(own))
+    assert none.active and np.array_equal(none.target, neutral.target)
+    one = make(mode="scale", scale=1).process(face(own))
+    assert not one.active and np.array_equal(one.target, one.source)
+
+
+def test_more_of_me_makes_the_feeling_stronger_and_not_the_speech() -> None:
+    own = shapes(mouthSmileLeft=0.3, browInnerUp=0.8, jawOpen=0.5, eyeBlinkLeft=0.2)
+    more = make(mode="scale", scale=2).process(face(own)).target
+    assert at(more, "mouthSmileLeft") == pytest.approx(0.6) and at(more, "browInnerUp") == 1
+    assert np.array_equal(more[~FEELING], own[~FEELING])
+    half = make(mode="scale", scale=0.5).process(face(own)).target
+    assert at(half, "mouthSmileLeft") == pytest.approx(0.15)
+
+
+def test_a_change_of_scale_eases_and_ends_untouched() -> None:
+    node = make(mode="scale", scale=2.0)
+    own = shapes(mouthSmileLeft=0.3)
+    assert at(node.process(face(own)).target, "mouthSmileLeft") == pytest.approx(0.6)
+    node.reconfigure(build(ExpressionEditor.Config, {"mode": "scale", "scale": 1.0}))
+    smiles = [node.process(face(own, index)) for index in range(1, 30)]
+    course = [at(edit.target, "mouthSmileLeft") for edit in smiles]
+    assert course == sorted(course, reverse=True) and 0.3 < course[0] < 0.6
+    assert not smiles[-1].active and course[-1] == pytest.approx(0.3)
+
+
+def voice(emotion: str, intensity: float, index: int = 0, *, sure: float = 0.9) -> Affect:
+    shares = np.full(len(EMOTIONS), (1 - sure) / 7, np.float32)
+    shares[EMOTIONS.index(emotion)] = sure
+    return Affect(
+        capture_ns=(index + 1) * FRAME_NS,
+        source="voice",
+        known=True,
+        probabilities=shares,
+        intensity=intensity,
+    )
+
+
+def test_the_face_follows_the_voice() -> None:
+    node = make(mode="voice", ease_ms=0.0)
+    own = shapes(mouthFrownLeft=0.5, jawOpen=0.3)
+    worn = []
+    for index, (emotion, intensity) in enumerate(
+        [("happy", 0.2), ("happy", 0.9), ("angry", 0.6), ("neutral", 0.0)]
+    ):
+        node.on_voice(voice(emotion, intensity, index))
+        worn.append(node.process(face(own, index)).target)
+    smile, frown = (BLENDSHAPES.index(name) for name in ("mouthSmileLeft", "browDownLeft"))
+    assert worn[1][smile] == pytest.approx(4.5 * worn[0][smile], rel=0.01) and worn[1][smile] > 0.7
+    assert worn[2][frown] > 0.5 and worn[2][smile] < 0.05
+    assert not worn[3][FEELING].any()
+    assert all(row[BLENDSHAPES.index("jawOpen")] == pytest.approx(0.3) for row in worn)
+    assert all(at(row, "mouthFrownLeft") < 0.3 for row in worn)
+
+
+def test_a_louder_gain_wears_more_and_full_is_full() -> None:
+    for gain, amount in ((0.5, 0.2), (1.0, 0.4), (2.0, 0.8), (2.0, 1.0)):
+        node = make(mode="voice", voice_gain=gain)
+        node.on_voice(voice("happy", 0.4 if amount < 1 else 0.9, sure=1.0))
+        smile = at(node.process(face(shapes())).target, "mouthSmileLeft")
+        assert smile == pytest.approx(amount * at(prototype("happy"), "mouthSmileLeft"), abs=1e-3)
+
+
+def test_a_silent_voice_leaves_the_face_neutral() -> None:
+    node = make(mode="voice")
+    own = shapes(mouthSmileLeft=0.5)
+    assert not node.process(face(own)).target.any()  # nothing was ever heard
+    node.on_voice(voice("happy", 1.0, 1))
+    heard = [at(node.process(face(own, i)).target, "mouthSmileLeft") for i in range(1, 12)]
+    assert heard == sorted(heard) and heard[-1] > 0.7
+    late = [at(node.process(face(own, i)).target, "mouthSmileLeft") for i in range(12, 60)]
+    assert late[-1] < 0.02  # the last word is over a second old
+
+
+def test_a_cut_doesnt_silence_the_voice() -> None:
+    node = make(mode="voice")
+    node.on_voice(voice("happy", 1.0))
+    assert at(node.process(face(shapes(), cut=True)).target, "mouthSmileLeft") > 0.7
+
+
+def test_the_likeliest_is_worn_rather_than_a_bit_of_each() -> None:
+    sure, torn = np.full(8, 0.05, np.float32), np.full(8, 0.0, np.float32)
+    sure[EMOTIONS.index("sad")] = 0.65
+    torn[0] = 1
+    assert blend(sure)[BLENDSHAPES.index("mouthFrownLeft")] > 0.9 * at(
+        prototype("sad"), "mouthFrownLeft"
+    )
+    assert not blend(torn).any()
+
+
 @pytest.mark.parametrize(
-    "values", [{"emotion": "joy"}, {"intensity": 1.2}, {"valence": -2}, {"mode": "wear"}]
+    "values",
+    [{"emotion": "joy"}, {"intensity": 1.2}, {"valence": -2}, {"mode": "wear"}, {"scale": 2.1}],
 )
 def test_wrong_parameters_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(UsageError):

@@ -12,7 +12,7 @@ import pytest
 
 from engine.harness import run_node
 from engine.parameters import build
-from engine.types import BLENDSHAPES, FaceEdit, FaceTrack, VideoFrame
+from engine.types import BLENDSHAPES, EMOTIONS, Affect, FaceEdit, FaceTrack, VideoFrame
 from nodes.report import Report
 
 
@@ -51,6 +51,42 @@ def test_a_list_for_a_video(tmp_path: Path) -> None:
     assert frames[1]["blendshapes"] is None
     assert frames[1]["edit"] is None
     assert frames[2]["edit"] is None
+
+
+def affect(number: float, source: Any, *, known: bool = True) -> Affect:
+    shares = np.full(8, 0.05, np.float32)
+    shares[EMOTIONS.index("sad")] = 0.65
+    return Affect(
+        capture_ns=int(number * 40_000_000),
+        source=source,
+        known=known,
+        probabilities=shares if known else 0 * shares,
+        valence=-0.25,
+        arousal=0.5,
+        intensity=number / 10,
+    )
+
+
+def test_what_is_felt_stands_beside_each_picture(tmp_path: Path) -> None:
+    words: list[dict[str, Any]] = [{"voice": affect(at, "voice")} for at in (0.1, 1.1)]
+    rows = [row(i) | {"emotion": affect(i, "face", known=i != 1)} for i in range(6)]
+    frames = report(tmp_path / "r.json", words + rows)
+    assert frames[2]["emotion"] == {
+        "name": "sad",
+        "probabilities": dict.fromkeys(EMOTIONS, 0.05) | {"sad": 0.65},
+        "valence": -0.25,
+        "arousal": 0.5,
+        "intensity": 0.2,
+    }
+    nothing = dict.fromkeys(("name", "probabilities", "valence", "arousal", "intensity"))
+    assert frames[1]["emotion"] == nothing
+    assert [frame["voice"]["intensity"] for frame in frames[:3]] == [0.01, 0.01, 0.11]
+    assert frames[5]["voice"] == nothing  # the sound ended before
+
+
+def test_without_sound_there_is_no_voice(tmp_path: Path) -> None:
+    frames = report(tmp_path / "r.json", [row(0) | {"emotion": affect(0, "face")}])
+    assert "voice" not in frames[0] and frames[0]["emotion"]["name"] == "sad"
 
 
 def test_an_object_for_a_folder(tmp_path: Path) -> None:

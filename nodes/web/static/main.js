@@ -4,7 +4,8 @@
 // (idle permission connecting waiting live lost holding restarted passing degraded reconnecting stopped
 // trouble), data-line (up, down), data-latency, data-latency-p95, data-fps, data-drops, data-drift,
 // data-size (of the returned picture), data-frames (decoded), data-restarts, data-reconnects,
-// data-mode (off neutral wear pad), data-emotion, data-intensity. The videos are #avatar and #self.
+// data-mode (off neutral wear pad scale voice), data-emotion, data-intensity; data-felt, data-felt-face,
+// data-felt-voice (what is measured), data-traces (moments drawn). The videos are #avatar and #self.
 // Query: ?start begins at once, ?watch only watches, ?clean shows nothing but the avatar.
 
 import { AdvancedPanel } from "./advanced.js";
@@ -23,6 +24,7 @@ import { Stage, toast } from "./stage.js";
 import { decide } from "./states.js";
 import { Strip } from "./strip.js";
 import { themes } from "./theme.js";
+import { Traces } from "./traces.js";
 
 const MEASURE_EVERY_MS = 500;
 const REFRESH_EVERY_MS = 4000;
@@ -36,6 +38,7 @@ const parameters = new Parameters(line);
 const stage = new Stage();
 const mood = new MoodPanel(parameters);
 const strip = new Strip();
+const traces = new Traces();
 const recorder = new Recorder();
 const panel = new EnginePanel((process) =>
   line.call("restart", { process }).then(() => toast(`${process} restarts`), (error) => toast(error.message, "error")));
@@ -156,6 +159,8 @@ shortcuts([
   { keys: ["n"], label: "neutral", run: () => mood.setMode("neutral") },
   { keys: ["w"], label: "wear", run: () => mood.setMode("wear") },
   { keys: ["d"], label: "pad; then the arrows move", run: () => { mood.setMode("pad"); mood.pad.focus(); } },
+  { keys: ["l"], label: "more or less of me", run: () => mood.setMode("scale") },
+  { keys: ["y"], label: "follow my voice", run: () => mood.setMode("voice") },
   { keys: ["m"], label: "mute", run: toggleMute },
   { keys: ["h"], label: "hear myself", run: toggleHear },
   { keys: ["b"], label: "pass through", run: () => $("pass").click() },
@@ -196,8 +201,10 @@ line.addEventListener("metrics", (event) => {
   noteRestarts(snapshot.processes ?? {});
   strip.show(snapshot, call.received);
   panel.show(snapshot);
+  traces.explain(snapshot);
   render();
 });
+line.addEventListener("feelings", (event) => traces.show(/** @type {CustomEvent} */ (event).detail));
 line.addEventListener("event", (event) => {
   const { text, level } = /** @type {CustomEvent} */ (event).detail;
   if (level === "error") toast(text, level); // what is less is on the picture and under "Lately"

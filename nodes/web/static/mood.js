@@ -13,10 +13,14 @@ const MODES = [
   { id: "neutral", mode: "emotion", label: "Neutral", text: "No feeling shows. Speech, gaze and blinks stay." },
   { id: "wear", mode: "emotion", label: "Wear", text: "Wear one emotion, as strongly as you like." },
   { id: "pad", mode: "valence_arousal", label: "Pad", text: "Drag to any feeling between them." },
+  { id: "scale", mode: "scale", label: "More or less of me", text: "Your own expression, weaker or stronger." },
+  { id: "voice", mode: "voice", label: "Follow my voice", text: "The face shows what your voice feels, as strongly as you say it." },
 ];
 const SLIDERS = {
   neutral: { name: "neutralize", label: "Calm my own" },
   wear: { name: "intensity", label: "Intensity" },
+  scale: { name: "scale", label: "My expression" },
+  voice: { name: "voice_gain", label: "Strength" },
 };
 
 export class MoodPanel {
@@ -39,7 +43,7 @@ export class MoodPanel {
     return MODES.find((each) => each.mode === value)?.id ?? "";
   }
 
-  /** @param {string} id off, neutral, wear or pad */
+  /** @param {string} id off, neutral, wear, pad, scale or voice */
   setMode(id) {
     const { mode } = MODES.find((each) => each.id === id);
     if (!this.#offers(mode)) return;
@@ -128,7 +132,7 @@ export class MoodPanel {
     const emotion = this.#value("emotion");
     check($("emotions"), "data-emotion", mode === "wear" || mode === "neutral" ? emotion : "");
     for (const button of $("emotions").children) button.disabled = !this.parameters.row(NODE, "emotion");
-    $("emotions").hidden = mode === "pad";
+    $("emotions").hidden = ["pad", "scale", "voice"].includes(mode);
     $("pad-row").hidden = mode !== "pad";
     say($("mode-text"), known ? this.#text(mode) : "Waiting for the engine to say what it can do.");
 
@@ -142,6 +146,7 @@ export class MoodPanel {
       slider.min = row.low ?? 0;
       slider.max = row.high ?? 1;
       if (document.activeElement !== slider || Number(slider.value) !== row.value) slider.value = row.value;
+      slider.setAttribute("aria-keyshortcuts", "[ ]");
       const part = (row.value - slider.min) / (slider.max - slider.min);
       slider.style.setProperty("--part", `${(part * 100).toFixed(1)}%`);
       say($("intensity-value"), `${Math.round(row.value * 100)} %`);
@@ -153,6 +158,12 @@ export class MoodPanel {
   }
 
   #text(mode) {
+    if (mode === "scale") {
+      const scale = this.#value("scale") ?? 1;
+      if (scale === 0) return "None of your own expression: neutral.";
+      if (scale === 1) return "Your own expression, as it is.";
+      return scale < 1 ? "Less of your own expression." : "More of your own expression.";
+    }
     if (mode === "pad") return `${words(this.#value("valence") ?? 0, this.#value("arousal") ?? 0)}.`;
     return MODES.find((each) => each.id === mode)?.text ?? "";
   }

@@ -6,7 +6,7 @@ const RETRY_FIRST_MS = 100;
 const RETRY_LAST_MS = 2000;
 const ANSWER_WITHIN_MS = 8000;
 
-/** Fires "up", "down", "died" (down without a goodbye), "metrics" (detail: snapshot) and "event" (detail: {level, text}). */
+/** Fires "up", "down", "died" (down without a goodbye), "metrics" (detail: snapshot), "feelings" (detail: {time_ms, face, voice, both}) and "event" (detail: {level, text}). */
 export class EngineLine extends EventTarget {
   up = false;
   /** performance.now() when the line went down, or 0 */
@@ -54,8 +54,8 @@ export class EngineLine extends EventTarget {
   }
 
   #take(message) {
-    if (message.type === "metrics" || message.type === "event") {
-      const detail = message.type === "metrics" ? message.data : message;
+    if (["metrics", "feelings", "event"].includes(message.type)) {
+      const detail = message.type === "event" ? message : message.data;
       this.dispatchEvent(new CustomEvent(message.type, { detail }));
       return;
     }

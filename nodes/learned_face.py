@@ -1,0 +1,207 @@
+"""Render an edit with the neutralizing generator: its flow moves the picture's own pixels at their
+full resolution, its colour is painted only where it says that nothing can be moved there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.node import Context
+from engine.types import F32, U8, FaceEdit
+from nodes.conditions import HALF_PX, edit_flow, feeling, line_map
+from nodes.face_crop import CROP_PX, crop_landmarks
+from nodes.person import Person, tension
+from nodes.rig import Placement, Rig
+from nodes.steady_crop import SteadyCrop, crop_box, cut_out, moved_origin, to_tensor
+from nodes.warp import Flow, apply_flow
+from nodes.weights import open_model
+
+if TYPE_CHECKING:
+    from nodes.model import Backend
+
+TAKES: Final = (
+    "source", "flow", "lines", "identity", "identity_map", "expression", "intensity",
+)  # fmt: skip
+BORDER_PX: Final = 24
+"""over what distance an edit fades out towards the crop's border, px of the crop"""
+REACH_PX: Final = 20
+"""how far beyond the face what is learned may reach, px of the crop"""
+DETAIL: Final = (0.4, 0.9)
+"""between these values of the mask the camera's own detail gives way to paint"""
+
+
+class LearnedFace:
+    """Generator and identity encoder of one face in video. Raises MienError without weights."""
+
+    def __init__(
+        self, rig: Rig, weights: str, context: Context, backend: Backend = "auto", threads: int = 2
+    ) -> None:
+        self._rig = rig
+        identity = open_model(
+            "identity", weights, context, backend=backend, threads=threads,
+            takes=("reference",), gives=("identity", "identity_map"),
+        )  # fmt: skip
+        try:
+            self._generator = open_model(
+                "generator", weights, context, backend=backend, threads=threads,
+                takes=TAKES, gives=("flow_out", "mask", "colour"),
+            )  # fmt: skip
+        except BaseException:
+            identity.close()
+            raise
+        self._identity = identity
+        self._person = Person(identity)
+        self._crop = SteadyCrop()
+        self._border = _fade_to_border()
+        self.reset()
+
+    def reset(self) -> None:
+        """Another face, or another picture."""
+        self._person.reset()
+        self._crop.reset()
+        self._last_ns: int | None = None
+
+    def close(self) -> None:
+        """Free the networks."""
+        self._generator.close()
+        self._identity.close()
+
+    def render(
+        self,
+        pixels: U8,
+        landmarks: F32,
+        moves: F32,
+        placement: Placement,
+        edit: FaceEdit,
+        out: U8 | None = None,
+    ) -> U8:
+        """The picture [H, W, 3] BGR whose landmarks [478, 3] px move by ``moves`` [478, 2] px."""
+        step_s = 0.0 if self._last_ns is None else (edit.capture_ns - self._last_ns) / 1e9
+        self._last_ns = edit.capture_ns
+        transform = self._crop(placement, step_s)
+        patch = cut_out(pixels, transform)
+        source = crop_landmarks(landmarks, transform)
+        target = source.copy()
+        target[:, :2] += moves @ transform[:, :2].T
+        flow = edit_flow(source, target, self._rig.triangles)
+        direction, alpha = feeling(edit.target)
+        answer = self._generator(
+            source=to_tensor(patch),
+            flow=flow[None],
+            lines=np.stack([line_map(source), line_map(target)])[None],
+            expression=direction[None],
+            intensity=np.array([[min(alpha, 2.0)]], np.float32),
+            **self._person(patch, tension(edit.source, placement), step_s),
+        )
+        near = _near_face(source, target) * self._border
+        shift = flow * self._border + (answer["flow_out"][0] - flow) * near
+        moved = np.ascontiguousarray(shift.transpose(1, 2, 0))
+        paint = _paint(patch, moved, near, answer["mask"][0, 0], answer["colour"][0])
+        return composite(pixels, transform, moved, paint, out)
+
+
+def composite(pixels: U8, transform: F32, shift: F32, paint: F32, out: U8 | None = None) -> U8:
+    """Flow and paint of a crop laid over the whole picture [H, W, 3].
+
+    ``shift`` [128, 128, 2] px of the crop; ``paint`` [256, 256, 4]: what is added (B, G, R), and
+    the share of the moved picture that gives way to it first.
+    """
+    import cv2
+
+    height, width = pixels.shape[:2]
+    out = np.empty_like(pixels) if out is None else out
+    left, top, right, bottom = crop_box(transform, width, height)
+    if right - left < 2 or bottom - top < 2:
+        np.copyto(out, pixels)
+        return out
+    size = (right - left, bottom - top)
+    to_crop = moved_origin(transform, left, top)
+    to_half = to_crop / 2
+    to_half[:, 2] -= 0.25  # centres of pixels at half the side
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    to_picture = np.linalg.inv(transform[:, :2]).astype(np.float32)
+    in_picture = np.ascontiguousarray(shift @ to_picture.T)
+    dense = cv2.warpAffine(in_picture, to_half, size, flags=flags)
+    apply_flow(pixels, Flow(left, top, dense.astype(np.float32, copy=False)), out)
+    rows, columns = np.nonzero(paint.any(axis=2))
+    if not len(rows):
+        return out
+    # Only where something is painted.
+    box = _box_in_picture(rows, columns, transform, width, height)
+    if box is None:
+        return out
+    x0, y0, x1, y1 = box
+    to_paint = moved_origin(transform, x0, y0)
+    laid = cv2.warpAffine(paint, to_paint, (x1 - x0, y1 - y0), flags=flags)
+    part = out[y0:y1, x0:x1]
+    kept = part * (np.float32(1) - laid[..., 3:])
+    cv2.add(kept, np.ascontiguousarray(laid[..., :3]), dst=part, dtype=cv2.CV_8U)
+    return out
+
+
+def _paint(patch: U8, shift: F32, near: F32, mask: F32, colour: F32) -> F32:
+    """What is laid over the moved picture [256, 256, 4], see `composite`.
+
+    The generator's picture is moved + mask (colour - moved), at the crop's resolution. Only that
+    difference is carried over, so that detail which the crop doesn't hold stays; where the mask
+    is nearly shut to the camera, the detail goes too, since it is of what was there before.
+    """
+    import cv2
+
+    side = (CROP_PX, CROP_PX)
+    full = cv2.resize(shift, side, interpolation=cv2.INTER_LINEAR)
+    allowed = cv2.resize(near, side, interpolation=cv2.INTER_LINEAR)
+    at = np.arange(CROP_PX, dtype=np.float32)
+    moved = cv2.remap(
+        patch, full[..., 0] + at, full[..., 1] + at[:, None], cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    ).astype(np.float32)  # fmt: skip
+    weight = mask * allowed
+    low, high = DETAIL
+    sure = np.clip((mask - low) / (high - low), 0, 1)
+    covered = sure * sure * (3 - 2 * sure) * allowed
+    bgr = colour[::-1].transpose(1, 2, 0) * np.float32(255)
+    paint = np.empty((*side, 4), np.float32)
+    paint[..., :3] = weight[..., None] * (bgr - moved) + covered[..., None] * moved
+    paint[..., 3] = covered
+    paint[allowed <= 0] = 0
+    return paint
+
+
+def _near_face(source: F32, target: F32) -> F32:
+    """1 on the face before and after, fading out around it [128, 128]."""
+    import cv2
+
+    points = np.concatenate([source[:, :2], target[:, :2]]) / 2 - 0.25
+    hull = cv2.convexHull(np.rint(points).astype(np.int32))
+    canvas = np.zeros((HALF_PX, HALF_PX), np.uint8)
+    cv2.fillConvexPoly(canvas, hull, 1)
+    apart = cv2.distanceTransform(1 - canvas, cv2.DIST_L2, 3)
+    near = np.clip(1 - apart * np.float32(2 / REACH_PX), 0, 1)
+    faded: F32 = (near * near * (3 - 2 * near)).astype(np.float32)
+    return faded
+
+
+def _fade_to_border() -> F32:
+    """1 inside the crop, falling to 0 at its border [128, 128]."""
+    inward = np.minimum(np.arange(HALF_PX), np.arange(HALF_PX)[::-1])
+    ramp = np.clip(2 * inward / BORDER_PX, 0, 1)
+    ramp = ramp * ramp * (3 - 2 * ramp)
+    return np.minimum(ramp[:, None], ramp).astype(np.float32)
+
+
+def _box_in_picture(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], transform: F32, width: int, height: int
+) -> tuple[int, int, int, int] | None:
+    """Left, top, right, bottom of the crop's pixels that are listed; None outside the picture."""
+    x = np.array([columns.min() - 1, columns.max() + 1], np.float32)
+    y = np.array([rows.min() - 1, rows.max() + 1], np.float32)
+    corners = np.array([[a, b] for a in x for b in y], np.float32)
+    places = (corners - transform[:, 2]) @ np.linalg.inv(transform[:, :2]).T
+    low = np.clip(np.floor(places.min(axis=0)), 0, (width, height)).astype(int)
+    high = np.clip(np.ceil(places.max(axis=0)) + 1, 0, (width, height)).astype(int)
+    if (high - low).min() < 1:
+        return None
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])

@@ -1,0 +1,97 @@
+"""Read what a voice feels every 40 ms, with the speech encoder, which hears 55 ms ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
+
+import numpy as np
+
+from engine.node import Node
+from engine.parameters import parameter
+from engine.types import F32, Affect, AudioFrame, Fifo, Input, Message
+from nodes.affect import ANSWERS, from_network, unknown
+from nodes.speech_steps import STEP_MELS, SpeechSteps, Step
+from nodes.weights import open_or_say
+
+if TYPE_CHECKING:
+    from nodes.model import Model
+
+REST_STEPS: Final = 25
+"""after so many silent steps the encoder rests, so that it doesn't take silence for the voice"""
+
+
+class VoiceReader(Node):
+    """audio -> affect: emotion, valence-arousal and intensity of each 40 ms, stamped with their
+    beginning. In silence nothing is known."""
+
+    inputs: ClassVar[Mapping[str, Input]] = {"audio": Fifo(AudioFrame, depth=64)}
+    outputs: ClassVar[Mapping[str, type[Message]]] = {"affect": Affect}
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Config:
+        threads: int = parameter(1, "compute threads of the network", low=1, high=16, live=False)
+        weights: str = parameter(
+            "", "folder of the networks; empty: $MIEN_WEIGHTS, else those that ship", live=False
+        )
+
+    config: Config
+    _model: Model | None = None
+
+    def setup(self) -> None:
+        self._steps = SpeechSteps()
+        self._model = open_or_say(
+            "speech",
+            self.config.weights,
+            self.context,
+            "what a voice feels isn't read",
+            takes=("mel", "state"),
+            gives=ANSWERS,
+            threads=self.config.threads,
+        )
+        self.reset()
+
+    def reset(self) -> None:
+        self._steps.reset()
+        self._state: dict[str, F32] = self._model.begin() if self._model is not None else {}
+        self._before: Step | None = None
+        self._silent = 0
+
+    def process(self, audio: AudioFrame) -> Iterator[Affect]:
+        if not self._steps.follows(audio):
+            self.context.count("gaps", 1)
+            self.reset()
+        for step in self._steps(audio):
+            yield from self._heard(step)
+
+    def finish(self) -> Iterator[Affect]:
+        """The last step is answered too: its end is heard on, since nothing follows it."""
+        if (last := self._before) is not None:
+            yield from self._heard(last._replace(mel=np.repeat(last.mel[-1:], STEP_MELS, axis=0)))
+
+    def _heard(self, step: Step) -> Iterator[Affect]:
+        """What a step says of the one before it."""
+        before, self._before = self._before, step
+        self._silent = 0 if step.spoken else self._silent + 1
+        answer = None
+        if self._model is not None and self._silent <= REST_STEPS:
+            answer = self._model(mel=step.mel[None], **self._state)
+            self._state = self._model.carry(answer)
+        if before is None:
+            return
+        if answer is None or not before.spoken:
+            yield unknown("voice", before.capture_ns)
+        else:
+            yield from_network(answer, "voice", before.capture_ns)
+
+    def close(self) -> None:
+        if self._model is not None:
+            self._model.close()
+            self._model = None
+
+
+class VoiceReaderAside(VoiceReader):
+    """The same in a thread of its own: no picture waits for it. For live graphs."""
+
+    runs: ClassVar[Literal["lane", "thread", "loop"]] = "thread"

@@ -1,0 +1,211 @@
+"""Networks of a few numbers that do what a test can foresee, as weights with cards; no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.types import EMOTIONS, F32
+from nodes.emotions import FEELING, prototype
+
+CROP_PX = 40
+"""side of what the made face encoder looks at"""
+STATE = 3
+IDENTITY_PX = 64
+
+_Network = tuple[dict[str, Any], dict[str, Any], dict[str, str]]
+"""inputs, outputs, state"""
+
+
+def make_weights(folder: Path, *names: str, painted: float = 0.0) -> Path:
+    """All five networks, or those named. ``painted``: the generator's mask, everywhere.
+
+    visual: the likeliest emotion is that whose shapes the rig has, valence the mean of the crop;
+    state counts steps.
+    speech: happy where the mel's lower half is louder than its upper, angry otherwise; arousal
+    counts the steps so far in hundredths.
+    intensity: the mean of those present. identity: the mean of the picture, everywhere.
+    generator: the flow as it came, blue colour where it paints.
+    """
+    makers: dict[str, Callable[[], _Network]] = {
+        "visual": _visual,
+        "speech": _speech,
+        "intensity": _intensity,
+        "identity": _identity,
+        "generator": lambda: _generator(painted),
+    }
+    for name in names or makers:
+        _write(folder / name, name, *makers[name]())
+    return folder
+
+
+def _ops() -> Any:
+    import openvino.opset13 as ops
+
+    return ops
+
+
+def _given(**shapes: tuple[int, ...]) -> dict[str, Any]:
+    ops = _ops()
+    return {name: ops.parameter(list(shape), np.float32, name) for name, shape in shapes.items()}
+
+
+def _const(value: Any) -> Any:
+    return _ops().constant(np.asarray(value, np.float32))
+
+
+def _reshaped(node: Any, *shape: int) -> Any:
+    return _ops().reshape(node, np.array(shape, np.int64), False)
+
+
+def _mean(node: Any) -> Any:
+    """Over everything but the batch: [1, 1]."""
+    ops = _ops()
+    flat = _reshaped(node, 1, -1)
+    return ops.reduce_mean(flat, np.array([1], np.int64), True)
+
+
+def _visual() -> _Network:
+    ops = _ops()
+    given = _given(crop=(1, 3, CROP_PX, CROP_PX), rig=(1, 52), state=(1, STATE))
+    worn = np.stack([prototype(name) for name in EMOTIONS], axis=1)
+    lengths = np.maximum(np.linalg.norm(worn, axis=0), 1e-6)
+    liking = 8 * worn / lengths - 4 * (FEELING[:, None] & (worn == 0)) * (lengths > 1e-3)
+    bias = np.zeros(8, np.float32)
+    bias[0] = 1.5
+    logits = ops.add(ops.matmul(given["rig"], _const(liking), False, False), _const(bias[None]))
+    later = ops.add(given["state"], _const(np.ones((1, STATE))))
+    bright = ops.subtract(_mean(given["crop"]), _const([[0.5]]))
+    outputs = {
+        "embedding": ops.multiply(later, _const([[1.0]])),
+        "emotion": logits,
+        "valence_arousal": ops.concat([bright, ops.multiply(_mean(later), _const([[0.01]]))], 1),
+        "intensity": ops.clamp(ops.multiply(_mean(given["rig"]), _const([[5.0]])), 0.0, 1.0),
+        "state_next": later,
+    }
+    return given, outputs, {"state": "state_next"}
+
+
+def _speech() -> _Network:
+    ops = _ops()
+    given = _given(mel=(1, 4, 80), state=(1, STATE))
+    half = np.repeat([1.0, -1.0], 40) / 40
+    lower = _mean(ops.multiply(given["mel"], _const(np.tile(half * 80, (1, 4, 1)))))
+    sides = np.zeros((1, 8), np.float32)
+    sides[0, EMOTIONS.index("happy")], sides[0, EMOTIONS.index("angry")] = 4, -4
+    later = ops.add(given["state"], _const(np.ones((1, STATE))))
+    counted = ops.multiply(_mean(later), _const([[0.01]]))
+    outputs = {
+        "embedding": ops.multiply(later, _const([[1.0]])),
+        "emotion": ops.multiply(ops.clamp(lower, -2.0, 2.0), _const(sides)),
+        "valence_arousal": ops.concat([ops.multiply(counted, _const([[0.0]])), counted], 1),
+        "intensity": ops.add(ops.multiply(counted, _const([[0.0]])), _const([[0.8]])),
+        "state_next": later,
+    }
+    return given, outputs, {"state": "state_next"}
+
+
+def _intensity() -> _Network:
+    ops = _ops()
+    given = _given(face=(1, 11), voice=(1, 11), present=(1, 2), state=(1, STATE))
+    there = [
+        ops.matmul(given["present"], _const([[1.0], [0.0]]), False, False),
+        ops.matmul(given["present"], _const([[0.0], [1.0]]), False, False),
+    ]
+    total = ops.add(ops.add(there[0], there[1]), _const([[1e-6]]))
+    both = ops.add(ops.multiply(given["face"], there[0]), ops.multiply(given["voice"], there[1]))
+    mean = ops.divide(both, total)
+    pick = np.eye(11, dtype=np.float32)
+    shares = ops.matmul(mean, _const(pick[:, :8]), False, False)
+    outputs = {
+        "emotion": ops.log(ops.add(shares, _const([[1e-4]]))),
+        "valence_arousal": ops.matmul(mean, _const(pick[:, 8:10]), False, False),
+        "intensity": ops.matmul(mean, _const(pick[:, 10:]), False, False),
+        "state_next": ops.add(given["state"], _const(np.ones((1, STATE)))),
+    }
+    return given, outputs, {"state": "state_next"}
+
+
+def _identity() -> _Network:
+    ops = _ops()
+    given = _given(reference=(1, 3, IDENTITY_PX, IDENTITY_PX))
+    mean = _mean(given["reference"])
+    spread = ops.multiply(_reshaped(mean, 1, 1, 1, 1), _const(np.ones((1, 2, 4, 4))))
+    outputs = {"identity": ops.multiply(mean, _const(np.ones((1, 6)))), "identity_map": spread}
+    return given, outputs, {}
+
+
+def _generator(painted: float) -> _Network:
+    ops = _ops()
+    given = _given(
+        source=(1, 3, 256, 256), flow=(1, 2, 128, 128), lines=(1, 2, 128, 128),
+        identity=(1, 6), identity_map=(1, 2, 4, 4), expression=(1, 52), intensity=(1, 1),
+    )  # fmt: skip
+    blue: F32 = np.zeros((1, 3, 1, 1), np.float32)
+    blue[0, 2] = 1
+    nothing = ops.multiply(given["source"], _const([[[[0.0]]]]))
+    told = ["lines", "identity", "identity_map", "expression", "intensity"]
+    unused = [ops.multiply(_mean(given[name]), _const([[0.0]])) for name in told]
+    total = unused[0]
+    for more in unused[1:]:
+        total = ops.add(total, more)
+    still = _reshaped(total, 1, 1, 1, 1)
+    mask = np.full((1, 1, 256, 256), painted, np.float32)
+    outputs = {
+        "picture": ops.add(given["source"], still),
+        "flow_out": ops.add(given["flow"], still),
+        "mask": ops.add(_const(mask), still),
+        "colour": ops.add(nothing, _const(blue)),
+    }
+    return given, outputs, {}
+
+
+def _write(
+    folder: Path, name: str, inputs: dict[str, Any], outputs: dict[str, Any], state: dict[str, str]
+) -> None:
+    import openvino
+
+    folder.mkdir(parents=True, exist_ok=True)
+    results = []
+    for key, node in inputs.items():
+        node.output(0).tensor.set_names({key})
+    for key, node in outputs.items():
+        node.output(0).tensor.set_names({key})
+        results.append(_ops().result(node))
+    model = openvino.Model(results, list(inputs.values()), name)
+    openvino.save_model(model, str(folder / "int8.xml"), compress_to_fp16=False)
+    lines = [
+        f'name = "{name}"',
+        'task = "made for tests"',
+        'openvino = "int8"',
+        "nc = false",
+    ]
+    sums = [hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in _FILES]
+    for kind, nodes in (("inputs", inputs), ("outputs", outputs)):
+        for key, node in nodes.items():
+            shape = [int(size) for size in node.output(0).get_shape()]
+            lines += [
+                f"[[{kind}]]",
+                f'name = "{key}"',
+                f"shape = {shape}",
+                'dtype = "float32"',
+                "range = [-1000.0, 1000.0]",
+                'meaning = "made"',
+            ]
+    lines.append("[state]")
+    lines += [f'{key} = "{value}"' for key, value in state.items()]
+    lines += [
+        "[files.openvino_int8]",
+        f'file = "{_FILES[0]}"',
+        f'sha256 = "{sums[0]}"',
+        f'extra = "{_FILES[1]}"',
+        f'extra_sha256 = "{sums[1]}"',
+    ]
+    (folder / "card.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+_FILES = ("int8.xml", "int8.bin")

@@ -1,0 +1,360 @@
+"""The learned renderer: it moves the camera's own pixels, paints where told, and can be missed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.errors import MienError
+from engine.node import Context
+from engine.parameters import build
+from engine.types import BLENDSHAPES, F32, U8, FaceEdit, FaceTrack, VideoFrame
+from nodes.compositor import WARP, Compositor
+from nodes.expression_editor import ExpressionEditor
+from nodes.face_crop import crop_transform
+from nodes.face_tracker import FaceTracker
+from nodes.learned_face import composite
+from nodes.person import Person, tension
+from nodes.rig import load_rig
+from nodes.steady_crop import SteadyCrop, crop_box, cut_out, to_tensor
+from tests.faces import FRAME_NS, astronaut, frame
+from tests.made_weights import IDENTITY_PX, make_weights
+
+pytest.importorskip("openvino")
+
+
+class Made:
+    """A compositor and what it says."""
+
+    def __init__(self, **values: Any) -> None:
+        self.statuses: list[tuple[str, str]] = []
+        self.gauges: dict[str, Any] = {}
+        context = Context(
+            status=lambda condition, text: self.statuses.append((condition, text)),
+            gauge=self.gauges.__setitem__,
+        )
+        self.node = Compositor(build(Compositor.Config, values), context)
+
+    def __enter__(self) -> Made:
+        self.node.setup()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.node.close()
+
+    def render(self, pixels: U8, face: FaceTrack, edit: FaceEdit) -> U8:
+        return self.node.process(frame(pixels, cut=True), face, edit).pixels
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_weights(tmp_path_factory.mktemp("weights"), "identity", "generator")
+
+
+@pytest.fixture(scope="module")
+def tracker() -> Iterator[FaceTracker]:
+    node = FaceTracker(build(FaceTracker.Config, {"smoothing": 0.0}))
+    node.setup()
+    yield node
+    node.close()
+
+
+def asked(tracker: FaceTracker, pixels: U8, **values: Any) -> tuple[FaceTrack, FaceEdit]:
+    face = tracker.process(frame(pixels, cut=True))
+    editor = ExpressionEditor(build(ExpressionEditor.Config, values))
+    editor.setup()
+    return face, editor.process(face=face)
+
+
+def large(side: int = 1100) -> U8:
+    """The astronaut's face several times larger than the generator's crop."""
+    cut = np.ascontiguousarray(astronaut()[20:240, 115:335])
+    return cv2.resize(cut, (side, side), interpolation=cv2.INTER_CUBIC).astype(np.uint8, copy=False)
+
+
+def test_a_generator_that_changes_nothing_is_the_warp(weights: Path, tracker: FaceTracker) -> None:
+    face, edit = asked(tracker, astronaut(), emotion="surprised", intensity=1.0)
+    with Made(weights=str(weights), renderer="learned") as learned, Made(renderer="warp") as warp:
+        drawn = learned.render(astronaut(), face, edit).astype(int)
+        moved = warp.render(astronaut(), face, edit).astype(int)
+        assert "OpenVINO" in learned.gauges["backend"] and learned.statuses[-1] == ("ok", "")
+        assert warp.gauges["backend"] == WARP
+    change = np.abs(moved - astronaut()).mean()
+    assert np.abs(drawn - moved).mean() < 0.25 * change
+    assert np.abs(drawn - astronaut()).mean() > 0.7 * change
+
+
+def test_what_is_far_from_the_face_stays_bit_by_bit(weights: Path, tracker: FaceTracker) -> None:
+    face, edit = asked(tracker, astronaut(), emotion="surprised", intensity=1.0)
+    with Made(weights=str(weights)) as learned:
+        drawn = learned.render(astronaut(), face, edit)
+    changed = (drawn != astronaut()).any(axis=2)
+    left, top, right, bottom = crop_box(crop_transform(load_rig().place(face.landmarks)), 512, 512)
+    outside = np.ones((512, 512), bool)
+    outside[top:bottom, left:right] = False
+    assert changed.sum() > 3000 and not changed[outside].any()
+    assert not changed[top : top + 3, left:right].any()  # no seam at the crop's border
+
+
+def test_resolution_is_kept_where_nothing_is_painted(weights: Path, tracker: FaceTracker) -> None:
+    pixels = large()
+    noise = np.random.default_rng(0).normal(0, 12, pixels.shape)
+    pixels = np.clip(pixels + noise, 0, 255).astype(np.uint8)
+    face, edit = asked(tracker, pixels, emotion="happy", intensity=1.0)
+    assert face.found
+    with Made(weights=str(weights)) as learned:
+        drawn = learned.render(pixels, face, edit)
+
+    def grain(picture: U8) -> float:
+        centre = face.landmarks[:, :2].mean(axis=0).astype(int)
+        part = picture[centre[1] - 200 : centre[1] + 200, centre[0] - 200 : centre[0] + 200]
+        return float(np.abs(cv2.Laplacian(part, cv2.CV_32F)).mean())
+
+    assert (drawn != pixels).any(axis=2).sum() > 20_000
+    transform = crop_transform(load_rig().place(face.landmarks))
+    assert transform[0, 0] < 0.5
+    small = cut_out(pixels, transform)
+    coarse = cv2.warpAffine(small, cv2.invertAffineTransform(transform), pixels.shape[1::-1])
+    assert grain(drawn) > 0.65 * grain(pixels)  # moving by parts of a pixel costs some
+    assert grain(drawn) > 4 * grain(coarse.astype(np.uint8, copy=False))
+
+
+def test_paint_covers_the_face_and_fades_out(tmp_path: Path, tracker: FaceTracker) -> None:
+    weights = make_weights(tmp_path, "identity", "generator", painted=1.0)
+    face, edit = asked(tracker, astronaut(), emotion="happy", intensity=1.0)
+    with Made(weights=str(weights)) as learned:
+        drawn = learned.render(astronaut(), face, edit)
+    x, y = face.landmarks[1, :2].astype(int)
+    assert drawn[y, x, 0] > 250 and drawn[y, x, 1:].max() < 5  # blue: the made colour
+    assert np.array_equal(drawn[400:], astronaut()[400:])
+    grey = np.full_like(astronaut(), 128)
+    with Made(weights=str(weights)) as learned:
+        drawn = learned.render(grey, face, edit)
+    steps = np.abs(np.diff(drawn.astype(int), axis=1)).max()
+    assert drawn[y, x, 0] > 250 and steps < 40  # it fades in over pixels, not at an edge
+
+
+def test_half_painted_is_half(tmp_path: Path, tracker: FaceTracker) -> None:
+    weights = make_weights(tmp_path, "identity", "generator", painted=0.3)
+    face, edit = asked(tracker, astronaut(), emotion="happy", intensity=0.05, neutralize=0.0)
+    with Made(weights=str(weights)) as learned:
+        drawn = learned.render(astronaut(), face, edit).astype(float)
+    x, y = face.landmarks[1, :2].astype(int)
+    wanted = 0.7 * astronaut()[y, x].astype(float) + 0.3 * np.array([255, 0, 0])
+    assert np.abs(drawn[y, x] - wanted).max() < 12
+
+
+def test_a_missing_weight_is_said_and_the_face_is_warped(
+    tmp_path: Path, tracker: FaceTracker
+) -> None:
+    face, edit = asked(tracker, astronaut(), emotion="happy", intensity=1.0)
+    with Made(weights=str(tmp_path)) as compositor, Made(renderer="warp") as warp:
+        condition, text = compositor.statuses[-1]
+        assert condition == "degraded" and "\n" not in text
+        assert "no weight in" in text and "the face is warped instead" in text
+        assert compositor.gauges["backend"] == WARP
+        warped = warp.render(astronaut(), face, edit)
+        assert np.array_equal(compositor.render(astronaut(), face, edit), warped)
+
+
+def test_a_damaged_weight_is_said_and_the_face_is_warped(weights: Path, tmp_path: Path) -> None:
+    make_weights(tmp_path, "identity", "generator")
+    (tmp_path / "generator" / "int8.bin").write_bytes(b"not what it was")
+    with Made(weights=str(tmp_path)) as compositor:
+        assert compositor.statuses[-1][0] == "degraded"
+        assert "is damaged" in compositor.statuses[-1][1]
+
+
+def test_another_networks_weight_is_refused(tmp_path: Path) -> None:
+    make_weights(tmp_path, "identity", "visual")
+    (tmp_path / "visual").rename(tmp_path / "generator")
+    with Made(weights=str(tmp_path)) as compositor:
+        assert "it is no generator" in compositor.statuses[-1][1]
+
+
+def test_learned_alone_doesnt_fall_back(tmp_path: Path) -> None:
+    made = Made(weights=str(tmp_path), renderer="learned")
+    with pytest.raises(MienError, match="no weight in"):
+        made.node.setup()
+    made.node.close()
+
+
+def test_the_renderer_changes_while_it_runs(weights: Path, tracker: FaceTracker) -> None:
+    face, edit = asked(tracker, astronaut(), emotion="happy", intensity=1.0)
+    with Made(weights=str(weights), renderer="warp") as made:
+        warped = made.render(astronaut(), face, edit)
+        made.node.reconfigure(
+            build(Compositor.Config, {"weights": str(weights), "renderer": "learned"})
+        )
+        assert "OpenVINO" in made.gauges["backend"]
+        learned = made.render(astronaut(), face, edit)
+        made.node.reconfigure(build(Compositor.Config, {"renderer": "warp"}))
+        assert made.gauges["backend"] == WARP
+        assert np.array_equal(made.render(astronaut(), face, edit), warped)
+    assert not np.array_equal(learned, warped)
+
+
+def test_a_generator_that_fails_gives_way_to_the_warp(
+    weights: Path, tracker: FaceTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    face, edit = asked(tracker, astronaut(), emotion="happy", intensity=1.0)
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the driver\nwent away")
+
+    with Made(weights=str(weights)) as made, Made(renderer="warp") as warp:
+        monkeypatch.setattr("nodes.learned_face.LearnedFace.render", fail)
+        drawn = made.render(astronaut(), face, edit)
+        assert np.array_equal(drawn, warp.render(astronaut(), face, edit))
+        assert made.statuses[-1] == (
+            "degraded",
+            "the generator failed (the driver went away); the face is warped instead",
+        )
+        assert made.render(astronaut(), face, edit).shape == astronaut().shape
+
+
+@pytest.mark.parametrize("place", [(-150, 0), (200, 0), (0, -110), (0, 330)])
+def test_faces_over_the_border(weights: Path, tracker: FaceTracker, place: tuple[int, int]) -> None:
+    matrix = np.array([[1, 0, place[0]], [0, 1, place[1]]], np.float32)
+    pixels = cv2.warpAffine(astronaut(), matrix, (512, 512)).astype(np.uint8, copy=False)
+    face, edit = asked(tracker, pixels, emotion="angry", intensity=1.0)
+    with Made(weights=str(weights)) as learned:
+        assert learned.render(pixels, face, edit).shape == pixels.shape
+
+
+def test_the_crop_is_that_of_the_whole_picture() -> None:
+    from nodes.face_crop import crop
+
+    for scale in (0.3, 0.8, 2.5):
+        angle = 0.3
+        turn = scale * np.array(
+            [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]], np.float32
+        )
+        offset = np.array([128, 128]) - turn @ np.array([220.0, 140.0])
+        transform = np.column_stack([turn, offset]).astype(np.float32)
+        whole, cut = crop(astronaut(), transform), cut_out(astronaut(), transform)
+        assert np.abs(whole.astype(int) - cut).max() <= 6
+        assert np.abs(whole.astype(int) - cut).mean() < 0.3
+
+
+def test_a_steady_crop_is_still_and_follows() -> None:
+    rig = load_rig()
+    steady, chance = SteadyCrop(), np.random.default_rng(1)
+    base = rig.mean * np.array([10, -10, -10]) + np.array([250, 200, 0])
+    shaken, raw = [], []
+    for _ in range(40):
+        noisy = (base + chance.normal(0, 1.0, base.shape)).astype(np.float32)
+        shaken.append(steady(rig.place(noisy), 1 / 30))
+        raw.append(crop_transform(rig.place(noisy)))
+    calm = np.abs(np.diff(np.array(shaken)[10:, :, 2], axis=0)).mean()
+    assert calm < 0.5 * np.abs(np.diff(np.array(raw)[10:, :, 2], axis=0)).mean()
+    moved = (base + np.array([60, 0, 0])).astype(np.float32)
+    for _ in range(12):
+        last = steady(rig.place(moved), 1 / 30)
+    assert np.abs(last - crop_transform(rig.place(moved))).max() < 6
+
+
+def test_upside_down_is_taken_as_it_is() -> None:
+    rig = load_rig()
+    turned = (rig.mean * [-10, 10, -10] + [250, 200, 0]).astype(np.float32)
+    placement = rig.place(turned)
+    assert np.array_equal(SteadyCrop()(placement, 0.0), crop_transform(placement))
+
+
+def test_composite_of_nothing_is_the_picture() -> None:
+    transform = np.array([[0.9, 0, -60], [0, 0.9, -20]], np.float32)
+    still = np.zeros((128, 128, 2), np.float32)
+    empty = np.zeros((256, 256, 4), np.float32)
+    assert np.array_equal(composite(astronaut(), transform, still, empty), astronaut())
+    away = transform + np.array([[0, 0, 5000], [0, 0, 0]], np.float32)
+    assert np.array_equal(composite(astronaut(), away, still, empty), astronaut())
+
+
+def test_composite_moves_by_the_crops_pixels() -> None:
+    """A flow of 8 px of a crop at half the scale is 16 px of the picture."""
+    transform = np.array([[0.5, 0, 0], [0, 0.5, 0]], np.float32)
+    shift = np.zeros((128, 128, 2), np.float32)
+    shift[..., 0] = 8
+    moved = composite(astronaut(), transform, shift, np.zeros((256, 256, 4), np.float32))
+    assert np.abs(moved[100:400, 100:400].astype(int) - astronaut()[100:400, 116:416]).max() <= 2
+
+
+class Asked:
+    """Stands in for the identity network and counts."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        tensor = type("T", (), {"shape": (1, 3, IDENTITY_PX, IDENTITY_PX)})()
+        self.card = type("C", (), {"inputs": (tensor,)})()
+
+    def __call__(self, reference: F32) -> dict[str, F32]:
+        self.count += 1
+        assert reference.shape == (1, 3, IDENTITY_PX, IDENTITY_PX)
+        return {"identity": np.full((1, 4), reference.mean(), np.float32)}
+
+
+def test_a_person_is_looked_at_once_and_again_when_calmer() -> None:
+    network = Asked()
+    person = Person(network)  # type: ignore[arg-type]
+    bright, dark = np.full((256, 256, 3), 200, np.uint8), np.full((256, 256, 3), 50, np.uint8)
+    for _ in range(300):
+        known = person(bright, 0.5, 1 / 30)
+    assert network.count == 1 and known["identity"][0, 0] == pytest.approx(200 / 255, abs=1e-3)
+    person(dark, 0.1, 1 / 30)
+    assert network.count == 2
+    first = person(dark, 0.1, 1 / 30)["identity"][0, 0]
+    assert 50 / 255 < first < 200 / 255  # it eases in
+    for _ in range(60):
+        known = person(dark, 0.3, 1 / 30)
+    assert network.count == 2 and known["identity"][0, 0] == pytest.approx(50 / 255, abs=0.01)
+    for _ in range(30 * 61):
+        person(dark, 0.15, 1 / 30)
+    assert network.count == 3
+    person.reset()
+    person(dark, 2.0, 0.0)
+    assert network.count == 4
+
+
+def test_a_blink_and_a_turned_head_are_no_reference() -> None:
+    rig = load_rig()
+    straight = rig.place((rig.mean * [10, -10, -10]).astype(np.float32))
+    shapes = np.zeros(52, np.float32)
+    calm = tension(shapes, straight)
+    shapes[[BLENDSHAPES.index(f"eyeBlink{side}") for side in ("Left", "Right")]] = 0.9
+    assert tension(shapes, straight) > calm + 0.4
+    turn = cv2.Rodrigues(np.array([0.0, 0.9, 0.0]))[0]
+    aside = rig.place(((rig.mean @ turn.T) * [10, -10, -10]).astype(np.float32))
+    assert tension(np.zeros(52, np.float32), aside) > calm + 0.2
+
+
+def test_a_tensor_keeps_the_pictures_mean_and_order() -> None:
+    patch = np.zeros((256, 256, 3), np.uint8)
+    patch[..., 2] = 200  # red
+    tensor = to_tensor(patch, 40)
+    assert tensor.shape == (1, 3, 40, 40) and tensor.dtype == np.float32
+    assert tensor[0, 0].mean() == pytest.approx(200 / 255, abs=1e-3) and not tensor[0, 1:].any()
+
+
+def test_pictures_of_a_still_are_steady(weights: Path, tracker: FaceTracker) -> None:
+    face, edit = asked(tracker, astronaut())
+    pictures = []
+    with Made(weights=str(weights)) as learned:
+        for index in range(6):
+            picture = VideoFrame(capture_ns=(index + 1) * FRAME_NS, pixels=astronaut())
+            still = FaceTrack(
+                capture_ns=picture.capture_ns,
+                found=True,
+                landmarks=face.landmarks,
+                blendshapes=face.blendshapes,
+                pose=face.pose,
+            )
+            held = FaceEdit(
+                capture_ns=picture.capture_ns, active=True, source=edit.source, target=edit.target
+            )
+            pictures.append(learned.node.process(picture, still, held).pixels.astype(np.int16))
+    assert np.abs(np.diff(np.stack(pictures[1:]), axis=0)).mean() < 0.2
