@@ -14,6 +14,7 @@ from training.models.generator import IDENTITY_PX, IdentityEncoder
 from training.models.speech import STEP_MELS
 from training.restore import restore
 from training.trainers.edits import Edits
+from training.trainers.generator import CONDITIONS
 from training.trainers.samples import Clips, Look, Sample
 
 FRAMES_IN_A_ROW = 8
@@ -103,8 +104,8 @@ def _generator(
     for sample in _faces(clips, rng):
         edit = edits.neutralized(sample, int(rng.choice(np.flatnonzero(sample.clip.found))), rng)
         with torch.no_grad():
-            identity, identity_map = encoder(torch.from_numpy(edit.pop("reference"))[None])
-        call = {name: value[None].astype(np.float32) for name, value in edit.items()}
+            identity, identity_map = encoder(torch.from_numpy(edit["reference"])[None])
+        call = {name: edit[name][None].astype(np.float32) for name in CONDITIONS}
         yield call | {"identity": identity.numpy(), "identity_map": identity_map.numpy()}
 
 

@@ -19,6 +19,23 @@ def lip(points_BN2: Tensor, truth_BN2: Tensor, eye_distance_B: Tensor) -> Tensor
     return (apart.mean(dim=1) / eye_distance_B).mean()
 
 
+def control(shapes_BS: Tensor, wanted_BS: Tensor) -> Tensor:
+    """Rig control error: the sum over shapes of how far what a tracker sees is from what was
+    asked, a mean over faces."""
+    return (shapes_BS - wanted_BS).abs()[:, 1:].sum(dim=1).mean()
+
+
+def opening(points_BN2: Tensor) -> Tensor:
+    """How far mouths are open [B], in distances of the outer eye corners."""
+    parted = _apart(points_BN2, 13, 14)
+    return parted / _apart(points_BN2, 33, 263).clamp(min=1)
+
+
+def _apart(points_BN2: Tensor, first: int, second: int) -> Tensor:
+    off = points_BN2[:, first] - points_BN2[:, second]
+    return off.square().sum(dim=1).clamp(min=1e-6).sqrt()
+
+
 def flow_at(flow_BCHW: Tensor, points_BN2: Tensor, crop_px: int) -> Tensor:
     """The shift [B, N, 2] in crop pixels that a flow has at points [B, N, 2] in crop pixels."""
     grid = (points_BN2[:, :, None] + 0.5) * (2 / crop_px) - 1

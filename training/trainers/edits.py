@@ -2,18 +2,25 @@
 
 Three kinds of samples, mixed in a batch: self-reenactment (another frame of the same clip is the
 truth), strict pairs (a synthetic head says the same with the same mouth in another emotion), and
-neutralization of a real face, which has no truth and is judged by the N-pair loss alone.
+edits of real faces as the live path asks for them, which have no truth: what a tracker finds in
+them is held against what was asked.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 
 import numpy as np
 
-from engine.types import F32, U8
+from engine.types import EMOTIONS, F32, U8
+from nodes.assets import FACE_LANDMARKER, locate
 from nodes.conditions import TELLING, edit_flow, feeling, line_map, region_mask
-from nodes.emotions import FEELING
+from nodes.drive import Drive
+from nodes.emotions import FEELING, prototype
+from nodes.expression_editor import asked_shapes
+from nodes.landmarker import CROP_PX as REGION_PX
+from nodes.landmarker import Landmarker, region_of
 from nodes.rig import Rig, load_rig, upright
 from training.models.generator import IDENTITY_PX
 from training.trainers.samples import MIRROR, Array, Clips, Look, Sample, to_chw
@@ -22,6 +29,8 @@ TELLING_WEIGHT = 5.0
 """how often a pixel of eyes, brows and lips counts"""
 OUTSIDE_WEIGHT = 0.3
 """how often one far from the face counts"""
+NEUTRAL_SHARE, EMOTION_SHARE = 0.5, 0.35
+"""of the edits without a truth; the rest is more or less of one's own"""
 
 
 class Edits:
@@ -30,6 +39,7 @@ class Edits:
     def __init__(self, clips: Clips, paired_share: float) -> None:
         self.clips, self.paired_share = clips, paired_share
         self.rig: Rig = load_rig()
+        self._kept = threading.local()
         groups: dict[tuple[str, str, str], list[int]] = defaultdict(list)
         for index in clips.chosen:
             info = clips.infos[index]
@@ -56,19 +66,62 @@ class Edits:
         start = int(rng.choice(np.flatnonzero(sample.clip.found)))
         return self._build(sample, [start] * frames, sample, times, rng, strict=False)
 
+    def asked(self, rng: np.random.Generator) -> dict[str, Array] | None:
+        """An edit without a truth: neutral half of the time, an emotion, or more or less of one's
+        own; None where no face was found."""
+        sample = self.clips[self.clips.draw(rng)]
+        found = np.flatnonzero(sample.clip.found)
+        if not len(found):
+            return None
+        felt = sample.clip.blendshapes[found][:, FEELING].sum(axis=1)
+        stronger = found[np.argsort(felt, kind="stable")[len(found) // 2 :]]
+        time = int(rng.choice(stronger if rng.random() < 0.7 else found))
+        kind = rng.random()
+        if kind < NEUTRAL_SHARE:
+            worn, gone = np.zeros(len(FEELING), np.float32), 1.0
+        elif kind < NEUTRAL_SHARE + EMOTION_SHARE:
+            emotion = EMOTIONS[1 + rng.integers(len(EMOTIONS) - 1)]
+            worn, gone = prototype(emotion) * np.float32(rng.uniform(0.4, 1.0)), 1.0
+        else:
+            worn, gone = np.zeros(len(FEELING), np.float32), float(rng.uniform(-1, 1))
+        return self.edit(sample, time, worn, gone, rng)
+
     def neutralized(self, sample: Sample, time: int, rng: np.random.Generator) -> dict[str, Array]:
         """A real frame to be made neutral: the feeling goes, speech, gaze and blinks stay."""
-        clip = sample.clip
+        return self.edit(sample, time, np.zeros(len(FEELING), np.float32), 1.0, rng)
+
+    def edit(
+        self, sample: Sample, time: int, worn: F32, gone: float, rng: np.random.Generator
+    ) -> dict[str, Array]:
+        """A frame whose own feeling goes by the share ``gone`` and that wears the shapes ``worn``
+        [52], with the flow that the live path's warp would apply."""
+        clip, mirrored = sample.clip, bool(rng.random() < 0.5)
         shapes, landmarks = clip.blendshapes[time], clip.landmarks[time]
-        change = np.where(FEELING, -shapes, 0).astype(np.float32)
-        moves = self.rig.displace(change, self.rig.place(landmarks))
+        if mirrored:
+            shapes, landmarks = shapes[MIRROR], self._flipped(landmarks)
+        wanted = asked_shapes(shapes, worn, gone)
+        moves = self._drive().moves(landmarks, shapes, wanted, self.rig.place(landmarks))
         target = landmarks.copy()
         target[:, :2] += moves
-        mirrored = bool(rng.random() < 0.5)
-        edit = self._conditions(landmarks, target, np.zeros(52, np.float32), mirrored)
-        picture = _mirror(clip.frame(time), mirrored)
-        edit |= {"source": to_chw(picture), "reference": _reference(sample, rng, mirrored)}
-        return edit
+        edit = self._conditions(landmarks, target, wanted, False)
+        return edit | {
+            "source": to_chw(_mirror(clip.frame(time), mirrored)),
+            "reference": _reference(sample, rng, mirrored),
+            "shapes": shapes,
+            "wanted": np.where(self.rig.observable, wanted, shapes).astype(np.float32),
+            "opening": _opening(landmarks),
+            "weight": _slack(target),
+            "region": _region(target, rng),
+        }
+
+    def _drive(self) -> Drive:
+        """The warp's own drive; one for each thread, since it keeps what it learned of a face."""
+        if not hasattr(self._kept, "drive"):
+            landmarker = Landmarker(locate(FACE_LANDMARKER))
+            self._kept.drive = Drive(self.rig, landmarker.blendshapes)
+        drive: Drive = self._kept.drive
+        drive.reset()
+        return drive
 
     def _build(
         self,
@@ -140,6 +193,35 @@ def _reference(sample: Sample, rng: np.random.Generator, mirrored: bool) -> F32:
     calm = order[: max(1, len(order) // 3)]
     picture = _mirror(sample.clip.frame(int(rng.choice(calm))), mirrored)
     return Look.plain(IDENTITY_PX).picture(picture, IDENTITY_PX)
+
+
+def _opening(landmarks: F32) -> Array:
+    """How far the mouth is open, in distances of the outer eye corners."""
+    parted = float(np.linalg.norm(landmarks[13, :2] - landmarks[14, :2]))
+    return np.array(
+        parted / max(float(np.linalg.norm(landmarks[33] - landmarks[263])), 1), np.float32
+    )
+
+
+def _region(landmarks: F32, rng: np.random.Generator) -> F32:
+    """Where a tracker would look [2, 3], a little off: points of its own square to the crop's."""
+    square = region_of(landmarks)
+    angle = square.angle + float(rng.uniform(-0.06, 0.06))
+    step = square.side / REGION_PX * float(rng.uniform(0.93, 1.07))
+    cos, sin = np.cos(angle) * step, np.sin(angle) * step
+    turn = np.array([[cos, -sin], [sin, cos]])
+    middle = np.array([square.x, square.y]) + rng.uniform(-0.02, 0.02, 2) * square.side
+    offset = middle - turn @ np.full(2, (REGION_PX - 1) / 2)
+    return np.column_stack([turn, offset]).astype(np.float32)
+
+
+def _slack(landmarks: F32) -> F32:
+    """How much an edit should keep what the warp shows [1, 256, 256]: little where one reads a
+    feeling, all around the face."""
+    near = region_mask(landmarks, (np.arange(468),), 6).astype(np.float32)
+    telling = region_mask(landmarks, TELLING, 8).astype(np.float32)
+    weight = 1 - 0.6 * near - 0.3 * telling * near
+    return weight[None].astype(np.float32)
 
 
 def _mirror(picture: U8, mirrored: bool) -> U8:

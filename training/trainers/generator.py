@@ -1,4 +1,5 @@
-"""Train the neutralizing generator: reconstruction, lips, features, an adversary, N-pair."""
+"""Train the neutralizing generator: reconstruction, lips, features, what a tracker sees of an
+edit, an adversary, N-pair."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ from training.models.generator import (
     Generator,
     GeneratorSize,
     IdentityEncoder,
+    sample,
 )
+from training.models.landmarker import TorchLandmarker
 from training.models.lite0 import Lite0
 from training.models.visual import VisualEncoder
 from training.restore import restore
@@ -32,13 +35,14 @@ from training.trainers.samples import Array, Clips, Look
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """``paired_share`` of rows are strict pairs where synthetic heads are there; every
-    ``steady_every``th step draws three frames in a row; the adversary wakes at ``adversary_from``;
+    """``paired_share`` of rows are strict pairs where synthetic heads are there; ``asked`` rows a
+    step are edits without a truth, judged by the tracker's networks; every ``steady_every``th step draws three frames in a row; the adversary wakes at ``adversary_from``;
     ``metric_faces`` a step are neutralized for the N-pair loss, over ``metric_frames`` each;
     ``levels`` are the blocks of the ImageNet network whose features are compared, in a window of
     ``window_px`` at a random place, at full resolution and for less than half of the price."""
 
     paired_share: float = 0.4
+    asked: int = 4
     steady_every: int = 4
     adversary_from: int = 5_000
     metric_faces: int = 2
@@ -50,11 +54,17 @@ class Plan:
 
 SCHEDULES: Final = {
     "debug": Schedule(steps=3, batch=3, rate=1e-3, ema=0.9, save_every=2, log_every=1, loaders=1),
-    "full": Schedule(steps=60_000, batch=8, rate=3e-4, warm_up=300, ema=0.9995, bf16=True),
+    "full": Schedule(steps=60_000, batch=4, rate=3e-4, warm_up=300, ema=0.999, bf16=True),
 }
 PLANS: Final = {
     "debug": Plan(
-        adversary_from=1, steady_every=2, metric_faces=1, imagenet=False, levels=(0,), window_px=64
+        asked=1,
+        adversary_from=1,
+        steady_every=2,
+        metric_faces=1,
+        imagenet=False,
+        levels=(0,),
+        window_px=64,
     ),
     "full": Plan(),
 }
@@ -70,6 +80,10 @@ WEIGHTS: Final = {
     "smooth": 0.02,
     "painted": 0.02,
     "steadiness": 5.0,
+    "control": 0.15,
+    "opening": 5.0,
+    "kept": 3.0,
+    "smooth_asked": 0.02,
     "adversarial": 0.05,
     "metric": 0.1,
 }
@@ -95,6 +109,7 @@ class GeneratorTrainer(Trainer):
         self.features = Lite0(self.plan.levels[-1] + 1).eval().requires_grad_(False)
         if self.plan.imagenet:
             self.features.load_imagenet()
+        self.landmarker = TorchLandmarker()
         self.in_a_row = any(self.clips.lengths[index] >= 3 for index in self.clips.chosen)
         self.visual: VisualEncoder | None = None
         if visual is None:
@@ -113,6 +128,8 @@ class GeneratorTrainer(Trainer):
         batch = self.clips.gather(
             count, lambda: self.edits.row(rng, frames), lacking, np.concatenate
         )
+        asked = self.clips.gather(self.plan.asked, lambda: self.edits.asked(rng), lacking)
+        batch |= {f"asked_{name}": value for name, value in asked.items()}
         if self.visual is not None:
             batch |= self.clips.gather(
                 self.plan.metric_faces, lambda: self._contrast(rng), lacking, np.concatenate
@@ -121,18 +138,24 @@ class GeneratorTrainer(Trainer):
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
         self._place(batch["source"].device)
-        made = self._edit(batch)
-        picture = made.picture.float()
+        both = {
+            name: torch.cat([batch[name], batch[f"asked_{name}"]])
+            for name in (*CONDITIONS, "reference")
+        }
+        made, asked = _parted(self._edit(both), len(batch["source"]))
+        picture, edited = made.picture.float(), asked.picture.float()
         parts = self._compared(made, picture, batch, self._frames(step))
+        parts |= self._judged(asked, edited, batch)
         judge = self.modules["discriminator"]
         adversary = step >= self.plan.adversary_from
         if adversary:
-            parts["adversarial"] = faces.adversarial(judge(picture).float())
+            parts["adversarial"] = faces.adversarial(judge(torch.cat([picture, edited])).float())
         if self.visual is not None:
             parts["metric"] = self._metric(batch, self.visual)
         yield "generator+identity", parts, WEIGHTS
         if adversary:
-            real, fake = judge(batch["truth"]), judge(picture.detach())
+            real = judge(torch.cat([batch["truth"], batch["asked_source"]]))
+            fake = judge(torch.cat([picture, edited]).detach())
             hinge = faces.discriminator(real.float(), fake.float())
             yield "discriminator", {"discriminator": hinge}, {"discriminator": 1.0}
 
@@ -143,8 +166,19 @@ class GeneratorTrainer(Trainer):
             torch.cat([batch["source"][i], batch["truth"][i], made.picture[i], warp.picture[i]], 2)
             for i in range(min(4, len(batch["source"])))
         ]
+        asked = self._edit(batch, averaged, "asked_")
+        edits = [
+            torch.cat(
+                [batch["asked_source"][i], asked.picture[i], asked.mask[i].expand(3, -1, -1)], 2
+            )
+            for i in range(min(4, len(asked.picture)))
+        ]
         mask = torch.cat([made.mask[i].expand(3, -1, -1) for i in range(len(rows))], 2)
-        return {"source, truth, made, made with alpha 0": torch.cat(rows, 1), "mask": mask}
+        return {
+            "source, truth, made, made with alpha 0": torch.cat(rows, 1),
+            "mask": mask,
+            "asked: source, made, mask": torch.cat(edits, 1),
+        }
 
     def _edit(
         self, batch: Batch, modules: Mapping[str, nn.Module] | None = None, prefix: str = ""
@@ -182,6 +216,19 @@ class GeneratorTrainer(Trainer):
             out, goal = (x.reshape(-1, 3, *x.shape[1:]) for x in (picture, truth))
             parts["steadiness"] = pixels.steadiness(out, goal)
         return parts
+
+    def _judged(self, made: Edit, picture: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Edits without a truth: the rig that a tracker finds in them against the one asked for,
+        the mouth as open as it was, and elsewhere what the warp shows."""
+        seen = self.landmarker(picture, batch["asked_region"])
+        shift = F.interpolate(batch["asked_flow"], scale_factor=2, mode="bilinear")
+        warp = sample(batch["asked_source"], shift, self.modules["generator"].grid)
+        return {
+            "control": faces.control(seen.shapes, batch["asked_wanted"]),
+            "opening": (faces.opening(seen.landmarks) - batch["asked_opening"]).abs().mean(),
+            "kept": pixels.reconstruction(picture, warp, batch["asked_weight"]),
+            "smooth_asked": pixels.smoothness(made.flow.float(), batch["asked_flow"]),
+        }
 
     def _metric(self, batch: Batch, judge: VisualEncoder) -> Tensor:
         """Eq. 3: features of neutralized faces against neutral and emotional ones of others."""
@@ -240,8 +287,14 @@ class GeneratorTrainer(Trainer):
 
     def _place(self, device: torch.device) -> None:
         self.features.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.landmarker.to(device)
         if self.visual is not None:
             self.visual.to(device)
+
+
+def _parted(made: Edit, count: int) -> tuple[Edit, Edit]:
+    """The first ``count`` rows, and the others."""
+    return Edit(*(part[:count] for part in made)), Edit(*(part[count:] for part in made))
 
 
 def _embedded(judge: VisualEncoder, picture_BCHW: Tensor) -> Tensor:
