@@ -100,7 +100,7 @@ def test_strip_shows_figures(live: LivePage) -> None:
     live.page.locator("#d-engine summary").click()
     bars = live.page.locator(".node .bar")
     bars.first.wait_for()
-    assert bars.count() == 5
+    assert bars.count() == 8
     assert "ms" in live.page.locator('[data-node="tracker"] .node-time').inner_text()
     assert re.search(r"pid \d+", live.page.locator('[data-process="face"]').inner_text())
     live.page.locator("#d-engine summary").click()

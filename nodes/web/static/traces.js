@@ -87,7 +87,7 @@ export class Traces {
     const names = Object.keys((moment.both ?? moment.face ?? moment.voice)?.probabilities ?? {});
     for (const name of names) {
       if (this.#bars.has(name)) continue;
-      const lines = SOURCES.map(({ id }) => h("i", { class: `share ${id}` }));
+      const lines = SOURCES.map(({ id }) => h("i", { class: `share share-${id}` }));
       this.#bars.set(name, lines);
       $("felt-bars").append(h("div", { class: "felt-bar", "data-bar": name }, h("span", {}, name), h("div", { class: "shares" }, ...lines)));
     }
