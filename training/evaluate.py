@@ -1,31 +1,48 @@
-"""What an edit did to faces: two prepared sets compared, the same clips before and after.
+"""Judge ways to edit faces, on a folder of pictures or of prepared clips.
 
-    python -m training.evaluate BEFORE AFTER
+examples:
+  python -m training.evaluate PORTRAITS --out report
+  python -m training.evaluate SHARDS --split test --renderer warp learned --emotions neutral happy
+  python -m training.evaluate SHARDS --protocol intra cross --weights weights ablation=runs/exported
+  python -m training.evaluate BEFORE --after EDITED
 
-Both are folders of shards from training.data.prepare, of recordings and of the same recordings
-edited, under the same names. Clips meet by subject and name; the table has a row per emotion of
-the source. Figures rest on the networks that are named below the table: others give others.
+The first gives each face each emotion by the live graph's own nodes and tells, for every method,
+what the tracker and the judges see afterwards. intra and cross are the papers' intra-ID and
+cross-ID and need takes whose person and emotion are known: prepared clips with labels, pictures
+named EMOTION_PERSON_NUMBER.jpg, or a manifest.tsv with the columns file, subject, emotion. --after
+judges what another program made of the same pictures or clips. read tells how well the encoders of
+face and voice (of --weights, or those that ship) and the emotion judge read labelled takes. --out
+gets results.json, report.html and a sheet of pictures per emotion.
+
+Figures rest on the networks that are named below the tables: others give other figures.
+Judges that are not installed are named and left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
-from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from engine.errors import MienError
-from engine.types import F32
-from training.data.clip import FRAME_PX, Clip, open_clips
-from training.metrics import faces
-
-COLUMNS = ("clips", "feeling energy ratio", "mouth-opening change", "LVE", "flicker")
-OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
-        152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67,
-        109)  # fmt: skip
+from engine.errors import MienError, UsageError
+from engine.types import EMOTIONS
+from training.evaluation import report
+from training.evaluation.protocols import (
+    PROTOCOLS,
+    SETTINGS,
+    Row,
+    Stage,
+    by_reference,
+    compared,
+    worn,
+)
+from training.evaluation.readings import networks_of, read, readers
+from training.evaluation.renderers import KINDS, renderers
+from training.evaluation.takes import Take, labelled, takes_in
+from training.evaluation.tally import Eyes
+from training.metrics.networks import JUDGES, judges
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,78 +51,106 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("before", metavar="BEFORE", type=Path)
-    parser.add_argument("after", metavar="AFTER", type=Path)
+    parser.add_argument("input", metavar="PICTURES_OR_SHARDS", type=Path)
+    parser.add_argument("--after", type=Path, help="what another program made of it, same names")
+    parser.add_argument("--renderer", nargs="+", default=["warp"], help=" ".join(KINDS))
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        default=[],
+        metavar="[NAME=]FOLDER",
+        help="folders of exported weights; each is a row of its own",
+    )
+    parser.add_argument("--emotions", nargs="+", default=list(EMOTIONS), metavar="EMOTION")
+    parser.add_argument("--intensity", type=float, default=1.0)
+    parser.add_argument("--protocol", nargs="+", default=["wear"], help=" ".join(PROTOCOLS))
+    parser.add_argument("--every", type=int, default=1, help="take each n-th picture or clip")
+    parser.add_argument("--split", default="", help="of prepared clips: train, val or test")
+    parser.add_argument("--sources", type=int, default=20, help="per emotion of intra and cross")
+    parser.add_argument("--judges", nargs="*", help=" ".join(JUDGES) + "; default: all here")
+    parser.add_argument("--out", type=Path, help="a folder for the report")
     options = parser.parse_args(argv)
     try:
-        print(table(compare(options.before, options.after)))
+        evaluate(options, shlex.join(argv if argv is not None else sys.argv[1:]))
     except MienError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def compare(before: Path, after: Path) -> dict[str, list[dict[str, float]]]:
-    """Figures of each clip that both sets have, by the source's emotion ("" unknown)."""
-    sources, edited = open_clips(before), open_clips(after)
-    places = {info.key: place for place, info in enumerate(edited.infos)}
-    rows: dict[str, list[dict[str, float]]] = defaultdict(list)
-    for place, info in enumerate(sources.infos):
-        if info.key in places and sources.lengths[place] and edited.lengths[places[info.key]]:
-            rows[info.emotion].append(measure(sources[place], edited[places[info.key]]))
-    if not rows:
-        raise MienError(f"{before} and {after} share no clip; prepare both under the same names")
-    return rows
+def evaluate(options: argparse.Namespace, command: str) -> None:
+    emotions = [name for given in options.emotions for name in given.split(",") if name]
+    kinds = [kind for given in options.renderer for kind in given.split(",") if kind]
+    _known("emotion", emotions, EMOTIONS)
+    _known("protocol", options.protocol, PROTOCOLS)
+    if options.out:
+        try:
+            options.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MienError(f"cannot write to {options.out}: {error.strerror}") from None
+    voices = options.protocol == ["read"]
+    takes = takes_in(options.input, options.every, options.split, voices)
+    told = labelled(takes, options.input) if set(options.protocol) - {"wear"} else []
+    edits = not options.after and not voices
+    methods = renderers(kinds, options.weights) if edits else {}
+    said: list[str] = []
+    stage = Stage(Eyes(judges(options.judges, said.append)))
+    sheets = report.Sheets(list(methods))
+    rows: list[Row] = []
+    if options.after:
+        rows += compared(_meeting(takes, options), stage, options.after.name)
+    elif "wear" in options.protocol:
+        rows += worn(takes, methods, emotions, options.intensity, stage, sheets.show)
+    if "read" in options.protocol and not options.after:
+        by = readers(options.weights, stage.names)
+        rows += read(told, emotions, stage, by)
+        said += networks_of(by)
+    for setting in SETTINGS:
+        if setting in options.protocol and not options.after:
+            rows += by_reference(told, methods, emotions, setting, stage, options.sources)
+    rests_on = report.rests_on(rows, stage.names)
+    for table in report.tables(rows):
+        print(report.as_text(table))
+    print(rests_on)
+    for line in (*said, *_short(stage.left)):
+        print(line, file=sys.stderr)
+    if options.out:
+        facts = {
+            "command": f"python -m training.evaluate {command}",
+            "input": options.input,
+            "takes": len(takes),
+            "methods": {name: way.label for name, way in methods.items()},
+            "networks": report.networks(rows, stage.names),
+            "rests_on": rests_on,
+            "left_out": [*said, *stage.left],
+        }
+        report.write(options.out, rows, facts, sheets.write(options.out))
 
 
-def measure(before: Clip, after: Clip) -> dict[str, float]:
-    """The figures of one clip; the sums of feeling energy, from which ratios are made, too."""
-    length = min(len(before), len(after))
-    both = before.found[:length] & after.found[:length]
-    if not both.any():
-        return {"energy before": 0.0, "energy after": 0.0}
-    chosen = np.flatnonzero(both)
-    was, now = before.landmarks[chosen], after.landmarks[chosen]
-    energy = faces.feeling_energy(before.blendshapes[chosen])
-    strong = energy >= faces.LEAST_ENERGY
-    figures = {
-        "energy before": float(energy[strong].sum()),
-        "energy after": float(faces.feeling_energy(after.blendshapes[chosen])[strong].sum()),
-        "mouth-opening change": faces.mouth_opening_change(was, now),
-        "LVE": faces.lip_error(was, now),
-    }
-    if len(chosen) == length >= 3:
-        inside = np.stack([_inside(points) for points in was])
-        frames = [clip.frames_THWC[:length].astype(np.float32) for clip in (before, after)]
-        figures["flicker"] = faces.flicker(frames[0], frames[1], inside)
-    return figures
+def _meeting(takes: Sequence[Take], options: argparse.Namespace) -> list[tuple[Take, Take]]:
+    """Takes with those of the same name in --after."""
+    edited = {take.name: take for take in takes_in(options.after)}
+    by_stem = {Path(name).stem: take for name, take in edited.items()}
+    pairs = []
+    for take in takes:
+        other = edited.get(take.name) or by_stem.get(Path(take.name).stem)
+        if other is not None:
+            pairs.append((take, other))
+    if not pairs:
+        raise MienError(f"{options.input} and {options.after} share no name")
+    return pairs
 
 
-def table(rows: dict[str, list[dict[str, float]]]) -> str:
-    """Markdown: a row per emotion and one for all."""
-    lines = [
-        "| emotion | " + " | ".join(COLUMNS) + " |",
-        "| --- |" + " ---: |" * len(COLUMNS),
-    ]
-    everything = [figures for group in rows.values() for figures in group]
-    for name, group in [*sorted(rows.items()), ("all", everything)]:
-        energy = sum(figures["energy before"] for figures in group)
-        left = sum(figures["energy after"] for figures in group)
-        cells = [str(len(group)), f"{left / energy:.3f}" if energy else "-"]
-        for column in COLUMNS[2:]:
-            values = [figures[column] for figures in group if column in figures]
-            cells.append(f"{np.mean(values):.4f}" if values else "-")
-        lines.append(f"| {name or 'unknown'} | " + " | ".join(cells) + " |")
-    lines.append(f"\nLandmarks and shapes: {faces.NETWORK}. Lengths in eye distances.")
-    return "\n".join(lines)
+def _known(what: str, given: Sequence[str], choices: Sequence[str]) -> None:
+    if unknown := [name for name in given if name not in choices]:
+        article = "an" if what[0] in "aeiou" else "a"
+        raise UsageError(f"{article} {what} is one of {', '.join(choices)}, not '{unknown[0]}'")
 
 
-def _inside(points: F32) -> NDArray[np.bool_]:
-    import cv2
-
-    mask = np.zeros((FRAME_PX, FRAME_PX), np.uint8)
-    cv2.fillPoly(mask, [np.round(points[list(OVAL), :2]).astype(np.int32)], 1)
-    return mask.astype(np.bool_)
+def _short(lines: Sequence[str], most: int = 8) -> list[str]:
+    """Not more lines than a terminal likes."""
+    kept = [f"left out: {line}" for line in lines[:most]]
+    return [*kept, f"... and {len(lines) - most} more"] if len(lines) > most else kept
 
 
 if __name__ == "__main__":

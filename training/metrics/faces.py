@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32
+from nodes.conditions import OVAL
 from nodes.emotions import FEELING
 from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
 from nodes.rig import RIGID, align, upright
+
+Frames = Sequence[NDArray[Any]] | NDArray[Any]
+"""pictures [H, W, 3] in a row, all of one size"""
 
 UPPER_LIP, LOWER_LIP = 13, 14
 LIPS: Final = np.array(
@@ -51,7 +56,7 @@ def mouth_opening(landmarks: F32) -> NDArray[np.float32]:
 
 
 def mouth_opening_change(before: F32, after: F32) -> float:
-    """Mean change of the opening, in eye distances, of landmarks [N, 478, 2..3]."""
+    """Mean change of the opening, in eye distances, of landmarks [478 or N, 478, 2..3]."""
     return float(np.abs(mouth_opening(after) - mouth_opening(before)).mean())
 
 
@@ -71,15 +76,31 @@ def lip_error(truth: F32, made: F32) -> float:
 
 
 def control_error(asked: F32, measured: F32) -> float:
-    """Mean absolute difference between shapes asked for and measured again [N, 52]."""
+    """Mean absolute difference between shapes asked for and measured again [..., 52]."""
     return float(np.abs(asked[..., 1:] - measured[..., 1:]).mean())
 
 
-def flicker(before_THWC: F32, after_THWC: F32, inside_THW: NDArray[np.bool_]) -> float:
+def inside(landmarks: F32, height: int, width: int) -> NDArray[np.bool_]:
+    """Where a picture shows the face [H, W], of landmarks [478, 2..3] px."""
+    import cv2
+
+    mask = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(mask, [np.round(landmarks[OVAL, :2]).astype(np.int32)], 1)
+    return mask.astype(np.bool_)
+
+
+def flicker(before_THWC: Frames, after_THWC: Frames, inside_THW: Frames) -> float:
     """Mean absolute second difference over time, after less before, inside the face; 0..255."""
+    return _unrest(after_THWC, inside_THW) - _unrest(before_THWC, inside_THW)
 
-    def unrest(frames: F32) -> float:
-        second = np.abs(np.diff(frames.astype(np.float32), n=2, axis=0)).mean(axis=-1)
-        return float(second[inside_THW[1:-1]].mean())
 
-    return unrest(after_THWC) - unrest(before_THWC)
+def _unrest(frames_THWC: Frames, inside_THW: Frames) -> float:
+    total, count = 0.0, 0
+    for t in range(1, len(frames_THWC) - 1):
+        shown = inside_THW[t]
+        last, this, following = (
+            frames_THWC[i][shown].astype(np.float32) for i in (t - 1, t, t + 1)
+        )
+        total += float(np.abs(following - 2 * this + last).sum(dtype=np.float64))
+        count += this.size
+    return total / count if count else 0.0

@@ -1,32 +1,224 @@
-"""The evaluation command over two small sets."""
+"""The evaluation command: pictures, prepared clips, the papers' protocols, bad input."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
+import cv2
 import numpy as np
 import pytest
 
-from nodes.rig import load_rig
-from tests.training.data.made import made_clip
-from training.data.clip import write_shard
+from engine.types import F32, U8
+from tests.faces import astronaut
+from training.data.clip import Clip, ClipInfo, encode, write_shard
 from training.evaluate import main
+from training.evaluation import protocols, takes
+from training.evaluation.takes import Take, told_by_name
+from training.metrics import networks
 
 
-def test_two_sets_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    face = (load_rig().mean * np.array([10, -10, -10]) + 128).astype(np.float32)
-    shapes = np.zeros((5, 52), np.float32)
-    shapes[:, 44:46] = 0.9
-    clip = dataclasses.replace(
-        made_clip("one"), landmarks=np.repeat(face[None], 5, axis=0), blendshapes=shapes
+class Painter:
+    """Says as "dlib" and "feeling" how bright a face is, and reads every face as happy."""
+
+    names: ClassVar[Mapping[str, str]] = {"dlib": "a", "feeling": "b", "emotion": "c"}
+
+    def __call__(self, pixels: U8, landmarks: F32) -> dict[str, F32]:
+        features = pixels.mean(axis=(0, 1)).astype(np.float32)
+        happy = np.zeros(8, np.float32)
+        happy[5] = 1
+        return {"dlib": features, "feeling": features, "emotion": happy}
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.metrics.networks.JUDGES", {"painter": Painter})
+    monkeypatch.setattr("training.evaluate.JUDGES", {"painter": Painter})
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "face.png"), astronaut())
+    cv2.imwrite(str(folder / "wall.png"), np.full((90, 90, 3), 80, np.uint8))
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    return folder
+
+
+def face_clip(key: str, subject: str, emotion: str, frames: int = 4, sentence: str = "s") -> Clip:
+    """The astronaut's face, a little brighter for each subject, and moving."""
+    crop = np.ascontiguousarray(astronaut()[:256, 96:352, ::-1])
+    light = 1 + 0.05 * len(subject)
+    frame = np.clip(crop * light, 0, 255).astype(np.uint8)
+    jpegs, index = encode([np.roll(frame, t, axis=1) for t in range(frames)])
+    return Clip(
+        info=ClipInfo(key=key, subject=subject, emotion=emotion, sentence=sentence, split="test"),
+        jpegs=jpegs,
+        index=index,
+        landmarks=np.zeros((frames, 478, 3), np.float32),
+        blendshapes=np.zeros((frames, 52), np.float32),
+        pose=np.zeros((frames, 4, 4), np.float32),
+        found=np.ones(frames, np.bool_),
+        mel=np.random.default_rng(0).random((4 * frames, 80), np.float32),
     )
-    write_shard(tmp_path / "before" / "a.tar", [clip, made_clip("alone")])
-    calmer = dataclasses.replace(clip, blendshapes=(shapes / 3).astype(np.float32))
-    write_shard(tmp_path / "after" / "a.tar", [calmer])
-    assert main([str(tmp_path / "before"), str(tmp_path / "after")]) == 0
+
+
+def test_pictures_are_judged_and_shown(
+    pictures: Path, tmp_path: Path, judged: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "report"
+    command = [str(pictures), "--renderer", "none", "warp", "--emotions", "neutral,happy"]
+    assert main([*command, "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    assert "energy ratio" in said.out and "Networks." in said.out and "Landmarker" in said.out
+    assert "left out: wall.png shows no face" in said.err
+    assert "left out: broken.jpg is no picture" in said.err
+    results = json.loads((out / "results.json").read_text())
+    rows = {(row["method"], row["emotion"]): row["figures"] for row in results["rows"]}
+    assert rows["none", "neutral"]["energy_ratio"] == pytest.approx(1.0)
+    assert rows["none", "neutral"]["mouth_change"] == 0
+    assert rows["none", "neutral"]["dlib_distance"] == 0
+    assert rows["warp", "neutral"]["energy_ratio"] < 0.4
+    assert 0 < rows["warp", "happy"]["control_error"] < rows["none", "happy"]["control_error"]
+    assert rows["warp", "happy"]["read_after"] == 1 and rows["warp", "neutral"]["read_after"] == 0
+    assert rows["warp", "all"]["accuracy"] == 0.5
+    assert results["networks"]["energy_ratio"].startswith("MediaPipe")
+    sheet = cv2.imread(str(out / "sheet-neutral.png"))
+    assert sheet is not None and sheet.shape == (226, 600, 3)
+    page = (out / "report.html").read_text()
+    assert "sheet-happy.png" in page and "<table>" in page
+
+
+def test_what_another_program_made_is_judged(
+    pictures: Path, tmp_path: Path, judged: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    cv2.imwrite(str(other / "face.png"), astronaut())
+    assert main([str(pictures), "--after", str(other)]) == 0
     out = capsys.readouterr().out
-    assert "| happy | 1 | 0.333 | 0.0000 | 0.0000 | 0.0000 |" in out and "Landmarker" in out
-    write_shard(tmp_path / "other" / "a.tar", [made_clip("else")])
-    assert main([str(tmp_path / "before"), str(tmp_path / "other")]) == 1
-    assert "share no clip" in capsys.readouterr().err
+    assert "| unknown | other | 1 | 1.000 | 0.0000 |" in out
+    (other / "face.png").rename(other / "else.png")
+    assert main([str(pictures), "--after", str(other)]) == 1
+    assert "share no name" in capsys.readouterr().err
+
+
+def test_clips_are_compared_frame_by_frame(
+    tmp_path: Path, judged: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = face_clip("one", "ann", "happy")
+    write_shard(tmp_path / "before" / "a.tar", [clip])
+    dark = [(clip.frame(t) // 2).astype(np.uint8) for t in range(4)]
+    jpegs, index = encode(dark)
+    write_shard(tmp_path / "after" / "a.tar", [dataclasses.replace(clip, jpegs=jpegs, index=index)])
+    folders = [str(tmp_path / "before"), "--after", str(tmp_path / "after")]
+    assert main([*folders, "--out", str(tmp_path / "out")]) == 0
+    (row,) = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    assert row["emotion"] == "happy" and row["figures"]["energy_ratio"] == pytest.approx(1, abs=0.1)
+    assert row["figures"]["flicker"] < 0 and row["figures"]["lip_error"] < 0.02
+    assert "| happy | after | 1 |" in capsys.readouterr().out
+
+
+def test_the_papers_protocols(
+    tmp_path: Path, judged: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = [
+        face_clip(f"{subject}-{emotion}", subject, emotion)
+        for subject in ("al", "bea")
+        for emotion in ("neutral", "happy")
+    ]
+    write_shard(tmp_path / "a.tar", clips)
+    settings = ["--protocol", "intra", "cross", "--emotions", "neutral", "happy"]
+    assert main([str(tmp_path), *settings, "--renderer", "none", "--out", str(tmp_path / "o")]) == 0
+    rows = json.loads((tmp_path / "o" / "results.json").read_text())["rows"]
+    figures = {(row["protocol"], row["emotion"]): row["figures"] for row in rows}
+    assert figures.keys() == {
+        (s, e) for s in ("intra", "cross") for e in ("neutral", "happy", "avg")
+    }
+    assert figures["intra", "happy"]["csim"] == pytest.approx(1, abs=1e-3)
+    # Unedited, a person is as far from their own takes as these are alike.
+    assert figures["intra", "happy"]["fad"] == pytest.approx(0, abs=1e-3)
+    assert figures["cross", "avg"]["lip_error"] == 0
+    out = capsys.readouterr().out
+    assert "| method | Intra-ID FAD↓ | Intra-ID LVE↓ | Intra-ID CSIM↑ | Cross-ID FAD↓ |" in out
+    assert "| Cross-ID, avg |" in out
+
+
+def test_pairs_are_of_one_person_or_of_two() -> None:
+    def take(name: str, subject: str, emotion: str, sentence: str = "") -> Take:
+        return Take(name=name, load=tuple, subject=subject, emotion=emotion, sentence=sentence)
+
+    some = [
+        take("a1", "a", "neutral", "x"),
+        take("a2", "a", "happy", "y"),
+        take("a3", "a", "happy", "x"),
+        take("b1", "b", "happy"),
+        take("c1", "c", "sad"),
+    ]
+    ((source, reference),) = protocols.pair_up(some, "happy", "intra", 9)
+    assert (source.name, reference.name) == ("a1", "a3")
+    pairs = protocols.pair_up(some, "happy", "cross", 9)
+    assert {source.name for source, _ in pairs} == {"a1", "c1"}
+    assert all(source.subject != reference.subject for source, reference in pairs)
+    assert pairs == protocols.pair_up(some, "happy", "cross", 9)
+    assert len(protocols.pair_up(some, "happy", "cross", 1)) == 1
+
+
+def test_names_tell_who_feels_what(tmp_path: Path) -> None:
+    assert told_by_name("set__anger_Al_Gore_0002") == ("angry", "Al_Gore")
+    assert told_by_name("happy-3") == ("happy", "")
+    assert told_by_name("DSC_0042") == ("", "")
+    cv2.imwrite(str(tmp_path / "x.png"), np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "manifest.tsv").write_text("file\tsubject\temotion\nx.png\tann\tsad\n")
+    (take,) = takes.takes_in(tmp_path)
+    assert (take.subject, take.emotion) == ("ann", "sad")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line", "code"),
+    [
+        (["nowhere"], "no such folder: nowhere", 1),
+        (["."], "no pictures and no shards in .", 1),
+        (["in", "--emotions", "joy"], "an emotion is one of neutral", 2),
+        (["in", "--protocol", "intra"], "nothing in in says who feels what", 1),
+        (["in", "--renderer", "magic"], "a renderer is one of none, warp, learned", 2),
+        (["in", "--weights", "gone"], "no weights in gone", 1),
+        (["in", "--weights", "in"], "no weight in in/identity (no card.toml)", 1),
+        (["walls"], "not one of 1 takes shows a face", 1),
+        (["in", "--judges", "oracle"], "there is no judge oracle", 2),
+        (["in", "--out", "in/face.png/x"], "cannot write to in/face.png/x", 1),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str],
+    line: str,
+    code: int,
+    pictures: Path,
+    judged: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(pictures.parent)
+    walls = pictures.parent / "walls"
+    walls.mkdir()
+    cv2.imwrite(str(walls / "wall.png"), np.full((90, 90, 3), 80, np.uint8))
+    assert main(arguments) == code
+    said = capsys.readouterr().err
+    assert line in said and len(said.strip().splitlines()) == 1
+
+
+def test_a_judge_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("MIEN_JUDGES", str(tmp_path / "none"))
+    assert main([str(pictures), "--judges", "faceres"]) == 1
+    assert "the judge faceres is missing" in capsys.readouterr().err
+    said: list[str] = []
+    monkeypatch.setattr(networks, "JUDGES", {"faceres": networks.Faceres})
+    assert networks.judges(None, said.append) == []
+    assert len(said) == 1 and "python -m training.metrics.fetch" in said[0]

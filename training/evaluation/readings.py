@@ -1,0 +1,187 @@
+"""How well emotions are read from recordings whose label is known: by the encoders of face and
+voice, and by the packaged judge, on the same takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+
+from engine.errors import MienError
+from engine.types import EMOTIONS, F32
+from nodes.card import CARD
+from nodes.face_crop import crop, crop_transform
+from nodes.model import Model
+from nodes.rig import load_rig
+from nodes.weights import weight_folder
+from training.evaluation.protocols import Row, Stage, agreement, along
+from training.evaluation.takes import Take
+from training.evaluation.tally import Figures, Seen
+from training.metrics import statistics
+
+MEL_STEP: Final = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """``emotion`` [T, 8] probabilities; ``intensity`` [T'] for each picture, where it is told."""
+
+    emotion: F32
+    intensity: F32 | None = None
+
+
+class Reader(Protocol):
+    """None where a take has nothing to read."""
+
+    network: str
+
+    def __call__(self, take: Take, seen: Seen | None) -> Reading | None: ...
+
+
+class FaceEncoder:
+    """The visual encoder, frame by frame through a take."""
+
+    def __init__(self, folder: Path) -> None:
+        self._model = Model(folder, threads=1, say=lambda _: None)
+        self.network = f"{folder} on {self._model.label}"
+        self._side = next(t.shape[-1] for t in self._model.card.inputs if t.name == "crop")
+        self._rig = load_rig()
+
+    def __call__(self, take: Take, seen: Seen | None) -> Reading | None:
+        import cv2
+
+        if seen is None:
+            return None
+        state, emotions, intensity = self._model.begin(), list[F32](), list[np.float32]()
+        for pixels, track in zip(seen.pictures, seen.tracks, strict=True):
+            if not track.found:
+                intensity.append(np.float32(np.nan))
+                continue
+            square = crop(pixels, crop_transform(self._rig.place(track.landmarks)))
+            small = cv2.resize(square, (self._side, self._side), interpolation=cv2.INTER_AREA)
+            rgb = np.ascontiguousarray(small[..., ::-1].transpose(2, 0, 1)[None], np.float32)
+            rig = track.blendshapes[None].astype(np.float32)
+            out = self._model(crop=rgb / np.float32(255), rig=rig, **state)
+            state = self._model.carry(out)
+            emotions.append(_softmax(out["emotion"][0]))
+            intensity.append(out["intensity"][0, 0])
+        return Reading(np.stack(emotions), np.array(intensity, np.float32)) if emotions else None
+
+
+class VoiceEncoder:
+    """The speech encoder, 40 ms by 40 ms; its answer belongs to the step before."""
+
+    def __init__(self, folder: Path) -> None:
+        self._model = Model(folder, threads=1, say=lambda _: None)
+        self.network = f"{folder} on {self._model.label}"
+
+    def __call__(self, take: Take, seen: Seen | None) -> Reading | None:
+        mel = take.mel() if take.mel else np.zeros((0, 80), np.float32)
+        steps = len(mel) // MEL_STEP
+        if steps < 2:
+            return None
+        state, emotions, intensity = self._model.begin(), list[F32](), list[np.float32]()
+        for step in [*range(steps), steps - 1]:
+            part = mel[step * MEL_STEP : (step + 1) * MEL_STEP]
+            if len(emotions) == steps:  # nothing follows the last step: its end is heard on
+                part = np.repeat(part[-1:], MEL_STEP, axis=0)
+            out = self._model(mel=part[None].astype(np.float32), **state)
+            state = self._model.carry(out)
+            emotions.append(_softmax(out["emotion"][0]))
+            intensity.append(out["intensity"][0, 0])
+        return Reading(np.stack(emotions[1:]), np.array(intensity[1:], np.float32))
+
+
+class JudgedFace:
+    """The judge that ways to edit are compared by."""
+
+    def __init__(self, network: str) -> None:
+        self.network = network
+
+    def __call__(self, take: Take, seen: Seen | None) -> Reading | None:
+        said = None if seen is None else seen.said.get("emotion")
+        if said is None:
+            return None
+        good = said[np.isfinite(said).any(axis=1)]
+        return Reading(np.nan_to_num(good)) if len(good) else None
+
+
+def readers(weights: Sequence[str], names: dict[str, str]) -> dict[str, Reader]:
+    """The judge, and the encoders that the folders hold. Raises MienError where they hold none."""
+    found: dict[str, Reader] = {}
+    if "emotion" in names:
+        found["judge"] = JudgedFace(names["emotion"])
+    for given in weights or [str(weight_folder(""))]:
+        name, _, place = given.rpartition("=")
+        folder = Path(place)
+        prefix = f"{name} " if name else ""
+        here = [kind for kind in ("visual", "speech") if (folder / kind / CARD).is_file()]
+        if weights and not here:
+            raise MienError(f"no visual and no speech encoder in {folder}; export one there")
+        if "visual" in here:
+            found[f"{prefix}face"] = FaceEncoder(folder / "visual")
+        if "speech" in here:
+            found[f"{prefix}voice"] = VoiceEncoder(folder / "speech")
+    if not found:
+        raise MienError("nothing here reads emotions: no encoder in weights, no judge; give some")
+    return found
+
+
+@dataclass
+class _Told:
+    truth: list[int] = field(default_factory=list)
+    told: list[int] = field(default_factory=list)
+    wanted: list[F32] = field(default_factory=list)
+    got: list[F32] = field(default_factory=list)
+
+
+def read(
+    takes: Sequence[Take], emotions: Sequence[str], stage: Stage, by: dict[str, Reader]
+) -> list[Row]:
+    """A row per reader over the takes that are labelled with one of ``emotions``, among which it
+    has to choose; a take counts once, by its mean probabilities. Where the intensity of each frame
+    is known, the concordance with it is told too."""
+    places = [EMOTIONS.index(name) for name in emotions]
+    notes = {name: _Told() for name in by}
+    for take in along([take for take in takes if take.emotion in emotions], "reading"):
+        found = stage.before(take)
+        seen = None if found is None else found[0]
+        truth = take.intensity() if take.intensity else None
+        for name, reader in by.items():
+            reading = reader(take, seen)
+            if reading is None:
+                continue
+            note = notes[name]
+            mean = reading.emotion.mean(axis=0)
+            note.truth.append(EMOTIONS.index(take.emotion))
+            note.told.append(places[int(np.argmax(mean[places]))])
+            if truth is not None and reading.intensity is not None:
+                length = min(len(truth), len(reading.intensity))
+                good = np.isfinite(reading.intensity[:length])
+                note.wanted.append(truth[:length][good])
+                note.got.append(reading.intensity[:length][good])
+    rows = [Row("read", name, "all", _figures(note)) for name, note in notes.items() if note.truth]
+    if not rows:
+        raise MienError("no take that is labelled with one of the emotions could be read")
+    return rows
+
+
+def _figures(note: _Told) -> Figures:
+    figures = agreement(note.truth, note.told)
+    if note.wanted:
+        wanted, got = np.concatenate(note.wanted), np.concatenate(note.got)
+        figures["intensity"] = statistics.concordance(wanted, got)
+    return figures
+
+
+def _softmax(logits: F32) -> F32:
+    raised = np.exp(logits - logits.max())
+    return np.asarray(raised / raised.sum(), np.float32)
+
+
+def networks_of(by: dict[str, Reader]) -> Iterable[str]:
+    """A line per reader: what it is."""
+    return [f"{name}: {reader.network}" for name, reader in by.items()]

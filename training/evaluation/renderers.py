@@ -1,0 +1,136 @@
+"""Ways to edit a face that are compared: none at all, the warp, the learned generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from engine.errors import MienError, UsageError
+from engine.node import Context, Node
+from engine.parameters import build
+from engine.types import F32, U8, FaceEdit, FaceTrack, VideoFrame
+from nodes.compositor import Compositor
+from nodes.emotions import FEELING
+from nodes.expression_editor import ExpressionEditor
+
+KINDS: Final = ("none", "warp", "learned")
+STEP_NS: Final = 40_000_000
+
+
+class Renderer(Protocol):
+    """Edits one picture after another; a frame's ``cut`` begins another face."""
+
+    @property
+    def label(self) -> str:
+        """What it is and what it runs on."""
+        ...
+
+    def process(self, frame: VideoFrame, face: FaceTrack, edit: FaceEdit) -> VideoFrame: ...
+
+
+class Untouched:
+    """No edit: what every other way is compared with."""
+
+    label: Final = "the pictures as they were"
+
+    def process(self, frame: VideoFrame, face: FaceTrack, edit: FaceEdit) -> VideoFrame:
+        return frame
+
+
+class Edited:
+    """The live graph's own compositor. ``label`` says what it runs on."""
+
+    def __init__(self, renderer: str, weights: str = "") -> None:
+        """``weights`` is a folder of exported networks; "" takes those that ship. Raises MienError
+        where the generator cannot be loaded, and later if it fails: a comparison never falls back
+        to the warp."""
+        self._why = ""
+        said: dict[str, object] = {}
+
+        def status(condition: str, text: str) -> None:
+            self._why = text if condition == "degraded" else ""
+
+        context = Context(status=status, gauge=said.__setitem__)
+        values = {"renderer": renderer, "weights": weights, "threads": 1}
+        self._node = ready(Compositor, context, **values)
+        self.label = f"{weights or renderer}: {said.get('backend', '')}"
+
+    def process(self, frame: VideoFrame, face: FaceTrack, edit: FaceEdit) -> VideoFrame:
+        out: VideoFrame = self._node.process(frame, face, edit)
+        if self._why:
+            raise MienError(self._why)
+        return out
+
+
+def renderers(kinds: Sequence[str], weights: Sequence[str]) -> dict[str, Renderer]:
+    """Renderers by the name of their row.
+
+    ``weights`` are folders of exported networks, FOLDER or NAME=FOLDER; each is a row of the kind
+    learned. Raises MienError.
+    """
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise UsageError(f"a renderer is one of {', '.join(KINDS)}, not {unknown[0]}")
+    rows: dict[str, Renderer] = {}
+    if "none" in kinds:
+        rows["none"] = Untouched()
+    if "warp" in kinds:
+        rows["warp"] = Edited("warp")
+    if "learned" in kinds and not weights:
+        rows["learned"] = Edited("learned")
+    for given in weights:
+        name, _, folder = given.rpartition("=")
+        name = name or Path(folder).name
+        if not Path(folder).is_dir():
+            raise MienError(f"no weights in {folder}; export a run: python -m export generator")
+        if name in rows:
+            raise UsageError(f"two rows are called {name}; name them with --weights NAME=FOLDER")
+        rows[name] = Edited("learned", folder)
+    return rows
+
+
+def ready(node_type: type[Node], context: Context | None = None, **values: Any) -> Any:
+    """A node, set up, outside of a graph."""
+    node = node_type(build(node_type.Config, values), context)
+    node.setup()
+    return node
+
+
+def to_frames(pictures: Sequence[U8]) -> list[VideoFrame]:
+    """Pictures as the frames of one recording, the first a cut."""
+    return [
+        VideoFrame(capture_ns=(t + 1) * STEP_NS, pixels=pixels, cut=t == 0)
+        for t, pixels in enumerate(pictures)
+    ]
+
+
+def wear(tracks: Sequence[FaceTrack], emotion: str, intensity: float) -> list[FaceEdit]:
+    """The editor's own edits: neutralize, then wear an emotion."""
+    editor = ready(ExpressionEditor, emotion=emotion, intensity=intensity)
+    return [editor.process(face=track) for track in tracks]
+
+
+def feel_as(tracks: Sequence[FaceTrack], shapes: F32) -> list[FaceEdit]:
+    """Edits that give each face the feeling shapes of its row of ``shapes`` [T, 52]."""
+    return [
+        FaceEdit(
+            capture_ns=track.capture_ns,
+            active=track.found,
+            source=track.blendshapes,
+            target=np.where(FEELING, wanted, track.blendshapes).astype(np.float32),
+        )
+        for track, wanted in zip(tracks, shapes, strict=True)
+    ]
+
+
+def render(
+    renderer: Renderer,
+    frames: Sequence[VideoFrame],
+    tracks: Sequence[FaceTrack],
+    edits: Sequence[FaceEdit],
+) -> list[U8]:
+    """The edited pictures."""
+    rows = zip(frames, tracks, edits, strict=True)
+    return [renderer.process(frame, track, edit).pixels for frame, track, edit in rows]

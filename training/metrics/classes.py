@@ -1,0 +1,67 @@
+"""How well classes are told apart, for people who weren't learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.metrics.statistics import accuracy, macro_f1
+
+Ints = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``accuracy`` and between what it may lie (95 %, people drawn anew), ``balanced``: the mean
+    of the classes' own, ``macro_f1``, ``confusion`` [C, C] rows truth, columns told."""
+
+    accuracy: float
+    low: float
+    high: float
+    balanced: float
+    macro_f1: float
+    confusion: Ints
+
+    def lines(self, names: Sequence[str]) -> list[str]:
+        """Markdown."""
+        count = int(self.confusion.sum())
+        head = (
+            f"accuracy {self.accuracy:.3f} (95 %: {self.low:.3f} to {self.high:.3f}, "
+            f"{count} samples), balanced {self.balanced:.3f}, macro F1 {self.macro_f1:.3f}"
+        )
+        rows = [head, "", "| truth | " + " | ".join(names) + " |"]
+        rows.append("| --- |" + " ---: |" * len(names))
+        for name, row in zip(names, self.confusion, strict=True):
+            rows.append(f"| {name} | " + " | ".join(str(n) for n in row) + " |")
+        return rows
+
+
+def judge(
+    truth: Ints, told: Ints, people: Sequence[str], classes: int, draws: int = 2000
+) -> Verdict:
+    """Compare labels [N]; ``people`` says whose each sample is."""
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (truth, told), 1)
+    own = (
+        np.diag(confusion)[confusion.sum(axis=1) > 0]
+        / confusion.sum(axis=1)[confusion.sum(axis=1) > 0]
+    )
+    _, person = np.unique(np.asarray(people), return_inverse=True)
+    right = np.bincount(person, weights=(truth == told).astype(float))
+    count = np.bincount(person)
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(len(count), size=(draws, len(count)))
+    spread = right[drawn].sum(axis=1) / count[drawn].sum(axis=1)
+    low, high = np.quantile(spread, (0.025, 0.975))
+    return Verdict(
+        accuracy(truth, told),
+        float(low),
+        float(high),
+        float(own.mean()),
+        macro_f1(truth, told),
+        confusion,
+    )
