@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from engine.types import BLENDSHAPES, F32
+from nodes.emotions import FEELING
 from nodes.rig import load_rig
 from training.metrics import faces, statistics
 
@@ -25,6 +26,8 @@ def test_feeling_energy_counts_feelings_alone() -> None:
     assert faces.feeling_energy_ratio(before, after) == pytest.approx(0.25)
     after[1] = 1.0
     assert faces.feeling_energy_ratio(before, after) == pytest.approx(0.25)
+    names = [name for name, felt in zip(BLENDSHAPES, FEELING, strict=True) if felt]
+    assert len(names) == 28 and "mouthShrugLower" in names and "mouthFunnel" not in names
     assert math.isnan(faces.feeling_energy_ratio(before, after, least=99))
 
 
