@@ -42,29 +42,33 @@ def rasterise(points: F32, triangles: NDArray[np.int32], width: int, height: int
     bottom = np.clip(np.floor(y.max(axis=0) - 0.5) + 1, 0, height).astype(np.int64)
     wide, high = right - left, bottom - top
     seen = np.flatnonzero((area > 1e-9) & (wide > 0) & (high > 0))
-    counts = (wide * high)[seen]
-    owner = np.repeat(seen, counts)
+    a, b, c, area, wide, high = a[seen], b[seen], c[seen], area[seen], wide[seen], high[seen]
+    counts = wide * high
+    owner = np.repeat(np.arange(len(seen)), counts)
     within = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
-    row, column = np.divmod(within, wide[owner])
-    column += left[owner]
-    row += top[owner]
-    px, py = column.astype(np.float32) + 0.5, row.astype(np.float32) + 0.5
+    row, column = np.divmod(within.astype(np.int32), wide.astype(np.int32)[owner])
+    row += top[seen].astype(np.int32)[owner]
+    column += left[seen].astype(np.int32)[owner]
     # Weights are linear in x and y: set them up once per triangle, then two products a sample.
-    inverse = 1 / np.where(area == 0, 1, area)
+    inverse = 1 / area
     by, cy = (c[:, 1] - a[:, 1]) * inverse, (a[:, 0] - c[:, 0]) * inverse
     bz, cz = (a[:, 1] - b[:, 1]) * inverse, (b[:, 0] - a[:, 0]) * inverse
-    dx, dy = px - a[owner, 0], py - a[owner, 1]
+    dx = column + (0.5 - a[:, 0])[owner]
+    dy = row + (0.5 - a[:, 1])[owner]
     second = by[owner] * dx + cy[owner] * dy
     third = bz[owner] * dx + cz[owner] * dy
     inside = np.flatnonzero((second >= 0) & (third >= 0) & (second + third <= 1))
     owner, second, third = owner[inside], second[inside], third[inside]
-    pixel = row[inside] * width + column[inside]
+    pixel = row[inside].astype(np.int64) * width + column[inside]
     first = 1 - second - third
-    depth = a[owner, 2] * first + b[owner, 2] * second + c[owner, 2] * third
+    depth = a[:, 2][owner] * first + b[:, 2][owner] * second + c[:, 2][owner] * third
+    depth = depth.astype(np.float32)
     nearest = np.full(width * height, np.inf, np.float32)
     np.minimum.at(nearest, pixel, depth)
     front = np.flatnonzero(depth == nearest[pixel])
-    pixel, first_of = np.unique(pixel[front], return_index=True)
-    kept = front[first_of]
+    winner = np.full(width * height, -1, np.int64)
+    winner[pixel[front]] = front
+    pixel = np.flatnonzero(winner >= 0)
+    kept = winner[pixel]
     weights = np.stack([first[kept], third[kept], second[kept]], axis=1)
-    return Hits(pixel, owner[kept], weights.astype(np.float32), depth[kept])
+    return Hits(pixel, seen[owner[kept]], weights.astype(np.float32), depth[kept])
