@@ -14,7 +14,7 @@ from nodes.conditions import HALF_PX, edit_flow, feeling, line_map
 from nodes.face_crop import CROP_PX, crop_landmarks
 from nodes.person import Person, tension
 from nodes.rig import Placement, Rig
-from nodes.steady_crop import SteadyCrop, crop_box, cut_out, moved_origin, to_tensor
+from nodes.steady_crop import SteadyCrop, cut_out, moved_origin, to_tensor
 from nodes.warp import Flow, apply_flow
 from nodes.weights import open_model
 
@@ -30,6 +30,10 @@ REACH_PX: Final = 20
 """how far beyond the face what is learned may reach, px of the crop"""
 DETAIL: Final = (0.4, 0.9)
 """between these values of the mask the camera's own detail gives way to paint"""
+STILL_PX: Final = 0.01
+
+_Box = tuple[int, int, int, int]
+"""left, top, right, bottom"""
 
 
 class LearnedFace:
@@ -98,51 +102,63 @@ class LearnedFace:
         near = _near_face(source, target) * self._border
         shift = flow * self._border + (answer["flow_out"][0] - flow) * near
         moved = np.ascontiguousarray(shift.transpose(1, 2, 0))
-        paint = _paint(patch, moved, near, answer["mask"][0, 0], answer["colour"][0])
-        return composite(pixels, transform, moved, paint, out)
+        out = move(pixels, transform, moved, out)
+        inside = _box(near > 0)
+        if inside is not None:
+            paint = _paint(patch, moved, near, answer["mask"][0, 0], answer["colour"][0], inside)
+            lay(out, transform, paint, (2 * inside[0], 2 * inside[1]))
+        return out
 
 
-def composite(pixels: U8, transform: F32, shift: F32, paint: F32, out: U8 | None = None) -> U8:
-    """Flow and paint of a crop laid over the whole picture [H, W, 3].
+def move(pixels: U8, transform: F32, shift: F32, out: U8 | None = None) -> U8:
+    """The whole picture [H, W, 3], moved by the flow of a crop: ``shift`` [128, 128, 2] px of the
+    crop, added to a pixel's place. What doesn't move stays bit by bit."""
+    import cv2
 
-    ``shift`` [128, 128, 2] px of the crop; ``paint`` [256, 256, 4]: what is added (B, G, R), and
-    the share of the moved picture that gives way to it first.
+    out = np.empty_like(pixels) if out is None else out
+    inside = _box(np.abs(shift).max(axis=2) > STILL_PX)
+    place = None if inside is None else _in_picture(2 * np.array(inside), transform, pixels.shape)
+    if place is None:
+        np.copyto(out, pixels)
+        return out
+    left, top, right, bottom = place
+    to_half = moved_origin(transform, left, top) / 2
+    to_half[:, 2] -= 0.25  # centres of pixels at half the side
+    to_picture = np.linalg.inv(transform[:, :2]).T.astype(np.float32)
+    dense = cv2.warpAffine(
+        np.ascontiguousarray(shift @ to_picture),
+        to_half,
+        (right - left, bottom - top),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+    )
+    return apply_flow(pixels, Flow(left, top, dense.astype(np.float32, copy=False)), out)
+
+
+def lay(picture: U8, transform: F32, paint: F32, corner: tuple[int, int]) -> None:
+    """Lay paint over a picture [H, W, 3], in place.
+
+    ``paint`` [h, w, 4] is the part of the crop from ``corner`` (x, y) on: what is added (B, G, R),
+    and the share of the picture that gives way to it first.
     """
     import cv2
 
-    height, width = pixels.shape[:2]
-    out = np.empty_like(pixels) if out is None else out
-    left, top, right, bottom = crop_box(transform, width, height)
-    if right - left < 2 or bottom - top < 2:
-        np.copyto(out, pixels)
-        return out
-    size = (right - left, bottom - top)
-    to_crop = moved_origin(transform, left, top)
-    to_half = to_crop / 2
-    to_half[:, 2] -= 0.25  # centres of pixels at half the side
+    rows, columns = paint.shape[:2]
+    box = np.array([*corner, corner[0] + columns, corner[1] + rows])
+    place = _in_picture(box, transform, picture.shape)
+    if place is None:
+        return
+    left, top, right, bottom = place
+    to_paint = moved_origin(transform, left, top)
+    to_paint[:, 2] -= corner
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    to_picture = np.linalg.inv(transform[:, :2]).astype(np.float32)
-    in_picture = np.ascontiguousarray(shift @ to_picture.T)
-    dense = cv2.warpAffine(in_picture, to_half, size, flags=flags)
-    apply_flow(pixels, Flow(left, top, dense.astype(np.float32, copy=False)), out)
-    rows, columns = np.nonzero(paint.any(axis=2))
-    if not len(rows):
-        return out
-    # Only where something is painted.
-    box = _box_in_picture(rows, columns, transform, width, height)
-    if box is None:
-        return out
-    x0, y0, x1, y1 = box
-    to_paint = moved_origin(transform, x0, y0)
-    laid = cv2.warpAffine(paint, to_paint, (x1 - x0, y1 - y0), flags=flags)
-    part = out[y0:y1, x0:x1]
+    laid = cv2.warpAffine(paint, to_paint, (right - left, bottom - top), flags=flags)
+    part = picture[top:bottom, left:right]
     kept = part * (np.float32(1) - laid[..., 3:])
     cv2.add(kept, np.ascontiguousarray(laid[..., :3]), dst=part, dtype=cv2.CV_8U)
-    return out
 
 
-def _paint(patch: U8, shift: F32, near: F32, mask: F32, colour: F32) -> F32:
-    """What is laid over the moved picture [256, 256, 4], see `composite`.
+def _paint(patch: U8, shift: F32, near: F32, mask: F32, colour: F32, inside: _Box) -> F32:
+    """What is laid over the moved picture, see `lay`; of the crop's part ``inside`` (at half size).
 
     The generator's picture is moved + mask (colour - moved), at the crop's resolution. Only that
     difference is carried over, so that detail which the crop doesn't hold stays; where the mask
@@ -150,23 +166,28 @@ def _paint(patch: U8, shift: F32, near: F32, mask: F32, colour: F32) -> F32:
     """
     import cv2
 
-    side = (CROP_PX, CROP_PX)
-    full = cv2.resize(shift, side, interpolation=cv2.INTER_LINEAR)
-    allowed = cv2.resize(near, side, interpolation=cv2.INTER_LINEAR)
-    at = np.arange(CROP_PX, dtype=np.float32)
+    left, top, right, bottom = inside
+    half = slice(top, bottom), slice(left, right)
+    full = slice(2 * top, 2 * bottom), slice(2 * left, 2 * right)
+    size = (2 * (right - left), 2 * (bottom - top))
+    places = cv2.resize(shift[half], size, interpolation=cv2.INTER_LINEAR)
+    allowed = cv2.resize(near[half], size, interpolation=cv2.INTER_LINEAR)
     moved = cv2.remap(
-        patch, full[..., 0] + at, full[..., 1] + at[:, None], cv2.INTER_LINEAR,
+        patch,
+        places[..., 0] + np.arange(2 * left, 2 * right, dtype=np.float32),
+        places[..., 1] + np.arange(2 * top, 2 * bottom, dtype=np.float32)[:, None],
+        cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
-    ).astype(np.float32)  # fmt: skip
+    ).astype(np.float32)
+    mask = mask[full]
     weight = mask * allowed
     low, high = DETAIL
     sure = np.clip((mask - low) / (high - low), 0, 1)
     covered = sure * sure * (3 - 2 * sure) * allowed
-    bgr = colour[::-1].transpose(1, 2, 0) * np.float32(255)
-    paint = np.empty((*side, 4), np.float32)
-    paint[..., :3] = weight[..., None] * (bgr - moved) + covered[..., None] * moved
+    bgr = cv2.merge([np.ascontiguousarray(plane[full]) for plane in colour[::-1]])
+    paint = np.empty((*mask.shape, 4), np.float32)
+    paint[..., :3] = bgr * (255 * weight)[..., None] + moved * (covered - weight)[..., None]
     paint[..., 3] = covered
-    paint[allowed <= 0] = 0
     return paint
 
 
@@ -192,16 +213,26 @@ def _fade_to_border() -> F32:
     return np.minimum(ramp[:, None], ramp).astype(np.float32)
 
 
-def _box_in_picture(
-    rows: NDArray[np.intp], columns: NDArray[np.intp], transform: F32, width: int, height: int
-) -> tuple[int, int, int, int] | None:
-    """Left, top, right, bottom of the crop's pixels that are listed; None outside the picture."""
-    x = np.array([columns.min() - 1, columns.max() + 1], np.float32)
-    y = np.array([rows.min() - 1, rows.max() + 1], np.float32)
-    corners = np.array([[a, b] for a in x for b in y], np.float32)
+def _box(there: NDArray[np.bool_]) -> _Box | None:
+    """Left, top, right, bottom of what is True, and a pixel around it; None where nothing is."""
+    columns, rows = np.flatnonzero(there.any(axis=0)), np.flatnonzero(there.any(axis=1))
+    if not len(rows):
+        return None
+    height, width = there.shape
+    return (
+        max(int(columns[0]) - 1, 0),
+        max(int(rows[0]) - 1, 0),
+        min(int(columns[-1]) + 2, width),
+        min(int(rows[-1]) + 2, height),
+    )
+
+
+def _in_picture(box: NDArray[np.int_], transform: F32, shape: tuple[int, ...]) -> _Box | None:
+    """A box of the crop as one of the picture [H, W, ...]; None where they don't meet."""
+    corners = np.array([[x, y] for x in box[[0, 2]] for y in box[[1, 3]]], np.float32) - 0.5
     places = (corners - transform[:, 2]) @ np.linalg.inv(transform[:, :2]).T
-    low = np.clip(np.floor(places.min(axis=0)), 0, (width, height)).astype(int)
-    high = np.clip(np.ceil(places.max(axis=0)) + 1, 0, (width, height)).astype(int)
+    low = np.clip(np.floor(places.min(axis=0)), 0, shape[1::-1]).astype(int)
+    high = np.clip(np.ceil(places.max(axis=0)) + 1, 0, shape[1::-1]).astype(int)
     if (high - low).min() < 1:
         return None
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])

@@ -18,7 +18,7 @@ from nodes.compositor import WARP, Compositor
 from nodes.expression_editor import ExpressionEditor
 from nodes.face_crop import crop_transform
 from nodes.face_tracker import FaceTracker
-from nodes.learned_face import composite
+from nodes.learned_face import lay, move
 from nodes.person import Person, tension
 from nodes.rig import load_rig
 from nodes.steady_crop import SteadyCrop, crop_box, cut_out, to_tensor
@@ -266,22 +266,34 @@ def test_upside_down_is_taken_as_it_is() -> None:
     assert np.array_equal(SteadyCrop()(placement, 0.0), crop_transform(placement))
 
 
-def test_composite_of_nothing_is_the_picture() -> None:
+def test_a_flow_of_nothing_is_the_picture() -> None:
     transform = np.array([[0.9, 0, -60], [0, 0.9, -20]], np.float32)
     still = np.zeros((128, 128, 2), np.float32)
-    empty = np.zeros((256, 256, 4), np.float32)
-    assert np.array_equal(composite(astronaut(), transform, still, empty), astronaut())
+    assert np.array_equal(move(astronaut(), transform, still), astronaut())
     away = transform + np.array([[0, 0, 5000], [0, 0, 0]], np.float32)
-    assert np.array_equal(composite(astronaut(), away, still, empty), astronaut())
+    assert np.array_equal(move(astronaut(), away, still + 5), astronaut())
 
 
-def test_composite_moves_by_the_crops_pixels() -> None:
+def test_a_flow_moves_by_the_crops_pixels() -> None:
     """A flow of 8 px of a crop at half the scale is 16 px of the picture."""
     transform = np.array([[0.5, 0, 0], [0, 0.5, 0]], np.float32)
     shift = np.zeros((128, 128, 2), np.float32)
     shift[..., 0] = 8
-    moved = composite(astronaut(), transform, shift, np.zeros((256, 256, 4), np.float32))
+    moved = move(astronaut(), transform, shift)
     assert np.abs(moved[100:400, 100:400].astype(int) - astronaut()[100:400, 116:416]).max() <= 2
+
+
+def test_paint_lies_where_it_should() -> None:
+    transform = np.array([[0.5, 0, 10], [0, 0.5, 0]], np.float32)
+    paint = np.zeros((20, 30, 4), np.float32)
+    paint[..., 0], paint[..., 3] = 200, 1
+    picture = astronaut().copy()
+    lay(picture, transform, paint, (60, 40))
+    assert (picture[84:116, 104:156] == (200, 0, 0)).all()  # x = (60 - 10) / 0.5, y = 40 / 0.5
+    changed = (picture != astronaut()).any(axis=2)
+    y, x = np.nonzero(changed)
+    assert 97 <= x.min() and x.max() <= 162 and 77 <= y.min() and y.max() <= 122
+    lay(picture, transform - np.array([[0, 0, 0], [0, 0, 9000]], np.float32), paint, (60, 40))
 
 
 class Asked:
