@@ -211,7 +211,9 @@ _OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
     "CONV_2D": _conv,
     "DEPTHWISE_CONV_2D": _depthwise,
     "MAX_POOL_2D": _pooled,
-    "PRELU": lambda _, x, slope: torch.where(x > 0, x, x * slope),
+    "PRELU": lambda _, x, slope: F.prelu(x.permute(0, 3, 1, 2), slope.flatten()).permute(
+        0, 2, 3, 1
+    ),
     "ADD": lambda options, a, b: _activated(options, a + b),
     "MUL": lambda options, a, b: _activated(options, a * b),
     "SUB": lambda options, a, b: _activated(options, a - b),

@@ -45,6 +45,7 @@ class Edits:
             info = clips.infos[index]
             if info.synthetic:
                 groups[info.source, info.subject, info.sentence].append(index)
+        self.moving = [index for index in clips.chosen if clips.lengths[index] > 1] or clips.chosen
         self.pairs = [group for _, group in sorted(groups.items()) if len(group) > 1]
 
     def row(self, rng: np.random.Generator, frames: int) -> dict[str, Array] | None:
@@ -59,7 +60,7 @@ class Edits:
             if times is None:
                 return None
             return self._build(source, times, target, times, rng, strict=True)
-        sample = self.clips[self.clips.draw(rng)]
+        sample = self.clips[int(rng.choice(self.moving))]
         times = _in_a_row(sample.clip.found, frames, rng)
         if times is None:
             return None
@@ -69,7 +70,8 @@ class Edits:
     def asked(self, rng: np.random.Generator) -> dict[str, Array] | None:
         """An edit without a truth: neutral half of the time, an emotion, or more or less of one's
         own; None where no face was found."""
-        sample = self.clips[self.clips.draw(rng)]
+        labelled = rng.random() < 0.5
+        sample = self.clips[self.clips.draw(rng) if labelled else int(rng.choice(self.moving))]
         found = np.flatnonzero(sample.clip.found)
         if not len(found):
             return None

@@ -36,7 +36,8 @@ from training.trainers.samples import Array, Clips, Look
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """``paired_share`` of rows are strict pairs where synthetic heads are there; ``asked`` rows a
-    step are edits without a truth, judged by the tracker's networks; every ``steady_every``th step draws three frames in a row; the adversary wakes at ``adversary_from``;
+    step are edits without a truth, judged by the tracker's networks; every ``steady_every``th step
+    draws three frames in a row; the adversary wakes after the share ``adversary_after`` of all;
     ``metric_faces`` a step are neutralized for the N-pair loss, over ``metric_frames`` each;
     ``levels`` are the blocks of the ImageNet network whose features are compared, in a window of
     ``window_px`` at a random place, at full resolution and for less than half of the price."""
@@ -44,7 +45,7 @@ class Plan:
     paired_share: float = 0.4
     asked: int = 4
     steady_every: int = 4
-    adversary_from: int = 5_000
+    adversary_after: float = 0.3
     metric_faces: int = 2
     metric_frames: int = 2
     imagenet: bool = True
@@ -59,7 +60,6 @@ SCHEDULES: Final = {
 PLANS: Final = {
     "debug": Plan(
         asked=1,
-        adversary_from=1,
         steady_every=2,
         metric_faces=1,
         imagenet=False,
@@ -147,7 +147,7 @@ class GeneratorTrainer(Trainer):
         parts = self._compared(made, picture, batch, self._frames(step))
         parts |= self._judged(asked, edited, batch)
         judge = self.modules["discriminator"]
-        adversary = step >= self.plan.adversary_from
+        adversary = step >= self.plan.adversary_after * self.schedule.steps
         if adversary:
             parts["adversarial"] = faces.adversarial(judge(torch.cat([picture, edited])).float())
         if self.visual is not None:
@@ -220,7 +220,8 @@ class GeneratorTrainer(Trainer):
     def _judged(self, made: Edit, picture: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Edits without a truth: the rig that a tracker finds in them against the one asked for,
         the mouth as open as it was, and elsewhere what the warp shows."""
-        seen = self.landmarker(picture, batch["asked_region"])
+        with torch.autocast(picture.device.type, enabled=False):
+            seen = self.landmarker(picture, batch["asked_region"])
         shift = F.interpolate(batch["asked_flow"], scale_factor=2, mode="bilinear")
         warp = sample(batch["asked_source"], shift, self.modules["generator"].grid)
         return {
