@@ -44,7 +44,7 @@ from nodes.media import probe
 from nodes.media_writer import CONTAINERS
 
 INTERRUPTED = 130
-_READERS = ("face_reader:", "feeling:")
+_READERS = ("face_reader:", "voice_reader:", "feeling:")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -141,6 +141,8 @@ def _tell(outcome: Outcome, warnings: list[str], goal: Path, reported: bool) -> 
         if text.startswith("tracker:"):  # a lost face is in the summary
             continue
         if text.startswith(_READERS) and not reported:  # nobody asked what is felt
+            continue
+        if text.startswith("compositor:") and not outcome.faces:  # it had nothing to do
             continue
         print(f"mien: {text}", file=sys.stderr)
     if outcome.frames_out == 0:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,12 +181,15 @@ async def test_the_live_graph_reads_and_follows_the_voice(
     graph = load(film_graph(source), ["editor.mode=voice"])
     async with Supervisor(graph) as supervisor:
 
+        def runs(node: str) -> bool:
+            return str(gauge(node, "backend")).startswith("OpenVINO")
+
         def gauge(node: str, name: str) -> Any:
             return supervisor.metrics()["nodes"].get(node, {}).get("gauges", {}).get(name, "")
 
         await until(lambda: gauge("out", "url"))
         for node in ("face_reader", "voice_reader", "feeling", "compositor"):
-            await until(lambda node=node: str(gauge(node, "backend")).startswith("OpenVINO"))
+            await until(partial(runs, node))
         moments = []
         async with (
             aiohttp.ClientSession() as session,
@@ -214,9 +218,7 @@ async def test_the_live_graph_goes_on_without_weights(
     monkeypatch.setenv("MIEN_WEIGHTS", str(tmp_path / "none"))
     async with Supervisor(load(film_graph(source))) as supervisor:
         await until(
-            lambda: (
-                supervisor.metrics()["nodes"].get("compositor", {}).get("count_out", 0) > 10
-            )
+            lambda: supervisor.metrics()["nodes"].get("compositor", {}).get("count_out", 0) > 10
         )
         nodes = supervisor.metrics()["nodes"]
         for name in ("compositor", "face_reader", "voice_reader", "feeling"):
