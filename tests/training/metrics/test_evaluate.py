@@ -14,6 +14,7 @@ import pytest
 
 from engine.types import F32, U8
 from tests.faces import astronaut
+from tests.made_weights import make_weights
 from training.data.clip import Clip, ClipInfo, encode, write_shard
 from training.evaluate import main
 from training.evaluation import protocols, takes
@@ -88,7 +89,7 @@ def test_pictures_are_judged_and_shown(
     assert rows["warp", "all"]["accuracy"] == 0.5
     assert results["networks"]["energy_ratio"].startswith("MediaPipe")
     sheet = cv2.imread(str(out / "sheet-neutral.png"))
-    assert sheet is not None and sheet.shape == (226, 600, 3)
+    assert sheet is not None and sheet.shape == (226, 400, 3)
     page = (out / "report.html").read_text()
     assert "sheet-happy.png" in page and "<table>" in page
 
@@ -166,6 +167,49 @@ def test_pairs_are_of_one_person_or_of_two() -> None:
     assert all(source.subject != reference.subject for source, reference in pairs)
     assert pairs == protocols.pair_up(some, "happy", "cross", 9)
     assert len(protocols.pair_up(some, "happy", "cross", 1)) == 1
+
+
+def test_a_folder_of_weights_is_a_row(
+    pictures: Path, tmp_path: Path, judged: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("openvino", reason="needs openvino (pip install openvino)")
+    bare = make_weights(tmp_path / "bare", "identity", "generator")
+    blue = make_weights(tmp_path / "blue", "identity", "generator", painted=1.0)
+    out = tmp_path / "out"
+    command = [str(pictures), "--renderer", "warp", "--weights", str(bare), f"painted={blue}"]
+    assert main([*command, "--emotions", "happy", "--out", str(out)]) == 0
+    results = json.loads((out / "results.json").read_text())
+    rows = {row["method"]: row["figures"] for row in results["rows"] if row["emotion"] == "happy"}
+    assert rows.keys() == {"warp", "bare", "painted"}
+    assert rows["warp"]["dlib_distance"] < rows["painted"]["dlib_distance"]
+    assert "OpenVINO" in results["methods"]["painted"] and "Methods." in capsys.readouterr().out
+    sheet = cv2.imread(str(out / "sheet-happy.png"))
+    assert sheet is not None and sheet.shape[1] == 4 * 200
+    twice = [str(pictures), "--weights", str(bare), f"{bare}"]
+    assert main(twice) == 2 and "two rows are called bare" in capsys.readouterr().err
+
+
+def test_encoders_and_judge_read_labelled_takes(
+    tmp_path: Path, judged: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("openvino", reason="needs openvino (pip install openvino)")
+    weights = make_weights(tmp_path / "weights", "visual", "speech")
+    clips = [face_clip("a", "ann", "happy"), face_clip("b", "bea", "neutral")]
+    swell = np.linspace(0, 1, 4, dtype=np.float32)
+    clips[0] = dataclasses.replace(clips[0], intensity=swell)
+    write_shard(tmp_path / "a.tar", clips)
+    out = tmp_path / "out"
+    command = [str(tmp_path), "--protocol", "read", "--weights", str(weights), "--out", str(out)]
+    assert main(command) == 0
+    rows = json.loads((out / "results.json").read_text())["rows"]
+    figures = {row["method"]: row["figures"] for row in rows}
+    assert figures.keys() == {"judge", "face", "voice"}
+    assert figures["judge"]["accuracy"] == 0.5 and figures["judge"]["looks"] == 2
+    assert figures["face"]["accuracy"] == 0.5  # the astronaut smiles in both
+    assert abs(figures["face"]["intensity"]) < 0.5
+    assert "| all | voice | 2 |" in capsys.readouterr().out
+    assert main([str(tmp_path), "--protocol", "read", "--weights", str(tmp_path)]) == 1
+    assert "no visual and no speech encoder in" in capsys.readouterr().err
 
 
 def test_names_tell_who_feels_what(tmp_path: Path) -> None:
