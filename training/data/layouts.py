@@ -6,7 +6,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,10 +15,12 @@ import numpy as np
 from engine.errors import MienError
 from engine.types import EMOTIONS
 from training.data.clip import SPLITS
+from training.data.words import WORDS, emotion_in, felt_in
 from training.tracks import identities
 
 VIDEO: Final = (".mp4", ".mov", ".mpg", ".mpeg", ".avi", ".webm", ".mkv", ".flv", ".m4v")
 SOUND: Final = (".wav", ".flac", ".mp3", ".m4a", ".ogg")
+STILL: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,8 @@ class Entry:
     sound: Path | None = None
     licence: str = ""
     nc: bool = False
+    word: str = ""
+    felt: tuple[float, float] | None = None
 
 
 @dataclass
@@ -79,7 +83,7 @@ def split_subjects(
     names = sorted(subjects)
     order = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     tests = round(len(names) * test) if len(names) > 2 else 0
-    vals = max(1, round(len(names) * val)) if len(names) > 4 else 0
+    vals = max(1, round(len(names) * val)) if len(names) > 4 and val > 0 else 0
     chosen = ["test"] * tests + ["val"] * vals + ["train"] * (len(names) - tests - vals)
     return dict(sorted(zip(order, chosen, strict=True)))
 
@@ -107,7 +111,7 @@ def _files(folder: Path, suffixes: tuple[str, ...], found: Found) -> Iterator[Pa
     for file in sorted(folder.rglob("*")):
         if file.is_file() and file.suffix.lower() in suffixes:
             yield file
-        elif file.is_file() and file.suffix.lower() in VIDEO + SOUND:
+        elif file.is_file() and file.suffix.lower() in VIDEO + SOUND + STILL:
             found.strange(f"{file.suffix.lower()} is not what this layout is read from", file)
 
 
@@ -225,7 +229,7 @@ def emodb(folder: Path, found: Found) -> None:
             continue
         speaker, text, letter, take = match.groups()
         if letter == "L":
-            found.strange("boredom is none of the eight emotions: taken without one", file)
+            found.strange("boredom is none of the eight emotions: taken as a word beside", file)
         found.entries.append(
             Entry(
                 file=file,
@@ -234,6 +238,7 @@ def emodb(folder: Path, found: Found) -> None:
                 sentence=text,
                 take=take,
                 licence="CC0 (EmoDB)",
+                word="boredom" if letter == "L" else "",
             )
         )
 
@@ -249,11 +254,7 @@ def plain(folder: Path, found: Found) -> None:
     if manifest is None:
         raise MienError(f"{folder} has no manifest.tsv; write one with the columns file, subject")
     named = identities(manifest.parent / folder.name)
-    with manifest.open(encoding="utf-8", newline="") as opened:
-        rows = list(csv.DictReader(opened, delimiter="\t", quoting=csv.QUOTE_NONE))
-    known = {Path(row["file"]).name: row for row in rows if row.get("file")}
-    if not known:
-        raise MienError(f"{manifest} has no column `file`; its first line names the columns")
+    known = _manifest(manifest)
     for file in _files(folder, VIDEO + SOUND, found):
         row = known.get(file.name)
         if row is None:
@@ -277,6 +278,74 @@ def plain(folder: Path, found: Found) -> None:
         )
 
 
+def noted(folder: Path, found: Found) -> None:
+    """As `folder`, for notes that tell in words what is felt: the first part of the manifest's last
+    column may name one emotion ("sad talk") or "valence -0.7 arousal 0.4", another part the speaker
+    ("spk ANN")."""
+    plain(folder, found)
+    places = [folder / "manifest.tsv", folder.parent / "manifest.tsv"]
+    known = _manifest(next(place for place in places if place.is_file()))
+    for place, entry in enumerate(found.entries):
+        row = known[entry.file.name]
+        notes = [part.strip() for part in list(row.values())[-1].split(";")]
+        speaker = next((note[4:] for note in notes if note.startswith("spk ")), "")
+        found.entries[place] = replace(
+            entry,
+            subject=speaker or entry.subject,
+            emotion=entry.emotion or emotion_in(notes[0].replace("_", " ")),
+            felt=felt_in(notes[0]),
+            licence=_licence(row),
+        )
+
+
+def pictures(folder: Path, found: Found) -> None:
+    """Still faces: EMOTION/PERSON_N.jpg, or EMOTION_PERSON_N.jpg behind any prefix that ends in
+    two underscores. Many of one person are one person; a name without a number is a person too.
+
+    Licence and sources are those of a manifest.tsv in the folder or beside it, where there is one.
+    """
+    places = [folder / "manifest.tsv", folder.parent / "manifest.tsv"]
+    manifest = next((place for place in places if place.is_file()), None)
+    known = _manifest(manifest) if manifest else {}
+    for file in _files(folder, STILL, found):
+        name = file.stem.rpartition("__")[2]
+        emotion, _, person = name.partition("_")
+        if emotion.lower() not in WORDS:
+            emotion, person = file.parent.name, name
+        if emotion.lower() not in WORDS:
+            found.strange("neither EMOTION_PERSON_N nor in a folder EMOTION", file)
+            continue
+        match = re.fullmatch(r"(.*?)_*((?:\d+[a-z]?)?)", person)
+        assert match
+        row = known.get(file.name, {})
+        found.entries.append(
+            Entry(
+                file=file,
+                subject=(match[1] or person).lower(),
+                emotion=WORDS[emotion.lower()],
+                take=match[2],
+                licence=_licence(row),
+                nc=(row.get("nc") or "").strip().lower() in ("yes", "true", "1"),
+            )
+        )
+
+
+def _licence(row: dict[str, str]) -> str:
+    """The licence, and the repository that it is of, where that is known."""
+    said = row.get("licence") or ""
+    return f"{row['repo']}: {said}" if row.get("repo") else said
+
+
+def _manifest(path: Path) -> dict[str, dict[str, str]]:
+    """Rows by the name of their file. Raises MienError."""
+    with path.open(encoding="utf-8", newline="") as opened:
+        rows = list(csv.DictReader(opened, delimiter="\t", quoting=csv.QUOTE_NONE))
+    known = {Path(row["file"]).name: row for row in rows if row.get("file")}
+    if not known:
+        raise MienError(f"{path} has no column `file`; its first line names the columns")
+    return known
+
+
 READERS: Final[dict[str, Reader]] = {
     "mead": mead,
     "ravdess": ravdess,
@@ -284,4 +353,6 @@ READERS: Final[dict[str, Reader]] = {
     "crema-d": crema_d,
     "emodb": emodb,
     "folder": plain,
+    "noted": noted,
+    "pictures": pictures,
 }

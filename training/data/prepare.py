@@ -2,10 +2,11 @@
 
     python -m training.data.prepare LAYOUT IN OUT [--processes N] [--part 0/2]
 
-LAYOUT is one of mead, ravdess, hdtf, crema-d, emodb, folder. OUT gets the shards, splits.tsv (who
-is in train, val and test: fixed by --seed, or as given by --splits) and problems.txt (what was
-left out, and why). Run it again to go on where it was stopped. --part 0/2 here and --part 1/2 on
-a second machine share the work over one OUT.
+LAYOUT is one of mead, ravdess, hdtf, crema-d, emodb, folder, noted (a folder whose manifest says
+what is felt), pictures (labelled stills). OUT gets the shards, splits.tsv (who is in train, val and
+test: fixed by --seed, or as given by --splits) and problems.txt (what was left out, and why). Run
+it again to go on where it was stopped. --part 0/2 here and --part 1/2 on a second machine share the
+work over one OUT.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Job:
     shard: Path
     items: tuple[tuple[Entry, ClipInfo], ...]
     landmarker: str
+    phones: bool = True
 
     @property
     def notes(self) -> Path:
@@ -65,6 +67,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--part", default="0/1", help="N/OF: this machine's share")
     parser.add_argument("--seed", type=int, default=0, help="of the splits")
     parser.add_argument("--splits", type=Path, help="a splits.tsv to follow")
+    parser.add_argument("--val", type=float, default=0.1, help="share of people in val")
+    parser.add_argument("--test", type=float, default=0.15, help="share of people in test")
+    parser.add_argument("--no-phones", action="store_true", help="phones aren't listened for")
     options = parser.parse_args(argv)
     try:
         prepare(options)
@@ -88,7 +93,7 @@ def prepare(options: argparse.Namespace) -> None:
         raise MienError(f"cannot write to {options.output}: {error.strerror}") from None
     task = str(locate(FACE_LANDMARKER))
     jobs = [
-        Job(options.output / name, items, task)
+        Job(options.output / name, items, task, not options.no_phones)
         for name, items in plan(found.entries, splits, options.layout, options.input)
     ]
     share, of = _part(options.part)
@@ -125,7 +130,7 @@ def make(job: Job) -> tuple[int, list[str]]:
     def clips() -> Iterator[Clip]:
         for entry, info in job.items:
             try:
-                yield from clips_of(entry, info, job.landmarker)
+                yield from clips_of(entry, info, job.landmarker, job.phones)
             except MienError as error:
                 problems.append(str(error))
 
@@ -162,7 +167,7 @@ def _splits(options: argparse.Namespace, subjects: set[str]) -> dict[str, str]:
     kept = options.output / "splits.tsv"
     given = options.splits or (kept if kept.is_file() else None)
     if given is None:
-        splits = split_subjects(subjects, options.seed)
+        splits = split_subjects(subjects, options.seed, options.val, options.test)
     else:
         splits = read_splits(given)
         if strangers := sorted(subjects - splits.keys()):
@@ -188,6 +193,8 @@ def _info(entry: Entry, split: str, source: str, root: Path) -> ClipInfo:
         split=split,
         licence=entry.licence,
         nc=entry.nc,
+        word=entry.word,
+        felt=entry.felt,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from nodes.mel import HOP, RATE_HZ, log_mel
 from nodes.rig import camera_pose, load_rig
 from nodes.smoothing import OneEuro
 from training.data.clip import FPS, LANDMARKS, Clip, ClipInfo, encode
-from training.data.layouts import Entry
+from training.data.layouts import SOUND, STILL, Entry
 from training.data.media import pictures, sound
 from training.data.phones import phones_of
 
@@ -29,17 +30,24 @@ _STEP_NS = 1_000_000_000 // FPS
 _NO_INDEX = np.zeros(1, np.int64)
 
 
-def clips_of(entry: Entry, info: ClipInfo, landmarker: str = "") -> Iterator[Clip]:
+def clips_of(
+    entry: Entry, info: ClipInfo, landmarker: str = "", phones: bool = True
+) -> Iterator[Clip]:
     """The clips of a recording, ten seconds at most each; a leap to another face begins a new one.
+    A still picture is a clip of one frame.
 
     ``info``'s key is the recording's; that of piece n gets ``-n``. Raises MienError where a file
     can't be read or shows no face.
     """
+    suffix = entry.file.suffix.lower()
+    if suffix in STILL:
+        yield _clip(info, [_still(entry.file, landmarker)], np.zeros(0, np.float32), False)
+        return
     samples = sound(entry.sound or entry.file)
-    if entry.file.suffix.lower() in (".wav", ".flac", ".mp3", ".m4a", ".ogg"):
+    if suffix in SOUND:
         if not len(samples):
             raise MienError(f"{entry.file.name}: no sound in it")
-        yield _clip(info, [], samples)
+        yield _clip(info, [], samples, phones)
         return
     number, kept = 0, 0
     start, piece = 0, list[tuple[U8, FaceTrack]]()
@@ -48,50 +56,77 @@ def clips_of(entry: Entry, info: ClipInfo, landmarker: str = "") -> Iterator[Cli
         if len(piece) == PIECE_FRAMES or leapt:
             if _usable(piece):
                 kept += 1
-                yield _clip(_numbered(info, number), piece, _part(samples, start, len(piece)))
+                part = _part(samples, start, len(piece))
+                yield _clip(_numbered(info, number), piece, part, phones)
             start, piece, number = index, [], number + 1
         piece.append((pixels, track))
     if _usable(piece):
         kept += 1
-        yield _clip(_numbered(info, number), piece, _part(samples, start, len(piece)))
+        yield _clip(_numbered(info, number), piece, _part(samples, start, len(piece)), phones)
     if not kept:
         raise MienError(f"{entry.file.name}: no face is seen for long enough")
 
 
+def _still(file: Path, landmarker: str) -> tuple[U8, FaceTrack]:
+    """A picture as `_follow` gives frames. Looked at three times: a tracker settles on a face."""
+    import cv2
+
+    pixels = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise MienError(f"{file.name}: the picture cannot be read")
+    tracker = _kept_tracker(landmarker)
+    tracker.reset()
+    *_, last = _frames(tracker, iter([pixels.astype(np.uint8, copy=False)] * 3))
+    if not last[1].found:
+        raise MienError(f"{file.name}: no face is seen")
+    return last
+
+
 def _follow(file: Path, landmarker: str) -> Iterator[tuple[U8, FaceTrack]]:
     """Crops [256, 256, 3] RGB, and the track in the crop's pixels."""
-    config = build(FaceTracker.Config, {"landmarker": landmarker, "search_interval_ms": 0.0})
-    context = Context()
-    tracker = FaceTracker(config, context)
-    tracker.setup()
-    rig = load_rig()
-    steady = OneEuro(1.0, 2.0)
+    tracker = _tracker(landmarker)
     try:
-        for index, pixels in enumerate(pictures(file)):
-            frame = VideoFrame(capture_ns=index * _STEP_NS, pixels=pixels)
-            track = tracker.process(frame)
-            if not track.found:
-                steady.reset()
-                yield np.zeros((CROP_PX, CROP_PX, 3), np.uint8), track
-                continue
-            if track.cut:
-                steady.reset()
-            raw = crop_transform(rig.place(track.landmarks))
-            scale = float(np.hypot(raw[0, 0], raw[0, 1]))
-            # Steady in units of the crop: where its middle looks, how large and how turned.
-            inverse = np.linalg.inv(raw[:, :2]) @ (np.full(2, CROP_PX / 2) - raw[:, 2])
-            key = np.array([*inverse * scale / CROP_PX, np.log(scale), raw[0, 1] / scale])
-            x, y, log_scale, sin = steady(key.astype(np.float32), 1 / FPS)
-            transform = _transform(float(x), float(y), float(log_scale), float(sin), scale)
-            points = crop_landmarks(track.landmarks, transform)
-            pose = camera_pose(rig.place(points), CROP_PX, CROP_PX)
-            cropped = crop(pixels, transform)[..., ::-1]
-            yield (
-                np.ascontiguousarray(cropped),
-                dataclasses.replace(track, landmarks=points, pose=pose),
-            )
+        yield from _frames(tracker, pictures(file))
     finally:
         tracker.close()
+
+
+def _tracker(landmarker: str) -> FaceTracker:
+    config = build(FaceTracker.Config, {"landmarker": landmarker, "search_interval_ms": 0.0})
+    tracker = FaceTracker(config, Context())
+    tracker.setup()
+    return tracker
+
+
+_kept_tracker = lru_cache(maxsize=1)(_tracker)
+
+
+def _frames(tracker: FaceTracker, frames: Iterator[U8]) -> Iterator[tuple[U8, FaceTrack]]:
+    rig = load_rig()
+    steady = OneEuro(1.0, 2.0)
+    for index, pixels in enumerate(frames):
+        frame = VideoFrame(capture_ns=index * _STEP_NS, pixels=pixels)
+        track = tracker.process(frame)
+        if not track.found:
+            steady.reset()
+            yield np.zeros((CROP_PX, CROP_PX, 3), np.uint8), track
+            continue
+        if track.cut:
+            steady.reset()
+        raw = crop_transform(rig.place(track.landmarks))
+        scale = float(np.hypot(raw[0, 0], raw[0, 1]))
+        # Steady in units of the crop: where its middle looks, how large and how turned.
+        inverse = np.linalg.inv(raw[:, :2]) @ (np.full(2, CROP_PX / 2) - raw[:, 2])
+        key = np.array([*inverse * scale / CROP_PX, np.log(scale), raw[0, 1] / scale])
+        x, y, log_scale, sin = steady(key.astype(np.float32), 1 / FPS)
+        transform = _transform(float(x), float(y), float(log_scale), float(sin), scale)
+        points = crop_landmarks(track.landmarks, transform)
+        pose = camera_pose(rig.place(points), CROP_PX, CROP_PX)
+        cropped = crop(pixels, transform)[..., ::-1]
+        yield (
+            np.ascontiguousarray(cropped),
+            dataclasses.replace(track, landmarks=points, pose=pose),
+        )
 
 
 def _transform(x: float, y: float, log_scale: float, sin: float, unit: float) -> F32:
@@ -116,7 +151,7 @@ def _part(samples: F32, start: int, frames: int) -> F32:
     return samples[start * step : (start + frames) * step + 2 * HOP]
 
 
-def _clip(info: ClipInfo, piece: list[tuple[U8, FaceTrack]], samples: F32) -> Clip:
+def _clip(info: ClipInfo, piece: list[tuple[U8, FaceTrack]], samples: F32, phones: bool) -> Clip:
     tracks = [track for _, track in piece]
     jpegs, index = encode(pixels for pixels, _ in piece) if piece else (b"", _NO_INDEX)
     return Clip(
@@ -128,7 +163,7 @@ def _clip(info: ClipInfo, piece: list[tuple[U8, FaceTrack]], samples: F32) -> Cl
         pose=_stack([track.pose for track in tracks], (4, 4)),
         found=np.array([track.found for track in tracks], np.bool_),
         mel=log_mel(samples),
-        phones=phones_of(samples),
+        phones=phones_of(samples) if phones else (),
     )
 
 

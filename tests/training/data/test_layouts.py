@@ -74,6 +74,7 @@ def test_hdtf_crema_d_and_emodb(tmp_path: Path) -> None:
     assert rows(crema) == [("1001", "angry", 3, "DFA", "")] and len(crema.lines()) == 1
     emodb = read_layout("emodb", tree(tmp_path / "e", "03a01Fa.wav", "03a01La.wav", "a.wav"))
     assert rows(emodb) == [("03", "happy", 0, "a01", "a"), ("03", "", 0, "a01", "a")]
+    assert [entry.word for entry in emodb.entries] == ["", "boredom"] and len(emodb.lines()) == 2
 
 
 def test_a_plain_folder(tmp_path: Path) -> None:
@@ -90,6 +91,48 @@ def test_a_plain_folder(tmp_path: Path) -> None:
     assert found.entries[0].nc and not found.entries[1].nc and len(found.lines()) == 2
 
 
+def test_notes_tell_what_is_felt(tmp_path: Path) -> None:
+    names = ("a.mp4", "b.flac", "c.flac", "d.mp4")
+    folder = tree(tmp_path / "clips", *names)
+    (tmp_path / "manifest.tsv").write_text(
+        "file\tlicence\tlabel/notes\n"
+        "clips/a.mp4\tMIT\tsad/crying; id Ann; face~150px\n"
+        "clips/b.flac\tMIT\tjoy_mandarin; spk Claire; 16000Hz\n"
+        "clips/c.flac\tMIT\tvalence -0.7 arousal 0.45; film speech\n"
+        "clips/d.mp4\tMIT\tdisgust/angry; id Bob\n"
+    )
+    entries = read_layout("noted", folder).entries
+    assert [(e.subject, e.emotion) for e in entries] == [
+        ("Ann", "sad"),
+        ("Claire", "happy"),
+        ("c", ""),
+        ("Bob", ""),
+    ]
+    assert [entry.felt for entry in entries] == [None, None, (-0.7, 0.45), None]
+    assert all(entry.licence == "MIT" for entry in entries)
+
+
+def test_labelled_pictures(tmp_path: Path) -> None:
+    folder = tree(
+        tmp_path / "faces",
+        "set__more__anger_Al_Bo_0002.jpg",
+        "set__more__happiness_Al_Bo_0007.jpg",
+        "fear/Cy_3.png",
+        "fear_series_28k.jpg",
+        "holiday_Al_Bo_1.jpg",
+    )
+    found = read_layout("pictures", folder)
+    assert [(e.subject, e.emotion, e.take) for e in found.entries] == [
+        ("cy", "fear", "3"),
+        ("series", "fear", "28k"),
+        ("al_bo", "angry", "0002"),
+        ("al_bo", "happy", "0007"),
+    ]
+    assert found.lines() == [
+        "1 x neither EMOTION_PERSON_N nor in a folder EMOTION (such as holiday_Al_Bo_1.jpg)"
+    ]
+
+
 def test_nothing_that_fits_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(MienError, match=r"nothing in .* fits the layout mead: 1 x") as caught:
         read_layout("mead", tree(tmp_path, "a.mp4"))
@@ -103,6 +146,7 @@ def test_splits_hold_each_person_once_and_stay(tmp_path: Path) -> None:
     assert splits.keys() == names
     assert sorted({*splits.values()}) == ["test", "train", "val"]
     assert list(splits.values()).count("test") == 6
+    assert {*split_subjects(names, val=0, test=0).values()} == {"train"}
     write_splits(tmp_path / "s.tsv", splits)
     assert read_splits(tmp_path / "s.tsv") == splits
     (tmp_path / "s.tsv").write_text("ann\tsometimes\n")

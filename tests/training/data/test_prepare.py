@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from engine.errors import MienError
+from engine.types import BLENDSHAPES
 from nodes.assets import FACE_LANDMARKER, locate
 from tests.training.data.made import write_video
 from training.data.clip import FPS, open_clips
@@ -51,6 +52,31 @@ def test_recordings_become_shards(
     assert "are there already" in capfd.readouterr().out
     splits = (tmp_path / "out" / "splits.tsv").read_text().splitlines()
     assert [line.split("\t")[0] for line in splits] == ["1001", "1002", "1003"]
+
+
+def test_a_still_picture_is_a_clip_of_one_frame(tmp_path: Path) -> None:
+    skimage = pytest.importorskip("skimage", reason="its astronaut is the face of this test")
+    cv2 = pytest.importorskip("cv2")
+    try:
+        locate(FACE_LANDMARKER)
+    except MienError as error:
+        pytest.skip(str(error))
+    folder = tmp_path / "in"
+    folder.mkdir()
+    face = cv2.cvtColor(skimage.data.astronaut(), cv2.COLOR_RGB2BGR)
+    cv2.imwrite(str(folder / "happiness_Eileen_1.jpg"), face)
+    cv2.imwrite(str(folder / "anger_Nobody_1.jpg"), np.full((200, 200, 3), 90, np.uint8))
+    (folder / "sadness_Broken_1.jpg").write_bytes(b"no picture at all")
+    command = ["pictures", str(folder), str(tmp_path / "out"), "--processes", "1", "--val", "0"]
+    assert main([*command, "--test", "0"]) == 0
+    (clip,) = open_clips(tmp_path / "out")
+    assert (clip.info.subject, clip.info.emotion) == ("pictures:eileen", "happy")
+    assert len(clip) == 1 and clip.found.all() and not len(clip.mel)
+    assert clip.info.split == "train" and clip.frame(0).std() > 20
+    smile = [BLENDSHAPES.index(f"mouthSmile{side}") for side in ("Left", "Right")]
+    assert clip.blendshapes[0, smile].min() > 0.5
+    problems = (tmp_path / "out" / "problems.txt").read_text()
+    assert "no face is seen" in problems and "cannot be read" in problems
 
 
 def test_what_a_user_gets_wrong_is_one_line(
