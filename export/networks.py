@@ -146,7 +146,11 @@ def _speech(run: Path) -> _Made:
         "what a voice feels, every 40 ms; the answer belongs to the step before "
         f"(look-ahead {LOOK_AHEAD_MS} ms)"
     )
-    return task, module, inputs, _affect_outputs(module.size.features, size), dict(_STATE)
+    outputs = (
+        *_affect_outputs(module.size.features, size),
+        _spec("boredom", (1, 1), -_ANY, _ANY, "logit: of the neutral voice, how sure it is bored"),
+    )
+    return task, module, inputs, outputs, dict(_STATE)
 
 
 def _intensity(run: Path) -> _Made:

@@ -22,7 +22,7 @@ FRAMES_IN_A_ROW = 8
 
 def calls(network: Network, run: Path, data: Path, count: int, seed: int = 0) -> list[Call]:
     """``count`` calls from clips, those of the val split where there are any. Raises MienError."""
-    clips = _clips(data)
+    clips = _clips(data, faces=network.name != "speech")
     rng = np.random.default_rng(seed)
     drawn = {
         "visual": _visual,
@@ -34,11 +34,11 @@ def calls(network: Network, run: Path, data: Path, count: int, seed: int = 0) ->
     return list(islice(chained(network, drawn), count))
 
 
-def _clips(data: Path) -> Clips:
+def _clips(data: Path, faces: bool) -> Clips:
     try:
-        return Clips(data, "val", lambda info, frames: frames > 0)
+        return Clips(data, "val", lambda info, frames: frames > 0 or not faces)
     except MienError:
-        return Clips(data, "train", lambda info, frames: frames > 0)
+        return Clips(data, "train", lambda info, frames: frames > 0 or not faces)
 
 
 def _visual(network: Network, run: Path, clips: Clips, rng: np.random.Generator) -> Iterator[Call]:

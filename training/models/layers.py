@@ -73,6 +73,19 @@ class LSTMStep(nn.Module):
         said = torch.sigmoid(leave) * torch.tanh(kept)
         return said, torch.cat([said, kept], dim=1)
 
+    def run(self, x_BTD: Tensor, state_BD: Tensor) -> tuple[Tensor, Tensor]:
+        """Many steps [B, T, D]; torch's own kernel, whose gates have the same order."""
+        if x_BTD.shape[1] == 1:
+            said, state_BD = self(x_BTD[:, 0], state_BD)
+            return said[:, None], state_BD
+        own, past = torch.split(self.gates.weight, [x_BTD.shape[2], self.features], dim=1)
+        weights = [own, past, self.gates.bias, torch.zeros_like(self.gates.bias)]
+        before = [part[None].contiguous() for part in state_BD.chunk(2, dim=1)]
+        said_BTD, last, kept = torch._VF.lstm(
+            x_BTD, before, weights, True, 1, 0.0, False, False, True
+        )
+        return said_BTD, torch.cat([last[0], kept[0]], dim=1)
+
 
 class AffectHeads(nn.Module):
     """Features to what is felt: logits of eight emotions, valence-arousal, intensity in 0..1."""

@@ -57,6 +57,12 @@ class Lite0(nn.Module):
                 kept.append(x_BCHW)
         return kept
 
+    def first(self, blocks: int) -> list[nn.Module]:
+        """The stem and so many blocks; nothing where there are to be none."""
+        if not blocks:
+            return []
+        return [self._conv_stem, self._bn0, *list(self._blocks)[:blocks]]
+
     def load_imagenet(self) -> Lite0:
         """The ImageNet weights. Raises MienError where the package isn't installed."""
         try:

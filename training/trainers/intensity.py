@@ -11,23 +11,28 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import UsageError
+from training.data.clip import ClipInfo
 from training.loop import Batch, Parts, Schedule, Trainer
 from training.losses import faces
-from training.models.intensity import IntensityFusion, reading
-from training.models.speech import MEL_BINS, STEP_MELS, SpeechEncoder
-from training.models.visual import VisualEncoder
-from training.restore import restore
-from training.trainers.samples import Array, Clips, Look, run_of_frames
-from training.trainers.visual import face_row
+from training.models.intensity import Fused, IntensityFusion
+from training.trainers.readings import Reader
+from training.trainers.samples import Array, Clips, run_of_frames
 
 SCHEDULES: Final = {
     "debug": Schedule(steps=3, batch=2, rate=1e-3, ema=0.9, save_every=2, log_every=1, loaders=1),
-    "full": Schedule(steps=4_000, batch=8, rate=1e-3, warm_up=100, ema=0.995),
-}
-FRAMES: Final = {"debug": 3, "full": 24}
+    "full": Schedule(
+        steps=1_500, batch=32, rate=2e-3, warm_up=50, ema=0.995, loaders=1,
+        save_every=500, log_every=100, decay=0.01,
+    ),
+}  # fmt: skip
+FRAMES: Final = {"debug": 3, "full": 32}
 WEIGHTS: Final = {"classification": 0.3, "affect": 2.0, "intensity": 2.0, "concordance": 0.3}
 HIDDEN: Final = 0.2
 """how often the face, or the voice, is taken away from a sample"""
+NOISE: Final = 0.03
+"""of readings, so that fusion doesn't learn clips by heart"""
+SYNTHETIC: Final = 0.5
+"""share of clips whose truth is known, where there are both kinds"""
 
 
 class IntensityTrainer(Trainer):
@@ -39,63 +44,79 @@ class IntensityTrainer(Trainer):
             raise UsageError("intensity needs trained encoders: give --visual RUN and --speech RUN")
         self.schedule, self.frames = SCHEDULES[config], FRAMES[config]
         self.clips = Clips(data, "train", lambda info, frames: frames > 0)
+        self.truths, self.others = (
+            [i for i in self.clips.chosen if _true(self.clips.infos[i]) == wanted]
+            for wanted in (True, False)
+        )
         self.size = {"features": 32}
         self.modules: dict[str, nn.Module] = {"intensity": IntensityFusion(32)}
-        self.visual = restore(visual, "visual", VisualEncoder)
-        self.speech = restore(speech, "speech", SpeechEncoder)
+        self.reader = Reader(visual, speech)
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
         return self.clips.gather(self.schedule.batch, lambda: self._row(rng), "shows a face")
 
     def _row(self, rng: np.random.Generator) -> dict[str, Array] | None:
-        crop_px = self.visual.size.crop_px
-        sample = self.clips[self.clips.draw(rng)]
-        clip = sample.clip
-        frames = run_of_frames(clip.found, self.frames, rng)
+        both = bool(self.truths and self.others)
+        truth = rng.random() < SYNTHETIC if both else bool(self.truths)
+        sample = self.clips[int(rng.choice(self.truths if truth else self.others))]
+        frames = run_of_frames(sample.clip.found, self.frames, rng)
         if frames is None:
             return None
-        look = Look.draw(rng, crop_px)
-        present = np.ones((self.frames, 2), np.float32)
-        spoken = clip.mel[frames[0] * STEP_MELS : (frames[0] + self.frames) * STEP_MELS]
-        mel = np.zeros((self.frames * STEP_MELS, MEL_BINS), np.float32)
-        mel[: len(spoken)] = spoken
-        present[len(spoken) // STEP_MELS :, 1] = 0
+        said, labels = self.reader.read(sample), sample.labels
+        present = said.present[frames].copy()
         hidden = rng.random()
         if hidden < HIDDEN and present[:, 1].any():
             present[:, 0] = 0
         elif hidden > 1 - HIDDEN:
             present[:, 1] = 0
-        crops = [look.picture(clip.frame(int(t)), crop_px) for t in frames]
-        row = face_row(sample, frames, look, crops, np.float32(1))
-        return row | {"mel": mel, "present": present}
+        noise = rng.normal(0, NOISE, (2, *said.face[frames].shape)).astype(np.float32)
+        return {
+            "face": said.face[frames] + noise[0],
+            "voice": said.voice[frames] + noise[1],
+            "present": present,
+            "emotion": np.array(sample.emotion, np.int64),
+            "affect": np.stack([labels.valence[frames], labels.arousal[frames]], axis=1),
+            "intensity": labels.intensity[frames, None],
+            "known": labels.known[frames, None],
+        }
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
         fusion = self.modules["intensity"]
         assert isinstance(fusion, IntensityFusion)
-        face, voice = self._readings(batch)
-        state = fusion.begin(len(face))
-        steps = []
-        for t in range(self.frames):
-            steps.append(fusion(face[:, t], voice[:, t], batch["present"][:, t], state))
-            state = steps[-1].state
-        emotion, affect, intensity = (torch.stack([s[i] for s in steps], 1) for i in range(3))
+        fused = fuse(fusion, batch["face"], batch["voice"], batch["present"])
         known = batch["known"]
+        intensity = fused.intensity
         parts = {
-            "classification": faces.classification(emotion, batch["emotion"]),
-            "affect": faces.intensity(affect, batch["affect"], known),
+            "classification": faces.classification(fused.emotion, batch["emotion"]),
+            "affect": faces.intensity(fused.valence_arousal, batch["affect"], known),
             "intensity": faces.intensity(intensity, batch["intensity"], known),
             "concordance": faces.concordance(intensity * known, batch["intensity"] * known),
         }
         yield "intensity", parts, WEIGHTS
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
-        return {"crops": torch.cat(list(batch["crop"][0, :8]), dim=2)}
+        """The first sample's intensity over time: green the truth, red what is said."""
+        fusion = averaged["intensity"]
+        assert isinstance(fusion, IntensityFusion)
+        said = fuse(fusion, batch["face"][:1], batch["voice"][:1], batch["present"][:1]).intensity
+        plot = torch.zeros(3, 64, 4 * self.frames)
+        for channel, line in ((0, said[0, :, 0]), (1, batch["intensity"][0, :, 0])):
+            for t, value in enumerate(line.clamp(0, 1).tolist()):
+                plot[channel, 63 - round(63 * value), 4 * t : 4 * t + 4] = 1
+        return {"intensity": plot}
 
-    def _readings(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What the encoders say of each frame [B, T, 11]; they aren't trained here."""
-        with torch.no_grad():
-            self.visual.to(batch["crop"].device)
-            self.speech.to(batch["crop"].device)
-            seen = self.visual.watch(batch["crop"], batch["rig"])
-            heard = self.speech.listen(batch["mel"])
-            return reading(*seen[1:4]), reading(*heard[1:4])
+
+def fuse(
+    fusion: IntensityFusion, face_BTD: Tensor, voice_BTD: Tensor, present_BT2: Tensor
+) -> Fused:
+    """A whole sequence; every field of the answer but ``state`` is stacked to [B, T, ...]."""
+    state, steps = fusion.begin(len(face_BTD)), []
+    for t in range(face_BTD.shape[1]):
+        steps.append(fusion(face_BTD[:, t], voice_BTD[:, t], present_BT2[:, t], state))
+        state = steps[-1].state
+    emotion, affect, intensity = (torch.stack([step[i] for step in steps], 1) for i in range(3))
+    return Fused(emotion, affect, intensity, state)
+
+
+def _true(info: ClipInfo) -> bool:
+    return info.synthetic

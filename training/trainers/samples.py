@@ -19,8 +19,10 @@ from training.labels import FrameLabels, clip_labels, own_neutral
 
 Array = NDArray[Any]
 
-KEPT_CLIPS: Final = 256
+KEPT_FRAMES: Final = 24_000
 TRIES: Final = 300
+MADE_SHARE: Final = 0.25
+"""how much a synthetic person counts beside a real one, where people are drawn"""
 
 _SWAP: Final = {"Left": "Right", "Right": "Left"}
 
@@ -47,6 +49,11 @@ class Sample:
         name = self.clip.info.emotion
         return EMOTIONS.index(name) if name else -1
 
+    @property
+    def label(self) -> str:
+        """The clip's emotion, or its word; "" where unknown."""
+        return self.clip.info.label
+
 
 class Clips:
     """The clips of a split. Safe to use from several threads."""
@@ -68,15 +75,26 @@ class Clips:
         if not self.chosen:
             raise MienError(f"{data} has no fitting clip in its {split} split; prepare more")
         self._kept: OrderedDict[int, Sample] = OrderedDict()
+        self._kept_frames = 0
         self._neutral: dict[str, F32] = {}
         self._lock = threading.Lock()
         self._noted: set[str] = set()
         self.by_emotion: dict[str, list[int]] = defaultdict(list)
         for index in self.chosen:
-            self.by_emotion[self.infos[index].emotion].append(index)
+            self.by_emotion[self.infos[index].label].append(index)
         self.by_subject: dict[str, list[int]] = defaultdict(list)
+        groups: dict[tuple[str, str], list[int]] = defaultdict(list)
         for index in self.chosen:
             self.by_subject[self.infos[index].subject].append(index)
+            groups[self.infos[index].source, self.infos[index].label].append(index)
+        self._groups = [group for _, group in sorted(groups.items())]
+        self._people = np.array(
+            [
+                len({self.infos[i].subject for i in g})
+                * (MADE_SHARE if self.infos[g[0]].synthetic else 1.0)
+                for g in self._groups
+            ]
+        )
 
     def __getitem__(self, index: int) -> Sample:
         with self._lock:
@@ -86,15 +104,24 @@ class Clips:
         clip = self._source[index]
         sample = Sample(clip, clip_labels(clip, self.neutral_of(clip.info.subject)))
         with self._lock:
+            if index not in self._kept:
+                self._kept_frames += _weight(sample)
             self._kept[index] = sample
-            while len(self._kept) > KEPT_CLIPS:
-                self._kept.popitem(last=False)
+            while self._kept_frames > KEPT_FRAMES and len(self._kept) > 1:
+                self._kept_frames -= _weight(self._kept.popitem(last=False)[1])
         return sample
 
     def draw(self, rng: np.random.Generator) -> int:
         """A clip's index: emotions alike often (those of no label as one), then clips alike."""
         emotions = sorted(self.by_emotion)
         return int(rng.choice(self.by_emotion[emotions[rng.integers(len(emotions))]]))
+
+    def draw_tempered(self, rng: np.random.Generator, power: float = 0.5) -> int:
+        """A clip's index: a source and emotion as often as its number of people to a ``power``
+        says, so that rare emotions are seen more often than they are, yet not learned by heart."""
+        share = self._people**power
+        group = self._groups[rng.choice(len(self._groups), p=share / share.sum())]
+        return int(rng.choice(group))
 
     def gather(
         self,
@@ -128,12 +155,21 @@ class Clips:
             to_stderr(f"left out: {line}")
 
     def neutral_of(self, subject: str) -> F32 | None:
-        """A speaker's own neutral [52] over all their clips; None where no face of theirs is."""
+        """A speaker's own neutral [52] over all their clips; None where no face of theirs is. Of
+        people who are known from still pictures alone: that of all who look neutral in theirs."""
+        own = self.by_subject.get(subject, [])
+        if own and all(self.lengths[index] == 1 for index in own):
+            return self._neutral_from(
+                "", [i for i in self.by_emotion.get("neutral", own) if self.lengths[i] == 1] or own
+            )
+        return self._neutral_from(subject, own)
+
+    def _neutral_from(self, subject: str, indices: list[int]) -> F32 | None:
         with self._lock:
             if subject in self._neutral:
                 return self._neutral[subject]
         frames = []
-        for index in self.by_subject.get(subject, []):
+        for index in indices:
             try:
                 clip = self._source[index]
             except MienError as error:
@@ -143,9 +179,16 @@ class Clips:
                 frames.append(clip.blendshapes[clip.found])
         if not frames:
             return None
+        every = np.concatenate(frames)
+        neutral = own_neutral(every) if subject else every.mean(axis=0).astype(np.float32)
         with self._lock:
-            self._neutral[subject] = own_neutral(np.concatenate(frames))
-            return self._neutral[subject]
+            self._neutral[subject] = neutral
+            return neutral
+
+
+def _weight(sample: Sample) -> int:
+    """What it takes to keep a sample, in frames; sound alone counts as its mel would."""
+    return max(len(sample.clip), len(sample.clip.mel) // 40, 1)
 
 
 def run_of_frames(found: Array, length: int, rng: np.random.Generator) -> Array | None:

@@ -1,43 +1,62 @@
-"""Train the speech emotion encoder: emotion of a voice, and the face's valence-arousal if seen."""
+"""Train the speech emotion encoder: emotion of a voice, and its valence-arousal where known."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import ClassVar, Final
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from engine.types import F32
+from engine.types import EMOTIONS
+from nodes.emotions import ANGLES_DEG
+from training.data.clip import ClipInfo
 from training.loop import Batch, Parts, Schedule, Trainer
-from training.models.speech import MEL_BINS, STEP_MELS, SpeechEncoder, SpeechSize
-from training.trainers.samples import Array, Clips
-from training.trainers.visual import affect_losses
+from training.losses import faces, labels
+from training.models.speech import STEP_MELS, SpeechEncoder, SpeechSize, log_shares
+from training.trainers.samples import Array, Clips, Sample
+from training.trainers.wear import worn_voice
 
+LABELS: Final = (*EMOTIONS, "boredom")
 SCHEDULES: Final = {
     "debug": Schedule(steps=3, batch=4, rate=1e-3, ema=0.9, save_every=2, log_every=1, loaders=1),
-    "full": Schedule(steps=15_000, batch=32, rate=6e-4, warm_up=300),
-}
+    "full": Schedule(
+        steps=600, batch=32, rate=3e-3, warm_up=40, ema=0.985, decay=0.02, loaders=1,
+        save_every=100, log_every=50,
+    ),
+}  # fmt: skip
 SIZES: Final = {
     "debug": SpeechSize(channels=16, dilations=(1, 2), features=32),
     "full": SpeechSize(),
 }
-STEPS: Final = {"debug": 10, "full": 75}
+STEPS: Final = {"debug": 10, "full": 56}
 """length of a sample in steps of 40 ms"""
-WEIGHTS: Final = {"classification": 1.0, "affect": 1.0, "intensity": 1.0}
+RAMPS: Final = {"debug": 1, "full": 25}
+"""steps until a beginning counts in full"""
+WEIGHTS: Final = {"classification": 1.0, "affect": 0.5, "intensity": 0.5}
+SMOOTHING: Final = 0.1
+ACTED: Final = 0.8
+"""intensity of an acted emotion of no known level; of levels 1 to 3:"""
+LEVELS: Final = (0.4, 0.65, 0.9)
+ACTED_TRUST: Final = 0.3
+"""how much such a guess counts beside one that was judged or measured"""
+BORED: Final = (-0.2, -0.5)
+"""valence and arousal of boredom (Russell 1980, figure 2)"""
 
 
 class SpeechTrainer(Trainer):
     name: ClassVar[str] = "speech"
     averaged: ClassVar[tuple[str, ...]] = ("speech",)
 
-    def __init__(self, data: Path, config: str) -> None:
+    def __init__(self, data: Path, config: str, left_out: Set[str] = frozenset()) -> None:
+        """``left_out``: subjects that aren't learned from."""
         self.schedule, size = SCHEDULES[config], SIZES[config]
-        self.steps = STEPS[config]
+        self.steps, self.ramp = STEPS[config], RAMPS[config]
         self.size = asdict(size) | {"dilations": list(size.dilations)}
-        self.clips = Clips(data, "train")
+        self.clips = Clips(data, "train", lambda i, n: i.subject not in left_out and _tells(i, n))
         self.modules: dict[str, nn.Module] = {"speech": SpeechEncoder(size)}
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
@@ -46,7 +65,16 @@ class SpeechTrainer(Trainer):
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
         encoder = self.modules["speech"]
         assert isinstance(encoder, SpeechEncoder)
-        yield "speech", affect_losses(encoder.listen(batch["mel"]), batch), WEIGHTS
+        heard = encoder.listen(batch["mel"])
+        wanted = labels.one_hot(batch["emotion"], len(LABELS), SMOOTHING)
+        weight = labels.even(batch["heard"], self.ramp)
+        affect = heard.valence_arousal.float(), heard.intensity.float()
+        parts = {
+            "classification": labels.soft_classification(log_shares(heard), wanted, weight),
+            "affect": faces.intensity(affect[0], batch["affect"], batch["known"]),
+            "intensity": faces.intensity(affect[1], batch["intensity"], batch["known"]),
+        }
+        yield "speech", parts, WEIGHTS
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
         mel = batch["mel"][0].T.flip(0)
@@ -54,40 +82,62 @@ class SpeechTrainer(Trainer):
         return {"mel": spread[None].expand(3, -1, -1).contiguous()}
 
     def _row(self, rng: np.random.Generator) -> dict[str, Array] | None:
-        sample = self.clips[self.clips.draw(rng)]
-        clip, labels = sample.clip, sample.labels
+        sample = self.clips[self.clips.draw_tempered(rng)]
+        clip = sample.clip
         if len(clip.mel) < STEP_MELS:
             return None
-        heard = len(clip.mel) // STEP_MELS
+        heard, frames = len(clip.mel) // STEP_MELS, self.steps * STEP_MELS
         first = int(rng.integers(max(1, heard - self.steps + 1)))
-        mel = clip.mel[first * STEP_MELS : (first + self.steps) * STEP_MELS]
-        mel = np.pad(mel, ((0, self.steps * STEP_MELS - len(mel)), (0, 0)), mode="edge")
-        row: dict[str, Array] = {
-            "mel": _changed(mel, rng),
-            "emotion": np.array(sample.emotion, np.int64),
-            "affect": np.zeros((self.steps, 2), np.float32),
-            "intensity": np.zeros((self.steps, 1), np.float32),
-            "known": np.zeros((self.steps, 1), np.float32),
+        # A fifth more than needed: it may come out shorter.
+        mel = worn_voice(clip.mel[first * STEP_MELS :][: frames * 6 // 5], rng)[:frames]
+        spoken = len(mel) // STEP_MELS
+        affect, intensity, known = felt(sample, first, self.steps)
+        here = (np.arange(self.steps) < max(spoken, 1)).astype(np.float32)
+        return {
+            "mel": np.pad(mel, ((0, frames - len(mel)), (0, 0)), mode="edge").astype(np.float32),
+            "emotion": np.array(LABELS.index(sample.label) if sample.label else -1, np.int64),
+            "heard": here,
+            "affect": affect,
+            "intensity": intensity,
+            "known": known * here[:, None],
         }
-        # A step of four mel frames is one picture at 25 a second: the face's labels hold.
-        seen = slice(first, min(first + self.steps, len(clip)))
-        count = max(0, seen.stop - seen.start)
-        if count:
-            row["affect"][:count, 0] = labels.valence[seen]
-            row["affect"][:count, 1] = labels.arousal[seen]
-            row["intensity"][:count, 0] = labels.intensity[seen]
-            row["known"][:count, 0] = labels.known[seen]
-        return row
 
 
-def _changed(mel: F32, rng: np.random.Generator) -> F32:
-    """Another microphone, another room: a tilt, a noise floor, a band and a moment missing."""
-    bins = np.linspace(-1, 1, MEL_BINS, dtype=np.float32)
-    out = mel + np.float32(rng.normal(0, 0.5)) + np.float32(rng.normal(0, 0.5)) * bins
-    floor = float(np.quantile(out, rng.uniform(0, 0.15)))
-    out = np.logaddexp(out, floor + rng.normal(0, 0.3, out.shape)).astype(np.float32)
-    low, width = int(rng.integers(MEL_BINS)), int(rng.integers(12))
-    out[:, low : low + width] = floor
-    start, length = int(rng.integers(len(out))), int(rng.integers(16))
-    out[start : start + length] = floor
-    return out
+def felt(sample: Sample, first: int, steps: int) -> tuple[Array, Array, Array]:
+    """Valence-arousal [T, 2], intensity [T, 1] and how far they count [T, 1], by 40 ms steps.
+
+    A step of four mel frames is one picture at 25 a second: what the face shows, or the truth, is
+    taken where it is there; else what the whole recording was judged to be; else its label.
+    """
+    affect, intensity, known = (np.zeros((steps, n), np.float32) for n in (2, 1, 1))
+    labels, info = sample.labels, sample.clip.info
+    seen = slice(first, min(first + steps, len(sample.clip)))
+    if (count := seen.stop - seen.start) > 0:
+        affect[:count] = np.stack([labels.valence[seen], labels.arousal[seen]], axis=1)
+        intensity[:count, 0] = labels.intensity[seen]
+        known[:count, 0] = labels.known[seen]
+    elif info.felt is not None:
+        affect[:], intensity[:], known[:] = info.felt, min(float(np.hypot(*info.felt)), 1), 1
+    elif info.label:
+        strong = LEVELS[info.level - 1] if info.level else ACTED
+        place = np.zeros(2)
+        if info.emotion in ANGLES_DEG:
+            angle = np.radians(ANGLES_DEG[info.emotion])
+            place = strong * np.array([np.cos(angle), np.sin(angle)])
+        elif info.word == "boredom":
+            place = np.array(BORED)
+        affect[:], intensity[:], known[:] = place, np.hypot(*place), ACTED_TRUST
+    return affect, intensity, known
+
+
+def _tells(info: ClipInfo, frames: int) -> bool:
+    return bool(info.label in LABELS or info.felt or frames > 1)
+
+
+def utterance(encoder: SpeechEncoder, mel: Array) -> Array:
+    """Log-probabilities [9] of LABELS for a whole recording [M, 80]: the mean of its steps' own
+    over the later half, where there has been something to hear."""
+    with torch.no_grad():
+        shares = log_shares(encoder.listen(torch.from_numpy(mel)[None]))[0].exp()
+    later = shares[len(shares) // 2 :].mean(dim=0)
+    return np.asarray(torch.log(later).numpy())

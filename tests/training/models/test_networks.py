@@ -26,6 +26,7 @@ from training.models.speech import (
     STEP_MELS,
     SpeechEncoder,
     SpeechSize,
+    log_shares,
 )
 from training.models.visual import VisualEncoder, VisualSize
 
@@ -88,6 +89,38 @@ def test_speech_hears_no_difference_in_loudness() -> None:
     with torch.no_grad():
         quiet, loud = encoder.listen(mel), encoder.listen(mel + 1.7)
     assert torch.allclose(quiet.emotion[:, 2:], loud.emotion[:, 2:], atol=1e-4)
+
+
+def test_the_bored_count_as_neutral_and_are_told_apart() -> None:
+    encoder = SpeechEncoder(SPEECH).eval()
+    with torch.no_grad():
+        heard = encoder.listen(torch.randn(2, 40, 80))
+    shares, eight = log_shares(heard).exp(), heard.emotion.softmax(dim=-1)
+    assert shares.shape == (2, 10, 9)
+    assert torch.allclose(shares.sum(dim=-1), torch.ones(2, 10), atol=1e-5)
+    assert torch.allclose(shares[..., 0] + shares[..., 8], eight[..., 0], atol=1e-6)
+    assert torch.allclose(shares[..., 1:8], eight[..., 1:], atol=1e-6)
+
+
+def test_visual_sees_no_difference_in_light_or_colour() -> None:
+    encoder = VisualEncoder(VISUAL).eval()
+    crop, rig = torch.rand(1, 3, 32, 32), torch.zeros(1, 52)
+    grey = (crop * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1, keepdim=True)
+    with torch.no_grad():
+        seen = encoder.look(crop, rig)
+        assert torch.allclose(encoder.look(grey.expand(-1, 3, -1, -1), rig), seen, atol=1e-4)
+        assert torch.allclose(encoder.look(0.5 * crop + 0.3, rig), seen, atol=0.05)
+
+
+def test_frozen_blocks_stay_as_they_are() -> None:
+    encoder = VisualEncoder(VISUAL).freeze(1)
+    encoder.train()
+    before = [buffer.clone() for buffer in encoder.backbone._blocks[0].buffers()]
+    encoder.look(torch.rand(4, 3, 32, 32), torch.zeros(4, 52)).sum().backward()  # type: ignore[no-untyped-call]
+    first, second = encoder.backbone._blocks[0], encoder.backbone._blocks[1]
+    assert all(parameter.grad is None for parameter in first.parameters())
+    assert all(parameter.grad is not None for parameter in second.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(before, first.buffers(), strict=True))
 
 
 def test_visual_never_looks_ahead_and_remembers() -> None:

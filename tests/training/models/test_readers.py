@@ -1,0 +1,202 @@
+"""What readers of faces and voices learn from, and how they are judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+import dataclasses
+
+import torch
+
+from engine.types import EMOTIONS
+from tests.training.made_clips import made_clip, made_clips
+from tests.training.models.conftest import Made
+from training.data.clip import Clip, write_shard
+from training.evaluate_readers import main
+from training.losses import labels
+from training.trainers.readings import Reader
+from training.trainers.samples import Clips
+from training.trainers.speech import LABELS, SpeechTrainer, felt
+from training.trainers.visual import VisualTrainer
+from training.trainers.wear import worn_picture, worn_voice
+
+
+def still(key: str, subject: str, emotion: str, seed: int = 0) -> Clip:
+    """One picture of somebody, from the end of a made clip."""
+    clip = made_clip(key, subject=subject, emotion=emotion, frames=3, spoken=False, seed=seed)
+    start, end = int(clip.index[-2]), int(clip.index[-1])
+    return dataclasses.replace(
+        clip,
+        jpegs=clip.jpegs[start:end],
+        index=np.array([0, end - start]),
+        landmarks=clip.landmarks[-1:],
+        blendshapes=clip.blendshapes[-1:],
+        pose=clip.pose[-1:],
+        found=clip.found[-1:],
+        info=dataclasses.replace(clip.info, source="pictures"),
+    )
+
+
+def voice(key: str, **known: object) -> Clip:
+    clip = made_clip(key, frames=8)
+    nothing = still(key, "one", "happy")
+    return dataclasses.replace(
+        clip,
+        jpegs=b"",
+        index=np.zeros(1, np.int64),
+        landmarks=nothing.landmarks[:0],
+        blendshapes=nothing.blendshapes[:0],
+        pose=nothing.pose[:0],
+        found=nothing.found[:0],
+        info=dataclasses.replace(clip.info, **known),  # type: ignore[arg-type]
+    )
+
+
+def test_soft_labels_cost_nothing_where_they_are_met() -> None:
+    wanted = labels.one_hot(torch.tensor([2, -1, 0]), 4, 0.1)
+    assert torch.allclose(wanted.sum(dim=1), torch.tensor([1.0, 0.0, 1.0]))
+    shares = torch.log(wanted.clamp(min=1e-6))[:, None].expand(-1, 3, -1)
+    weight = torch.ones(3, 3)
+    assert float(labels.soft_classification(shares, wanted, weight)) == pytest.approx(0, abs=1e-5)
+    flat = torch.full((3, 3, 4), 0.25).log()
+    assert float(labels.soft_classification(flat, wanted, weight)) > 0.5
+    # An unknown row changes nothing, whatever is said of it.
+    flat[1] = -9.0
+    again = labels.soft_classification(flat, wanted, weight)
+    assert float(again) == pytest.approx(
+        float(labels.soft_classification(flat[[0, 2]], wanted[[0, 2]], weight[[0, 2]]))
+    )
+
+
+def test_the_least_believable_labels_are_left_out() -> None:
+    wanted = labels.one_hot(torch.tensor([0, 1, 0, 1]), 2)
+    said = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9], [0.4, 0.6]]).log()[:, None]
+    assert labels.trusted(said, wanted, 0.25).tolist() == [1, 1, 0, 1]
+    assert labels.trusted(said, wanted, 0.0).tolist() == [1, 1, 1, 1]
+
+
+def test_a_voice_is_told_to_feel_what_is_known_of_it(tmp_path: Path) -> None:
+    judged = voice("judged", emotion="", felt=(-0.6, 0.8))
+    bored = voice("bored", emotion="", word="boredom", subject="two")
+    acted = voice("acted", emotion="sad", level=1, subject="three")
+    seen = made_clip("seen", frames=8, synthetic=True, subject="four")
+    write_shard(tmp_path / "a.tar", [judged, bored, acted, seen])
+    clips = Clips(tmp_path, "train")
+    told = {clips.infos[i].key: felt(clips[i], 0, 10) for i in clips.chosen}
+    affect, intensity, known = told["judged"]
+    assert np.allclose(affect, [-0.6, 0.8]) and np.allclose(intensity, 1.0) and known.all()
+    assert told["bored"][0][0, 1] < -0.3 and 0 < told["bored"][2][0, 0] < 1
+    assert told["acted"][1][0, 0] == pytest.approx(0.4) and told["acted"][0][0, 0] < 0
+    assert np.allclose(told["seen"][1][:8, 0], clips[3].labels.intensity)
+    assert told["seen"][2][:, 0].tolist() == [1] * 8 + [0] * 2
+    assert sorted(clips.by_emotion) == ["", "boredom", "happy", "sad"]
+
+
+def test_boredom_is_learned_beside_the_eight(tmp_path: Path) -> None:
+    write_shard(tmp_path / "a.tar", [voice("bored", emotion="", word="boredom")])
+    trainer = SpeechTrainer(tmp_path, "debug")
+    batch = trainer.draw(np.random.default_rng(0), 0)
+    assert set(batch["emotion"].tolist()) == {LABELS.index("boredom")} == {len(EMOTIONS)}
+
+
+def test_who_is_left_out_is_never_drawn(tmp_path: Path) -> None:
+    write_shard(tmp_path / "a.tar", made_clips())
+    for make in (SpeechTrainer, VisualTrainer):
+        trainer = make(tmp_path, "debug", frozenset({"one"}))
+        assert {trainer.clips.infos[i].subject for i in trainer.clips.chosen} == {"two"}
+
+
+def test_stills_are_measured_against_what_neutral_looks_like(tmp_path: Path) -> None:
+    made = [still(f"n{i}", f"p{i}", "neutral", i) for i in range(3)]
+    write_shard(tmp_path / "a.tar", [*made, still("h", "somebody", "happy")])
+    clips = Clips(tmp_path, "train")
+    strength = {clips.infos[i].key: float(clips[i].labels.intensity[0]) for i in clips.chosen}
+    assert strength["h"] > 0.7 and max(strength[f"n{i}"] for i in range(3)) < 0.1
+
+
+def test_rare_emotions_are_seen_more_often_than_they_are(tmp_path: Path) -> None:
+    many = [still(f"h{i}", f"p{i}", "happy") for i in range(16)]
+    write_shard(tmp_path / "a.tar", [*many, still("s", "q", "sad")])
+    clips = Clips(tmp_path, "train")
+    rng = np.random.default_rng(0)
+    sad = sum(clips.infos[clips.draw_tempered(rng)].emotion == "sad" for _ in range(500))
+    assert 60 < sad < 140  # a fifth, not a seventeenth
+
+
+def test_single_pictures_and_rows_are_drawn_in_turn(tmp_path: Path) -> None:
+    write_shard(tmp_path / "a.tar", [still("s", "q", "sad"), made_clip("m", frames=4)])
+    trainer = VisualTrainer(tmp_path, "debug")
+    shapes = [trainer.draw(np.random.default_rng(s), s)["crop"].shape for s in range(2)]
+    assert shapes == [(4, 1, 3, 64, 64), (2, 2, 3, 64, 64)]
+
+
+def test_wear_changes_pictures_but_not_their_meaning() -> None:
+    picture = made_clip("a").frame(5)
+    rng = np.random.default_rng(0)
+    worn = [worn_picture(picture, rng) for _ in range(30)]
+    assert all(p.shape == picture.shape and p.dtype == np.uint8 for p in worn)
+    assert sum(not np.array_equal(p, picture) for p in worn) > 20
+    alike = [np.corrcoef(p.mean(axis=2).ravel(), picture.mean(axis=2).ravel())[0, 1] for p in worn]
+    assert np.median(alike) > 0.8
+
+
+def test_wear_moves_a_voices_pitch_and_length() -> None:
+    mel = np.full((60, 80), -8, np.float32)
+    mel[:, 30] = 0
+    rng = np.random.default_rng(1)
+    worn = [worn_voice(mel, rng) for _ in range(40)]
+    assert all(np.isfinite(m).all() and m.dtype == np.float32 for m in worn)
+    assert min(map(len, worn)) < 55 and max(map(len, worn)) > 65
+    peaks = [int(np.median(m, axis=0).argmax()) for m in worn]
+    assert min(peaks) < 28 and max(peaks) > 32 and abs(np.median(peaks) - 30) < 4
+    assert worn_voice(mel[:4], rng).shape[1] == 80
+
+
+def test_encoders_are_read_once_and_forget_lost_faces(made: Made) -> None:
+    clips = Clips(made.data, "train")
+    reader = Reader(made.runs / "visual", made.runs / "speech")
+    sample = clips[clips.chosen[0]]
+    sample.clip.found[2] = False
+    said = reader.read(sample)
+    assert reader.read(sample) is said
+    assert said.face.shape == said.voice.shape == (len(sample.clip), 11)
+    assert said.present[:, 0].tolist() == [1, 1, 0, 1, 1, 1] and not said.face[2].any()
+    assert np.allclose(said.face[[0, 1, 3], :8].sum(axis=1), 1, atol=1e-5)
+    sample.clip.found[2] = True
+
+
+def test_readers_are_cross_validated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stills = [
+        still(f"{e}{i}", f"p{i}", e, i) for i in range(4) for e in ("neutral", "happy", "angry")
+    ]
+    write_shard(tmp_path / "data" / "a.tar", stills)
+    command = ["visual", "--data", str(tmp_path / "data"), "--of", "pictures", "--folds", "2"]
+    command += ["--config", "debug", "--out", str(tmp_path / "cv")]
+    assert main(command) == 1  # drawn faces are all one picture
+    assert "1 people are too few for 2 folds" in capsys.readouterr().err
+    monkeypatch.setattr("training.evaluate_readers.alike", lambda prints: [])
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "visual: 12 of 4 people, 2 folds" in said and "| neutral |" in said
+    answers = (tmp_path / "cv" / "answers.tsv").read_text().splitlines()
+    assert len(answers) == 13
+    assert main(command) == 0  # nothing is trained again
+    assert "visual 3/3" not in capsys.readouterr().out
+
+
+def test_intensity_is_held_against_the_truth(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [f"--{name}={made.runs / name}" for name in ("visual", "speech", "intensity")]
+    assert main(["intensity", "--data", str(made.data), "--split", "train", *runs]) == 0
+    said = capsys.readouterr().out
+    assert "18 frames of 3 clips of 1 people" in said and said.count("\n| ") == 7
+    assert main(["intensity", "--data", str(made.data)]) == 1
+    assert "three runs" in capsys.readouterr().err

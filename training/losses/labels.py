@@ -1,0 +1,44 @@
+"""Losses on labels that are soft, partly known, or not to be trusted.
+
+Legend: B batch, T time, C classes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def one_hot(label_B: Tensor, classes: int, smoothing: float = 0.0) -> Tensor:
+    """Labels as shares [B, C] (Szegedy et al. 2016, eq. 3, smoothing); -1, unknown, is all 0."""
+    known = (label_B >= 0).float()[:, None]
+    hot = F.one_hot(label_B.clamp(min=0), classes).float()
+    shares: Tensor = known * (hot * (1 - smoothing) + smoothing / classes)
+    return shares
+
+
+def soft_classification(log_shares_BTC: Tensor, wanted_BC: Tensor, weight_BT: Tensor) -> Tensor:
+    """Cross-entropy (EAP, eq. 5) with shares instead of labels, each step by its own weight. Less
+    the shares' own entropy, so that it is 0 where they are met."""
+    own = torch.special.entr(wanted_BC).sum(dim=1)
+    off = -(log_shares_BTC * wanted_BC[:, None]).sum(dim=2)
+    weight_BT = weight_BT * (wanted_BC.sum(dim=1) > 0).float()[:, None]
+    return ((off - own[:, None]) * weight_BT).sum() / weight_BT.sum().clamp(min=1)
+
+
+def trusted(log_shares_BTC: Tensor, wanted_BC: Tensor, left_out: float) -> Tensor:
+    """1 for rows to learn from, 0 for the share ``left_out`` whose labels agree least [B] (the
+    small-loss choice of co-teaching, Han et al. 2018, algorithm 1, line 4)."""
+    count = round(left_out * len(wanted_BC))
+    keep = torch.ones(len(wanted_BC), device=wanted_BC.device)
+    if count:
+        off = -(log_shares_BTC.detach().mean(dim=1) * wanted_BC).sum(dim=1)
+        keep[off.topk(count).indices] = 0
+    return keep
+
+
+def even(weight_BT: Tensor, ramp: int) -> Tensor:
+    """Weights that grow over the first ``ramp`` steps: a beginning can't tell much yet."""
+    steps = torch.arange(1, weight_BT.shape[1] + 1, device=weight_BT.device)
+    return weight_BT * (steps / ramp).clamp(max=1)
