@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shlex
 import sys
 import time
 from collections import defaultdict
@@ -77,7 +78,8 @@ def main(argv: list[str] | None = None) -> int:
         if options.name == "intensity":
             lines = intensities(options)
         else:
-            lines = cross_validate(options, "python -m training.evaluate_readers")
+            command = "python -m training.evaluate_readers " + shlex.join(arguments)
+            lines = cross_validate(options, command)
     except MienError as error:
         print(f"evaluate_readers: {error}", file=sys.stderr)
         return error.exit_code
