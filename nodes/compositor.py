@@ -12,7 +12,7 @@ import numpy as np
 from engine.errors import MienError
 from engine.node import Node
 from engine.parameters import parameter
-from engine.types import U8, FaceEdit, FaceTrack, Input, Latest, Message, VideoFrame
+from engine.types import U8, Affect, FaceEdit, FaceTrack, Input, Latest, Message, VideoFrame
 from nodes.assets import FACE_LANDMARKER, locate
 from nodes.drive import Drive
 from nodes.landmarker import Landmarker
@@ -26,12 +26,16 @@ WARP = "warp (OpenCV, CPU)"
 
 
 class Compositor(Node):
-    """Change the face. frame, face, edit -> video; the picture passes untouched without an edit."""
+    """Change the face. frame, face, edit -> video; the picture passes untouched without an edit.
+
+    feeling (of face and voice together) tells the generator which frames show somebody calm.
+    """
 
     inputs: ClassVar[Mapping[str, Input]] = {
         "frame": Latest(VideoFrame),
         "face": Latest(FaceTrack),
         "edit": Latest(FaceEdit),
+        "feeling": Latest(Affect, optional=True),
     }
     outputs: ClassVar[Mapping[str, type[Message]]] = {"video": VideoFrame}
 
@@ -58,6 +62,7 @@ class Compositor(Node):
 
     config: Config
     _learned: LearnedFace | None = None
+    _felt = 0.0
 
     def setup(self) -> None:
         self._rig = load_rig()
@@ -77,6 +82,10 @@ class Compositor(Node):
 
     def close(self) -> None:
         self._drop()
+
+    def on_feeling(self, message: Affect) -> None:
+        """Kept until the next picture."""
+        self._felt = message.intensity
 
     def process(self, frame: VideoFrame, face: FaceTrack, edit: FaceEdit) -> VideoFrame:
         if frame.cut or face.cut or not face.found:
@@ -135,7 +144,9 @@ class Compositor(Node):
         if self._learned is not None:
             out = self.context.allocate("video", pixels.shape)
             try:
-                return self._learned.render(pixels, face.landmarks, moves, placement, edit, out)
+                return self._learned.render(
+                    pixels, face.landmarks, moves, placement, edit, self._felt, out
+                )
             except RuntimeError as error:  # what runtimes raise: a driver that went away, no memory
                 line = " ".join(str(error).split())[:160]
                 self._fall_back(f"the generator failed ({line})")

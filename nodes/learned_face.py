@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.node import Context
 from engine.types import F32, U8, FaceEdit
 from nodes.conditions import HALF_PX, edit_flow, feeling, line_map
-from nodes.face_crop import CROP_PX, crop_landmarks
+from nodes.face_crop import crop_landmarks
 from nodes.person import Person, tension
 from nodes.rig import Placement, Rig
 from nodes.steady_crop import SteadyCrop, cut_out, moved_origin, to_tensor
@@ -79,9 +79,13 @@ class LearnedFace:
         moves: F32,
         placement: Placement,
         edit: FaceEdit,
+        felt: float = 0.0,
         out: U8 | None = None,
     ) -> U8:
-        """The picture [H, W, 3] BGR whose landmarks [478, 3] px move by ``moves`` [478, 2] px."""
+        """The picture [H, W, 3] BGR whose landmarks [478, 3] px move by ``moves`` [478, 2] px.
+
+        ``felt``: how intensely somebody feels at the moment, 0..1, as far as it is known.
+        """
         step_s = 0.0 if self._last_ns is None else (edit.capture_ns - self._last_ns) / 1e9
         self._last_ns = edit.capture_ns
         transform = self._crop(placement, step_s)
@@ -97,7 +101,7 @@ class LearnedFace:
             lines=np.stack([line_map(source), line_map(target)])[None],
             expression=direction[None],
             intensity=np.array([[min(alpha, 2.0)]], np.float32),
-            **self._person(patch, tension(edit.source, placement), step_s),
+            **self._person(patch, tension(edit.source, placement) + felt, step_s),
         )
         near = _near_face(source, target) * self._border
         shift = flow * self._border + (answer["flow_out"][0] - flow) * near

@@ -156,4 +156,8 @@ def test_without_weights_the_page_says_why(live: LivePage, engine: Engine) -> No
     assert ("no weight in" in note.inner_text()) == lacking
     live.page.locator('[data-mode-choice="scale"]').click()
     live.wait("mode", "scale")
+    live.page.locator('[data-mode-choice="voice"]').click()
+    live.wait("mode", "voice")
+    said = live.page.locator("#mode-text").inner_text()
+    assert ("isn't read" in said) == lacking, said
     live.page.locator('[data-mode-choice="neutral"]').click()

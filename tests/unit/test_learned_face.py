@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from engine.errors import MienError
 from engine.node import Context
 from engine.parameters import build
-from engine.types import BLENDSHAPES, F32, U8, FaceEdit, FaceTrack, VideoFrame
+from engine.types import BLENDSHAPES, F32, U8, Affect, FaceEdit, FaceTrack, VideoFrame
 from nodes.compositor import WARP, Compositor
 from nodes.expression_editor import ExpressionEditor
 from nodes.face_crop import crop_transform
@@ -292,7 +293,7 @@ def test_paint_lies_where_it_should() -> None:
     assert (picture[84:116, 104:156] == (200, 0, 0)).all()  # x = (60 - 10) / 0.5, y = 40 / 0.5
     changed = (picture != astronaut()).any(axis=2)
     y, x = np.nonzero(changed)
-    assert 97 <= x.min() and x.max() <= 162 and 77 <= y.min() and y.max() <= 122
+    assert x.min() >= 97 and x.max() <= 162 and y.min() >= 77 and y.max() <= 122
     lay(picture, transform - np.array([[0, 0, 0], [0, 0, 9000]], np.float32), paint, (60, 40))
 
 
@@ -330,6 +331,33 @@ def test_a_person_is_looked_at_once_and_again_when_calmer() -> None:
     person.reset()
     person(dark, 2.0, 0.0)
     assert network.count == 4
+
+
+def test_what_is_felt_puts_off_the_look(weights: Path, tracker: FaceTracker) -> None:
+    """A frame in which somebody feels a lot is no reference once a calmer one has come."""
+    face, edit = asked(tracker, astronaut(), emotion="angry")
+    looks: list[float] = []
+    with Made(weights=str(weights)) as learned:
+        renderer = learned.node._learned
+        assert renderer is not None
+        person = renderer._person
+        for index in range(90):
+            stamp = (index + 1) * FRAME_NS
+            felt = 0.9 if index < 30 else 0.1
+            learned.node.on_feeling(
+                Affect(
+                    capture_ns=stamp, source="both", known=True,
+                    probabilities=np.full(8, 0.125, np.float32), intensity=felt,
+                )
+            )  # fmt: skip
+            learned.node.process(
+                VideoFrame(capture_ns=stamp, pixels=astronaut()),
+                replace(face, capture_ns=stamp, cut=False),
+                replace(edit, capture_ns=stamp),
+            )
+            looks.append(person._best)
+    assert looks[0] == looks[29] > looks[-1] + 0.7
+    assert len(set(looks)) == 2
 
 
 def test_a_blink_and_a_turned_head_are_no_reference() -> None:

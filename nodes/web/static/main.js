@@ -202,6 +202,7 @@ line.addEventListener("metrics", (event) => {
   strip.show(snapshot, call.received);
   panel.show(snapshot);
   traces.explain(snapshot);
+  mood.explain(snapshot);
   render();
 });
 line.addEventListener("feelings", (event) => traces.show(/** @type {CustomEvent} */ (event).detail));

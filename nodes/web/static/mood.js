@@ -66,6 +66,15 @@ export class MoodPanel {
     if (name) this.wear(name);
   }
 
+  /** Whether the voice can be followed, and why not. @param {Record<string, any>} snapshot */
+  explain(snapshot) {
+    const node = snapshot.nodes?.voice_reader;
+    const why = !snapshot.nodes || node?.status?.[0] === "ok" ? "" : node?.status?.[1] ?? "This graph doesn't listen to a voice.";
+    if (why === this.deaf) return;
+    this.deaf = why;
+    this.show();
+  }
+
   nudge(step) {
     const name = SLIDERS[this.mode]?.name;
     const row = name && this.parameters.row(NODE, name);
@@ -158,6 +167,7 @@ export class MoodPanel {
   }
 
   #text(mode) {
+    if (mode === "voice" && this.deaf) return `Your voice isn't read: ${this.deaf}`;
     if (mode === "scale") {
       const scale = this.#value("scale") ?? 1;
       if (scale === 0) return "None of your own expression: neutral.";

@@ -97,6 +97,7 @@ export class Traces {
   }
 
   #draw() {
+    if (document.visibilityState === "hidden") return;
     const style = getComputedStyle(document.documentElement);
     COURSES.forEach(({ id, low }, i) => this.#course(this.#courses[i], style, id, low));
   }
