@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -67,6 +68,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=1, help="take each n-th picture or clip")
     parser.add_argument("--split", default="", help="of prepared clips: train, val or test")
     parser.add_argument("--sources", type=int, default=20, help="per emotion of intra and cross")
+    parser.add_argument(
+        "--minutes", type=float, help="judge what can be done in so long, in a mixed order"
+    )
     parser.add_argument("--judges", nargs="*", help=" ".join(JUDGES) + "; default: all here")
     parser.add_argument("--out", type=Path, help="a folder for the report")
     options = parser.parse_args(argv)
@@ -90,12 +94,14 @@ def evaluate(options: argparse.Namespace, command: str) -> None:
             raise MienError(f"cannot write to {options.out}: {error.strerror}") from None
     voices = options.protocol == ["read"]
     takes = takes_in(options.input, options.every, options.split, voices)
+    if options.minutes is not None:
+        takes.sort(key=lambda take: zlib.crc32(take.name.encode()))
     told = labelled(takes, options.input) if set(options.protocol) - {"wear"} else []
     edits = not options.after and not voices
     methods = renderers(kinds, options.weights) if edits else {}
     said: list[str] = []
     made: dict[str, str] = {}
-    stage = Stage(Eyes(judges(options.judges, said.append)))
+    stage = Stage(Eyes(judges(options.judges, said.append)), options.minutes)
     sheets = report.Sheets([name for name in methods if name != "none"])
     rows: list[Row] = []
     if options.after:

@@ -11,9 +11,10 @@ LVE against the source's own lips stands in its place.
 from __future__ import annotations
 
 import sys
+import time
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -52,13 +53,25 @@ class Row:
 class Stage:
     """Takes as they are needed: loaded, followed as the live graph does, and seen by the judges."""
 
-    def __init__(self, eyes: Eyes) -> None:
+    def __init__(self, eyes: Eyes, minutes: float | None = None) -> None:
+        """``minutes``: how long there is for all of it; what isn't done by then is left out."""
         self._eyes = eyes
+        self._ends_s = None if minutes is None else time.monotonic() + 60 * minutes
         self._tracker = ready(FaceTracker, search_interval_ms=0.0)
         self._seen: dict[int, Seen] = {}
         self.names = eyes.names
         self.left: list[str] = []
         """why takes were left out, a line each"""
+
+    def along(self, items: Sequence[T], what: str) -> Iterator[T]:
+        """The items while there is time, one at least, with a progress bar where a person looks."""
+        shown = sys.stderr.isatty()
+        bar = progress(items, what, console=Console(stderr=True), disable=not shown)
+        for done, item in enumerate(bar):
+            if done and self._ends_s is not None and time.monotonic() >= self._ends_s:
+                self._leave(f"{len(items) - done} of {len(items)}, {what}: the time was over")
+                return
+            yield item
 
     def pictures(self, take: Take) -> Sequence[U8]:
         """() where the take can't be read, which is noted."""
@@ -110,7 +123,7 @@ def worn(
     Raises MienError where no take shows a face.
     """
     tallies = {(way, name): Tally(name) for way in methods for name in emotions}
-    for take in along(takes, "wearing"):
+    for take in stage.along(takes, "wearing"):
         found = stage.before(take)
         if found is None:
             continue
@@ -167,7 +180,7 @@ def by_reference(
             continue
         tallies = {way: Tally(name) for way in methods}
         likeness: dict[str, list[float]] = defaultdict(list)
-        for source, reference in along(chosen, f"{setting}-ID, {name}"):
+        for source, reference in stage.along(chosen, f"{setting}-ID, {name}"):
             found, felt = stage.before(source), stage.recorded(reference)
             if found is None or felt is None:
                 continue
@@ -241,18 +254,17 @@ def csim(made: Seen, reference: Seen) -> list[float]:
 
 def fad(tally: Tally, real: Iterable[Seen | None]) -> float | None:
     """Frechet distance of identity features between what was made and what was recorded."""
-    rows = [seen.said["dlib"] for seen in real if seen is not None and "dlib" in seen.said]
+    said = [seen.said["dlib"] for seen in real if seen is not None and "dlib" in seen.said]
+    looks = [rows[np.isfinite(rows).all(axis=1)] for rows in said]
+    recorded = [rows for rows in looks if len(rows)]
     made = tally.after.get("dlib")
-    if not rows or not made:
-        return None
-    recorded = np.concatenate(rows)
-    return frechet(np.concatenate(made), recorded[np.isfinite(recorded).all(axis=1)])
+    return frechet(np.concatenate(made), np.concatenate(recorded)) if made and recorded else None
 
 
 def compared(pairs: Sequence[tuple[Take, Take]], stage: Stage, name: str) -> list[Row]:
     """Takes against what another program made of them; a row per emotion of the source."""
     tallies: dict[str, Tally] = {}
-    for take, edited in along(pairs, "comparing"):
+    for take, edited in stage.along(pairs, "comparing"):
         found, pictures = stage.before(take), stage.pictures(edited)
         if found is None or not pictures:
             continue
@@ -267,12 +279,6 @@ def compared(pairs: Sequence[tuple[Take, Take]], stage: Stage, name: str) -> lis
     return [
         Row("compare", name, emotion, tally.row()) for emotion, tally in sorted(tallies.items())
     ]
-
-
-def along(items: Sequence[T], what: str) -> Iterable[T]:
-    """The items, with a progress bar where a person watches."""
-    shown = sys.stderr.isatty()
-    return progress(items, what, console=Console(stderr=True), disable=not shown)
 
 
 def _average(rows: Sequence[Figures]) -> Figures:

@@ -20,7 +20,7 @@ from nodes.model import Model
 from nodes.speech_steps import STEP_MELS
 from nodes.weights import weight_folder
 from training.data.clip import MEL_BINS
-from training.evaluation.protocols import Row, Stage, agreement, along
+from training.evaluation.protocols import Row, Stage, agreement
 from training.evaluation.renderers import ready, to_frames
 from training.evaluation.takes import Take
 from training.evaluation.tally import Figures, Seen
@@ -135,7 +135,7 @@ def read(
     is known, the concordance with it is told too."""
     places = [EMOTIONS.index(name) for name in emotions]
     notes = {name: _Told() for name in by}
-    for take in along([take for take in takes if take.emotion in emotions], "reading"):
+    for take in stage.along([one for one in takes if one.emotion in emotions], "reading"):
         found = stage.before(take)
         seen = None if found is None else found[0]
         truth = take.intensity() if take.intensity else None

@@ -56,7 +56,7 @@ class Edited:
         context = Context(status=status, gauge=said.__setitem__)
         values = {"renderer": renderer, "weights": weights, "threads": 1}
         self._node = ready(Compositor, context, **values)
-        self.label = f"{weights or renderer}: {said.get('backend', '')}"
+        self.label = ", ".join(part for part in (weights, str(said.get("backend", ""))) if part)
 
     def process(self, frame: VideoFrame, face: FaceTrack, edit: FaceEdit) -> VideoFrame:
         out: VideoFrame = self._node.process(frame, face, edit)

@@ -19,6 +19,7 @@ from training.evaluation.takes import Take
 # Figure, heading, digits, and which network it rests on.
 COLUMNS: Final = (
     ("takes", "takes", 0, ""),
+    ("lost", "face lost↓", 0, ""),
     ("energy_ratio", "energy ratio↓", 3, "landmarker"),
     ("mouth_change", "mouth↓", 4, "landmarker"),
     ("mouth_change_expressive", "mouth (expressive)↓", 4, "landmarker"),
@@ -176,7 +177,10 @@ def _label(text: str) -> U8:
 def _wide(rows: Sequence[Row]) -> list[list[str]]:
     """A row for each method and emotion, the columns that have a figure."""
     columns = [
-        column for column in COLUMNS if any(row.figures.get(column[0]) is not None for row in rows)
+        column
+        for column in COLUMNS
+        if any(row.figures.get(column[0]) is not None for row in rows)
+        and (column[0] != "lost" or any(row.figures.get("lost") for row in rows))
     ]
     out = [["emotion", "method", *(heading for _, heading, *_ in columns)]]
     order = list(dict.fromkeys(row.emotion for row in rows))

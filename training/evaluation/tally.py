@@ -100,8 +100,9 @@ class Tally:
         for name in before.said.keys() & after.said.keys():
             pair = before.said[name], after.said[name]
             good = np.isfinite(pair[0]).any(axis=1) & np.isfinite(pair[1]).any(axis=1)
-            self.before.setdefault(name, []).append(pair[0][good])
-            self.after.setdefault(name, []).append(pair[1][good])
+            if good.any():
+                self.before.setdefault(name, []).append(pair[0][good])
+                self.after.setdefault(name, []).append(pair[1][good])
 
     def row(self) -> Figures:
         """The figures; None where nothing could be measured."""
@@ -152,10 +153,9 @@ class Tally:
         self.figures.setdefault(name, []).append(value)
 
     def _pair(self, name: str) -> tuple[F32, F32] | None:
-        if not self.before.get(name):
+        if name not in self.before:
             return None
-        before, after = (np.concatenate(part[name]) for part in (self.before, self.after))
-        return (before, after) if len(before) else None
+        return np.concatenate(self.before[name]), np.concatenate(self.after[name])
 
 
 def frechet(first: F32, second: F32) -> float | None:

