@@ -1,12 +1,13 @@
 """Pseudo-labels: valence, arousal and intensity of each frame, from what a rig can be seen to do.
 
 No network that reads valence and arousal is to be had, so EAP's pseudo-labels (eq. 6) are measured:
-how far the feeling shapes are from the speaker's own neutral says how much, the category's
-probabilities say where on Russell's circumplex. On clips whose truth is known
+how far a face is from the speaker's own neutral along what the tracker sees of an emotion says how
+much, which emotion explains it best says where on Russell's circumplex.
 
-    python -m training.labels DATA
+    python -m training.labels DATA [--split test]
 
-prints how well the labels agree with it (concordance correlation).
+prints how well the labels agree with the truth of synthetic heads (concordance correlation), and
+with --fit what the tracker sees of each emotion in their train split: the table SEEN.
 """
 
 from __future__ import annotations
@@ -19,23 +20,71 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from engine.errors import MienError
-from engine.types import EMOTIONS, F32
-from nodes.emotions import ANGLES_DEG, FEELING, prototype
-from training.data.clip import Clip, open_clips
+from engine.types import BLENDSHAPES, EMOTIONS, F32
+from nodes.emotions import ANGLES_DEG, FEELING
+from training.data.clip import SPLITS, Clip, open_clips
 
 CALM_SHARE: Final = 0.2
 """share of a speaker's frames that count as their neutral"""
 LABEL_TRUST: Final = 0.85
 """probability of the emotion that a clip is labelled with, before the frame is looked at"""
-SHARPNESS: Final = 6.0
-"""how strongly a frame's likeness to a prototype speaks for its emotion"""
+UNEXPLAINED: Final = 0.03
+"""summed square of what an emotion leaves unexplained that makes it e times less likely"""
 _SMOOTH: Final = np.array([1, 2, 3, 2, 1], np.float32) / 9
 
+SEEN: Final[dict[str, dict[str, float | tuple[float, float]]]] = {
+    "angry": {"browDown": 0.7, "browInnerUp": -0.1, "browOuterUp": -0.1, "eyeSquint": 0.35,
+              "mouthFrown": 0.1, "mouthStretch": 0.1},
+    "contempt": {"browOuterUp": (0.0, 0.1), "eyeSquint": (0.15, 0.2), "mouthSmile": (0.6, 0.2),
+                 "mouthStretch": (0.1, 0.15), "mouthUpperUp": (0.2, 0.0)},
+    "disgusted": {"browDown": 0.65, "browInnerUp": -0.1, "browOuterUp": -0.1, "eyeSquint": 0.3,
+                  "mouthFrown": 0.15, "mouthUpperUp": 0.5},
+    "fear": {"browDown": -0.1, "browInnerUp": 0.5, "browOuterUp": 0.15, "eyeSquint": -0.15,
+             "mouthFrown": 0.25, "mouthStretch": 0.3},
+    "happy": {"browDown": 0.1, "eyeSquint": 0.3, "mouthSmile": 0.95, "mouthUpperUp": 0.15},
+    "sad": {"browInnerUp": 0.5, "browOuterUp": 0.1, "eyeSquint": 0.1, "mouthFrown": 0.3,
+            "mouthShrugUpper": 0.1},
+    "surprised": {"browDown": -0.1, "browInnerUp": 0.4, "browOuterUp": 0.4, "eyeSquint": -0.15},
+}  # fmt: skip
+"""what the tracker sees of an emotion at intensity 1, above a speaker's own neutral: both sides, or
+a pair (left, right)
+
+It is not the prototype: the tracker never reports some shapes (noses that wrinkle, cheeks), reads
+others weakly (wide eyes) or as something else (a widened eye is less squinted).
+"""
+
 _FELT: Final = tuple(name for name in EMOTIONS if name != "neutral")
-_PROTOTYPES: Final = np.stack([prototype(name)[FEELING] for name in _FELT])
-_LENGTHS: Final = np.linalg.norm(_PROTOTYPES, axis=1)
+
+
+def seen(emotion: str) -> F32:
+    """SEEN as shapes [52]."""
+    shapes = np.zeros(len(BLENDSHAPES), np.float32)
+    for name, value in SEEN.get(emotion, {}).items():
+        left, right = value if isinstance(value, tuple) else (value, value)
+        if name in BLENDSHAPES:
+            shapes[BLENDSHAPES.index(name)] = left
+        else:
+            shapes[BLENDSHAPES.index(f"{name}Left")] = left
+            shapes[BLENDSHAPES.index(f"{name}Right")] = right
+    return shapes
+
+
+def _mirrored(shapes: F32) -> F32:
+    """The other side's shapes [..., 52]."""
+    swap = {"Left": "Right", "Right": "Left"}
+    ends = [next((side for side in swap if name.endswith(side)), "") for name in BLENDSHAPES]
+    partner = [
+        BLENDSHAPES.index(name.removesuffix(end) + swap.get(end, ""))
+        for name, end in zip(BLENDSHAPES, ends, strict=True)
+    ]
+    return shapes[..., partner]
+
+
+# What may explain a face: each emotion, and contempt on either side.
+_CAUSES: Final = (*_FELT, "contempt")
+_DIRECTIONS: Final = np.stack([*map(seen, _FELT), _mirrored(seen("contempt"))])[:, FEELING]
 _PLACES: Final = np.stack(
-    [[np.cos(np.radians(ANGLES_DEG[n])), np.sin(np.radians(ANGLES_DEG[n]))] for n in _FELT]
+    [[np.cos(np.radians(ANGLES_DEG[n])), np.sin(np.radians(ANGLES_DEG[n]))] for n in _CAUSES]
 ).astype(np.float32)
 
 
@@ -57,37 +106,42 @@ def own_neutral(blendshapes: F32) -> F32:
     return mean
 
 
-def likelihood(shown: F32, emotion: str = "") -> F32:
-    """Probabilities [T, 7] of the emotions but neutral, from feeling shapes above neutral [T, F].
+def explain(change: F32, emotion: str = "") -> tuple[F32, F32]:
+    """How likely each of the seven emotions is, contempt once for either side, and how strong it
+    would be: both [T, 8], from the feeling shapes' change from neutral [T, F].
 
     ``emotion`` is the clip's own label, where it has one; it is believed unless the face objects.
     """
-    size = np.linalg.norm(shown, axis=1, keepdims=True)
-    like = shown @ _PROTOTYPES.T / (np.maximum(size, 1e-4) * _LENGTHS)
-    score = np.exp(SHARPNESS * like * np.minimum(size / 0.3, 1))
+    lengths = np.maximum((_DIRECTIONS**2).sum(axis=1), 1e-6)
+    strength = np.clip(change @ _DIRECTIONS.T / lengths, 0, 1)
+    left = change[:, None] - strength[..., None] * _DIRECTIONS
+    score = -(left**2).sum(axis=2) / UNEXPLAINED
     if emotion in _FELT:
-        prior = np.full(len(_FELT), (1 - LABEL_TRUST) / (len(_FELT) - 1), np.float32)
-        prior[_FELT.index(emotion)] = LABEL_TRUST
-        score = score * prior
-    share: F32 = (score / score.sum(axis=1, keepdims=True)).astype(np.float32)
-    return share
+        told = np.array([name == emotion for name in _CAUSES])
+        prior = np.where(told, LABEL_TRUST / told.sum(), (1 - LABEL_TRUST) / (~told).sum())
+        score = score + np.log(prior)
+    share = np.exp(score - score.max(axis=1, keepdims=True))
+    share /= share.sum(axis=1, keepdims=True)
+    return share.astype(np.float32), strength.astype(np.float32)
 
 
 def measure(blendshapes: F32, neutral: F32, emotion: str = "") -> FrameLabels:
     """Labels of a face's frames [T, 52] against its own neutral [52]."""
-    shown = np.maximum(blendshapes - neutral, 0)[:, FEELING]
-    if len(shown) >= len(_SMOOTH):
-        padded = np.pad(shown, ((2, 2), (0, 0)), mode="edge")
-        shown = sum(w * padded[i : i + len(shown)] for i, w in enumerate(_SMOOTH))
-    share = likelihood(shown, emotion)
-    # How much: along the likely prototypes, as a share of their own length.
-    expected = share @ _PROTOTYPES
-    along = (shown * expected).sum(axis=1) / np.maximum((expected**2).sum(axis=1), 1e-6)
-    intensity = np.clip(along, 0, 1).astype(np.float32)
+    share, strength = explain(_change(blendshapes, neutral), emotion)
+    intensity = (share * strength).sum(axis=1).astype(np.float32)
     place = share @ _PLACES
     direction = place / np.maximum(np.linalg.norm(place, axis=1, keepdims=True), 1e-6)
     valence, arousal = (intensity[:, None] * direction).T.astype(np.float32)
-    return FrameLabels(valence, arousal, intensity, np.ones(len(shown), np.float32))
+    return FrameLabels(valence, arousal, intensity, np.ones(len(intensity), np.float32))
+
+
+def _change(blendshapes: F32, neutral: F32) -> F32:
+    """The feeling shapes above neutral [T, F], a little smoothed."""
+    change = (blendshapes - neutral)[:, FEELING]
+    if len(change) >= len(_SMOOTH):
+        padded = np.pad(change, ((2, 2), (0, 0)), mode="edge")
+        change = sum(w * padded[i : i + len(change)] for i, w in enumerate(_SMOOTH))
+    return np.asarray(change, np.float32)
 
 
 def clip_labels(clip: Clip, neutral: F32 | None = None) -> FrameLabels:
@@ -117,9 +171,13 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path, help="a folder of shards")
+    parser.add_argument("--split", choices=SPLITS, help="only these people")
+    parser.add_argument(
+        "--fit", action="store_true", help="print the table SEEN of the train split"
+    )
     options = parser.parse_args(argv)
     try:
-        for line in agreement(options.data):
+        for line in fit(options.data) if options.fit else agreement(options.data, options.split):
             print(line)
     except MienError as error:
         print(f"labels: {error}", file=sys.stderr)
@@ -127,33 +185,91 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def agreement(data: Path) -> list[str]:
-    """A line for each of valence, arousal and intensity. Raises MienError without truth."""
-    guesses: list[list[F32]] = [[], [], []]
-    truths: list[list[F32]] = [[], [], []]
-    clips = open_clips(data)
-    calm: dict[str, list[F32]] = {}
-    for clip in clips:
-        if clip.found.any():
-            calm.setdefault(clip.info.subject, []).append(clip.blendshapes[clip.found])
-    neutral = {who: own_neutral(np.concatenate(frames)) for who, frames in calm.items()}
-    for clip in clips:
-        if clip.valence is None or clip.arousal is None or clip.intensity is None:
-            continue
-        if clip.info.subject not in neutral:
-            continue
-        labels = measure(clip.blendshapes, neutral[clip.info.subject], clip.info.emotion)
-        truth = (clip.valence, clip.arousal, clip.intensity)
-        for i in range(3):
-            guesses[i].append(labels[i][clip.found])
-            truths[i].append(truth[i][clip.found])
-    if not guesses[0]:
-        raise MienError(f"no clip in {data} has truth to compare with; use synthetic heads")
+def agreement(data: Path, split: str | None = None) -> list[str]:
+    """How labels agree with the truth, told the clip's emotion and not. Raises MienError without
+    truth."""
+    clips = _with_truth(data, split)
+    neutral = _neutrals(clips)
+    truth = [np.concatenate([_truth(clip)[i] for clip in clips]) for i in range(3)]
     lines = []
-    for i, name in enumerate(("valence", "arousal", "intensity")):
-        guess, truth_all = np.concatenate(guesses[i]), np.concatenate(truths[i])
-        lines.append(f"{name}: concordance {concordance(guess, truth_all):.3f}")
-    return [*lines, f"over {len(truth_all)} frames of {len(guesses[0])} clips"]
+    for told in (True, False):
+        labels = [
+            measure(clip.blendshapes, neutral[clip.info.subject], clip.info.emotion if told else "")
+            for clip in clips
+        ]
+        for i, name in enumerate(("valence", "arousal", "intensity")):
+            guess = np.concatenate(
+                [label[i][clip.found] for label, clip in zip(labels, clips, strict=True)]
+            )
+            how = "told" if told else "not told"
+            lines.append(f"{name}, emotion {how}: concordance {concordance(guess, truth[i]):.3f}")
+    people = len({clip.info.subject for clip in clips})
+    return [*lines, f"over {len(truth[0])} frames of {len(clips)} clips of {people} people"]
+
+
+def fit(data: Path) -> list[str]:
+    """What the tracker sees of each emotion: least squares through 0 over the train split, both
+    sides alike but in contempt."""
+    clips = _with_truth(data, "train")
+    neutral = _neutrals(clips)
+    lines = []
+    for emotion in _FELT:
+        chosen = [clip for clip in clips if clip.info.emotion == emotion]
+        if not chosen:
+            raise MienError(f"no synthetic clip in the train split of {data} is {emotion}")
+        change = np.concatenate(
+            [_change(c.blendshapes, neutral[c.info.subject])[c.found] for c in chosen]
+        )
+        amount = np.concatenate([_truth(clip)[2] for clip in chosen])
+        slopes = np.zeros(len(BLENDSHAPES), np.float32)
+        slopes[FEELING] = amount @ change / max(float((amount**2).sum()), 1e-6)
+        if emotion != "contempt":
+            slopes = np.asarray((slopes + _mirrored(slopes)) / 2, np.float32)
+        lines.append(f'"{emotion}": {_row(slopes)},')
+    return lines
+
+
+def _row(shapes: F32) -> dict[str, float | tuple[float, float]]:
+    """Shapes [52] as a row of SEEN: in steps of 0.05, from 0.1 on."""
+    steps = np.round(shapes / 0.05) * 0.05
+    told = {
+        name: round(float(value), 2) if abs(value) > 0.07 else 0.0
+        for name, value in zip(BLENDSHAPES, steps, strict=True)
+    }
+    row: dict[str, float | tuple[float, float]] = {}
+    for name, value in told.items():
+        if name.endswith("Left"):
+            plain, other = name.removesuffix("Left"), told[name.removesuffix("Left") + "Right"]
+            if value or other:
+                row[plain] = value if value == other else (value, other)
+        elif value and not name.endswith("Right"):
+            row[name] = value
+    return row
+
+
+def _with_truth(data: Path, split: str | None) -> list[Clip]:
+    clips = [
+        clip
+        for clip in open_clips(data)
+        if clip.intensity is not None and clip.found.any() and split in (None, clip.info.split)
+    ]
+    if not clips:
+        raise MienError(f"no clip in {data} has truth to compare with; use synthetic heads")
+    return clips
+
+
+def _neutrals(clips: list[Clip]) -> dict[str, F32]:
+    """Everybody's own neutral [52], from all of their clips."""
+    frames: dict[str, list[F32]] = {}
+    for clip in clips:
+        frames.setdefault(clip.info.subject, []).append(clip.blendshapes[clip.found])
+    return {who: own_neutral(np.concatenate(rows)) for who, rows in frames.items()}
+
+
+def _truth(clip: Clip) -> tuple[F32, F32, F32]:
+    """Valence, arousal and intensity of the frames that show a face."""
+    assert clip.valence is not None and clip.arousal is not None and clip.intensity is not None
+    return clip.valence[clip.found], clip.arousal[clip.found], clip.intensity[clip.found]
 
 
 if __name__ == "__main__":

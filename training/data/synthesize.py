@@ -30,7 +30,7 @@ from nodes.assets import FACE_LANDMARKER, locate
 from nodes.mel import HOP, RATE_HZ, log_mel
 from training.data.clip import FPS, Clip, ClipInfo, Phone, encode, write_shard
 from training.data.heads.acting import Performance, perform, script_of, style_of
-from training.data.heads.anatomy import load_anatomy
+from training.data.heads.anatomy import load_anatomy, require_anny
 from training.data.heads.looks import setting_of
 from training.data.heads.render import SIZE_PX, Sitter
 from training.data.heads.voice import SENTENCES, load_speaker, manner_of, sentence
@@ -121,6 +121,7 @@ def synthesize(options: argparse.Namespace) -> None:
     if options.sentences > SENTENCES:
         raise UsageError(f"--sentences is at most {SENTENCES}")
     load_speaker()
+    require_anny()
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         splits = _splits(options.output / "splits.tsv", options.heads, options.seed)

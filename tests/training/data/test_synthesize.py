@@ -218,6 +218,17 @@ def test_without_espeak_one_line_says_what_to_install(
     assert "apt install espeak-ng" in error and len(error.splitlines()) == 1
 
 
+@needs_espeak
+def test_without_anny_one_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert main([str(tmp_path / "out"), "--heads", "1", "--sentences", "1"]) != 0
+    error = capsys.readouterr().err
+    assert "mien[heads]" in error and len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("options", [["--heads", "0", "--sentences", "1"],
                                      ["--heads", "1", "--sentences", "9999"]])  # fmt: skip
 def test_numbers_out_of_range(

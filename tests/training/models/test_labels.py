@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 
 from engine.errors import MienError
 from engine.types import BLENDSHAPES, EMOTIONS, F32
-from nodes.emotions import ANGLES_DEG, prototype
+from nodes.emotions import ANGLES_DEG
 from tests.training.made_clips import made_clip
 from training.data.clip import write_shard
-from training.labels import agreement, clip_labels, concordance, measure, own_neutral
+from training.labels import agreement, clip_labels, concordance, fit, measure, own_neutral, seen
+from training.trainers.samples import MIRROR
 
 FELT = [name for name in EMOTIONS if name != "neutral"]
 
@@ -24,7 +26,7 @@ def acted(emotion: str, seed: int, frames: int = 100) -> tuple[F32, F32]:
     swell = np.clip(0.5 + 0.5 * np.sin(t / 14 + rng.uniform(0, 6)), 0, 1)
     resting = rng.uniform(0, 0.15, 52)
     style = rng.uniform(0.75, 1.15, 52)
-    shapes = resting + swell[:, None] * prototype(emotion) * style
+    shapes = resting + swell[:, None] * seen(emotion) * style
     for name in ("jawOpen", "mouthPucker", "eyeBlinkLeft", "eyeBlinkRight"):
         shapes[:, BLENDSHAPES.index(name)] += 0.3 * rng.random(frames)
     noisy = np.clip(shapes + rng.normal(0, 0.02, shapes.shape), 0, 1).astype(np.float32)
@@ -90,7 +92,32 @@ def test_agreement_is_printed_where_there_is_truth(tmp_path: Path) -> None:
     write_shard(with_truth / "a.tar", clips)
     write_shard(without / "a.tar", clips[1:])
     lines = agreement(with_truth)
-    assert len(lines) == 4 and "over 20 frames of 1 clips" in lines[3]
-    assert float(lines[2].split()[-1]) > 0.7
+    assert len(lines) == 7 and "over 20 frames of 1 clips of 1 people" in lines[-1]
+    assert "intensity, emotion told" in lines[2] and float(lines[2].split()[-1]) > 0.7
     with pytest.raises(MienError, match="has truth to compare with"):
         agreement(without)
+
+
+def test_contempt_is_known_on_either_side() -> None:
+    shapes, truth = acted("contempt", 1)
+    other = shapes[:, MIRROR]
+    for side in (shapes, other):
+        labels = measure(side, own_neutral(side))
+        assert concordance(labels.intensity, truth[2]) > 0.7
+        assert concordance(labels.valence, truth[0]) > 0.6
+
+
+def test_what_is_seen_of_an_emotion_is_fitted_to_truth(tmp_path: Path) -> None:
+    clips = [
+        made_clip(emotion, emotion=emotion, synthetic=True, frames=30)
+        for emotion in ("neutral", *FELT)
+    ]
+    write_shard(tmp_path / "a.tar", clips)
+    lines = fit(tmp_path)
+    assert len(lines) == 7
+    told = ast.literal_eval(f"{{{''.join(lines)}}}")
+    assert told["happy"]["mouthSmile"] == pytest.approx(0.95, abs=0.1)
+    assert told["contempt"]["mouthSmile"] == pytest.approx((0.75, 0.0), abs=0.1)
+    write_shard(tmp_path / "a.tar", clips[:3])
+    with pytest.raises(MienError, match="in the train split"):
+        fit(tmp_path)

@@ -63,9 +63,8 @@ class Anatomy:
     """
 
     def __init__(self) -> None:
-        """Load anny. The first time on a machine it builds a cache, which takes a minute."""
-        if importlib.util.find_spec("anny") is None:
-            raise MienError("synthetic heads need anny; install it with pip install 'mien[heads]'")
+        """Load anny. The first time on a machine it builds a cache, which takes a while."""
+        require_anny()
         import anny
         import torch
         from anny.face_segmentation import get_face_segmentation_mask
@@ -156,6 +155,12 @@ class Anatomy:
             )["rest_vertices"][0].numpy()
         turned = np.stack([made[:, 0], made[:, 2], -made[:, 1]], axis=1) * 100
         return turned.astype(np.float32) - self._origin
+
+
+def require_anny() -> None:
+    """Raises MienError where anny isn't installed."""
+    if importlib.util.find_spec("anny") is None:
+        raise MienError("synthetic heads need anny; install it with pip install 'mien[heads]'")
 
 
 @lru_cache(maxsize=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.types import BLENDSHAPES, F32, U8
 from training.data.heads import parts
@@ -13,6 +14,7 @@ from training.data.heads.anatomy import (
     EYE,
     MOUTH,
     SKIN,
+    SOCKET,
     TEETH,
     TONGUE,
     Anatomy,
@@ -182,7 +184,7 @@ class Sitter:
         for material, share in ((MOUTH, 0.1), (TONGUE, 0.75)):
             colour[kind == material] = self._inside * share
         hollow[(kind == MOUTH) | (kind == TONGUE)] *= 0.6
-        colour[kind == 2] = self._inside * 0.6
+        colour[kind == SOCKET] = self._inside * 0.6
         cloth = np.flatnonzero(kind == CLOTH)
         weave = 1 + 0.06 * np.sin(values[cloth, 3] * 9) * np.sin(values[cloth, 4] * 9)
         colour[cloth], gloss[cloth] = self._cloth * weave[:, None], 0.05
@@ -207,7 +209,7 @@ class Sitter:
     def _paint_skin(
         self,
         hits: Hits,
-        skin: np.ndarray[tuple[int], np.dtype[np.bool_]],
+        skin: NDArray[np.bool_],
         values: F32,
         normals: F32,
         colour: F32,
