@@ -176,18 +176,19 @@ def _label(text: str) -> U8:
 
 def _wide(rows: Sequence[Row]) -> list[list[str]]:
     """A row for each method and emotion, the columns that have a figure."""
-    columns = [
-        column
-        for column in COLUMNS
-        if any(row.figures.get(column[0]) is not None for row in rows)
-        and (column[0] != "lost" or any(row.figures.get("lost") for row in rows))
-    ]
+    columns = [column for column in COLUMNS if _worth_showing(column[0], rows)]
     out = [["emotion", "method", *(heading for _, heading, *_ in columns)]]
     order = list(dict.fromkeys(row.emotion for row in rows))
     for row in sorted(rows, key=lambda row: order.index(row.emotion)):
         cells = [_digits(row.figures.get(name), digits) for name, _, digits, _ in columns]
         out.append([row.emotion, row.method, *cells])
     return out
+
+
+def _worth_showing(figure: str, rows: Sequence[Row]) -> bool:
+    """Whether a column has figures; lost faces are told where there are any."""
+    values = [row.figures.get(figure) for row in rows]
+    return any(values) if figure == "lost" else any(value is not None for value in values)
 
 
 def _averages(rows: Sequence[Row]) -> list[list[str]]:
