@@ -54,7 +54,10 @@ class VisualEncoder(nn.Module):
         self.backbone = Lite0(size.blocks)
         if pretrained:
             self.backbone.load_imagenet()
-        self.rig = nn.Sequential(nn.Linear(len(BLENDSHAPES), 64), nn.LeakyReLU(0.1))
+        shapes = nn.Linear(len(BLENDSHAPES), 64)
+        with torch.no_grad():  # most stay below a third: bring them to the pixels' scale
+            shapes.weight.mul_(4)
+        self.rig = nn.Sequential(shapes, nn.LeakyReLU(0.1))
         self.frame = nn.Sequential(
             nn.Dropout(_DROPPED),
             nn.Linear(self.backbone.channels + 64, size.features),
