@@ -21,10 +21,11 @@ def one_hot(label_B: Tensor, classes: int, smoothing: float = 0.0) -> Tensor:
 def soft_classification(log_shares_BTC: Tensor, wanted_BC: Tensor, weight_BT: Tensor) -> Tensor:
     """Cross-entropy (EAP, eq. 5) with shares instead of labels, each step by its own weight. Less
     the shares' own entropy, so that it is 0 where they are met."""
-    own = torch.special.entr(wanted_BC).sum(dim=1)
+    own: Tensor = torch.special.entr(wanted_BC).sum(dim=1)
     off = -(log_shares_BTC * wanted_BC[:, None]).sum(dim=2)
     weight_BT = weight_BT * (wanted_BC.sum(dim=1) > 0).float()[:, None]
-    return ((off - own[:, None]) * weight_BT).sum() / weight_BT.sum().clamp(min=1)
+    lost: Tensor = ((off - own[:, None]) * weight_BT).sum()
+    return lost / weight_BT.sum().clamp(min=1)
 
 
 def trusted(log_shares_BTC: Tensor, wanted_BC: Tensor, left_out: float) -> Tensor:
