@@ -34,17 +34,16 @@ _SMOOTH: Final = np.array([1, 2, 3, 2, 1], np.float32) / 9
 
 SEEN: Final[dict[str, dict[str, float | tuple[float, float]]]] = {
     "angry": {"browDown": 0.7, "browInnerUp": -0.1, "browOuterUp": -0.1, "eyeSquint": 0.35,
-              "mouthFrown": 0.1, "mouthStretch": 0.1},
-    "contempt": {"browOuterUp": (0.0, 0.1), "eyeSquint": (0.15, 0.2), "mouthSmile": (0.6, 0.2),
-                 "mouthStretch": (0.1, 0.15), "mouthUpperUp": (0.2, 0.0)},
+              "mouthFrown": 0.1},
+    "contempt": {"browOuterUp": (0.0, 0.1), "eyeSquint": (0.15, 0.25), "mouthSmile": (0.6, 0.2),
+                 "mouthStretch": (0.1, 0.15), "mouthUpperUp": (0.15, 0.0)},
     "disgusted": {"browDown": 0.65, "browInnerUp": -0.1, "browOuterUp": -0.1, "eyeSquint": 0.3,
-                  "mouthFrown": 0.15, "mouthUpperUp": 0.5},
+                  "mouthFrown": 0.1, "mouthUpperUp": 0.45},
     "fear": {"browDown": -0.1, "browInnerUp": 0.5, "browOuterUp": 0.15, "eyeSquint": -0.15,
-             "mouthFrown": 0.25, "mouthStretch": 0.3},
-    "happy": {"browDown": 0.1, "eyeSquint": 0.3, "mouthSmile": 0.95, "mouthUpperUp": 0.15},
-    "sad": {"browInnerUp": 0.5, "browOuterUp": 0.1, "eyeSquint": 0.1, "mouthFrown": 0.3,
-            "mouthShrugUpper": 0.1},
-    "surprised": {"browDown": -0.1, "browInnerUp": 0.4, "browOuterUp": 0.4, "eyeSquint": -0.15},
+             "mouthFrown": 0.25, "mouthStretch": 0.25},
+    "happy": {"browDown": 0.1, "eyeSquint": 0.35, "mouthSmile": 0.9, "mouthUpperUp": 0.15},
+    "sad": {"browInnerUp": 0.5, "browOuterUp": 0.15, "eyeSquint": 0.1, "mouthFrown": 0.25},
+    "surprised": {"browDown": -0.1, "browInnerUp": 0.35, "browOuterUp": 0.4, "eyeSquint": -0.15},
 }  # fmt: skip
 """what the tracker sees of an emotion at intensity 1, above a speaker's own neutral: both sides, or
 a pair (left, right)
