@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import UsageError
+from engine.types import EMOTIONS, F32
 from training.data.clip import ClipInfo
 from training.loop import Batch, Parts, Schedule, Trainer
 from training.losses import faces
@@ -69,10 +70,10 @@ class IntensityTrainer(Trainer):
             present[:, 0] = 0
         elif hidden > 1 - HIDDEN:
             present[:, 1] = 0
-        noise = rng.normal(0, NOISE, (2, *said.face[frames].shape)).astype(np.float32)
+        face, voice = (_noisy(part[frames], rng) for part in (said.face, said.voice))
         return {
-            "face": said.face[frames] + noise[0],
-            "voice": said.voice[frames] + noise[1],
+            "face": face,
+            "voice": voice,
             "present": present,
             "emotion": np.array(sample.emotion, np.int64),
             "affect": np.stack([labels.valence[frames], labels.arousal[frames]], axis=1),
@@ -116,6 +117,13 @@ def fuse(
         state = steps[-1].state
     emotion, affect, intensity = (torch.stack([step[i] for step in steps], 1) for i in range(3))
     return Fused(emotion, affect, intensity, state)
+
+
+def _noisy(readings: F32, rng: np.random.Generator) -> F32:
+    """Readings [T, 11] a little off; shares stay shares, which are never below 0."""
+    noisy = readings + rng.normal(0, NOISE, readings.shape).astype(np.float32)
+    noisy[:, : len(EMOTIONS)] = np.maximum(noisy[:, : len(EMOTIONS)], 0)
+    return noisy
 
 
 def _true(info: ClipInfo) -> bool:
