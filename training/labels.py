@@ -115,10 +115,11 @@ def explain(change: F32, emotion: str = "") -> tuple[F32, F32]:
     strength = np.clip(change @ _DIRECTIONS.T / lengths, 0, 1)
     left = change[:, None] - strength[..., None] * _DIRECTIONS
     score = -(left**2).sum(axis=2) / UNEXPLAINED
+    prior = np.array([1 / _CAUSES.count(name) for name in _CAUSES])
     if emotion in _FELT:
         told = np.array([name == emotion for name in _CAUSES])
-        prior = np.where(told, LABEL_TRUST / told.sum(), (1 - LABEL_TRUST) / (~told).sum())
-        score = score + np.log(prior)
+        prior *= np.where(told, LABEL_TRUST, (1 - LABEL_TRUST) / (len(_FELT) - 1))
+    score = score + np.log(prior)
     share = np.exp(score - score.max(axis=1, keepdims=True))
     share /= share.sum(axis=1, keepdims=True)
     return share.astype(np.float32), strength.astype(np.float32)
