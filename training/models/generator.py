@@ -27,6 +27,9 @@ LINE_MAPS: Final = 2
 FLOW_SCALE_PX: Final = 16.0
 MAX_CORRECTION_PX: Final = 24.0
 IDENTITY_PX: Final = 128
+MASK_AT_FIRST: Final = -0.85
+MASK_PACE: Final = 0.1
+"""how quickly the mask learns: at full pace it shuts before there are colours worth painting"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +102,7 @@ class Generator(nn.Module):
             self.head.weight *= 0.1
             assert self.head.bias is not None
             self.head.bias.zero_()
-            self.head.bias[2:6] = -1.0
+            self.head.weight[6:] = 0  # no colour yet
         self.register_buffer("grid", _grid(CROP_PX), persistent=False)
         self.register_buffer("grid_half", _grid(HALF_PX), persistent=False)
 
@@ -134,9 +137,8 @@ class Generator(nn.Module):
         painted = F.pixel_shuffle(out[:, 2:], 2)
         full = F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False)
         warped = sample(source_BCHW, full, self.grid)
-        # Colour is told against the warp: while nothing is learned, painting changes nothing, and
-        # the mask has no reason to shut before there is something to paint.
-        mask = torch.sigmoid(painted[:, :1])
+        # Colour is told against the warp: while nothing is learned, painting changes nothing.
+        mask = torch.sigmoid(MASK_AT_FIRST + MASK_PACE * painted[:, :1])
         colour = torch.clamp(warped + torch.tanh(painted[:, 1:]), 0, 1)
         return Edit(warped + mask * (colour - warped), flow, mask, colour)
 

@@ -43,7 +43,7 @@ class Plan:
     ``window_px`` at a random place, at full resolution and for less than half of the price."""
 
     paired_share: float = 0.4
-    asked: int = 4
+    asked: int = 6
     steady_every: int = 4
     adversary_after: float = 0.3
     metric_faces: int = 2
@@ -55,7 +55,7 @@ class Plan:
 
 SCHEDULES: Final = {
     "debug": Schedule(steps=3, batch=3, rate=1e-3, ema=0.9, save_every=2, log_every=1, loaders=1),
-    "full": Schedule(steps=60_000, batch=4, rate=3e-4, warm_up=300, ema=0.999, bf16=True),
+    "full": Schedule(steps=60_000, batch=3, rate=5e-4, warm_up=200, ema=0.999, bf16=True),
 }
 PLANS: Final = {
     "debug": Plan(
@@ -73,16 +73,16 @@ SIZES: Final = {
     "full": GeneratorSize(),
 }
 WEIGHTS: Final = {
-    "reconstruction": 10.0,
-    "edges": 10.0,
+    "reconstruction": 6.0,
+    "edges": 6.0,
     "lip": 5.0,
-    "perceptual": 1.0,
+    "perceptual": 0.6,
     "smooth": 0.02,
-    "painted": 0.02,
+    "painted": 0.001,
     "steadiness": 5.0,
-    "control": 0.15,
-    "opening": 5.0,
-    "kept": 3.0,
+    "control": 0.8,
+    "opening": 12.0,
+    "kept": 4.0,
     "smooth_asked": 0.02,
     "adversarial": 0.05,
     "metric": 0.1,
