@@ -34,6 +34,9 @@ def to_onnx(network: Network) -> bytes:
             optimize=True,
         )
     model = program.model_proto
+    for node in model.graph.node:  # where in whose files each was made
+        del node.metadata_props[:]
+        node.doc_string = ""
     model.producer_name, model.producer_version, model.doc_string = "mien", "", network.task
     data: bytes = model.SerializeToString(deterministic=True)
     return data

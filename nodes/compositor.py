@@ -3,6 +3,7 @@ with the generator what can't be moved."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -43,8 +44,11 @@ class Compositor(Node):
     class Config:
         renderer: Literal["auto", "learned", "warp"] = parameter(
             "auto",
-            "auto: the learned generator, or the warp where its weights are missing; "
+            "auto: the learned generator, or the warp where its weights or cores are missing; "
             "learned: nothing else will do; warp: only move pixels",
+        )
+        least_cores: int = parameter(
+            1, "auto takes the warp where there are fewer cores than this", low=1, live=False
         )
         strength: float = parameter(
             1.0, "how far the face moves towards what is asked", low=0.0, high=1.5
@@ -106,7 +110,8 @@ class Compositor(Node):
 
     def _choose(self, config: Config) -> None:
         """Load the generator, or not. Raises MienError where nothing else will do."""
-        if config.renderer == "warp":
+        slow = (os.cpu_count() or 1) < config.least_cores
+        if config.renderer == "warp" or (config.renderer == "auto" and slow):
             self._drop()
             self.context.gauge("backend", WARP)
             self.context.status("ok", "")
