@@ -102,7 +102,7 @@ def look_at_all(encoder: VisualEncoder, data: Path, kept: Path, per_clip: int) -
         raise MienError(f"{data} shows no face")
     seen = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     with whole(kept) as part, part.open("wb") as file:
-        np.savez(file, **seen)
+        np.savez(file, **seen)  # type: ignore[arg-type]
     return seen
 
 
@@ -207,7 +207,7 @@ class _Scale:
             ):
                 weight = layer.weight[:, part] / torch.from_numpy(spread)
                 layer.weight[:, part] = weight
-                layer.bias -= weight @ torch.from_numpy(mean)
+                layer.bias.sub_(weight @ torch.from_numpy(mean))
 
 
 def _moments(rows: NDArray[Any], least: float = 1e-3) -> tuple[NDArray[Any], NDArray[Any]]:

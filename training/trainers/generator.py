@@ -223,7 +223,9 @@ class GeneratorTrainer(Trainer):
         with torch.autocast(picture.device.type, enabled=False):
             seen = self.landmarker(picture, batch["asked_region"])
         shift = F.interpolate(batch["asked_flow"], scale_factor=2, mode="bilinear")
-        warp = sample(batch["asked_source"], shift, self.modules["generator"].grid)
+        generator = self.modules["generator"]
+        assert isinstance(generator, Generator)
+        warp = sample(batch["asked_source"], shift, generator.grid)
         return {
             "control": faces.control(seen.shapes, batch["asked_wanted"]),
             "opening": (faces.opening(seen.landmarks) - batch["asked_opening"]).abs().mean(),

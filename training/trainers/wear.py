@@ -60,8 +60,8 @@ def worn_voice(mel: F32, rng: np.random.Generator) -> F32:
     out = out + sum(tilt * np.cos(order * bins) for order, tilt in enumerate(tilts))
     if harsh and rng.random() < 0.6:
         out = _echoing(out, float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.7, 0.93)))
-    floor = np.quantile(out, rng.uniform(0, 0.3 if harsh else 0.05))
-    floor = floor + rng.normal(0, 0.5) * np.cos(bins)
+    level = np.quantile(out, rng.uniform(0, 0.3 if harsh else 0.05))
+    floor = level + rng.normal(0, 0.5) * np.cos(bins)
     if harsh or rng.random() < 0.3:
         out = np.logaddexp(out, floor + rng.normal(0, 0.35, out.shape))
     quiet = float(np.quantile(out, 0.05))

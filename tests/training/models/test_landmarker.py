@@ -21,7 +21,7 @@ from training.models.landmarker import TorchLandmarker  # noqa: E402
 
 
 def test_it_sees_what_the_tracker_sees() -> None:
-    picture = np.ascontiguousarray(data.astronaut()[..., ::-1])
+    picture = np.ascontiguousarray(data.astronaut()[..., ::-1])  # type: ignore[no-untyped-call]
     tracker = Landmarker(locate(FACE_LANDMARKER))
     region, _ = tracker.detect(picture)[0]
     region = region_of(tracker.landmarks(picture, region)[0])
@@ -41,7 +41,7 @@ def test_it_sees_what_the_tracker_sees() -> None:
         / np.linalg.norm(points[33, :2] - points[263, :2]),
         abs=1e-3,
     )
-    faces.control(seen.shapes, torch.zeros(2, 52)).backward()
+    faces.control(seen.shapes, torch.zeros(2, 52)).backward()  # type: ignore[no-untyped-call]
     assert pictures.grad is not None
     assert float(pictures.grad.abs().sum()) > 0
 
