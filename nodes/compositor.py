@@ -110,10 +110,11 @@ class Compositor(Node):
 
     def _choose(self, config: Config) -> None:
         """Load the generator, or not. Raises MienError where nothing else will do."""
-        slow = (os.cpu_count() or 1) < config.least_cores
-        if config.renderer == "warp" or (config.renderer == "auto" and slow):
+        slow = config.renderer == "auto" and (os.cpu_count() or 1) < config.least_cores
+        if config.renderer == "warp" or slow:
             self._drop()
-            self.context.gauge("backend", WARP)
+            why = f"; the generator wants {config.least_cores} cores" if slow else ""
+            self.context.gauge("backend", WARP + why)
             self.context.status("ok", "")
             return
         if self._learned is not None:

@@ -169,6 +169,7 @@ def film_graph(source: Path) -> dict[str, Any]:
         "parameters": {"path": str(source), "paced": True, "loop": True},
     }
     raw["nodes"]["out"]["parameters"] = {"port": 0}
+    raw["nodes"]["compositor"]["parameters"] = {"least_cores": 1}
     return raw
 
 
