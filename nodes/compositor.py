@@ -3,7 +3,6 @@ with the generator what can't be moved."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -44,11 +43,8 @@ class Compositor(Node):
     class Config:
         renderer: Literal["auto", "learned", "warp"] = parameter(
             "auto",
-            "auto: the learned generator, or the warp where its weights or cores are missing; "
+            "auto: the learned generator, or the warp where its weights are missing; "
             "learned: nothing else will do; warp: only move pixels",
-        )
-        least_cores: int = parameter(
-            1, "auto takes the warp where there are fewer cores than this", low=1, live=False
         )
         strength: float = parameter(
             1.0, "how far the face moves towards what is asked", low=0.0, high=1.5
@@ -110,11 +106,9 @@ class Compositor(Node):
 
     def _choose(self, config: Config) -> None:
         """Load the generator, or not. Raises MienError where nothing else will do."""
-        slow = config.renderer == "auto" and (os.cpu_count() or 1) < config.least_cores
-        if config.renderer == "warp" or slow:
+        if config.renderer == "warp":
             self._drop()
-            why = f"; the generator wants {config.least_cores} cores" if slow else ""
-            self.context.gauge("backend", WARP + why)
+            self.context.gauge("backend", WARP)
             self.context.status("ok", "")
             return
         if self._learned is not None:

@@ -49,7 +49,8 @@ def voice(seconds: float, rate_hz: int = 48_000) -> I16:
 
 
 def file(weights: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ENGINE), "file", *map(str, arguments)]
+    learned = ("--set", "compositor.renderer=auto")
+    command = [sys.executable, str(ENGINE), "file", *map(str, arguments), *learned]
     environment = os.environ | {"MIEN_WEIGHTS": str(weights)}
     return subprocess.run(
         command, capture_output=True, text=True, timeout=60, check=False, env=environment
@@ -169,7 +170,7 @@ def film_graph(source: Path) -> dict[str, Any]:
         "parameters": {"path": str(source), "paced": True, "loop": True},
     }
     raw["nodes"]["out"]["parameters"] = {"port": 0}
-    raw["nodes"]["compositor"]["parameters"] = {"least_cores": 1}
+    raw["nodes"]["compositor"]["parameters"] = {"renderer": "auto"}
     return raw
 
 

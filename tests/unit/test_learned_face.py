@@ -178,14 +178,6 @@ def test_another_networks_weight_is_refused(tmp_path: Path) -> None:
         assert "it is no generator" in compositor.statuses[-1][1]
 
 
-def test_few_cores_warp_unless_told_otherwise(weights: Path) -> None:
-    with Made(weights=str(weights), least_cores=10_000) as made:
-        assert made.gauges["backend"] == f"{WARP}; the generator wants 10000 cores"
-        assert made.statuses[-1] == ("ok", "")
-    with Made(weights=str(weights), least_cores=10_000, renderer="learned") as made:
-        assert "OpenVINO" in made.gauges["backend"]
-
-
 def test_learned_alone_doesnt_fall_back(tmp_path: Path) -> None:
     made = Made(weights=str(tmp_path), renderer="learned")
     with pytest.raises(MienError, match="no weight in"):
