@@ -61,8 +61,9 @@ def test_what_is_measured_is_drawn(reading: tuple[LivePage, Engine]) -> None:
     assert page.page.locator("#felt-bars .felt-bar").count() == 8
     share = """name => document.querySelector(`[data-bar=${name}] .share-voice`)
       .style.getPropertyValue('--share')"""
-    assert float(page.page.evaluate(share, "happy")) > 0.9
-    assert float(page.page.evaluate(share, "sad")) < 0.1
+    # What is felt is smoothed, so it takes its time.
+    page.page.wait_for_function(f"name => Number(({share})(name)) > 0.9", arg="happy")
+    page.page.wait_for_function(f"name => Number(({share})(name)) < 0.1", arg="sad")
     drawn = [page.page.evaluate(INK, name) for name in ("valence", "arousal", "intensity")]
     assert min(drawn) > 10
     assert "20 seconds" in page.page.locator("#traces-note").inner_text()
