@@ -15,6 +15,7 @@ import numpy as np
 from engine.errors import MienError
 from engine.types import EMOTIONS
 from training.data.clip import SPLITS
+from training.data.problems import write_lines
 from training.data.words import WORDS, emotion_in, felt_in
 from training.tracks import identities
 
@@ -89,11 +90,8 @@ def split_subjects(
 
 
 def write_splits(path: Path, splits: dict[str, str]) -> None:
-    """A line per subject: name, tab, split."""
-    lines = "".join(f"{name}\t{split}\n" for name, split in splits.items())
-    half = path.with_name(f".{path.name}.part")
-    half.write_text(lines, encoding="utf-8")
-    half.replace(path)
+    """A line per subject: name, tab, split. Raises MienError."""
+    write_lines(path, [f"{name}\t{split}" for name, split in splits.items()])
 
 
 def read_splits(path: Path) -> dict[str, str]:

@@ -34,6 +34,7 @@ from training.data.layouts import (
     split_subjects,
     write_splits,
 )
+from training.data.problems import note, noted, write_lines
 from training.data.track import clips_of
 
 PER_SHARD = 16
@@ -47,11 +48,6 @@ class Job:
     items: tuple[tuple[Entry, ClipInfo], ...]
     landmarker: str
     phones: bool = True
-
-    @property
-    def notes(self) -> Path:
-        """What was left out of it, a line each; not there where nothing was."""
-        return self.shard.with_suffix(".problems")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -102,8 +98,8 @@ def prepare(options: argparse.Namespace) -> None:
     if len(left) < len(mine):
         print(f"{len(mine) - len(left)} of {len(mine)} shards are there already")
     clips = _run(left, options.processes)
-    problems = sorted(line for job in jobs if job.notes.exists() for line in _lines(job.notes))
-    _write(options.output / "problems.txt", [*found.lines(), *problems])
+    problems = sorted(noted(job.shard for job in jobs))
+    write_lines(options.output / "problems.txt", [*found.lines(), *problems])
     print(f"{clips} clips in {len(left)} shards; {len(problems)} recordings left out")
 
 
@@ -135,8 +131,7 @@ def make(job: Job) -> tuple[int, list[str]]:
                 problems.append(str(error))
 
     count = write_shard(job.shard, clips())
-    if problems:
-        _write(job.notes, problems)
+    note(job.shard, problems)
     return count, problems
 
 
@@ -203,20 +198,6 @@ def _part(text: str) -> tuple[int, int]:
     if not match or int(match[1]) >= int(match[2]):
         raise UsageError(f"--part is N/OF with N below OF, such as 0/2, not {text}")
     return int(match[1]), int(match[2])
-
-
-def _write(path: Path, lines: list[str]) -> None:
-    half = path.with_name(f".{path.name}.part")
-    try:
-        half.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        half.replace(path)
-    except OSError as error:
-        half.unlink(missing_ok=True)
-        raise MienError(f"cannot write {path}: {error.strerror}") from None
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines()
 
 
 if __name__ == "__main__":

