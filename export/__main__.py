@@ -24,7 +24,7 @@ from export.parity import Parity, table
 from export.quantize import to_int8
 from export.write_card import describe_data, write_card
 from nodes.card import read_card
-from nodes.files import whole
+from nodes.files import make_folder, whole
 from nodes.tensorrt import AHEAD_OF_TIME, load_tensorrt, obtain_engine
 from training.data.clip import open_clips
 
@@ -61,10 +61,7 @@ def export(options: argparse.Namespace, command: str) -> None:
     data = describe_data(open_clips(options.data))
     calls = samples.calls(network, options.run, options.data, max(2, options.calls))
     folder = options.out / options.name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MienError(f"cannot write to {folder} ({error.strerror})") from None
+    make_folder(folder)
     files = {"onnx": ("model.onnx", "")}
     reference = to_onnx(network)
     _put(folder / "model.onnx", reference)

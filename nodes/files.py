@@ -30,6 +30,14 @@ def explain(error: OSError, path: Path | str) -> MienError:
     return MienError(f"{path} cannot be written: {error.strerror or error}")
 
 
+def make_folder(path: Path) -> None:
+    """A folder and those that it lies in, where they aren't there yet. Raises MienError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MienError(f"cannot write to {path}: {error.strerror}") from None
+
+
 def begin(path: Path) -> Path:
     """Check that ``path`` can be written and make its part. Raises MienError."""
     if path.is_dir():

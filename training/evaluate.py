@@ -29,6 +29,7 @@ from pathlib import Path
 
 from engine.errors import MienError, UsageError
 from engine.types import EMOTIONS
+from nodes.files import make_folder
 from training.evaluation import report
 from training.evaluation.protocols import (
     PROTOCOLS,
@@ -88,10 +89,7 @@ def evaluate(options: argparse.Namespace, command: str) -> None:
     _known("emotion", emotions, EMOTIONS)
     _known("protocol", options.protocol, PROTOCOLS)
     if options.out:
-        try:
-            options.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MienError(f"cannot write to {options.out}: {error.strerror}") from None
+        make_folder(options.out)
     voices = options.protocol == ["read"]
     takes = takes_in(options.input, options.every, options.split, voices)
     if options.minutes is not None:

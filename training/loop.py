@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine.errors import MienError
+from nodes.files import make_folder
 from training import checkpoint, parallel
 from training.losses.faces import total
 
@@ -241,10 +242,7 @@ class _Run:
         )
 
     def _resume(self, say: Callable[[str], None]) -> None:
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MienError(f"cannot write to {self.out} ({error.strerror})") from None
+        make_folder(self.out)
         if not (self.out / checkpoint.LAST).exists():
             return
         state = checkpoint.load(self.out)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from engine.errors import MienError
 from engine.types import BLENDSHAPES, EMOTIONS, F32, U8
+from nodes.files import make_folder, whole
 
 FPS: Final = 25
 FRAME_PX: Final = 256
@@ -168,22 +169,15 @@ def encode(frames: Iterable[U8], quality: int = JPEG_QUALITY) -> tuple[bytes, ND
 
 def write_shard(path: Path, clips: Iterable[Clip]) -> int:
     """Write clips to a tar file, beside its place and renamed when whole; how many they were."""
-    half = path.with_name(f".{path.name}.part")
+    make_folder(path.parent)
     count = 0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(half, "w", format=tarfile.USTAR_FORMAT) as archive:
-            for clip in clips:
-                for suffix, data in _members(clip):
-                    member = tarfile.TarInfo(f"{clip.info.key}.{suffix}")
-                    member.size = len(data)
-                    archive.addfile(member, io.BytesIO(data))
-                count += 1
-        half.replace(path)
-    except OSError as error:
-        raise MienError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        half.unlink(missing_ok=True)
+    with whole(path) as half, tarfile.open(half, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for clip in clips:
+            for suffix, data in _members(clip):
+                member = tarfile.TarInfo(f"{clip.info.key}.{suffix}")
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+            count += 1
     return count
 
 

@@ -96,8 +96,12 @@ def write_splits(path: Path, splits: dict[str, str]) -> None:
 
 def read_splits(path: Path) -> dict[str, str]:
     """What ``write_splits`` wrote. Raises MienError with the line that is wrong."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MienError(f"{path} cannot be read ({error})") from None
     splits = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         name, _, split = line.partition("\t")
         if split not in SPLITS:
             raise MienError(f"{path}, line {number}: expected NAME<tab>train, val or test")

@@ -25,6 +25,7 @@ from rich.progress import Progress
 
 from engine.errors import MienError, UsageError
 from nodes.assets import FACE_LANDMARKER, locate
+from nodes.files import make_folder
 from training.data.clip import SPLITS, Clip, ClipInfo, write_shard
 from training.data.layouts import (
     READERS,
@@ -82,11 +83,8 @@ def prepare(options: argparse.Namespace) -> None:
     found = read_layout(options.layout, options.input)
     for line in found.lines():
         print(f"prepare: {line}", file=sys.stderr)
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)
-        splits = _splits(options, {entry.subject for entry in found.entries})
-    except OSError as error:
-        raise MienError(f"cannot write to {options.output}: {error.strerror}") from None
+    make_folder(options.output)
+    splits = _splits(options, {entry.subject for entry in found.entries})
     task = str(locate(FACE_LANDMARKER))
     jobs = [
         Job(options.output / name, items, task, not options.no_phones)

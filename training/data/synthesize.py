@@ -27,6 +27,7 @@ from rich.progress import Progress
 from engine.errors import MienError, UsageError
 from engine.types import EMOTIONS, F32, U8, FaceTrack
 from nodes.assets import FACE_LANDMARKER, locate
+from nodes.files import make_folder
 from nodes.mel import HOP, RATE_HZ, log_mel
 from training.data.clip import FPS, Clip, ClipInfo, Phone, encode, write_shard
 from training.data.heads.acting import Performance, perform, script_of, style_of
@@ -118,11 +119,8 @@ def synthesize(options: argparse.Namespace) -> None:
         raise UsageError(f"--sentences is at most {SENTENCES}")
     load_speaker()
     require_anny()
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)
-        splits = _splits(options.output / "splits.tsv", options.heads, options.seed)
-    except OSError as error:
-        raise MienError(f"cannot write to {options.output}: {error.strerror}") from None
+    make_folder(options.output)
+    splits = _splits(options.output / "splits.tsv", options.heads, options.seed)
     landmarker = str(locate(FACE_LANDMARKER))
     jobs = [
         Job(

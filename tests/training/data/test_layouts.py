@@ -152,3 +152,5 @@ def test_splits_hold_each_person_once_and_stay(tmp_path: Path) -> None:
     (tmp_path / "s.tsv").write_text("ann\tsometimes\n")
     with pytest.raises(MienError, match="line 1"):
         read_splits(tmp_path / "s.tsv")
+    with pytest.raises(MienError, match="cannot be read"):
+        read_splits(tmp_path / "gone.tsv")
