@@ -25,6 +25,7 @@ from typing import Final
 import torch
 
 from engine.errors import MienError
+from training import checkpoint
 from training.loop import Trainer, train
 from training.trainers.generator import GeneratorTrainer
 from training.trainers.intensity import IntensityTrainer
@@ -47,6 +48,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
     parser.add_argument("--visual", type=Path, help="a trained visual encoder's run")
     parser.add_argument("--speech", type=Path, help="a trained speech encoder's run")
+    parser.add_argument("--start", type=Path, help="begin with the weights of this run")
+    parser.add_argument(
+        "--paired-share", type=float, help="generator: share of strict pairs from synthetic heads"
+    )
     parser.add_argument("--steps", type=int, help="train for so many steps instead")
     parser.add_argument("--batch", type=int, help="so many samples a step and process")
     parser.add_argument("--seed", type=int, default=0)
@@ -63,6 +68,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         torch.manual_seed(options.seed)
         trainer = make(options, say)
+        if options.start:
+            command = f"{start(trainer, options.start)} && {command}"
         changes = {"steps": options.steps, "batch": options.batch}
         changes = {name: value for name, value in changes.items() if value is not None}
         trainer.schedule = dataclasses.replace(trainer.schedule, **changes)
@@ -87,7 +94,17 @@ def make(options: argparse.Namespace, say: object) -> Trainer:
     if options.name == "intensity":
         return IntensityTrainer(data, config, options.visual, options.speech)
     assert callable(say)
-    return GeneratorTrainer(data, config, options.visual, say)
+    return GeneratorTrainer(data, config, options.visual, say, options.paired_share)
+
+
+def start(trainer: Trainer, run: Path) -> str:
+    """Give a trainer the weights of a run; the run's command. Raises MienError."""
+    state = checkpoint.load(run)
+    if (state["name"], state["size"]) != (trainer.name, trainer.size):
+        raise MienError(f"{run} holds {state['name']} {state['size']}, not {trainer.size}")
+    for name in trainer.averaged:
+        trainer.modules[name].load_state_dict(state["ema"][name])
+    return str(state["command"])
 
 
 if __name__ == "__main__":

@@ -30,6 +30,9 @@ IDENTITY_PX: Final = 128
 MASK_AT_FIRST: Final = -0.85
 MASK_PACE: Final = 0.1
 """how quickly the mask learns: at full pace it shuts before there are colours worth painting"""
+TINT: Final = 0.3
+"""how far paint may turn a hue, beside how far it may go lighter or darker: a feeling shows in
+shade, and free colours come out as make-up"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +142,9 @@ class Generator(nn.Module):
         warped = sample(source_BCHW, full, self.grid)
         # Colour is told against the warp: while nothing is learned, painting changes nothing.
         mask = torch.sigmoid(MASK_AT_FIRST + MASK_PACE * painted[:, :1])
-        colour = torch.clamp(warped + torch.tanh(painted[:, 1:]), 0, 1)
+        paint = torch.tanh(painted[:, 1:])
+        shade = paint.mean(dim=1, keepdim=True)
+        colour = torch.clamp(warped + shade + TINT * (paint - shade), 0, 1)
         return Edit(warped + mask * (colour - warped), flow, mask, colour)
 
 

@@ -15,7 +15,15 @@ import numpy as np
 
 from engine.types import EMOTIONS, F32, U8
 from nodes.assets import FACE_LANDMARKER, locate
-from nodes.conditions import TELLING, edit_flow, feeling, line_map, region_mask
+from nodes.conditions import (
+    EYES,
+    LIPS_INNER,
+    TELLING,
+    edit_flow,
+    feeling,
+    line_map,
+    region_mask,
+)
 from nodes.drive import Drive
 from nodes.emotions import FEELING, prototype
 from nodes.expression_editor import asked_shapes
@@ -45,7 +53,9 @@ class Edits:
             info = clips.infos[index]
             if info.synthetic:
                 groups[info.source, info.subject, info.sentence].append(index)
-        self.moving = [index for index in clips.chosen if clips.lengths[index] > 1] or clips.chosen
+        real = [index for index in clips.chosen if not clips.infos[index].synthetic]
+        moving = [index for index in real if clips.lengths[index] > 1]
+        self.moving = moving or real or clips.chosen
         self.pairs = [group for _, group in sorted(groups.items()) if len(group) > 1]
 
     def row(self, rng: np.random.Generator, frames: int) -> dict[str, Array] | None:
@@ -69,9 +79,12 @@ class Edits:
 
     def asked(self, rng: np.random.Generator) -> dict[str, Array] | None:
         """An edit without a truth: neutral half of the time, an emotion, or more or less of one's
-        own; None where no face was found."""
-        labelled = rng.random() < 0.5
-        sample = self.clips[self.clips.draw(rng) if labelled else int(rng.choice(self.moving))]
+        own; None where no face was found. ``felt`` is the index of the emotion that it should show,
+        -1 where that isn't known, and ``strength`` [0..1] how much."""
+        index = self.clips.draw(rng)
+        if rng.random() < 0.5 or self.clips.infos[index].synthetic:
+            index = int(rng.choice(self.moving))
+        sample = self.clips[index]
         found = np.flatnonzero(sample.clip.found)
         if not len(found):
             return None
@@ -79,14 +92,17 @@ class Edits:
         stronger = found[np.argsort(felt, kind="stable")[len(found) // 2 :]]
         time = int(rng.choice(stronger if rng.random() < 0.7 else found))
         kind = rng.random()
-        if kind < NEUTRAL_SHARE:
-            worn, gone = np.zeros(len(FEELING), np.float32), 1.0
-        elif kind < NEUTRAL_SHARE + EMOTION_SHARE:
-            emotion = EMOTIONS[1 + rng.integers(len(EMOTIONS) - 1)]
-            worn, gone = prototype(emotion) * np.float32(rng.uniform(0.4, 1.0)), 1.0
-        else:
-            worn, gone = np.zeros(len(FEELING), np.float32), float(rng.uniform(-1, 1))
-        return self.edit(sample, time, worn, gone, rng)
+        worn, gone, felt, strength = np.zeros(len(FEELING), np.float32), 1.0, 0, 1.0
+        if NEUTRAL_SHARE <= kind < NEUTRAL_SHARE + EMOTION_SHARE:
+            felt = 1 + int(rng.integers(len(EMOTIONS) - 1))
+            strength = float(rng.uniform(0.4, 1.0))
+            worn = prototype(EMOTIONS[felt]) * np.float32(strength)
+        elif kind >= NEUTRAL_SHARE:
+            gone, felt = float(rng.uniform(-1, 1)), -1
+        return self.edit(sample, time, worn, gone, rng) | {
+            "felt": np.array(felt, np.int64),
+            "strength": np.array(strength, np.float32),
+        }
 
     def neutralized(self, sample: Sample, time: int, rng: np.random.Generator) -> dict[str, Array]:
         """A real frame to be made neutral: the feeling goes, speech, gaze and blinks stay."""
@@ -113,6 +129,7 @@ class Edits:
             "wanted": np.where(self.rig.observable, wanted, shapes).astype(np.float32),
             "opening": _opening(landmarks),
             "weight": _slack(target),
+            "skin": _skin(target),
             "region": _region(target, rng),
         }
 
@@ -209,10 +226,10 @@ def _region(landmarks: F32, rng: np.random.Generator) -> F32:
     """Where a tracker would look [2, 3], a little off: points of its own square to the crop's."""
     square = region_of(landmarks)
     angle = square.angle + float(rng.uniform(-0.06, 0.06))
-    step = square.side / REGION_PX * float(rng.uniform(0.93, 1.07))
+    step = square.side / REGION_PX * float(rng.uniform(0.96, 1.04))
     cos, sin = np.cos(angle) * step, np.sin(angle) * step
     turn = np.array([[cos, -sin], [sin, cos]])
-    middle = np.array([square.x, square.y]) + rng.uniform(-0.02, 0.02, 2) * square.side
+    middle = np.array([square.x, square.y]) + rng.uniform(-0.01, 0.01, 2) * square.side
     offset = middle - turn @ np.full(2, (REGION_PX - 1) / 2)
     return np.column_stack([turn, offset]).astype(np.float32)
 
@@ -224,6 +241,13 @@ def _slack(landmarks: F32) -> F32:
     telling = region_mask(landmarks, TELLING, 8).astype(np.float32)
     weight = 1 - 0.6 * near - 0.3 * telling * near
     return weight[None].astype(np.float32)
+
+
+def _skin(landmarks: F32) -> F32:
+    """The face without what eyelids and lips uncover [1, 256, 256]: its hues are its own."""
+    near = region_mask(landmarks, (np.arange(468),))
+    uncovered = region_mask(landmarks, (*EYES, LIPS_INNER), 2)
+    return (near * (1 - uncovered))[None].astype(np.float32)
 
 
 def _mirror(picture: U8, mirrored: bool) -> U8:

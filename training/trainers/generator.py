@@ -4,7 +4,7 @@ edit, an adversary, N-pair."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.types import EMOTIONS, F32
+from engine.types import BLENDSHAPES, EMOTIONS, F32
 from training.loop import Batch, Parts, Schedule, Trainer
-from training.losses import faces, pixels
+from training.losses import faces, labels, pixels
 from training.models.discriminator import PatchDiscriminator
 from training.models.generator import (
     CROP_PX,
@@ -27,7 +27,7 @@ from training.models.generator import (
 )
 from training.models.landmarker import TorchLandmarker
 from training.models.lite0 import Lite0
-from training.models.visual import VisualEncoder
+from training.models.visual import Affect, VisualEncoder
 from training.restore import restore
 from training.trainers.edits import Edits
 from training.trainers.samples import Array, Clips, Look
@@ -37,17 +37,17 @@ from training.trainers.samples import Array, Clips, Look
 class Plan:
     """``paired_share`` of rows are strict pairs where synthetic heads are there; ``asked`` rows a
     step are edits without a truth, judged by the tracker's networks; every ``steady_every``th step
-    draws three frames in a row; the adversary wakes after the share ``adversary_after`` of all;
-    ``metric_faces`` a step are neutralized for the N-pair loss, over ``metric_frames`` each;
-    ``levels`` are the blocks of the ImageNet network whose features are compared, in a window of
-    ``window_px`` at a random place, at full resolution and for less than half of the price."""
+    draws three frames in a row, every ``felt_every``th is also judged by the visual encoder; the
+    adversary wakes after the share ``adversary_after`` of all; ``levels`` are the blocks of the
+    ImageNet network whose features are compared, in a window of ``window_px`` at a random place, at
+    full resolution and for less than half of the price, in ``likened`` of the edits too."""
 
-    paired_share: float = 0.4
+    paired_share: float = 0.25
     asked: int = 6
+    likened: int = 3
     steady_every: int = 4
-    adversary_after: float = 0.3
-    metric_faces: int = 2
-    metric_frames: int = 2
+    felt_every: int = 2
+    adversary_after: float = 0.2
     imagenet: bool = True
     levels: tuple[int, ...] = (0, 2, 4, 10)
     window_px: int = 160
@@ -60,8 +60,9 @@ SCHEDULES: Final = {
 PLANS: Final = {
     "debug": Plan(
         asked=1,
+        likened=1,
         steady_every=2,
-        metric_faces=1,
+        felt_every=1,
         imagenet=False,
         levels=(0,),
         window_px=64,
@@ -83,10 +84,16 @@ WEIGHTS: Final = {
     "control": 0.8,
     "opening": 12.0,
     "kept": 4.0,
+    "tint": 8.0,
+    "likeness": 0.4,
     "smooth_asked": 0.02,
-    "adversarial": 0.05,
-    "metric": 0.1,
+    "adversarial": 0.1,
+    "metric": 0.2,
+    "felt": 0.2,
 }
+SMOOTHING: Final = 0.1
+SHARPNESS: Final = 8.0
+"""one over the temperature that features of unit length need"""
 CONDITIONS: Final = ("source", "flow", "lines", "expression", "intensity")
 
 
@@ -95,9 +102,16 @@ class GeneratorTrainer(Trainer):
     averaged: ClassVar[tuple[str, ...]] = ("generator", "identity")
 
     def __init__(
-        self, data: Path, config: str, visual: Path | None, say: Callable[[str], None]
+        self,
+        data: Path,
+        config: str,
+        visual: Path | None,
+        say: Callable[[str], None],
+        paired_share: float | None = None,
     ) -> None:
         self.schedule, self.plan, size = SCHEDULES[config], PLANS[config], SIZES[config]
+        if paired_share is not None:
+            self.plan = replace(self.plan, paired_share=paired_share)
         self.size = asdict(size) | {"channels": list(size.channels)}
         self.clips = Clips(data, "train", lambda info, frames: frames > 0)
         self.edits = Edits(self.clips, self.plan.paired_share)
@@ -113,7 +127,7 @@ class GeneratorTrainer(Trainer):
         self.in_a_row = any(self.clips.lengths[index] >= 3 for index in self.clips.chosen)
         self.visual: VisualEncoder | None = None
         if visual is None:
-            say("without --visual RUN the N-pair loss (eq. 3) is left out")
+            say("without --visual RUN edits aren't asked for their emotion (no eq. 3)")
         else:
             self.visual = restore(visual, "visual", VisualEncoder)
         labelled = self.clips.by_emotion
@@ -130,10 +144,8 @@ class GeneratorTrainer(Trainer):
         )
         asked = self.clips.gather(self.plan.asked, lambda: self.edits.asked(rng), lacking)
         batch |= {f"asked_{name}": value for name, value in asked.items()}
-        if self.visual is not None:
-            batch |= self.clips.gather(
-                self.plan.metric_faces, lambda: self._contrast(rng), lacking, np.concatenate
-            )
+        if self._felt(step):
+            batch |= self._contrast(rng)
         return batch
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
@@ -150,8 +162,8 @@ class GeneratorTrainer(Trainer):
         adversary = step >= self.plan.adversary_after * self.schedule.steps
         if adversary:
             parts["adversarial"] = faces.adversarial(judge(torch.cat([picture, edited])).float())
-        if self.visual is not None:
-            parts["metric"] = self._metric(batch, self.visual)
+        if self.visual is not None and self._felt(step):
+            parts |= self._read(edited, batch, self.visual)
         yield "generator+identity", parts, WEIGHTS
         if adversary:
             real = judge(torch.cat([batch["truth"], batch["asked_source"]]))
@@ -196,19 +208,11 @@ class GeneratorTrainer(Trainer):
         """Everything that has a truth."""
         truth, weight = batch["truth"], batch["weight"]
         shift = faces.flow_at(made.flow.float(), batch["points"], CROP_PX)
-        side = self.plan.window_px
-        top, left = torch.randint(CROP_PX - side + 1, (2,)).tolist()
-        window = (..., slice(top, top + side), slice(left, left + side))
-        seen = self.features.levels(picture[window], self.plan.levels)
-        with torch.no_grad():
-            wanted = self.features.levels(truth[window], self.plan.levels)
         parts = {
             "reconstruction": pixels.reconstruction(picture, truth, weight),
             "edges": pixels.edges(picture, truth, weight),
             "lip": faces.lip(shift, batch["shift"], batch["eyes"]),
-            "perceptual": pixels.perceptual(
-                [level.float() for level in seen], [level.float() for level in wanted]
-            ),
+            "perceptual": self._unlike(picture, truth),
             "smooth": pixels.smoothness(made.flow.float(), batch["flow"]),
             "painted": pixels.sparsity(made.mask.float()),
         }
@@ -221,51 +225,70 @@ class GeneratorTrainer(Trainer):
         """Edits without a truth: the rig that a tracker finds in them against the one asked for,
         the mouth as open as it was, and elsewhere what the warp shows."""
         with torch.autocast(picture.device.type, enabled=False):
-            seen = self.landmarker(picture, batch["asked_region"])
+            seen = self.landmarker(_disturbed(picture), batch["asked_region"])
         shift = F.interpolate(batch["asked_flow"], scale_factor=2, mode="bilinear")
         generator = self.modules["generator"]
         assert isinstance(generator, Generator)
         warp = sample(batch["asked_source"], shift, generator.grid)
+        few = self.plan.likened
         return {
             "control": faces.control(seen.shapes, batch["asked_wanted"]),
             "opening": (faces.opening(seen.landmarks) - batch["asked_opening"]).abs().mean(),
             "kept": pixels.reconstruction(picture, warp, batch["asked_weight"]),
+            "tint": pixels.tint(picture, warp, batch["asked_skin"]),
+            "likeness": self._unlike(picture[:few], warp[:few]),
             "smooth_asked": pixels.smoothness(made.flow.float(), batch["asked_flow"]),
         }
 
-    def _metric(self, batch: Batch, judge: VisualEncoder) -> Tensor:
-        """Eq. 3: features of neutralized faces against neutral and emotional ones of others."""
-        made = self._edit(batch, prefix="metric_").picture.float()
-        faces_count = self.plan.metric_faces
-        anchor = _embedded(judge, made).reshape(faces_count, self.plan.metric_frames, -1).mean(1)
+    def _unlike(self, picture: Tensor, wanted: Tensor) -> Tensor:
+        """L_per in a window at a random place."""
+        side = self.plan.window_px
+        top, left = torch.randint(CROP_PX - side + 1, (2,)).tolist()
+        window = (..., slice(top, top + side), slice(left, left + side))
+        seen = self.features.levels(picture[window], self.plan.levels)
         with torch.no_grad():
-            positive = _embedded(judge, batch["metric_positive"])
-            negatives = _embedded(judge, batch["metric_negatives"].flatten(0, 1))
-            negatives = negatives.reshape(faces_count, len(self.others), -1)
-        sharp = 8.0  # features of unit length need a temperature: 1 / 8
-        return faces.n_pair(sharp * anchor, positive, negatives)
+            goal = self.features.levels(wanted[window], self.plan.levels)
+        return pixels.perceptual(
+            [level.float() for level in seen], [level.float() for level in goal]
+        )
+
+    def _read(self, picture: Tensor, batch: Batch, judge: VisualEncoder) -> dict[str, Tensor]:
+        """What the visual encoder sees in edits: the emotion asked for, as far as it was asked for;
+        and eq. 3, features of neutralized faces (one frame each) against a neutral one and one of
+        every other emotion, of other people."""
+        seen, felt = _look(judge, _disturbed(picture)), batch["asked_felt"]
+        shares = torch.log_softmax(seen.emotion.float(), dim=1)
+        wanted = labels.one_hot(felt, len(EMOTIONS), SMOOTHING)
+        parts = {
+            "felt": labels.soft_classification(
+                shares[:, None], wanted, batch["asked_strength"][:, None]
+            ),
+        }
+        if (calm := felt == 0).any():
+            with torch.no_grad():
+                others = _look(judge, batch["contrast"]).embedding.float()
+            anchor = SHARPNESS * seen.embedding.float()[calm]
+            count = len(anchor)
+            parts["metric"] = faces.n_pair(
+                anchor, others[:1].expand(count, -1), others[None, 1:].expand(count, -1, -1)
+            )
+        return parts
 
     def _contrast(self, rng: np.random.Generator) -> dict[str, Array]:
-        """A face to neutralize, a neutral one (the same person's if there is one) and one
-        of each other emotion."""
-        emotion = self.others[rng.integers(len(self.others))]
-        index = int(rng.choice(self.clips.by_emotion[emotion]))
-        sample = self.clips[index]
-        strong = self._frame(index, rng, emotional=True)
-        rows: dict[str, list[Array]] = {}
-        for later in range(self.plan.metric_frames):
-            following = strong + later
-            there = following < len(sample.clip) and sample.clip.found[following]
-            edit = self.edits.neutralized(sample, following if there else strong, rng)
-            for name, value in edit.items():
-                rows.setdefault(f"metric_{name}", []).append(value)
-        neutral = self.clips.by_emotion["neutral"]
-        subject = self.clips.infos[index].subject
-        own = [i for i in neutral if self.clips.infos[i].subject == subject]
-        rows["metric_positive"] = [self._crop(own or neutral, rng, False)]
-        others = [self._crop(self.clips.by_emotion[name], rng, True) for name in self.others]
-        rows["metric_negatives"] = [np.stack(others)]
-        return {name: np.stack(values) for name, values in rows.items()}
+        """A neutral face and one of each other emotion, as the visual encoder wants them."""
+
+        def row() -> dict[str, Array]:
+            crops = [
+                self._crop(self.clips.by_emotion[name], rng, emotional=name != "neutral")
+                for name in ("neutral", *self.others)
+            ]
+            return {"contrast": np.stack(crops)}
+
+        return self.clips.gather(1, row, "shows a face", np.concatenate)
+
+    def _felt(self, step: int) -> bool:
+        """Whether the visual encoder judges a step."""
+        return self.visual is not None and step % self.plan.felt_every == self.plan.felt_every - 1
 
     def _frames(self, step: int) -> int:
         """How many frames in a row the samples of a step have."""
@@ -300,13 +323,28 @@ def _parted(made: Edit, count: int) -> tuple[Edit, Edit]:
     return Edit(*(part[:count] for part in made)), Edit(*(part[count:] for part in made))
 
 
-def _embedded(judge: VisualEncoder, picture_BCHW: Tensor) -> Tensor:
-    """Features E_I of pictures [B, D], judged without their rig and one by one."""
+def _look(judge: VisualEncoder, picture_BCHW: Tensor) -> Affect:
+    """What the visual encoder says of pictures, judged without their rig and one by one."""
     side = judge.size.crop_px
     if picture_BCHW.shape[-1] != side:
         picture_BCHW = F.interpolate(
             picture_BCHW, (side, side), mode="bilinear", antialias=True, align_corners=False
         )
-    rig = picture_BCHW.new_zeros(len(picture_BCHW), 52)
-    out: Tensor = judge(picture_BCHW, rig, judge.begin(len(picture_BCHW))).embedding
-    return out.float()
+    rig = picture_BCHW.new_zeros(len(picture_BCHW), len(BLENDSHAPES))
+    seen: Affect = judge(picture_BCHW, rig, judge.begin(len(picture_BCHW)))
+    return seen
+
+
+def _disturbed(picture_BCHW: Tensor) -> Tensor:
+    """Pictures as another camera might take them, a little blurred, noisy, lighter or darker: what
+    is read in an edit must not hang on fine patterns."""
+    count = len(picture_BCHW)
+    blur = 0.3 + 1.0 * float(torch.rand(()))
+    at = torch.arange(-3, 4, device=picture_BCHW.device, dtype=picture_BCHW.dtype)
+    bell = torch.softmax(-at.square() / (2 * blur * blur), dim=0)
+    kernel = bell.expand(3, 1, 1, 7)
+    out = F.conv2d(picture_BCHW, kernel, padding=(0, 3), groups=3)
+    out = F.conv2d(out, kernel.transpose(2, 3), padding=(3, 0), groups=3)
+    gain = 1 + 0.15 * torch.randn(count, 1, 1, 1, device=out.device)
+    noise = 0.03 * float(torch.rand(())) * torch.randn_like(out)
+    return (out * gain + noise).clamp(0, 1)
