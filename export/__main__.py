@@ -16,7 +16,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from engine.errors import MienError
 from export import samples
 from export.networks import HALVED, NAMES, QUANTIZED, Network, load
 from export.onnx_file import to_float16, to_onnx
@@ -26,6 +25,7 @@ from export.write_card import describe_data, write_card
 from nodes.card import read_card
 from nodes.files import make_folder, whole
 from nodes.tensorrt import AHEAD_OF_TIME, load_tensorrt, obtain_engine
+from training import command
 from training.data.clip import open_clips
 
 TARGETS = ("onnx", "openvino", "tensorrt")
@@ -33,11 +33,7 @@ TARGETS = ("onnx", "openvino", "tensorrt")
 
 def main(argv: list[str] | None = None) -> int:
     """Export; the exit code: 0 done, 1 failed, 2 wrong use."""
-    parser = argparse.ArgumentParser(
-        prog="python -m export",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser_of("export", __doc__)
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--run", type=Path, required=True, help="the training's folder")
     parser.add_argument("--data", type=Path, required=True, help="a folder of shards")
@@ -47,16 +43,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--calls", type=int, default=128, help="calls to calibrate with")
     arguments = sys.argv[1:] if argv is None else argv
     options = parser.parse_args(arguments)
-    try:
-        export(options, "python -m export " + shlex.join(arguments))
-    except MienError as error:
-        print(f"export: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return command.run("export", lambda: export(options, shlex.join(arguments)))
 
 
-def export(options: argparse.Namespace, command: str) -> None:
+def export(options: argparse.Namespace, arguments: str) -> None:
     """Write weights/NAME. Raises MienError."""
+    made_by = f"python -m export {arguments}"
     network = load(options.name, options.run)
     data = describe_data(open_clips(options.data))
     calls = samples.calls(network, options.run, options.data, max(2, options.calls))
@@ -73,13 +65,13 @@ def export(options: argparse.Namespace, command: str) -> None:
         _put(folder / "int8.xml", xml)
         _put(folder / "int8.bin", weights)
         files["openvino_int8"] = ("int8.xml", "int8.bin")
-    write_card(folder, network, files, "f32", data, {}, command)
+    write_card(folder, network, files, "f32", data, {}, made_by)
     _drop_stale(folder, files)
     rows = table(network, folder, calls[: max(2, options.calls // 4)])
     # What adds up over seconds must not lose digits, and what is this small gains nothing.
     chosen = best(rows) if network.name in HALVED else "f32"
     metrics = {name: row.row() for name, row in rows.items()}
-    write_card(folder, network, files, chosen, data, metrics, command)
+    write_card(folder, network, files, chosen, data, metrics, made_by)
     _report(network, rows, chosen)
     if "tensorrt" in options.to:
         _engines(folder, options.engines)

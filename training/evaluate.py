@@ -30,6 +30,7 @@ from pathlib import Path
 from engine.errors import MienError, UsageError
 from engine.types import EMOTIONS
 from nodes.files import make_folder
+from training import command
 from training.evaluation import report
 from training.evaluation.protocols import (
     PROTOCOLS,
@@ -48,11 +49,7 @@ from training.metrics.networks import JUDGES, judges
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.evaluate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser_of("training.evaluate", __doc__)
     parser.add_argument("input", metavar="PICTURES_OR_SHARDS", type=Path)
     parser.add_argument("--after", type=Path, help="what another program made of it, same names")
     parser.add_argument("--renderer", nargs="+", default=["warp"], help=" ".join(KINDS))
@@ -74,16 +71,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--judges", nargs="*", help=" ".join(JUDGES) + "; default: all here")
     parser.add_argument("--out", type=Path, help="a folder for the report")
-    options = parser.parse_args(argv)
-    try:
-        evaluate(options, shlex.join(argv if argv is not None else sys.argv[1:]))
-    except MienError as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    arguments = sys.argv[1:] if argv is None else argv
+    options = parser.parse_args(arguments)
+    return command.run("evaluate", lambda: evaluate(options, shlex.join(arguments)))
 
 
-def evaluate(options: argparse.Namespace, command: str) -> None:
+def evaluate(options: argparse.Namespace, arguments: str) -> None:
     emotions = [name for given in options.emotions for name in given.split(",") if name]
     kinds = [kind for given in options.renderer for kind in given.split(",") if kind]
     _known("emotion", emotions, EMOTIONS)
@@ -122,7 +115,7 @@ def evaluate(options: argparse.Namespace, command: str) -> None:
         print(line, file=sys.stderr)
     if options.out:
         facts = {
-            "command": f"python -m training.evaluate {command}",
+            "command": f"python -m training.evaluate {arguments}",
             "input": options.input,
             "takes": len(takes),
             "methods": made,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from engine.types import BLENDSHAPES, F32
 from nodes.assets import FACE_LANDMARKER, locate
 from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT, Landmarker
 from nodes.rig import EYE_SPAN_CM, RIGID, Rig, align, upright
+from training import command
 from training.response import fit_response
 from training.tracks import Track, load_tracks
 
@@ -30,9 +30,7 @@ OBSERVABLE = 0.01  # standard deviation over all tracks
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser_of("training.fit_rig", __doc__)
     parser.add_argument("clips", type=Path)
     parser.add_argument("--out", type=Path, default=Path("weights/rig"))
     parser.add_argument("--tracks", type=Path, default=Path("build/tracks"))
@@ -40,12 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--held-out", type=float, default=0.25, help="share of people")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
-    try:
-        fit(options)
-    except MienError as error:
-        print(f"fit_rig: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return command.run("fit_rig", lambda: fit(options))
 
 
 def fit(options: argparse.Namespace) -> None:

@@ -12,8 +12,6 @@ with --fit what the tracker sees of each emotion in their train split: the table
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -22,6 +20,7 @@ import numpy as np
 from engine.errors import MienError
 from engine.types import BLENDSHAPES, EMOTIONS, F32
 from nodes.emotions import ANGLES_DEG, FEELING
+from training import command
 from training.data.clip import SPLITS, Clip, open_clips
 
 CALM_SHARE: Final = 0.2
@@ -167,22 +166,19 @@ def concordance(guess: F32, truth: F32) -> float:
 
 def main(argv: list[str] | None = None) -> int:
     """Compare labels with the truth, where clips have it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser_of("training.labels", __doc__)
     parser.add_argument("data", type=Path, help="a folder of shards")
     parser.add_argument("--split", choices=SPLITS, help="only these people")
     parser.add_argument(
         "--fit", action="store_true", help="print the table SEEN of the train split"
     )
     options = parser.parse_args(argv)
-    try:
+
+    def tell() -> None:
         for line in fit(options.data) if options.fit else agreement(options.data, options.split):
             print(line)
-    except MienError as error:
-        print(f"labels: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+
+    return command.run("labels", tell)
 
 
 def agreement(data: Path, split: str | None = None) -> list[str]:

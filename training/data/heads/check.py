@@ -9,8 +9,6 @@ tracker sees, both per unit of intensity.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Final
@@ -20,6 +18,7 @@ import numpy as np
 from engine.errors import MienError
 from engine.types import BLENDSHAPES, EMOTIONS, F32
 from nodes.emotions import prototype
+from training import command
 from training.data.clip import Clip, open_clips
 
 TELLING: Final = 0.2
@@ -27,18 +26,10 @@ TELLING: Final = 0.2
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser_of("training.data.heads.check", __doc__)
     parser.add_argument("data", type=Path, help="a folder of shards")
     options = parser.parse_args(argv)
-    try:
-        for line in table(options.data):
-            print(line)
-    except MienError as error:
-        print(f"check: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return command.run("check", lambda: print("\n".join(table(options.data))))
 
 
 def table(data: Path) -> list[str]:

@@ -1,0 +1,34 @@
+"""What the commands of training and export have in common: their help, and how they end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from engine.errors import MienError
+
+
+def parser_of(module: str, text: str | None) -> argparse.ArgumentParser:
+    """A parser for ``python -m module`` whose help is the module's own ``text``."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def run(name: str, work: Callable[[], object], stopped: str = "stopped") -> int:
+    """Do it; the exit code: 0 done, 1 failed, 2 wrong use, 130 stopped by Ctrl-C.
+
+    Whatever isn't 0 is one line on standard error; ``stopped`` says what to do after Ctrl-C.
+    """
+    try:
+        work()
+    except MienError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"{name}: {stopped}", file=sys.stderr)
+        return 130
+    return 0
