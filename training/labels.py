@@ -22,6 +22,7 @@ from engine.types import BLENDSHAPES, EMOTIONS, F32
 from nodes.emotions import ANGLES_DEG, FEELING
 from training import command
 from training.data.clip import SPLITS, Clip, open_clips
+from training.metrics.statistics import concordance
 
 CALM_SHARE: Final = 0.2
 """share of a speaker's frames that count as their neutral"""
@@ -155,13 +156,6 @@ def clip_labels(clip: Clip, neutral: F32 | None = None) -> FrameLabels:
         neutral = own_neutral(clip.blendshapes[clip.found])
     labels = measure(clip.blendshapes, neutral, clip.info.emotion)
     return labels._replace(known=known)
-
-
-def concordance(guess: F32, truth: F32) -> float:
-    """Lin's concordance correlation (1989, eq. 3): 1 where equal, 0 where unrelated."""
-    covariance = ((guess - guess.mean()) * (truth - truth.mean())).mean()
-    spread = guess.var() + truth.var() + (guess.mean() - truth.mean()) ** 2
-    return float(2 * covariance / max(float(spread), 1e-8))
 
 
 def main(argv: list[str] | None = None) -> int:

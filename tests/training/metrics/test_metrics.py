@@ -65,6 +65,8 @@ def test_agreement() -> None:
     assert statistics.concordance(curve, curve) == pytest.approx(1)
     assert statistics.concordance(curve, -curve) < -0.8
     assert statistics.concordance(curve, curve + 3) < 0.2
+    steps = np.arange(5, dtype=np.float32)
+    assert statistics.concordance(steps, steps + 2) == pytest.approx(2 * 2 / (2 + 2 + 4))
     assert statistics.cosine(np.eye(3), np.eye(3)) == 1
     shapes = np.zeros((2, 52), np.float32)
     assert faces.control_error(shapes, shapes) == 0

@@ -13,7 +13,8 @@ from engine.types import BLENDSHAPES, EMOTIONS, F32
 from nodes.emotions import ANGLES_DEG
 from tests.training.made_clips import made_clip
 from training.data.clip import write_shard
-from training.labels import agreement, clip_labels, concordance, fit, measure, own_neutral, seen
+from training.labels import agreement, clip_labels, fit, measure, own_neutral, seen
+from training.metrics.statistics import concordance
 from training.trainers.samples import MIRROR
 
 FELT = [name for name in EMOTIONS if name != "neutral"]
@@ -67,13 +68,6 @@ def test_speech_alone_is_no_feeling() -> None:
     shapes = np.zeros((50, 52), np.float32)
     shapes[:, BLENDSHAPES.index("jawOpen")] = np.linspace(0, 1, 50)
     assert measure(shapes, own_neutral(shapes)).intensity.max() < 0.02
-
-
-def test_concordance_is_lins() -> None:
-    x = np.arange(5, dtype=np.float32)
-    assert concordance(x, x) == pytest.approx(1)
-    assert concordance(x, x + 2) == pytest.approx(2 * 2 / (2 + 2 + 4))
-    assert concordance(-x, x) < 0
 
 
 def test_a_clips_truth_is_taken_as_it_is_and_lost_faces_arent_known() -> None:
