@@ -9,6 +9,7 @@ are left to the person who speaks.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -26,8 +27,10 @@ FEELING: Final[NDArray[np.bool_]] = np.array(
 )
 """[52]: which shapes show a feeling; the others speak, look and blink."""
 
-# Shapes by name without side: both sides, or a pair (left, right) where the sides differ.
-_PROTOTYPES: Final[dict[str, dict[str, float | tuple[float, float]]]] = {
+Row = Mapping[str, float | tuple[float, float]]
+"""Shapes by name without side: both sides, or a pair (left, right) where the sides differ."""
+
+_PROTOTYPES: Final[dict[str, Row]] = {
     "neutral": {},
     # AU 4, 5, 7, 23/24
     "angry": {"browDown": 1.0, "eyeSquint": 0.45, "mouthPress": 0.5, "noseSneer": 0.35,
@@ -66,17 +69,24 @@ _WIDTH_DEG: Final = 22.0
 _CALM_DEG: Final = 300.0  # content, at ease: no emotion of the eight lies here
 
 
+def sides(name: str) -> list[int]:
+    """Where a shape, named without its side, stands in BLENDSHAPES: left and right, or once."""
+    if name in BLENDSHAPES:
+        return [BLENDSHAPES.index(name)]
+    return [BLENDSHAPES.index(f"{name}{side}") for side in ("Left", "Right")]
+
+
+def shapes_of(row: Row) -> F32:
+    """A row as shapes [52]."""
+    shapes = np.zeros(len(BLENDSHAPES), np.float32)
+    for name, value in row.items():
+        shapes[sides(name)] = value
+    return shapes
+
+
 def prototype(emotion: str) -> F32:
     """What an emotion at full intensity adds to a neutral face [52]."""
-    shapes = np.zeros(len(BLENDSHAPES), np.float32)
-    for name, value in _PROTOTYPES[emotion].items():
-        left, right = value if isinstance(value, tuple) else (value, value)
-        if name in BLENDSHAPES:
-            shapes[BLENDSHAPES.index(name)] = left
-        else:
-            shapes[BLENDSHAPES.index(f"{name}Left")] = left
-            shapes[BLENDSHAPES.index(f"{name}Right")] = right
-    return shapes
+    return shapes_of(_PROTOTYPES[emotion])
 
 
 def blend(probabilities: F32) -> F32:

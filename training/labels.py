@@ -19,7 +19,7 @@ import numpy as np
 
 from engine.errors import MienError
 from engine.types import BLENDSHAPES, EMOTIONS, F32
-from nodes.emotions import ANGLES_DEG, FEELING
+from nodes.emotions import ANGLES_DEG, FEELING, Row, shapes_of
 from training import command
 from training.data.clip import SPLITS, Clip, open_clips
 from training.metrics.statistics import concordance
@@ -32,7 +32,7 @@ UNEXPLAINED: Final = 0.03
 """summed square of what an emotion leaves unexplained that makes it e times less likely"""
 _SMOOTH: Final = np.array([1, 2, 3, 2, 1], np.float32) / 9
 
-SEEN: Final[dict[str, dict[str, float | tuple[float, float]]]] = {
+SEEN: Final[dict[str, Row]] = {
     "angry": {"browDown": 0.7, "browInnerUp": -0.1, "browOuterUp": -0.1, "eyeSquint": 0.35,
               "mouthFrown": 0.1},
     "contempt": {"browOuterUp": (0.0, 0.1), "eyeSquint": (0.15, 0.25), "mouthSmile": (0.6, 0.2),
@@ -57,15 +57,7 @@ _FELT: Final = tuple(name for name in EMOTIONS if name != "neutral")
 
 def seen(emotion: str) -> F32:
     """SEEN as shapes [52]."""
-    shapes = np.zeros(len(BLENDSHAPES), np.float32)
-    for name, value in SEEN.get(emotion, {}).items():
-        left, right = value if isinstance(value, tuple) else (value, value)
-        if name in BLENDSHAPES:
-            shapes[BLENDSHAPES.index(name)] = left
-        else:
-            shapes[BLENDSHAPES.index(f"{name}Left")] = left
-            shapes[BLENDSHAPES.index(f"{name}Right")] = right
-    return shapes
+    return shapes_of(SEEN.get(emotion, {}))
 
 
 def _mirrored(shapes: F32) -> F32:
@@ -219,7 +211,7 @@ def fit(data: Path) -> list[str]:
     return lines
 
 
-def _row(shapes: F32) -> dict[str, float | tuple[float, float]]:
+def _row(shapes: F32) -> Row:
     """Shapes [52] as a row of SEEN: in steps of 0.05, from 0.1 on."""
     steps = np.round(shapes / 0.05) * 0.05
     told = {

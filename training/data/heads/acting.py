@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import BLENDSHAPES, F32
-from nodes.emotions import ANGLES_DEG, FEELING, prototype
+from nodes.emotions import ANGLES_DEG, FEELING, prototype, sides
 from training.data.clip import FPS, Phone
 
 LEVELS: Final = (0.4, 0.7, 1.0)
@@ -94,7 +94,7 @@ def style_of(rng: np.random.Generator) -> Style:
     """A face's own rest and expressiveness, nearly the same on both sides."""
     gain = _even(rng.uniform(0.85, 1.12, len(BLENDSHAPES)))
     rest = np.where(FEELING, _even(rng.uniform(0, 0.06, len(BLENDSHAPES))), 0)
-    rest[[BLENDSHAPES.index(f"eyeWide{side}") for side in ("Left", "Right")]] = 0
+    rest[sides("eyeWide")] = 0
     return Style(rest=rest.astype(np.float32), gain=gain.astype(np.float32))
 
 
@@ -111,12 +111,12 @@ def mouth(phones: Sequence[Phone], frames: int) -> tuple[F32, F32]:
             first, last = (int(max(t, 0) * _TRACK_HZ) for t in (start, start + length))
             for row in _MOUTHS.get(name, ({},)):
                 for shape, value in row.items():
-                    for index in _sides(shape):
+                    for index in sides(shape):
                         shapes[first:last, index] = value
             closed[first:last] = np.maximum(closed[first:last], _CLOSED.get(name, 0.0))
     shapes = _smooth(shapes, 0.045)
     closed = np.minimum(_smooth(closed[:, None], 0.018)[:, 0] * 1.25, 1)
-    open_mouth = [BLENDSHAPES.index("jawOpen"), *_sides("mouthLowerDown")]
+    open_mouth = [BLENDSHAPES.index("jawOpen"), *sides("mouthLowerDown")]
     shapes[:, open_mouth] *= (1 - 0.9 * closed)[:, None]
     at = np.minimum(np.arange(frames) * _TRACK_HZ // FPS, steps - 1)
     return shapes[at], closed[at]
@@ -135,8 +135,7 @@ def script_of(
         blink = np.maximum(blink, np.exp(-(away**2) * 1.6)).astype(np.float32)
         at += float(rng.uniform(1.6, 4.5)) * FPS
     blink[blink < 0.04] = 0
-    for side in ("Left", "Right"):
-        speech[:, BLENDSHAPES.index(f"eyeBlink{side}")] = blink
+    speech[:, sides("eyeBlink")] = blink[:, None]
     base = rng.normal(0, [4.5, 7.0, 2.5])  # nod, turn, tilt; degrees
     moving = np.stack([_drift(rng, frames, 0.9) for _ in range(6)], axis=1)
     angles = np.radians(np.clip(base, -14, 14) + moving[:, :3] * [2.2, 3.0, 1.6])
@@ -181,7 +180,7 @@ def perform(
     swell = swell * np.clip(1 + 0.07 * _drift(rng, frames, 0.5), 0.8, 1.1)
     intensity = np.clip(LEVELS[level - 1] * swell, 0, 1).astype(np.float32)
     feeling = intensity[:, None] * np.minimum(prototype(emotion) * style.gain, 1)
-    wide, lifted = _sides("eyeWide"), [*_sides("mouthUpperUp"), *_sides("mouthStretch")]
+    wide, lifted = sides("eyeWide"), [*sides("mouthUpperUp"), *sides("mouthStretch")]
     feeling[:, wide] *= (1 - script.blink)[:, None]
     feeling[:, lifted] *= (1 - 0.75 * script.closed)[:, None]
     angle = np.radians(ANGLES_DEG[emotion])
@@ -191,12 +190,6 @@ def perform(
         arousal=(intensity * np.sin(angle)).astype(np.float32),
         intensity=intensity,
     )
-
-
-def _sides(shape: str) -> list[int]:
-    if shape in BLENDSHAPES:
-        return [BLENDSHAPES.index(shape)]
-    return [BLENDSHAPES.index(f"{shape}{side}") for side in ("Left", "Right")]
 
 
 def _even(values: NDArray[np.float64]) -> NDArray[np.float64]:
