@@ -27,6 +27,17 @@ FEELING: Final[NDArray[np.bool_]] = np.array(
 )
 """[52]: which shapes show a feeling; the others speak, look and blink."""
 
+
+def _partner(name: str) -> str:
+    for side, other in (("Left", "Right"), ("Right", "Left")):
+        if name.endswith(side):
+            return name.removesuffix(side) + other
+    return name
+
+
+MIRROR: Final[NDArray[np.int64]] = np.array([BLENDSHAPES.index(_partner(n)) for n in BLENDSHAPES])
+"""[52]: for each shape that of the other side"""
+
 Row = Mapping[str, float | tuple[float, float]]
 """Shapes by name without side: both sides, or a pair (left, right) where the sides differ."""
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from engine.errors import MienError
 from engine.types import BLENDSHAPES, F32
 from nodes.assets import FACE_LANDMARKER, locate
+from nodes.emotions import MIRROR
 from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT, Landmarker
 from nodes.rig import EYE_SPAN_CM, RIGID, Rig, align, upright
 from training import command
@@ -137,16 +138,6 @@ def symmetric(mean: F32, mirror: NDArray[np.int64]) -> F32:
     return ((mean + mean[mirror] * [-1, 1, 1]) / 2).astype(np.float32)
 
 
-def shape_partners() -> NDArray[np.int64]:
-    """For each blendshape the one of the other side."""
-    swap = {"Left": "Right", "Right": "Left"}
-    names = []
-    for name in BLENDSHAPES:
-        side = next((s for s in swap if name.endswith(s)), "")
-        names.append(name.removesuffix(side) + swap[side] if side else name)
-    return np.array([BLENDSHAPES.index(name) for name in names])
-
-
 def normalized(
     track: Track, mean: F32, mirror: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
@@ -166,7 +157,7 @@ def normalized(
     face = np.array(faces)
     yaw, pitch = np.array(angles).T
     both_faces = (face, face[:, mirror] * [-1, 1, 1])
-    both_shapes = (track.blendshapes, track.blendshapes[:, shape_partners()])
+    both_shapes = (track.blendshapes, track.blendshapes[:, MIRROR])
     inputs, outputs = [], []
     for face, shapes, side in zip(both_faces, both_shapes, (1, -1), strict=True):
         turn = np.stack([side * yaw, pitch, yaw**2, pitch**2, side * yaw * pitch], axis=1)

@@ -19,7 +19,7 @@ import numpy as np
 
 from engine.errors import MienError
 from engine.types import BLENDSHAPES, EMOTIONS, F32
-from nodes.emotions import ANGLES_DEG, FEELING, Row, shapes_of
+from nodes.emotions import ANGLES_DEG, FEELING, MIRROR, Row, shapes_of
 from training import command
 from training.data.clip import SPLITS, Clip, open_clips
 from training.metrics.statistics import concordance
@@ -60,20 +60,9 @@ def seen(emotion: str) -> F32:
     return shapes_of(SEEN.get(emotion, {}))
 
 
-def _mirrored(shapes: F32) -> F32:
-    """The other side's shapes [..., 52]."""
-    swap = {"Left": "Right", "Right": "Left"}
-    ends = [next((side for side in swap if name.endswith(side)), "") for name in BLENDSHAPES]
-    partner = [
-        BLENDSHAPES.index(name.removesuffix(end) + swap.get(end, ""))
-        for name, end in zip(BLENDSHAPES, ends, strict=True)
-    ]
-    return shapes[..., partner]
-
-
 # What may explain a face: each emotion, and contempt on either side.
 _CAUSES: Final = (*_FELT, "contempt")
-_DIRECTIONS: Final = np.stack([*map(seen, _FELT), _mirrored(seen("contempt"))])[:, FEELING]
+_DIRECTIONS: Final = np.stack([*map(seen, _FELT), seen("contempt")[MIRROR]])[:, FEELING]
 _PLACES: Final = np.stack(
     [[np.cos(np.radians(ANGLES_DEG[n])), np.sin(np.radians(ANGLES_DEG[n]))] for n in _CAUSES]
 ).astype(np.float32)
@@ -206,7 +195,7 @@ def fit(data: Path) -> list[str]:
         slopes = np.zeros(len(BLENDSHAPES), np.float32)
         slopes[FEELING] = amount @ change / max(float((amount**2).sum()), 1e-6)
         if emotion != "contempt":
-            slopes = np.asarray((slopes + _mirrored(slopes)) / 2, np.float32)
+            slopes = np.asarray((slopes + slopes[MIRROR]) / 2, np.float32)
         lines.append(f'"{emotion}": {_row(slopes)},')
     return lines
 
