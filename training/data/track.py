@@ -13,11 +13,11 @@ from engine.errors import MienError
 from engine.node import Context
 from engine.parameters import build
 from engine.types import BLENDSHAPES, F32, U8, FaceTrack, VideoFrame
-from nodes.face_crop import CROP_PX, crop, crop_landmarks, crop_transform
+from nodes.face_crop import CROP_PX, crop, crop_landmarks
 from nodes.face_tracker import FaceTracker
 from nodes.mel import HOP, RATE_HZ, log_mel
 from nodes.rig import camera_pose, load_rig
-from nodes.smoothing import OneEuro
+from nodes.steady_crop import SteadyCrop
 from training.data.clip import FPS, LANDMARKS, Clip, ClipInfo, encode
 from training.data.layouts import SOUND, STILL, Entry
 from training.data.media import pictures, sound
@@ -102,8 +102,7 @@ _kept_tracker = lru_cache(maxsize=1)(_tracker)
 
 
 def _frames(tracker: FaceTracker, frames: Iterator[U8]) -> Iterator[tuple[U8, FaceTrack]]:
-    rig = load_rig()
-    steady = OneEuro(1.0, 2.0)
+    rig, steady = load_rig(), SteadyCrop()
     for index, pixels in enumerate(frames):
         frame = VideoFrame(capture_ns=index * _STEP_NS, pixels=pixels)
         track = tracker.process(frame)
@@ -113,13 +112,7 @@ def _frames(tracker: FaceTracker, frames: Iterator[U8]) -> Iterator[tuple[U8, Fa
             continue
         if track.cut:
             steady.reset()
-        raw = crop_transform(rig.place(track.landmarks))
-        scale = float(np.hypot(raw[0, 0], raw[0, 1]))
-        # Steady in units of the crop: where its middle looks, how large and how turned.
-        inverse = np.linalg.inv(raw[:, :2]) @ (np.full(2, CROP_PX / 2) - raw[:, 2])
-        key = np.array([*inverse * scale / CROP_PX, np.log(scale), raw[0, 1] / scale])
-        x, y, log_scale, sin = steady(key.astype(np.float32), 1 / FPS)
-        transform = _transform(float(x), float(y), float(log_scale), float(sin), scale)
+        transform = steady(rig.place(track.landmarks), 1 / FPS)
         points = crop_landmarks(track.landmarks, transform)
         pose = camera_pose(rig.place(points), CROP_PX, CROP_PX)
         cropped = crop(pixels, transform)[..., ::-1]
@@ -127,14 +120,6 @@ def _frames(tracker: FaceTracker, frames: Iterator[U8]) -> Iterator[tuple[U8, Fa
             np.ascontiguousarray(cropped),
             dataclasses.replace(track, landmarks=points, pose=pose),
         )
-
-
-def _transform(x: float, y: float, log_scale: float, sin: float, unit: float) -> F32:
-    scale = float(np.exp(log_scale))
-    cos = float(np.sqrt(max(0.0, 1 - sin**2)))
-    turn = np.array([[cos, sin], [-sin, cos]]) * scale
-    offset = CROP_PX / 2 - turn @ (np.array([x, y]) * CROP_PX / unit)
-    return np.column_stack([turn, offset]).astype(np.float32)
 
 
 def _usable(piece: list[tuple[U8, FaceTrack]]) -> bool:
