@@ -26,6 +26,7 @@ from engine.types import BLENDSHAPES, EMOTIONS, F32, U8
 from nodes.files import make_folder, whole
 
 FPS: Final = 25
+STEP_NS: Final = 1_000_000_000 // FPS
 FRAME_PX: Final = 256
 LANDMARKS: Final = 478
 MEL_BINS: Final = 80

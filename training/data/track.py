@@ -18,7 +18,7 @@ from nodes.face_tracker import FaceTracker
 from nodes.mel import HOP, RATE_HZ, log_mel
 from nodes.rig import camera_pose, load_rig
 from nodes.steady_crop import SteadyCrop
-from training.data.clip import FPS, LANDMARKS, Clip, ClipInfo, encode
+from training.data.clip import FPS, LANDMARKS, STEP_NS, Clip, ClipInfo, encode
 from training.data.layouts import SOUND, STILL, Entry
 from training.data.media import pictures, sound
 from training.data.phones import phones_of
@@ -26,7 +26,6 @@ from training.data.phones import phones_of
 PIECE_FRAMES = 10 * FPS
 LEAST_FRAMES = FPS // 2
 LEAST_FOUND = 0.6
-_STEP_NS = 1_000_000_000 // FPS
 _NO_INDEX = np.zeros(1, np.int64)
 
 
@@ -84,27 +83,28 @@ def _still(file: Path, landmarker: str) -> tuple[U8, FaceTrack]:
 
 def _follow(file: Path, landmarker: str) -> Iterator[tuple[U8, FaceTrack]]:
     """Crops [256, 256, 3] RGB, and the track in the crop's pixels."""
-    tracker = _tracker(landmarker)
+    tracker = tracker_of(landmarker)
     try:
         yield from _frames(tracker, pictures(file))
     finally:
         tracker.close()
 
 
-def _tracker(landmarker: str) -> FaceTracker:
+def tracker_of(landmarker: str) -> FaceTracker:
+    """The live path's tracker, which looks for a lost face in every picture."""
     config = build(FaceTracker.Config, {"landmarker": landmarker, "search_interval_ms": 0.0})
     tracker = FaceTracker(config, Context())
     tracker.setup()
     return tracker
 
 
-_kept_tracker = lru_cache(maxsize=1)(_tracker)
+_kept_tracker = lru_cache(maxsize=1)(tracker_of)
 
 
 def _frames(tracker: FaceTracker, frames: Iterator[U8]) -> Iterator[tuple[U8, FaceTrack]]:
     rig, steady = load_rig(), SteadyCrop()
     for index, pixels in enumerate(frames):
-        frame = VideoFrame(capture_ns=index * _STEP_NS, pixels=pixels)
+        frame = VideoFrame(capture_ns=index * STEP_NS, pixels=pixels)
         track = tracker.process(frame)
         if not track.found:
             steady.reset()
@@ -113,13 +113,17 @@ def _frames(tracker: FaceTracker, frames: Iterator[U8]) -> Iterator[tuple[U8, Fa
         if track.cut:
             steady.reset()
         transform = steady(rig.place(track.landmarks), 1 / FPS)
-        points = crop_landmarks(track.landmarks, transform)
-        pose = camera_pose(rig.place(points), CROP_PX, CROP_PX)
-        cropped = crop(pixels, transform)[..., ::-1]
-        yield (
-            np.ascontiguousarray(cropped),
-            dataclasses.replace(track, landmarks=points, pose=pose),
-        )
+        yield in_crop(pixels, track, transform)
+
+
+def in_crop(pixels: U8, track: FaceTrack, transform: F32) -> tuple[U8, FaceTrack]:
+    """A BGR picture's crop [256, 256, 3] RGB, and the track in the crop's pixels."""
+    cropped = np.ascontiguousarray(crop(pixels, transform)[..., ::-1])
+    if not track.found:
+        return cropped, track
+    points = crop_landmarks(track.landmarks, transform)
+    pose = camera_pose(load_rig().place(points), CROP_PX, CROP_PX)
+    return cropped, dataclasses.replace(track, landmarks=points, pose=pose)
 
 
 def _usable(piece: list[tuple[U8, FaceTrack]]) -> bool:

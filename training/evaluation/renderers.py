@@ -15,9 +15,9 @@ from engine.types import F32, U8, FaceEdit, FaceTrack, VideoFrame
 from nodes.compositor import Compositor
 from nodes.emotions import FEELING
 from nodes.expression_editor import ExpressionEditor
+from training.data.clip import STEP_NS
 
 KINDS: Final = ("none", "warp", "learned")
-STEP_NS: Final = 40_000_000
 
 
 class Renderer(Protocol):

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
 from engine.errors import MienError
-from engine.node import Context
-from engine.parameters import build
 from engine.types import F32, U8, FaceTrack, VideoFrame
-from nodes.face_crop import CROP_PX, crop, crop_landmarks, crop_transform
-from nodes.face_tracker import FaceTracker
-from nodes.rig import camera_pose, load_rig
-from training.data.clip import FPS
+from nodes.face_crop import CROP_PX, crop_transform
+from nodes.rig import load_rig
+from training.data.clip import STEP_NS
+from training.data.track import LEAST_FOUND, in_crop, tracker_of
 
-_STEP_NS = 1_000_000_000 // FPS
 _BELL = np.array([1, 2, 3, 2, 1]) / 9
-LEAST_FOUND = 0.6
 
 
 class Watcher:
     """The live path's tracker, kept for one clip after another."""
 
     def __init__(self, landmarker: str = "") -> None:
-        config = build(FaceTracker.Config, {"landmarker": landmarker, "search_interval_ms": 0.0})
-        self._tracker = FaceTracker(config, Context())
-        self._tracker.setup()
+        self._tracker = tracker_of(landmarker)
         self._rig = load_rig()
 
     def close(self) -> None:
@@ -37,7 +30,7 @@ class Watcher:
         """The face in each of a clip's pictures [H, W, 3] BGR."""
         self._tracker.reset()
         return [
-            self._tracker.process(VideoFrame(capture_ns=index * _STEP_NS, pixels=pixels))
+            self._tracker.process(VideoFrame(capture_ns=index * STEP_NS, pixels=pixels))
             for index, pixels in enumerate(pictures)
         ]
 
@@ -66,12 +59,5 @@ class Watcher:
         self, pictures: Sequence[U8], tracks: Sequence[FaceTrack], framing: F32
     ) -> tuple[list[U8], list[FaceTrack]]:
         """Crops [256, 256, 3] RGB, and the tracks in the crops' pixels."""
-        crops, moved = [], []
-        for pixels, track, transform in zip(pictures, tracks, framing, strict=True):
-            crops.append(np.ascontiguousarray(crop(pixels, transform)[..., ::-1]))
-            if track.found:
-                points = crop_landmarks(track.landmarks, transform)
-                pose = camera_pose(self._rig.place(points), CROP_PX, CROP_PX)
-                track = dataclasses.replace(track, landmarks=points, pose=pose)
-            moved.append(track)
-        return crops, moved
+        made = [in_crop(*row) for row in zip(pictures, tracks, framing, strict=True)]
+        return [pixels for pixels, _ in made], [track for _, track in made]
