@@ -25,6 +25,7 @@ from importlib import metadata
 from pathlib import Path
 
 from commands.devices import camera_devices, microphones
+from commands.doctor_networks import NETWORKS, describe
 from commands.doctor_speed import measure_face_ms
 from engine.errors import MienError
 from nodes.assets import FACE_LANDMARKER, locate
@@ -56,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
         python(),
         *packages(),
         landmarker(),
+        *networks(),
         *([] if options.no_speed else [speed()]),
         gpu(),
         *codecs(),
@@ -97,19 +99,19 @@ def python() -> Check:
 
 
 def packages() -> list[Check]:
-    """The runtimes of networks: the one that is used now, and those that later ones can use."""
+    """The runtimes of networks: the tracker's, that of the others, and what may replace it."""
     checks = []
-    for name, needed in (
-        ("ai-edge-litert", True),
-        ("openvino", False),
-        ("onnxruntime", False),
-        ("tensorrt", False),
+    for name, needed, wanted in (
+        ("ai-edge-litert", True, True),
+        ("openvino", False, True),
+        ("onnxruntime", False, False),
+        ("tensorrt-rtx-cu13", False, False),
     ):
         try:
             checks.append(Check(name, True, metadata.version(name), needed=needed))
         except metadata.PackageNotFoundError:
-            fact = "not installed" if needed else "not installed: not needed now"
-            mend = f"pip install {name}" if needed else ""
+            fact = "not installed" if wanted else "not installed: not needed"
+            mend = f"pip install {name}" if wanted else ""
             checks.append(Check(name, False, fact, mend, needed))
     return checks
 
@@ -121,6 +123,17 @@ def landmarker() -> Check:
     except MienError as error:
         return Check("face landmarker", False, str(error), needed=True)
     return Check("face landmarker", True, str(path), needed=True)
+
+
+def networks() -> list[Check]:
+    """The learned face; where a network is missing, live reads or paints less and says so."""
+    checks = []
+    for name in NETWORKS:
+        try:
+            checks.append(Check(f"network {name}", True, describe(name)))
+        except MienError as error:
+            checks.append(Check(f"network {name}", False, str(error)))
+    return checks
 
 
 def speed() -> Check:
@@ -137,7 +150,7 @@ def speed() -> Check:
 
 
 def gpu() -> Check:
-    """The graphics card; nothing needs one yet."""
+    """The graphics card; nothing needs one."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return Check("gpu", False, "no NVIDIA driver found: everything runs on the CPU")
@@ -146,7 +159,7 @@ def gpu() -> Check:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         return Check("gpu", False, f"nvidia-smi fails: {error}", "reinstall the NVIDIA driver")
-    return Check("gpu", True, "; ".join(answer.stdout.strip().splitlines()) + " (not used yet)")
+    return Check("gpu", True, "; ".join(answer.stdout.strip().splitlines()))
 
 
 def codecs() -> list[Check]:

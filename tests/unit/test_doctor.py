@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from commands import doctor
+from commands import doctor, doctor_networks
 from commands.doctor import Check
 from commands.doctor_speed import drawn_face, measure_face_ms
 from engine.errors import MienError
 from run_engine import main
+from tests.made_weights import make_weights
 
 
 def free_port() -> int:
@@ -69,6 +71,41 @@ def test_a_landmarker_that_cannot_be_had(
     monkeypatch.setattr(doctor, "locate", nowhere)
     assert main(["doctor", "--json", "--no-speed", "--port", str(free_port())]) == 1
     assert "MIEN_FACE_LANDMARKER" in checks(capsys)["face landmarker"]["fact"]
+
+
+def test_networks_are_listed_and_a_damaged_one_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = make_weights(tmp_path, "visual", "speech", "intensity", "generator")
+    damaged = weights / "generator" / "int8.bin"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    monkeypatch.setenv("MIEN_WEIGHTS", str(weights))
+    assert main(["doctor", "--json", "--no-speed", "--port", str(free_port())]) == 0
+    found = checks(capsys)
+    for name in ("visual", "speech", "intensity"):
+        check = found[f"network {name}"]
+        assert check["works"] and check["fact"].startswith("made for tests; on OpenVINO"), check
+        assert "int8" in check["fact"]
+    for name, said in (("generator", f"{damaged} is damaged"), ("identity", "no weight in")):
+        check = found[f"network {name}"]
+        assert not check["works"] and said in check["fact"] and "\n" not in check["fact"]
+
+
+def test_a_network_names_the_runtime_that_would_run_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_WEIGHTS", str(make_weights(tmp_path, "speech")))
+    there = {"onnxruntime"}
+    monkeypatch.setattr(
+        doctor_networks, "missing", lambda name: None if name in there else f"no {name} here"
+    )
+    monkeypatch.setattr("commands.doctor_networks.metadata.version", lambda name: "1.2.3")
+    assert doctor_networks.describe("speech").endswith("; on ONNX Runtime 1.2.3, f32, CPU")
+    there.add("tensorrt")
+    assert doctor_networks.describe("speech").endswith("; on TensorRT")
+    there.clear()
+    with pytest.raises(MienError, match="nothing runs it here: no openvino here"):
+        doctor_networks.describe("speech")
 
 
 def test_little_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
