@@ -113,6 +113,7 @@ def ezmsg(plan: Plan) -> None:
 
     import ezmsg.core as ez
 
+    # Its classes and decorators come without types.
     class Settings(ez.Settings):  # type: ignore[misc]
         plan: Plan
 

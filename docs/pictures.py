@@ -41,7 +41,7 @@ def tile(picture: U8, words: str) -> U8:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "source.png")
-        io.imsave(str(source), data.astronaut())  # type: ignore[no-untyped-call]
+        io.imsave(str(source), data.astronaut())  # type: ignore[no-untyped-call]  # has no types
         tiles = [tile(read(source), "the camera")]
         for emotion in EMOTIONS:
             out = Path(folder, f"{emotion}.png")

@@ -145,7 +145,7 @@ class Lane:
 class ThreadLane(Lane):
     """A lane with a thread of its own. ``idle`` is what a source does when nothing waits: read.
 
-    Whoever brings a message to an idle lane may run it there and then (``run_or_put``), which
+    Whoever brings a message to an idle lane may run it there and then (``claim_or_put``), which
     saves waking the lane's own thread; still one message at a time, in order.
     """
 

@@ -239,6 +239,7 @@ class ReceiveLink:
         try:
             envelope, targets = self._open(header)
         except Exception:
+            # Whatever was wrong with it, the rest of it must not be taken for the next message.
             while self._socket.rcvmore:
                 self._socket.recv()
             raise

@@ -17,7 +17,7 @@ FRAME_NS = 33_333_333
 @lru_cache(maxsize=1)
 def astronaut() -> U8:
     """BGR [512, 512, 3], one smiling face about 110 px wide."""
-    pixels: U8 = np.ascontiguousarray(data.astronaut()[..., ::-1])  # type: ignore[no-untyped-call]
+    pixels: U8 = np.ascontiguousarray(data.astronaut()[..., ::-1])  # type: ignore[no-untyped-call]  # no types
     pixels.flags.writeable = False
     return pixels
 

@@ -156,6 +156,8 @@ class Viewer(Peer):
     def _key_wanted(self) -> None:
         self.want_key(self.codec)
 
+    # aiortc's types don't say so, but a frame without an audio level has None there.
+
     async def _next_video(self, _codec: Any) -> Any:
         from aiortc.rtcrtpsender import RTCEncodedFrame
 

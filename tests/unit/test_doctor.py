@@ -55,7 +55,7 @@ def test_what_can_be_done_without_is_a_dash(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(doctor, "camera_devices", lambda: [])
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr("commands.doctor.shutil.which", lambda name: None)
     assert main(["doctor", "--no-speed", "--port", str(free_port())]) == 0
     lines = capsys.readouterr().out.splitlines()
     for name in ("gpu", "camera", "browser"):
@@ -110,7 +110,7 @@ def test_a_network_names_the_runtime_that_would_run_it(
 
 def test_little_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = type("Usage", (), {"free": 8 << 20, "total": 64 << 20})
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)  # type: ignore[attr-defined]
+    monkeypatch.setattr("commands.doctor.shutil.disk_usage", lambda path: usage)
     check = doctor.shared_memory()
     assert not check.works
     assert "--shm-size" in check.mend

