@@ -31,9 +31,9 @@ from nodes.files import make_folder
 from nodes.mel import HOP, RATE_HZ, log_mel
 from training import command
 from training.data.clip import FPS, Clip, ClipInfo, Phone, encode, write_shard
-from training.data.heads.acting import Performance, perform, script_of, style_of
+from training.data.heads.acting import Performance, Script, perform, script_of, style_of
 from training.data.heads.anatomy import load_anatomy, require_anny
-from training.data.heads.looks import setting_of
+from training.data.heads.looks import Setting, setting_of
 from training.data.heads.render import SIZE_PX, Sitter
 from training.data.heads.voice import SENTENCES, load_speaker, manner_of, sentence
 from training.data.heads.watch import Watcher
@@ -163,6 +163,11 @@ def clips_of_head(job: Job, problems: list[str]) -> Iterator[Clip]:
     sitter, style = Sitter(anatomy, person, rng), style_of(rng)
     manner = manner_of(person.female, rng)
     watcher = Watcher(job.landmarker)
+
+    def shown(act: Performance, script: Script, setting: Setting) -> list[U8]:
+        rows = zip(act.rig, script.turn, script.shift, strict=True)
+        return [sitter.picture(*row, setting, t) for t, row in enumerate(rows)]
+
     try:
         for number in range(job.sentences):
             text = sentence((job.head * job.sentences + number) % SENTENCES)
@@ -172,15 +177,8 @@ def clips_of_head(job: Job, problems: list[str]) -> Iterator[Clip]:
             frames = int(np.ceil((phones[-1].end_s + 2 * LEAD_S) * FPS))
             frames = min(frames, job.max_frames or frames)
             script = script_of(_late(phones, LEAD_S), frames, style, draw)
-
-            def shown(act: Performance) -> list[U8]:
-                return [
-                    sitter.picture(act.rig[t], script.turn[t], script.shift[t], setting, t)  # noqa: B023
-                    for t in range(len(act.rig))
-                ]
-
             calm = perform(script, "neutral", 1, style, draw)
-            pictures = shown(calm)
+            pictures = shown(calm, script, setting)
             tracks = watcher.follow(pictures)
             try:
                 framing = watcher.framing(tracks)
@@ -197,7 +195,7 @@ def clips_of_head(job: Job, problems: list[str]) -> Iterator[Clip]:
                 levels = sorted(fresh.permutation(3)[: job.levels] + 1)
                 for level in map(int, levels):
                     act = perform(script, emotion, level, style, fresh)
-                    felt = shown(act)
+                    felt = shown(act, script, setting)
                     seen = watcher.follow(felt)
                     crops, moved = watcher.cut(felt, seen, framing)
                     voice, times = speaker.say(text, manner, emotion, level / 3)
