@@ -32,7 +32,6 @@ def reading(
     browser: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[LivePage, Engine]]:
     """A started page at an engine that has made networks."""
-    pytest.importorskip("openvino")
     weights = make_weights(tmp_path_factory.mktemp("weights"))
     before = os.environ.get("MIEN_WEIGHTS")
     os.environ["MIEN_WEIGHTS"] = str(weights)

@@ -26,8 +26,6 @@ from engine.types import EMOTIONS, I16, U8
 from tests.made_media import make_video
 from tests.made_weights import make_weights
 
-pytest.importorskip("openvino")
-
 ENGINE = Path(__file__).resolve().parents[2] / "run_engine.py"
 KEYS = {"name", "probabilities", "valence", "arousal", "intensity"}
 

@@ -45,7 +45,6 @@ class Said:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("openvino")
     return make_weights(tmp_path_factory.mktemp("weights"), "visual", "speech", "intensity")
 
 

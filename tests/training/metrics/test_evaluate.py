@@ -185,7 +185,6 @@ def test_pairs_are_of_one_person_or_of_two() -> None:
 def test_a_folder_of_weights_is_a_row(
     pictures: Path, tmp_path: Path, judged: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("openvino", reason="needs openvino (pip install openvino)")
     bare = make_weights(tmp_path / "bare", "identity", "generator")
     blue = make_weights(tmp_path / "blue", "identity", "generator", painted=1.0)
     out = tmp_path / "out"
@@ -208,7 +207,6 @@ def test_a_folder_of_weights_is_a_row(
 def test_encoders_and_judge_read_labelled_takes(
     tmp_path: Path, judged: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("openvino", reason="needs openvino (pip install openvino)")
     weights = make_weights(tmp_path / "weights", "visual", "speech")
     clips = [face_clip("a", "ann", "happy"), face_clip("b", "bea", "neutral")]
     swell = np.linspace(0, 1, 4, dtype=np.float32)
