@@ -23,12 +23,17 @@ def tree(folder: Path, *names: str) -> Path:
     return folder
 
 
+def read(layout: str, folder: Path, *names: str) -> Found:
+    return read_layout(layout, tree(folder, *names))
+
+
 def rows(found: Found) -> list[tuple[str, str, int, str, str]]:
     return [(e.subject, e.emotion, e.level, e.sentence, e.take) for e in found.entries]
 
 
 def test_mead(tmp_path: Path) -> None:
-    folder = tree(
+    found = read(
+        "mead",
         tmp_path,
         "M003/video/front/angry/level_2/001.mp4",
         "M003/video/front/angry/level_2/017.mp4",
@@ -36,7 +41,6 @@ def test_mead(tmp_path: Path) -> None:
         "M003/video/front/cross/level_1/001.mp4",
         "M003/notes.mp4",
     )
-    found = read_layout("mead", folder)
     assert rows(found) == [
         ("M003", "angry", 2, "001", "front"),
         ("M003", "angry", 2, "angry-017", "front"),
@@ -48,14 +52,14 @@ def test_mead(tmp_path: Path) -> None:
 
 
 def test_ravdess(tmp_path: Path) -> None:
-    folder = tree(
+    found = read(
+        "ravdess",
         tmp_path,
         "Actor_01/01-01-06-02-01-02-01.mp4",
         "Actor_01/02-01-06-02-01-02-01.mp4",
         "Actor_01/02-01-02-01-01-01-01.mp4",
         "Actor_01/odd.mp4",
     )
-    found = read_layout("ravdess", folder)
     assert rows(found) == [
         ("actor01", "fear", 3, "speech-01", "02"),
         ("actor01", "", 0, "speech-01", "01"),
@@ -64,15 +68,11 @@ def test_ravdess(tmp_path: Path) -> None:
 
 
 def test_hdtf_crema_d_and_emodb(tmp_path: Path) -> None:
-    hdtf = read_layout(
-        "hdtf", tree(tmp_path / "h", "RD_Radio10_000.mp4", "WDA_Ann_Bo_001.mp4", "x.mp4")
-    )
+    hdtf = read("hdtf", tmp_path / "h", "RD_Radio10_000.mp4", "WDA_Ann_Bo_001.mp4", "x.mp4")
     assert [entry.subject for entry in hdtf.entries] == ["Radio10", "Ann_Bo"]
-    crema = read_layout(
-        "crema-d", tree(tmp_path / "c", "1001_DFA_ANG_HI.flv", "1001_DFA_BAD_HI.flv")
-    )
+    crema = read("crema-d", tmp_path / "c", "1001_DFA_ANG_HI.flv", "1001_DFA_BAD_HI.flv")
     assert rows(crema) == [("1001", "angry", 3, "DFA", "")] and len(crema.lines()) == 1
-    emodb = read_layout("emodb", tree(tmp_path / "e", "03a01Fa.wav", "03a01La.wav", "a.wav"))
+    emodb = read("emodb", tmp_path / "e", "03a01Fa.wav", "03a01La.wav", "a.wav")
     assert rows(emodb) == [("03", "happy", 0, "a01", "a"), ("03", "", 0, "a01", "a")]
     assert [entry.word for entry in emodb.entries] == ["", "boredom"] and len(emodb.lines()) == 2
 
@@ -113,7 +113,8 @@ def test_notes_tell_what_is_felt(tmp_path: Path) -> None:
 
 
 def test_labelled_pictures(tmp_path: Path) -> None:
-    folder = tree(
+    found = read(
+        "pictures",
         tmp_path / "faces",
         "set__more__anger_Al_Bo_0002.jpg",
         "set__more__happiness_Al_Bo_0007.jpg",
@@ -121,7 +122,6 @@ def test_labelled_pictures(tmp_path: Path) -> None:
         "fear_series_28k.jpg",
         "holiday_Al_Bo_1.jpg",
     )
-    found = read_layout("pictures", folder)
     assert [(e.subject, e.emotion, e.take) for e in found.entries] == [
         ("cy", "fear", "3"),
         ("series", "fear", "28k"),
@@ -135,7 +135,7 @@ def test_labelled_pictures(tmp_path: Path) -> None:
 
 def test_nothing_that_fits_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(MienError, match=r"nothing in .* fits the layout mead: 1 x") as caught:
-        read_layout("mead", tree(tmp_path, "a.mp4"))
+        read("mead", tmp_path, "a.mp4")
     assert "\n" not in str(caught.value)
 
 
