@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -16,18 +15,7 @@ from engine.errors import MienError
 from engine.types import EMOTIONS, F32, U8
 from nodes.image_folder import SUFFIXES, read_picture
 from training.data.clip import SHARD_SUFFIX, SPLITS, Clips, open_clips
-
-WORDS: Final = {
-    "neutral": ("neutral", "calm"),
-    "angry": ("angry", "anger"),
-    "contempt": ("contempt",),
-    "disgusted": ("disgusted", "disgust"),
-    "fear": ("fear", "fearful", "afraid"),
-    "happy": ("happy", "happiness", "joy"),
-    "sad": ("sad", "sadness"),
-    "surprised": ("surprised", "surprise"),
-}
-"""by which a file's name tells what a face feels"""
+from training.data.words import WORDS
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,12 +75,11 @@ def told_by_name(stem: str) -> tuple[str, str]:
     """(emotion, subject) of a file named ..EMOTION_SUBJECT_NUMBER; "" for what isn't told."""
     parts = [part for part in re.split(r"[_\-\s.]+", stem) if part]
     for place, part in enumerate(parts):
-        for emotion, words in WORDS.items():
-            if part.lower() in words:
-                rest = parts[place + 1 :]
-                while rest and rest[-1].isdigit():
-                    rest.pop()
-                return emotion, "_".join(rest)
+        if emotion := WORDS.get(part.lower()):
+            rest = parts[place + 1 :]
+            while rest and rest[-1].isdigit():
+                rest.pop()
+            return emotion, "_".join(rest)
     return "", ""
 
 
