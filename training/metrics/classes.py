@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from training.metrics.statistics import accuracy, macro_f1
-
-Ints = NDArray[np.integer[Any]]
+from training.metrics.statistics import Ints, accuracy, macro_f1
 
 
 @dataclass(frozen=True)
@@ -46,10 +42,8 @@ def judge(
     """Compare labels [N]; ``people`` says whose each sample is."""
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (truth, told), 1)
-    own = (
-        np.diag(confusion)[confusion.sum(axis=1) > 0]
-        / confusion.sum(axis=1)[confusion.sum(axis=1) > 0]
-    )
+    each = confusion.sum(axis=1)
+    own = np.diag(confusion)[each > 0] / each[each > 0]
     _, person = np.unique(np.asarray(people), return_inverse=True)
     right = np.bincount(person, weights=(truth == told).astype(float))
     count = np.bincount(person)

@@ -221,13 +221,9 @@ def _normalized(given: list[Tensor], attributes: Attributes) -> Tensor:
     return (x - mean) * torch.rsqrt(variance + epsilon) * scale + offset
 
 
-def _reduced(way: str) -> Callable[[list[Tensor], Attributes], Tensor]:
+def _reduced(way: Callable[..., Tensor]) -> Callable[[list[Tensor], Attributes], Tensor]:
     def reduce(given: list[Tensor], attributes: Attributes) -> Tensor:
-        axes = tuple(int(axis) for axis in given[1].reshape(-1))
-        keep = _flag(attributes, "keep_dims")
-        if way == "max":
-            return torch.amax(given[0], axes, keepdim=keep)
-        return getattr(torch, way)(given[0], axes, keepdim=keep)  # type: ignore[no-any-return]
+        return way(given[0], _numbers(given[1]), keepdim=_flag(attributes, "keep_dims"))
 
     return reduce
 
@@ -252,8 +248,8 @@ def _pad(given: list[Tensor], _: Attributes) -> Tensor:
     return F.pad(given[0], room, value=float(given[2]) if len(given) > 2 else 0.0)
 
 
-def _shape(given: list[Tensor], axis: Tensor) -> list[int]:
-    return [int(value) for value in axis.reshape(-1)]
+def _numbers(values: Tensor) -> list[int]:
+    return [int(value) for value in values.reshape(-1)]
 
 
 _LEAVES: Final = {"Const", "Placeholder", "NoOp"}
@@ -283,21 +279,21 @@ _OPERATIONS: Final[dict[str, Callable[[list[Tensor], Attributes], Tensor]]] = {
     "Sigmoid": lambda given, _: torch.sigmoid(given[0]),
     "Tanh": lambda given, _: torch.tanh(given[0]),
     "Softmax": lambda given, _: torch.softmax(given[0], dim=-1),
-    "Mean": _reduced("mean"),
-    "Sum": _reduced("sum"),
-    "Max": _reduced("max"),
+    "Mean": _reduced(torch.mean),
+    "Sum": _reduced(torch.sum),
+    "Max": _reduced(torch.amax),
     "MaxPool": lambda given, how: _pooled(given, how, True),
     "AvgPool": lambda given, how: _pooled(given, how, False),
     "Pad": _pad,
     "PadV2": _pad,
     "FusedBatchNormV3": _normalized,
     "FusedBatchNorm": _normalized,
-    "Reshape": lambda given, _: given[0].reshape(_shape(given, given[1])),
+    "Reshape": lambda given, _: given[0].reshape(_numbers(given[1])),
     "Squeeze": _squeezed,
     "ExpandDims": lambda given, _: given[0].unsqueeze(int(given[1])),
     "ConcatV2": lambda given, _: torch.cat(given[:-1], dim=int(given[-1])),
     "Shape": lambda given, _: torch.tensor(given[0].shape, dtype=torch.int32),
     "StridedSlice": _sliced,
     "Pack": lambda given, how: torch.stack(given, dim=int(how.get("axis", {}).get("i", 0))),
-    "Transpose": lambda given, _: given[0].permute(_shape(given, given[1])),
+    "Transpose": lambda given, _: given[0].permute(_numbers(given[1])),
 }
