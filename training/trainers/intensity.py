@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from engine.errors import UsageError
 from engine.types import EMOTIONS, F32
-from training.data.clip import ClipInfo
 from training.loop import Batch, Parts, Schedule, Trainer
 from training.losses import faces
 from training.models.intensity import Fused, IntensityFusion
@@ -46,7 +45,7 @@ class IntensityTrainer(Trainer):
         self.schedule, self.frames = SCHEDULES[config], FRAMES[config]
         self.clips = Clips(data, "train", lambda info, frames: frames > 0)
         self.truths, self.others = (
-            [i for i in self.clips.chosen if _true(self.clips.infos[i]) == wanted]
+            [i for i in self.clips.chosen if self.clips.infos[i].synthetic == wanted]
             for wanted in (True, False)
         )
         self.size = {"features": 32}
@@ -124,7 +123,3 @@ def _noisy(readings: F32, rng: np.random.Generator) -> F32:
     noisy = readings + rng.normal(0, NOISE, readings.shape).astype(np.float32)
     noisy[:, : len(EMOTIONS)] = np.maximum(noisy[:, : len(EMOTIONS)], 0)
     return noisy
-
-
-def _true(info: ClipInfo) -> bool:
-    return info.synthetic
