@@ -169,7 +169,7 @@ def _padded(x_BCHW: Tensor, size: tuple[int, int], options: Any, value: float = 
     return F.pad(x_BCHW, margins, value=value) if any(margins) else x_BCHW
 
 
-def _convolved(options: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int) -> Tensor:
+def _convolved(options: Any, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
     picture = _padded(x.permute(0, 3, 1, 2), (weight.shape[2], weight.shape[3]), options)
     stride = (options.StrideH(), options.StrideW())
     out = F.conv2d(picture, weight, bias, stride, groups=groups)
@@ -177,11 +177,11 @@ def _convolved(options: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: in
 
 
 def _conv(options: Any, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return _convolved(options, x, weight.permute(0, 3, 1, 2), bias, 1)  # type: ignore[arg-type]
+    return _convolved(options, x, weight.permute(0, 3, 1, 2), bias, 1)
 
 
 def _depthwise(options: Any, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return _convolved(options, x, weight.permute(3, 0, 1, 2), bias, x.shape[-1])  # type: ignore[arg-type]
+    return _convolved(options, x, weight.permute(3, 0, 1, 2), bias, x.shape[-1])
 
 
 def _pooled(options: Any, x: Tensor) -> Tensor:
