@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.types import F32, U8
 from nodes.rig import Placement
@@ -32,20 +33,15 @@ def crop_transform(placement: Placement) -> F32:
     return np.column_stack([turn, offset]).astype(np.float32)
 
 
-def crop(pixels: U8, transform: F32) -> U8:
-    """The crop [256, 256, 3] of a picture; what lies outside continues the border."""
+def crop(pixels: U8, transform: NDArray[np.floating[Any]], side_px: int = CROP_PX) -> U8:
+    """The square [side, side, 3] of a picture; what lies outside continues the border."""
     import cv2
 
-    small = float(np.hypot(transform[0, 0], transform[0, 1])) < 0.6
-    out = cv2.warpAffine(
-        cv2.GaussianBlur(pixels, (0, 0), 0.35 / float(np.hypot(*transform[0, :2])))
-        if small
-        else pixels,
-        transform,
-        (CROP_PX, CROP_PX),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    scale = float(np.hypot(*transform[0, :2]))
+    if scale < 0.6:
+        pixels = cv2.GaussianBlur(pixels, (0, 0), 0.35 / scale).astype(np.uint8, copy=False)
+    size, border = (side_px, side_px), cv2.BORDER_REPLICATE
+    out = cv2.warpAffine(pixels, transform, size, flags=cv2.INTER_LINEAR, borderMode=border)
     return out.astype(np.uint8, copy=False)
 
 

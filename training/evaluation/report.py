@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.types import F32, U8, FaceTrack
 from nodes import files
+from nodes.face_crop import crop
 from training.evaluation.protocols import Row
 from training.evaluation.takes import Take
 
@@ -146,16 +147,11 @@ class Sheets:
 
 def cut_out(pixels: U8, landmarks: F32, side: int = CELL_PX) -> U8:
     """The square around a face [side, side, 3]."""
-    import cv2
-
     low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
     scale = side / (float((high - low).max()) * 1.3)
     offset = side / 2 - scale * (low + high) / 2
     matrix = np.array([[scale, 0, offset[0]], [0, scale, offset[1]]])
-    if scale < 0.6:
-        pixels = cv2.GaussianBlur(pixels, (0, 0), 0.35 / scale).astype(np.uint8, copy=False)
-    cut = cv2.warpAffine(pixels, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
-    return cut.astype(np.uint8, copy=False)
+    return crop(pixels, matrix, side)
 
 
 def write_png(path: Path, pixels: U8) -> None:

@@ -25,7 +25,7 @@ import numpy as np
 
 from engine.errors import MienError, UsageError
 from engine.types import EMOTIONS, F32, U8
-from nodes.face_crop import CROP_CM, CROP_PX, crop_transform
+from nodes.face_crop import CROP_CM, CROP_PX, crop, crop_transform
 from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
 from nodes.rig import load_rig
 from training.metrics.fetch import FACE_API, HUMAN_MODELS, judges_folder
@@ -169,20 +169,12 @@ def judges(wanted: Iterable[str] | None = None, say: Say = print) -> list[Judge]
 
 def aligned(pixels: U8, landmarks: F32, side_px: int, width_cm: float) -> U8:
     """The face upright, RGB [side, side, 3], about ``width_cm`` of it; borders go on."""
-    import cv2
-
     placement = load_rig().place(_with_depth(landmarks))
     matrix = crop_transform(placement).astype(np.float64)
     scale = side_px / CROP_PX * CROP_CM / width_cm
     matrix[:, :2] *= scale
     matrix[:, 2] = (matrix[:, 2] - CROP_PX / 2) * scale + side_px / 2
-    size = float(np.hypot(*matrix[0, :2]))
-    if size < 0.6:
-        pixels = cv2.GaussianBlur(pixels, (0, 0), 0.35 / size).astype(np.uint8, copy=False)
-    cut = cv2.warpAffine(
-        pixels, matrix, (side_px, side_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.ascontiguousarray(cut[..., ::-1]).astype(np.uint8, copy=False)
+    return np.ascontiguousarray(crop(pixels, matrix, side_px)[..., ::-1])
 
 
 def dlib_chip(pixels: U8, landmarks: F32) -> U8:
