@@ -20,6 +20,7 @@ from engine.errors import MienError
 from engine.types import BLENDSHAPES, F32
 from nodes.assets import FACE_LANDMARKER, locate
 from nodes.emotions import MIRROR
+from nodes.files import make_folder, whole
 from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT, Landmarker
 from nodes.rig import EYE_SPAN_CM, RIGID, Rig, align, upright
 from training import command
@@ -75,19 +76,18 @@ def fit(options: argparse.Namespace) -> None:
     )
     response = fit_response(options.clips, rig, landmarker, held, options.seed)
     print(f"landmark moves as re-tracked, error left on held-out people: {response.left:.3f}")
-    options.out.mkdir(parents=True, exist_ok=True)
+    make_folder(options.out)
     target = options.out / "rig.npz"
-    half = options.out / ".rig.part.npz"
-    np.savez_compressed(
-        half,
-        mean=mean.astype(np.float32),
-        basis=rig.basis.astype(np.float16),
-        triangles=rig.triangles.astype(np.int16),
-        mirror=mirror.astype(np.int16),
-        response=response.response,
-        observable=rig.observable,
-    )
-    half.replace(target)
+    with whole(target) as part, part.open("wb") as opened:
+        np.savez_compressed(
+            opened,
+            mean=mean.astype(np.float32),
+            basis=rig.basis.astype(np.float16),
+            triangles=rig.triangles.astype(np.int16),
+            mirror=mirror.astype(np.int16),
+            response=response.response,
+            observable=rig.observable,
+        )
     write_card(options, tracks, explained, regions, response.left, people, held, frames, target)
 
 
@@ -272,10 +272,8 @@ response_error_held_out_people = {response_error:.4f}
 [metrics.regions]
 {shares}
 """
-    card = target.parent / "card.toml"
-    half = card.with_suffix(".part")
-    half.write_text(text, encoding="utf-8")
-    half.replace(card)
+    with whole(target.parent / "card.toml") as part:
+        part.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

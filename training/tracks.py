@@ -11,6 +11,7 @@ from rich.progress import track as progress
 
 from engine.errors import MienError
 from engine.types import F32, U8
+from nodes.files import make_folder, whole
 from nodes.landmarker import Landmarker, region_of
 
 CLIP_SUFFIXES = (".mp4", ".mov", ".mpg", ".avi", ".webm", ".mkv")
@@ -32,16 +33,15 @@ def load_tracks(clips: Path, cache: Path, landmarker: Landmarker, stride: int = 
     files = sorted(file for file in clips.iterdir() if file.suffix.lower() in CLIP_SUFFIXES)
     if not files:
         raise MienError(f"no clips in {clips}; give a folder of videos")
-    cache.mkdir(parents=True, exist_ok=True)
+    make_folder(cache)
     named = identities(clips)
     tracks = []
     for file in progress(files, description="tracking clips"):
         kept = cache / f"{file.name}.npz"
         if not kept.exists():
             points, shapes = _follow(file, landmarker, stride)
-            half = kept.with_suffix(".part.npz")
-            np.savez(half, p=points, b=shapes)
-            half.replace(kept)
+            with whole(kept) as part, part.open("wb") as opened:
+                np.savez(opened, p=points, b=shapes)
         with np.load(kept) as data:
             points, shapes = data["p"], data["b"]
         if len(points) >= 8:
