@@ -6,7 +6,7 @@ import json
 from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple, TextIO
+from typing import Any, ClassVar, NamedTuple, TextIO
 
 import numpy as np
 
@@ -15,9 +15,7 @@ from engine.parameters import parameter
 from engine.types import BLENDSHAPES, EMOTIONS, F32, Affect, FaceEdit, FaceTrack, Fifo, VideoFrame
 from nodes import files
 from nodes.affect import chief
-
-STEP_NS: Final = 40_000_000
-"""what one word of the voice reader covers"""
+from nodes.speech_steps import STEP_NS
 
 
 class _Row(NamedTuple):
