@@ -57,9 +57,6 @@ class GraphModel:
         if len(inputs) != 1:
             raise MienError(f"{path.name} has {len(inputs)} inputs; one is known what to do with")
         self.input: str = inputs[0]["name"]
-        sizes = _attributes(inputs[0]).get("shape", {}).get("shape", {}).get("dim", [])
-        self.shape = tuple(int(size["size"]) for size in sizes)
-        """of the input; -1 where any size will do"""
         used = {_bare(name) for node in self._nodes.values() for name in node.get("input", ())}
         self.outputs = tuple(
             name for name, node in self._nodes.items() if name not in used and node["op"] != "NoOp"
@@ -72,13 +69,6 @@ class GraphModel:
             return {
                 name: self._value(name, known).numpy().copy() for name in (*self.outputs, *wanted)
             }
-
-    def before(self, name: str) -> str:
-        """The first input of a node: what an output is made from."""
-        return _bare(self._nodes[name]["input"][0])
-
-    def operation(self, name: str) -> str:
-        return str(self._nodes[name]["op"])
 
     def _value(self, name: str, known: dict[str, Tensor]) -> Tensor:
         waiting = [name]
