@@ -71,7 +71,6 @@ class Tally:
     emotion: str = ""
     takes: int = 0
     lost: int = 0
-    energy: list[tuple[float, float]] = field(default_factory=list)
     figures: dict[str, list[float]] = field(default_factory=dict)
     before: dict[str, list[F32]] = field(default_factory=dict)
     after: dict[str, list[F32]] = field(default_factory=dict)
@@ -85,9 +84,8 @@ class Tally:
         self.takes += 1
         was, now = before.landmarks[both], after.landmarks[both]
         had, has = before.blendshapes[both], after.blendshapes[both]
+        self._keep("shapes", had, has)
         strong = faces.feeling_energy(had) >= faces.LEAST_ENERGY
-        pairs = zip(faces.feeling_energy(had), faces.feeling_energy(has), strict=True)
-        self.energy += [(float(a), float(b)) for a, b in pairs]
         self._note("mouth_change", faces.mouth_opening_change(was, now))
         if strong.any():
             change = faces.mouth_opening_change(was[strong], now[strong])
@@ -101,17 +99,15 @@ class Tally:
             pair = before.said[name], after.said[name]
             good = np.isfinite(pair[0]).any(axis=1) & np.isfinite(pair[1]).any(axis=1)
             if good.any():
-                self.before.setdefault(name, []).append(pair[0][good])
-                self.after.setdefault(name, []).append(pair[1][good])
+                self._keep(name, pair[0][good], pair[1][good])
 
     def row(self) -> Figures:
         """The figures; None where nothing could be measured."""
-        energy = np.array(self.energy, np.float64).reshape(-1, 2)
-        strong = energy[energy[:, 0] >= faces.LEAST_ENERGY]
-        out: Figures = {"takes": self.takes, "lost": self.lost, "expressive": len(strong)}
-        out["energy_ratio"] = (
-            float(strong[:, 1].sum() / strong[:, 0].sum()) if len(strong) else None
-        )
+        shapes = self._pair("shapes")
+        energy = faces.feeling_energy(shapes[0]) if shapes else np.zeros(0)
+        strong = int((energy >= faces.LEAST_ENERGY).sum())
+        out: Figures = {"takes": self.takes, "lost": self.lost, "expressive": strong}
+        out["energy_ratio"] = faces.feeling_energy_ratio(*shapes) if shapes and strong else None
         for name in ("mouth_change", "mouth_change_expressive", "lip_error", "control_error",
                      "flicker"):  # fmt: skip
             values = self.figures.get(name, [])
@@ -148,6 +144,10 @@ class Tally:
                 out[f"read_{when}"] = float(hit.mean()) if known else None
                 out[f"share_{when}"] = float(said[:, asked].mean()) if known else None
         return out
+
+    def _keep(self, name: str, before: F32, after: F32) -> None:
+        self.before.setdefault(name, []).append(before)
+        self.after.setdefault(name, []).append(after)
 
     def _note(self, name: str, value: float) -> None:
         self.figures.setdefault(name, []).append(value)
