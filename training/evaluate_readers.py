@@ -42,7 +42,7 @@ from training.people import alike, by_fold, fingerprint, folds, together
 from training.restore import restore
 from training.trainers.intensity import fuse
 from training.trainers.readings import Reader
-from training.trainers.samples import MIRROR, Clips, Look
+from training.trainers.samples import Clips, Look
 from training.trainers.speech import LABELS, SpeechTrainer, utterance
 from training.trainers.visual import VisualTrainer
 
@@ -160,15 +160,12 @@ def _ask(name: str, run: Path, clips: Sequence[Clip]) -> list[Floats]:
     return [look_at(visual, clip) for clip in clips]
 
 
-def look_at(visual: VisualEncoder, clip: Clip, mirrored: bool = False) -> Floats:
+def look_at(visual: VisualEncoder, clip: Clip) -> Floats:
     """Log-probabilities [8] of EMOTIONS for one still, looked at once."""
     side = visual.size.crop_px
-    picture, rig = clip.frame(0), clip.blendshapes[0]
-    if mirrored:
-        picture, rig = np.ascontiguousarray(picture[:, ::-1]), rig[MIRROR]
-    crop = torch.from_numpy(Look.plain(side).picture(picture, side))[None]
+    crop = torch.from_numpy(Look.plain(side).picture(clip.frame(0), side))[None]
     with torch.no_grad():
-        out = visual(crop, torch.from_numpy(rig)[None], visual.begin(1))
+        out = visual(crop, torch.from_numpy(clip.blendshapes[:1]), visual.begin(1))
     return np.asarray(torch.log_softmax(out.emotion[0], dim=0).numpy())
 
 

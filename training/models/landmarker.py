@@ -123,6 +123,15 @@ class TfliteNet(nn.Module):
             values[target] = _OPERATIONS[name](options, *arguments)
         return [values[index] for index in self._outputs]
 
+    def weights(self) -> list[list[Tensor]]:
+        """Of each convolution and PReLU in order: its weights as they are stored, then its bias."""
+        learned = ("CONV_2D", "DEPTHWISE_CONV_2D", "PRELU")
+        return [
+            [self._value({}, place) for place in places[1:]]
+            for name, places, _, _ in self._steps
+            if name in learned
+        ]
+
     def _value(self, values: dict[int, Any], place: int) -> Any:
         if place in values:
             return values[place]

@@ -15,23 +15,23 @@ from torch.nn import functional as F
 
 from engine.types import BLENDSHAPES, EMOTIONS
 from training.models.layers import AffectHeads, GRUStep
-from training.models.lite0 import Lite0
+from training.models.trunk import PARTS, SIDE_PX, FaceTrunk
 
-CROP_PX: Final = 160
-INNER: Final = 0.8
-"""of the crop's side is looked at: the face with little around it"""
 _GREY: Final = (0.299, 0.587, 0.114)
-_MEAN, _SPREAD = 0.45, 0.25  # of the pictures that the backbone first saw
-_DROPPED: Final = 0.3
+_MEAN, _SPREAD = 0.45, 0.25  # as pictures of faces have them
+_DROPPED: Final = 0.4
+_NOISE: Final = 0.3
+_CELLS: Final = 2
+"""places across, and down, that a face's features are told apart in"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VisualSize:
-    """``blocks`` of the backbone, ``features`` of embedding and state, input side in pixels."""
+    """``parts`` of the trunk, ``features`` of embedding and state, input side in pixels."""
 
-    blocks: int = 15
+    parts: int = PARTS
     features: int = 128
-    crop_px: int = CROP_PX
+    crop_px: int = SIDE_PX
 
 
 class Affect(NamedTuple):
@@ -46,59 +46,58 @@ class Affect(NamedTuple):
 
 
 class VisualEncoder(nn.Module):
-    """crop [B, 3, 160, 160] RGB in 0..1, rig [B, 52], state [B, D] (zeros at first) -> Affect."""
+    """crop [B, 3, 256, 256] RGB in 0..1, rig [B, 52], state [B, D] (zeros at first) -> Affect."""
 
     def __init__(self, size: VisualSize = VisualSize(), pretrained: bool = False) -> None:
         super().__init__()
         self.size = size
-        self.backbone = Lite0(size.blocks)
+        self.trunk = FaceTrunk(size.parts)
         if pretrained:
-            self.backbone.load_imagenet()
-        shapes = nn.Linear(len(BLENDSHAPES), 64)
-        with torch.no_grad():  # most stay below a third: bring them to the pixels' scale
-            shapes.weight.mul_(4)
-        self.rig = nn.Sequential(shapes, nn.LeakyReLU(0.1))
+            self.trunk.load_landmarker()
+        self.trunk.requires_grad_(False)
+        seen = sum(self.trunk.channels) * _CELLS**2
+        self.seen_scale = _Scale(seen)
+        self.rig_scale = _Scale(len(BLENDSHAPES))
+        self.rig = nn.Sequential(nn.Linear(len(BLENDSHAPES), 64), nn.LeakyReLU(0.1))
         self.frame = nn.Sequential(
             nn.Dropout(_DROPPED),
-            nn.Linear(self.backbone.channels + 64, size.features),
+            nn.Linear(seen + 64, size.features),
             nn.LeakyReLU(0.1),
+            nn.Dropout(_DROPPED),
         )
-        self.inner_px = max(32, round(INNER * size.crop_px / 32) * 32)
-        self.frozen = 0
         self.step = GRUStep(size.features, size.features)
         self.embed = nn.Linear(2 * size.features, size.features)
         self.heads = AffectHeads(size.features, len(EMOTIONS))
 
     def look(self, crop_BCHW: Tensor, rig_BD: Tensor) -> Tensor:
         """What one frame shows [B, D], whatever was before."""
-        seen = self.backbone(self.lit(crop_BCHW)).mean(dim=(2, 3))
-        out: Tensor = self.frame(torch.cat([seen, self.rig(rig_BD)], dim=1))
+        return self.understand(self.glance(crop_BCHW), rig_BD)
+
+    def glance(self, crop_BCHW: Tensor) -> Tensor:
+        """What the trunk makes of a crop [B, F]: no training changes it."""
+        maps = self.trunk(self.lit(crop_BCHW))
+        return torch.cat([_cells(seen).flatten(1) for seen in maps], dim=1)
+
+    def understand(self, glance_BF: Tensor, rig_BD: Tensor) -> Tensor:
+        """What one frame shows [B, D], of its glance."""
+        seen, shapes = self.seen_scale(glance_BF), self.rig(self.rig_scale(rig_BD))
+        out: Tensor = self.frame(torch.cat([seen, shapes], dim=1))
         return out
 
+    def settle(self, glances_BF: Tensor, rigs_BD: Tensor) -> None:
+        """Bring what frames show to one scale, before training."""
+        self.seen_scale.fit(glances_BF)
+        self.rig_scale.fit(rigs_BD)
+
     def lit(self, crop_BCHW: Tensor) -> Tensor:
-        """The crop's middle in grey, of one brightness and contrast: what colour the light has, and
-        how much of it there is, says nothing of a feeling."""
-        edge = (self.size.crop_px - self.inner_px) // 2
-        inside = crop_BCHW[:, :, edge : edge + self.inner_px, edge : edge + self.inner_px]
-        red, green, blue = inside[:, :1], inside[:, 1:2], inside[:, 2:]
+        """The crop in grey, of one brightness and contrast: what colour the light has, and how much
+        of it there is, says nothing of a feeling."""
+        red, green, blue = crop_BCHW[:, :1], crop_BCHW[:, 1:2], crop_BCHW[:, 2:]
         grey = _GREY[0] * red + _GREY[1] * green + _GREY[2] * blue
         apart = grey - grey.mean(dim=(2, 3), keepdim=True)
         contrast = torch.sqrt(apart.square().mean(dim=(2, 3), keepdim=True) + 1e-4)
         even = apart / contrast * _SPREAD + _MEAN
         return torch.cat([even, even, even], dim=1)
-
-    def freeze(self, blocks: int) -> VisualEncoder:
-        """Train without the backbone's first ``blocks``: they know edges from ImageNet already."""
-        self.frozen = blocks
-        for part in self.backbone.first(blocks):
-            part.requires_grad_(False)
-        return self
-
-    def train(self, mode: bool = True) -> VisualEncoder:
-        super().train(mode)
-        for part in self.backbone.first(self.frozen):
-            part.eval()
-        return self
 
     def judge(self, frame_BD: Tensor, state_BD: Tensor) -> Affect:
         """A frame's features in the light of those before."""
@@ -116,12 +115,39 @@ class VisualEncoder(nn.Module):
 
     def watch(self, crops_BTCHW: Tensor, rigs_BTD: Tensor) -> Affect:
         """A whole sequence; every field of the answer but ``state`` is stacked to [B, T, ...]."""
-        batch, frames = rigs_BTD.shape[:2]
         seen = self.look(crops_BTCHW.flatten(0, 1), rigs_BTD.flatten(0, 1))
-        seen_BTD = seen.reshape(batch, frames, -1)
-        state, steps = self.begin(batch), []
-        for t in range(frames):
-            steps.append(self.judge(seen_BTD[:, t], state))
+        return self.follow(seen.unflatten(0, rigs_BTD.shape[:2]))
+
+    def follow(self, frames_BTD: Tensor) -> Affect:
+        """The same, of frames' features."""
+        state, steps = self.begin(len(frames_BTD)), []
+        for frame_BD in frames_BTD.unbind(dim=1):
+            steps.append(self.judge(frame_BD, state))
             state = steps[-1].state
         stacked = [torch.stack([step[i] for step in steps], dim=1) for i in range(4)]
         return Affect(stacked[0], stacked[1], stacked[2], stacked[3], state)
+
+
+def _cells(map_BCHW: Tensor) -> Tensor:
+    side = map_BCHW.shape[-1] // _CELLS
+    return F.avg_pool2d(map_BCHW, side) if side > 1 else map_BCHW
+
+
+class _Scale(nn.Module):
+    """Features brought to mean 0 and deviation 1, once and for all; noisy while training."""
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("spread", torch.ones(features))
+
+    def fit(self, rows_BD: Tensor) -> None:
+        self.mean.copy_(rows_BD.mean(dim=0))
+        self.spread.copy_(rows_BD.std(dim=0).clamp(min=0.02))
+
+    def forward(self, x_BD: Tensor) -> Tensor:
+        out = (x_BD - self.mean) / self.spread
+        return out + _NOISE * torch.randn_like(out) if self.training else out

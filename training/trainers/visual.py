@@ -12,34 +12,41 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import MienError
-from engine.types import EMOTIONS, F32
+from engine.types import EMOTIONS
 from training.loop import Batch, Parts, Schedule, Trainer
 from training.losses import faces, labels
-from training.models.visual import Affect, VisualEncoder, VisualSize
-from training.trainers.samples import Array, Clips, Look, Sample, run_of_frames
-from training.trainers.wear import worn_picture
+from training.models.visual import VisualEncoder, VisualSize
+from training.trainers.samples import Array, Clips
+from training.trainers.views import Plan, views_of
 
 SCHEDULES: Final = {
     "debug": Schedule(steps=3, batch=4, rate=1e-3, ema=0.9, save_every=2, log_every=1, loaders=1),
     "full": Schedule(
-        steps=300, batch=32, rate=8e-4, warm_up=30, ema=0.985, decay=0.02, loaders=1,
-        save_every=50, log_every=10, pictures_every=300,
+        steps=700, batch=64, rate=1e-3, warm_up=10, ema=0.99, clip=2.0, decay=0.1, loaders=1,
+        save_every=350, log_every=50, pictures_every=700,
     ),
 }  # fmt: skip
-SIZES: Final = {"debug": VisualSize(blocks=3, features=32, crop_px=64), "full": VisualSize()}
-FRAMES: Final = {"debug": 2, "full": 4}
+SIZES: Final = {
+    "debug": VisualSize(parts=3, features=32, crop_px=64),
+    "full": VisualSize(),
+}
+PLANS: Final = {
+    "debug": Plan(stills=2, runs=1, frames=2),
+    "full": Plan(stills=4, runs=2, frames=4),
+}
 MOVING_EVERY: Final = {"debug": 2, "full": 6}
 """every so many steps draw frames in a row; the others many single ones"""
-FROZEN: Final = {"debug": 0, "full": 5}
-"""blocks of the backbone that stay as ImageNet left them"""
+EVENLY: Final = 0.9
+"""1: sources and emotions are drawn as often as they have people; 0: all alike"""
 REPEATS: Final = 3
 """how often a single frame is judged in a row: the state must hold still where nothing moves"""
 WEIGHTS: Final = {"classification": 1.0, "affect": 1.0, "intensity": 1.0}
 RIG_SHOWN: Final = 0.85
 """share of samples in which the rig may be seen; in the others the picture alone must do"""
-SMOOTHING: Final = 0.1
-BLENDED: Final = 0.4
-"""share of steps in which pictures are blended in pairs (mixup, Zhang et al. 2018, eq. 1)"""
+SMOOTHING: Final = 0.15
+BLENDED: Final = 0.5
+"""share of steps in which what is seen is blended in pairs (mixup of hidden states, Verma et al.
+2019, eq. 2)"""
 UNTRUSTED, UNTRUSTED_FROM = 0.1, 0.4
 """share of a batch whose labels are doubted, from when on, as a share of all steps"""
 
@@ -51,8 +58,9 @@ class VisualTrainer(Trainer):
     def __init__(self, data: Path, config: str, left_out: Set[str] = frozenset()) -> None:
         """``left_out``: subjects that aren't learned from."""
         self.schedule, size = SCHEDULES[config], SIZES[config]
-        self.frames, self.every = FRAMES[config], MOVING_EVERY[config]
+        self.plan, self.every = PLANS[config], MOVING_EVERY[config]
         self.size = asdict(size)
+        every = Clips(data, "train", lambda i, n: n > 0)
         self.clips = Clips(data, "train", lambda i, n: n > 0 and i.subject not in left_out)
         try:
             self.moving: Clips | None = Clips(
@@ -60,31 +68,36 @@ class VisualTrainer(Trainer):
             )
         except MienError:
             self.moving = None
-        encoder = VisualEncoder(size, pretrained=config == "full").freeze(FROZEN[config])
+        encoder = VisualEncoder(size, pretrained=config == "full")
+        self.views = views_of(encoder, every, self.plan, keep=config == "full")
+        used = self.views.of(self.clips.chosen)
+        encoder.settle(
+            torch.from_numpy(self.views.glance[used]), torch.from_numpy(self.views.rig[used])
+        )
         self.modules: dict[str, nn.Module] = {"visual": encoder}
-        self.crop_px = size.crop_px
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
         moving = self.moving is not None and step % self.every == self.every - 1
         clips = self.moving if moving and self.moving is not None else self.clips
-        frames = self.frames if moving else 1
+        frames = self.plan.frames if moving else 1
         rows = max(1, self.schedule.batch // frames)
         return clips.gather(rows, lambda: self._row(clips, frames, rng), "shows a face")
 
     def _row(self, clips: Clips, length: int, rng: np.random.Generator) -> dict[str, Array] | None:
-        sample = clips[clips.draw_tempered(rng)]
-        frames = run_of_frames(sample.clip.found, length, rng)
-        if frames is None:
+        """What is seen [T, F], the rig [T, 52], where it may be seen, and the labels."""
+        index = clips.draw_tempered(rng, EVENLY)
+        at = self.views.draw(index, length, rng)
+        if at is None:
             return None
-        look = Look.draw(rng, self.crop_px)
-        shown = np.float32(rng.random() < RIG_SHOWN)
-        wear = np.random.default_rng(rng.integers(1 << 62))
-        seed = wear.bit_generator.state
-        crops = []
-        for t in frames:
-            wear.bit_generator.state = seed  # the same camera for all frames
-            crops.append(look.picture(worn_picture(sample.clip.frame(int(t)), wear), self.crop_px))
-        return face_row(sample, frames, look, crops, shown)
+        emotion = clips.infos[index].emotion
+        return {
+            "glance": self.views.glance[at],
+            "rig": self.views.rig[at] * np.float32(rng.random() < RIG_SHOWN),
+            "emotion": np.array(EMOTIONS.index(emotion) if emotion else -1, np.int64),
+            "affect": self.views.affect[at],
+            "intensity": self.views.intensity[at],
+            "known": self.views.known[at],
+        }
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
         encoder = self.modules["visual"]
@@ -95,7 +108,9 @@ class VisualTrainer(Trainer):
         blended = single and float(torch.rand(())) < BLENDED
         if blended:
             wanted = _blend(batch, wanted)
-        seen = _repeated(encoder, batch) if single else encoder.watch(batch["crop"], batch["rig"])
+        frames = encoder.understand(batch["glance"].flatten(0, 1), batch["rig"].flatten(0, 1))
+        frames = frames.unflatten(0, batch["rig"].shape[:2])
+        seen = encoder.follow(frames.expand(-1, REPEATS, -1) if single else frames)
         shares = torch.log_softmax(seen.emotion.float(), dim=2)
         trust = torch.ones(len(wanted), device=wanted.device)
         if single and not blended and step >= UNTRUSTED_FROM * self.schedule.steps:
@@ -110,18 +125,9 @@ class VisualTrainer(Trainer):
         yield "visual", parts, WEIGHTS
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
-        return {"crops": torch.cat(list(batch["crop"][:8, 0]), dim=2)}
-
-
-def _repeated(encoder: VisualEncoder, batch: Batch) -> Affect:
-    """Single frames, seen once and judged several times in a row [B, T, ...]."""
-    frame = encoder.look(batch["crop"][:, 0], batch["rig"][:, 0])
-    state, steps = encoder.begin(len(frame)), []
-    for _ in range(REPEATS):
-        steps.append(encoder.judge(frame, state))
-        state = steps[-1].state
-    stacked = [torch.stack([step[i] for step in steps], dim=1) for i in range(4)]
-    return Affect(stacked[0], stacked[1], stacked[2], stacked[3], state)
+        """What the trunk sees of a few faces: a row each."""
+        seen = batch["glance"][:8, 0].abs()
+        return {"glances": (seen / seen.amax())[None].expand(3, -1, -1)}
 
 
 def _blend(batch: Batch, wanted: Tensor) -> Tensor:
@@ -130,21 +136,6 @@ def _blend(batch: Batch, wanted: Tensor) -> Tensor:
     other = torch.randperm(len(wanted), device=wanted.device)
     labelled = wanted.sum(dim=1) > 0
     other = torch.where(labelled & labelled[other], other, torch.arange(len(wanted)).to(other))
-    for name in ("crop", "rig", "affect", "intensity", "known"):
+    for name in ("glance", "rig", "affect", "intensity", "known"):
         batch[name] = share * batch[name] + (1 - share) * batch[name][other]
     return share * wanted + (1 - share) * wanted[other]
-
-
-def face_row(
-    sample: Sample, frames: Array, look: Look, crops: list[F32], shown: np.float32
-) -> dict[str, Array]:
-    """Crops [T, 3, S, S], their rig (times ``shown``) and their labels."""
-    said = sample.labels
-    return {
-        "crop": np.stack(crops),
-        "rig": look.rig(sample.clip.blendshapes[frames]) * shown,
-        "emotion": np.array(sample.emotion, np.int64),
-        "affect": np.stack([said.valence[frames], said.arousal[frames]], axis=1),
-        "intensity": said.intensity[frames, None],
-        "known": said.known[frames, None],
-    }

@@ -18,6 +18,7 @@ from nodes.assets import FACE_LANDMARKER, locate  # noqa: E402
 from nodes.landmarker import CROP_PX, Landmarker, region_of  # noqa: E402
 from training.losses import faces  # noqa: E402
 from training.models.landmarker import TorchLandmarker  # noqa: E402
+from training.models.trunk import FaceTrunk  # noqa: E402
 
 
 def test_it_sees_what_the_tracker_sees() -> None:
@@ -46,7 +47,24 @@ def test_it_sees_what_the_tracker_sees() -> None:
     assert float(pictures.grad.abs().sum()) > 0
 
 
+def test_its_trunk_can_be_trained_further() -> None:
+    """The trunk's last map, through the landmarker's own last layer, is its landmarks."""
+    mesh = TorchLandmarker().mesh
+    trunk = FaceTrunk().load_landmarker()
+    picture = np.ascontiguousarray(data.astronaut()[:256, 96:352])  # type: ignore[no-untyped-call]
+    pixels = torch.from_numpy(picture).permute(2, 0, 1).float()[None] / 255
+    weight, bias = mesh.weights()[-1]
+    with torch.no_grad():
+        _, last = trunk(pixels)
+        points = torch.nn.functional.conv2d(last, weight.permute(0, 3, 1, 2), bias).flatten()
+        found = next(out for out in mesh(pixels.permute(0, 2, 3, 1)) if out.numel() == len(points))
+    assert last.shape == (1, 128, 2, 2)
+    assert float((points - found.flatten()).abs().max()) < 0.01
+    assert all(parameter.requires_grad for parameter in trunk.parameters())
+
+
 def test_a_file_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
     (tmp_path / "no.task").write_bytes(b"no")
-    with pytest.raises(MienError, match="not a face landmarker bundle"):
-        TorchLandmarker(tmp_path / "no.task")
+    for read in (TorchLandmarker, FaceTrunk().load_landmarker):
+        with pytest.raises(MienError, match="not a face landmarker bundle"):
+            read(tmp_path / "no.task")

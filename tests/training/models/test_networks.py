@@ -31,7 +31,7 @@ from training.models.speech import (
 from training.models.visual import VisualEncoder, VisualSize
 
 SPEECH = SpeechSize(channels=12, dilations=(1, 2), features=8)
-VISUAL = VisualSize(blocks=2, features=16, crop_px=32)
+VISUAL = VisualSize(parts=2, features=16, crop_px=32)
 GENERATOR = GeneratorSize(channels=(8, 8, 8, 8), features=16)
 
 
@@ -112,15 +112,21 @@ def test_visual_sees_no_difference_in_light_or_colour() -> None:
         assert torch.allclose(encoder.look(0.5 * crop + 0.3, rig), seen, atol=0.05)
 
 
-def test_frozen_blocks_stay_as_they_are() -> None:
-    encoder = VisualEncoder(VISUAL).freeze(1)
-    encoder.train()
-    before = [buffer.clone() for buffer in encoder.backbone._blocks[0].buffers()]
+def test_the_trunk_stays_as_it_is() -> None:
+    encoder = VisualEncoder(VISUAL).train()
     encoder.look(torch.rand(4, 3, 32, 32), torch.zeros(4, 52)).sum().backward()  # type: ignore[no-untyped-call]
-    first, second = encoder.backbone._blocks[0], encoder.backbone._blocks[1]
-    assert all(parameter.grad is None for parameter in first.parameters())
-    assert all(parameter.grad is not None for parameter in second.parameters())
-    assert all(torch.equal(a, b) for a, b in zip(before, first.buffers(), strict=True))
+    assert all(parameter.grad is None for parameter in encoder.trunk.parameters())
+    assert all(parameter.grad is not None for parameter in encoder.frame.parameters())
+
+
+def test_features_are_brought_to_one_scale() -> None:
+    encoder = VisualEncoder(VISUAL).eval()
+    with torch.no_grad():
+        glances, rigs = encoder.glance(torch.rand(40, 3, 32, 32)), 0.1 * torch.rand(40, 52)
+        encoder.settle(glances, rigs)
+        scaled = encoder.rig_scale(rigs)
+    assert float(scaled.mean(dim=0).abs().max()) < 1e-4
+    assert torch.allclose(scaled.std(dim=0), torch.ones(52), atol=1e-3)
 
 
 def test_visual_never_looks_ahead_and_remembers() -> None:

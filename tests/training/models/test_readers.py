@@ -20,9 +20,11 @@ from tests.training.models.conftest import Made
 from training.data.clip import Clip, write_shard
 from training.evaluate_readers import main
 from training.losses import labels
+from training.models.visual import VisualEncoder, VisualSize
 from training.trainers.readings import Reader
-from training.trainers.samples import Clips
+from training.trainers.samples import Clips, Look
 from training.trainers.speech import LABELS, SpeechTrainer, felt
+from training.trainers.views import Plan, views_of
 from training.trainers.visual import VisualTrainer
 from training.trainers.wear import worn_picture, worn_voice
 
@@ -132,8 +134,39 @@ def test_rare_emotions_are_seen_more_often_than_they_are(tmp_path: Path) -> None
 def test_single_pictures_and_rows_are_drawn_in_turn(tmp_path: Path) -> None:
     write_shard(tmp_path / "a.tar", [still("s", "q", "sad"), made_clip("m", frames=4)])
     trainer = VisualTrainer(tmp_path, "debug")
-    shapes = [trainer.draw(np.random.default_rng(s), s)["crop"].shape for s in range(2)]
-    assert shapes == [(4, 1, 3, 64, 64), (2, 2, 3, 64, 64)]
+    shapes = [trainer.draw(np.random.default_rng(s), s)["glance"].shape for s in range(2)]
+    assert shapes == [(4, 1, 384), (2, 2, 384)]
+
+
+def test_views_are_what_the_encoder_sees_and_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    write_shard(tmp_path / "a.tar", [still("s", "q", "sad"), made_clip("m", frames=4)])
+    clips = Clips(tmp_path, "train")
+    encoder = VisualEncoder(VisualSize(parts=2, features=8, crop_px=64)).eval()
+    views = views_of(encoder, clips, Plan(stills=3, runs=2, frames=3), keep=True)
+    assert len(views.glance) == len(views.rig) == 3 + 2 * 3
+    (kept,) = (tmp_path / "cache" / "views").iterdir()
+    index = next(i for i in clips.chosen if clips.infos[i].key == "s")
+    crop = torch.from_numpy(Look.plain(64).picture(clips[index].clip.frame(0), 64))[None]
+    with torch.no_grad():
+        own = encoder.glance(crop)[0].numpy()
+    first = views.rows[index][0]
+    assert np.allclose(views.glance[first], own, atol=1e-4)
+    assert np.array_equal(views.rig[first], clips[index].clip.blendshapes[0])
+    other = next(i for i in clips.chosen if i != index)
+    rng = np.random.default_rng(0)
+    rows = views.draw(other, 3, rng)
+    assert rows is not None and (np.diff(rows) == 1).all()
+    assert views.draw(99, 1, rng) is None
+    made = kept.stat().st_mtime_ns
+    again = views_of(encoder, clips, Plan(stills=3, runs=2, frames=3), keep=True)
+    assert kept.stat().st_mtime_ns == made and np.array_equal(again.glance, views.glance)
+    with torch.no_grad():
+        next(encoder.trunk.parts[0].parameters()).add_(1)
+    views_of(encoder, clips, Plan(stills=3, runs=2, frames=3), keep=True)
+    assert len(list((tmp_path / "cache" / "views").iterdir())) == 2
 
 
 def test_wear_changes_pictures_but_not_their_meaning() -> None:

@@ -1,0 +1,173 @@
+"""Every face looked at many times in advance, as far as no training changes what is seen.
+
+A visual encoder's trunk, which isn't trained, is most of its work. What it makes of randomly
+changed pictures is kept in the user's cache; a training then takes seconds.
+Legend: N views, F features of a glance, S shapes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engine.errors import MienError
+from engine.types import F32
+from nodes.assets import cache_folder
+from nodes.emotions import MIRROR
+from nodes.files import make_folder, whole
+from training.data.clip import SHARD_SUFFIX, to_stderr
+from training.models.visual import VisualEncoder
+from training.trainers.samples import Array, Clips, Look, Sample, run_of_frames
+from training.trainers.wear import worn_picture
+
+WORN_EVERY: Final = 3
+"""of so many views one is of a poor camera"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How many views of a still, how many runs of a clip, and how many frames those have."""
+
+    stills: int
+    runs: int
+    frames: int
+
+
+@dataclass(frozen=True)
+class Views:
+    """``glance`` [N, F] and, of each: ``rig`` [N, S], ``affect`` [N, 2],
+    ``intensity`` [N, 1], ``known`` [N, 1]. Those of a clip lie together, run after run; ``rows``
+    says where: clip -> (first, number of runs, frames of each)."""
+
+    glance: F32
+    rig: F32
+    affect: F32
+    intensity: F32
+    known: F32
+    rows: dict[int, tuple[int, int, int]]
+
+    def of(self, clips: Sequence[int]) -> Array:
+        """Indices of all views of some clips."""
+        rows = [self.rows[clip] for clip in clips if clip in self.rows]
+        return np.concatenate([np.arange(a, a + runs * frames) for a, runs, frames in rows])
+
+    def draw(self, clip: int, length: int, rng: np.random.Generator) -> Array | None:
+        """Indices of ``length`` frames in a row, or of one; None where there are none."""
+        if clip not in self.rows:
+            return None
+        first, runs, frames = self.rows[clip]
+        start = first + int(rng.integers(runs)) * frames
+        if length == 1:
+            return np.array([start + int(rng.integers(frames))])
+        return start + np.minimum(np.arange(length), frames - 1)
+
+
+def views_of(encoder: VisualEncoder, clips: Clips, plan: Plan, keep: bool) -> Views:
+    """The views of all clips: those kept, where they were made of the same; else made anew."""
+    kept = cache_folder() / "views" / f"{_key(encoder, clips, plan)}.npz"
+    if keep and kept.is_file():
+        with np.load(kept, allow_pickle=False) as stored:
+            made = dict(stored)
+    else:
+        made = _made(encoder, clips, plan)
+        if keep:
+            make_folder(kept.parent)
+            with whole(kept) as part, part.open("wb") as file:
+                np.savez(file, **made)  # type: ignore[arg-type]
+    rows = {int(clip): (int(a), int(b), int(c)) for clip, a, b, c in made.pop("rows")}
+    return Views(**made, rows=rows)
+
+
+def _key(encoder: VisualEncoder, clips: Clips, plan: Plan) -> str:
+    """A hash of all that views depend on; shards carry a hash of their own in their names."""
+    told = hashlib.sha256(repr((encoder.size, plan, clips.chosen)).encode())
+    for path in sorted(clips.data.glob(f"*{SHARD_SUFFIX}")):
+        told.update(f"{path.name} {path.stat().st_size}\n".encode())
+    for value in encoder.trunk.state_dict().values():
+        told.update(value.numpy().tobytes())
+    return told.hexdigest()[:20]
+
+
+def _made(encoder: VisualEncoder, clips: Clips, plan: Plan) -> dict[str, Array]:
+    columns: dict[str, list[Any]] = {
+        name: [] for name in ("glance", "rig", "affect", "intensity", "known")
+    }
+    glance, rows = _glance(encoder), []
+    for number, index in enumerate(clips.chosen):
+        sample = clips[index]
+        still = len(sample.clip) == 1
+        runs, frames = (plan.stills, 1) if still else (plan.runs, plan.frames)
+        first, rng = len(columns["rig"]), np.random.default_rng([number, 7])
+        for run in range(runs):
+            for row in _run(sample, encoder.size.crop_px, run, frames, rng, glance):
+                for name, value in row.items():
+                    columns[name].append(value)
+        if len(columns["rig"]) > first:
+            rows.append((index, first, runs, frames))
+        if number % 100 == 99:
+            to_stderr(f"looked at {number + 1} of {len(clips.chosen)}")
+    if not rows:
+        raise MienError(f"{clips.data} shows no face; prepare others")
+    out = {name: np.stack(values) for name, values in columns.items()}
+    return out | {"rows": np.array(rows, np.int64)}
+
+
+def _run(
+    sample: Sample,
+    side: int,
+    number: int,
+    length: int,
+    rng: np.random.Generator,
+    glance: Callable[[F32], F32],
+) -> Iterator[dict[str, Array]]:
+    """Frames in a row, all seen by one camera. A still is first seen as it is, then mirrored."""
+    frames = run_of_frames(sample.clip.found, length, rng)
+    if frames is None:
+        return
+    plain = length == 1 and number < 2
+    look = Look.plain(side) if plain else Look.draw(rng, side)
+    seed, said = int(rng.integers(1 << 62)), sample.labels
+    for t in frames:
+        picture, rig = sample.clip.frame(int(t)), look.rig(sample.clip.blendshapes[t])
+        if plain and number == 1:
+            picture, rig = np.ascontiguousarray(picture[:, ::-1]), rig[MIRROR]
+        elif number % WORN_EVERY == WORN_EVERY - 1:
+            picture = worn_picture(picture, np.random.default_rng(seed))
+        yield {
+            "glance": glance(look.picture(picture, side)),
+            "rig": rig,
+            "affect": np.array([said.valence[t], said.arousal[t]], np.float32),
+            "intensity": said.intensity[t : t + 1],
+            "known": said.known[t : t + 1],
+        }
+
+
+class _Glance(nn.Module):
+    def __init__(self, encoder: VisualEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, crop_BCHW: Tensor) -> Tensor:
+        return self.encoder.glance(crop_BCHW)
+
+
+def _glance(encoder: VisualEncoder) -> Callable[[F32], F32]:
+    """An encoder's glance at a crop [3, S, S], with OpenVINO: several times as quick as torch."""
+    import openvino
+
+    size = [1, 3, encoder.size.crop_px, encoder.size.crop_px]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = openvino.convert_model(
+            _Glance(encoder).eval(), example_input=torch.zeros(size), input=size
+        )
+    limits = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(network, "CPU", limits)
+    return lambda crop: np.array(compiled(crop[None])[0][0])
