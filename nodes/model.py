@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Literal
 
@@ -39,9 +39,11 @@ class Model:
         precision: str = "auto",
         threads: int = 2,
         require_gpu: bool = False,
+        wanted: Iterable[str] = (),
         say: Say | None = None,
     ) -> None:
-        """Load the weight in ``folder``.
+        """Load the weight in ``folder``. Only outputs that are ``wanted`` need to be computed;
+        empty: all.
 
         ``backend`` auto: TensorRT, else OpenVINO, else ONNX Runtime, and ``say`` (standard error)
         is told which, and why not a better one. ``precision`` is OpenVINO's: auto is the card's.
@@ -49,7 +51,9 @@ class Model:
         that isn't there, no GPU where ``require_gpu`` asks for one.
         """
         self.card: Card = read_card(folder)
-        self._runtime = _load(self.card, backend, precision, threads, require_gpu, say or _stderr)
+        self._runtime = _load(
+            self.card, backend, precision, threads, require_gpu, frozenset(wanted), say or _stderr
+        )
         try:
             fits(self.card, self._runtime)
         except MienError:
@@ -60,7 +64,7 @@ class Model:
         self._runtime.run(zeros(self.card))
 
     def __call__(self, **tensors: F32) -> dict[str, F32]:
-        """Every input of the card by name, float32 of its shape; every output by name."""
+        """Every input of the card by name, float32 of its shape; every wanted output by name."""
         if tensors.keys() != self._shapes.keys():
             wanted, given = sorted(self._shapes), sorted(tensors)
             raise ValueError(f"{self.card.name} takes {wanted}, not {given}")
@@ -93,7 +97,13 @@ def missing(backend: str) -> str | None:
 
 
 def _load(
-    card: Card, backend: Backend, precision: str, threads: int, require_gpu: bool, say: Say
+    card: Card,
+    backend: Backend,
+    precision: str,
+    threads: int,
+    require_gpu: bool,
+    wanted: frozenset[str],
+    say: Say,
 ) -> Runtime:
     if backend not in ("auto", *BACKENDS):
         raise UsageError(f"a backend is auto, {', '.join(BACKENDS)}, not {backend}")
@@ -111,7 +121,7 @@ def _load(
         runtime = TensorRtRuntime(card, say)
     elif chosen == "openvino":
         runtime = OpenVinoRuntime(
-            card, card.openvino if precision == "auto" else precision, threads
+            card, card.openvino if precision == "auto" else precision, threads, wanted
         )
     else:
         runtime = OnnxRuntime(card, threads)

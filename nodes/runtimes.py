@@ -42,7 +42,10 @@ def missing_package(package: str) -> str | None:
 class OpenVinoRuntime:
     """OpenVINO on the CPU. ``precision``: f32, bf16 or int8; bf16 only where the CPU has it."""
 
-    def __init__(self, card: Card, precision: str, threads: int) -> None:
+    def __init__(
+        self, card: Card, precision: str, threads: int, wanted: frozenset[str] = frozenset()
+    ) -> None:
+        """What only outputs that aren't ``wanted`` need isn't computed; empty: all are."""
         import openvino
 
         core: Any = openvino.Core()
@@ -61,14 +64,18 @@ class OpenVinoRuntime:
         }
         try:
             network = core.read_model(*self._parts(card, precision))
+            listed = {tensor.name for tensor in (*card.inputs, *card.outputs)}
+            self.outputs = {_name(p, listed): tuple(p.get_shape()) for p in network.outputs}
+            if wanted & self.outputs.keys():
+                for port, result in zip(network.outputs, network.get_results(), strict=True):
+                    if _name(port, listed) not in wanted:
+                        network.remove_result(result)
             compiled = core.compile_model(network, "CPU", settings)
         except RuntimeError as error:
             raise _refused(card, "OpenVINO", error) from None
         self._request: Any = compiled.create_infer_request()
-        listed = {tensor.name for tensor in (*card.inputs, *card.outputs)}
         self.inputs = {_name(p, listed): tuple(p.get_shape()) for p in compiled.inputs}
         self._ports = [(_name(p, listed), p) for p in compiled.outputs]
-        self.outputs = {name: tuple(port.get_shape()) for name, port in self._ports}
         version = importlib.metadata.version("openvino")
         also = f" and {hint}" if precision == "int8" else ""
         self.label = f"OpenVINO {version}, {precision}{also}, CPU, {threads} threads"

@@ -45,11 +45,11 @@ def open_model(
         said.append(line)
         context.status("waiting", line)
 
-    folder = weight_folder(name, weights)
-    model = Model(folder, backend=backend, threads=threads, say=say)
+    folder, given = weight_folder(name, weights), {*gives}
+    model = Model(folder, backend=backend, threads=threads, wanted=given, say=say)
     wants = {tensor.name for tensor in model.card.inputs}
     says = {tensor.name for tensor in model.card.outputs}
-    if wants != set(takes) or not says >= set(gives):
+    if wants != set(takes) or not says >= given:
         model.close()
         raise MienError(
             f"the weight {folder} takes {', '.join(sorted(wants))}: "
