@@ -196,8 +196,8 @@ def _generator(run: Path) -> _Made:
     outputs = (
         _spec("picture", (1, 3, *full), 0, 1, "the edited crop, RGB / 255"),
         _spec("flow_out", (1, 2, *half), -152, 152, "the corrected backward flow, px of the crop"),
-        _spec("mask", (1, 1, *full), 0, 1, "1 where colour is painted"),
-        _spec("colour", (1, 3, *full), 0, 1, "what is painted, RGB / 255"),
+        _spec("mask", (1, 1, *full), 0, 1, "1 where moved pixels aren't believed"),
+        _spec("paint", (1, 1, *full), -1, 1, "light added to the moved pixels, / 255"),
     )
     return "a face made neutral, or given another feeling", module, inputs, outputs, {}
 

@@ -49,6 +49,13 @@ class Compositor(Node):
         strength: float = parameter(
             1.0, "how far the face moves towards what is asked", low=0.0, high=1.5
         )
+        correction: float = parameter(
+            0.6,
+            "how much of the generator's correction of the warp is done: more takes more of a "
+            "feeling away, less keeps more of the likeness",
+            low=0.0,
+            high=1.0,
+        )
         backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = parameter(
             "auto", "what runs the networks; auto: the best that is here", live=False
         )
@@ -145,7 +152,14 @@ class Compositor(Node):
             out = self.context.allocate("video", pixels.shape)
             try:
                 return self._learned.render(
-                    pixels, face.landmarks, moves, placement, edit, self._felt, out
+                    pixels,
+                    face.landmarks,
+                    moves,
+                    placement,
+                    edit,
+                    self._felt,
+                    self.config.correction,
+                    out,
                 )
             except RuntimeError as error:  # what runtimes raise: a driver that went away, no memory
                 line = " ".join(str(error).split())[:160]

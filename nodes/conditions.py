@@ -16,6 +16,8 @@ from nodes.warp import dense_flow
 
 CROP_PX: Final = 256
 HALF_PX: Final = CROP_PX // 2
+CELLS: Final = 144
+"""of the flow's grid: about a pixel at half the side"""
 
 LIPS_OUTER: Final = np.array(
     [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185]
@@ -62,7 +64,7 @@ def edit_flow(source: F32, target: F32, triangles: NDArray[np.int32]) -> F32:
     """
     flow = np.zeros((2, HALF_PX, HALF_PX), np.float32)
     before, after = _halved(source[:, :2]), _halved(target[:, :2])
-    found = dense_flow(before, after - before, triangles, HALF_PX, HALF_PX)
+    found = dense_flow(before, after - before, triangles, HALF_PX, HALF_PX, cells=CELLS)
     if found is not None:
         rows, columns = found.shift.shape[:2]
         place = (slice(found.top, found.top + rows), slice(found.left, found.left + columns))

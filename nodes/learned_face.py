@@ -1,5 +1,5 @@
 """Render an edit with the neutralizing generator: its flow moves the picture's own pixels at their
-full resolution, its colour is painted only where it says that nothing can be moved there."""
+full resolution, and its paint, light and shade, is added to them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class LearnedFace:
         try:
             self._generator = open_model(
                 "generator", weights, context, backend=backend, threads=threads,
-                takes=TAKES, gives=("flow_out", "mask", "colour"),
+                takes=TAKES, gives=("flow_out", "mask", "paint"),
             )  # fmt: skip
         except BaseException:
             identity.close()
@@ -80,11 +80,13 @@ class LearnedFace:
         placement: Placement,
         edit: FaceEdit,
         felt: float = 0.0,
+        correction: float = 1.0,
         out: U8 | None = None,
     ) -> U8:
         """The picture [H, W, 3] BGR whose landmarks [478, 3] px move by ``moves`` [478, 2] px.
 
         ``felt``: how intensely somebody feels at the moment, 0..1, as far as it is known.
+        ``correction``: how much of what the generator would change in the warp is done, 0..1.
         """
         step_s = 0.0 if self._last_ns is None else (edit.capture_ns - self._last_ns) / 1e9
         self._last_ns = edit.capture_ns
@@ -103,13 +105,13 @@ class LearnedFace:
             intensity=np.array([[min(alpha, 2.0)]], np.float32),
             **self._person(patch, tension(edit.source, placement) + felt, step_s),
         )
-        near = _near_face(source, target) * self._border
+        near = _near_face(source, target) * self._border * np.float32(correction)
         shift = flow * self._border + (answer["flow_out"][0] - flow) * near
         moved = np.ascontiguousarray(shift.transpose(1, 2, 0))
         out = move(pixels, transform, moved, out)
         inside = _box(near > 0)
         if inside is not None:
-            paint = _paint(patch, moved, near, answer["mask"][0, 0], answer["colour"][0], inside)
+            paint = _paint(patch, moved, near, answer["mask"][0, 0], answer["paint"][0, 0], inside)
             lay(out, transform, paint, (2 * inside[0], 2 * inside[1]))
         return out
 
@@ -141,8 +143,8 @@ def move(pixels: U8, transform: F32, shift: F32, out: U8 | None = None) -> U8:
 def lay(picture: U8, transform: F32, paint: F32, corner: tuple[int, int]) -> None:
     """Lay paint over a picture [H, W, 3], in place.
 
-    ``paint`` [h, w, 4] is the part of the crop from ``corner`` (x, y) on: what is added (B, G, R),
-    and the share of the picture that gives way to it first.
+    ``paint`` is the part of the crop from ``corner`` (x, y) on: light that is added [h, w], or what
+    is added (B, G, R) and the share of the picture that gives way to it first [h, w, 4].
     """
     import cv2
 
@@ -157,16 +159,18 @@ def lay(picture: U8, transform: F32, paint: F32, corner: tuple[int, int]) -> Non
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     laid = cv2.warpAffine(paint, to_paint, (right - left, bottom - top), flags=flags)
     part = picture[top:bottom, left:right]
+    if laid.ndim == 2:
+        cv2.add(part, cv2.merge([laid] * 3), dst=part, dtype=cv2.CV_8U)
+        return
     kept = part * (np.float32(1) - laid[..., 3:])
     cv2.add(kept, np.ascontiguousarray(laid[..., :3]), dst=part, dtype=cv2.CV_8U)
 
 
-def _paint(patch: U8, shift: F32, near: F32, mask: F32, colour: F32, inside: _Box) -> F32:
+def _paint(patch: U8, shift: F32, near: F32, mask: F32, paint: F32, inside: _Box) -> F32:
     """What is laid over the moved picture, see `lay`; of the crop's part ``inside`` (at half size).
 
-    The generator's picture is moved + mask (colour - moved), at the crop's resolution. Only that
-    difference is carried over, so that detail which the crop doesn't hold stays; where the mask
-    is nearly shut to the camera, the detail goes too, since it is of what was there before.
+    Paint is a difference, so detail which the crop doesn't hold stays; but where the mask is
+    nearly shut to the camera, the detail goes, since it is of what was there before.
     """
     import cv2
 
@@ -174,25 +178,22 @@ def _paint(patch: U8, shift: F32, near: F32, mask: F32, colour: F32, inside: _Bo
     half = slice(top, bottom), slice(left, right)
     full = slice(2 * top, 2 * bottom), slice(2 * left, 2 * right)
     size = (2 * (right - left), 2 * (bottom - top))
-    places = cv2.resize(shift[half], size, interpolation=cv2.INTER_LINEAR)
     allowed = cv2.resize(near[half], size, interpolation=cv2.INTER_LINEAR)
+    light: F32 = paint[full] * (allowed * np.float32(255))
+    low, high = DETAIL
+    sure = np.clip((mask[full] - low) / (high - low), 0, 1)
+    if not sure.any():
+        return light
+    covered = sure * sure * (3 - 2 * sure) * allowed
+    places = cv2.resize(shift[half], size, interpolation=cv2.INTER_LINEAR)
     moved = cv2.remap(
         patch,
         places[..., 0] + np.arange(2 * left, 2 * right, dtype=np.float32),
         places[..., 1] + np.arange(2 * top, 2 * bottom, dtype=np.float32)[:, None],
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
-    ).astype(np.float32)
-    mask = mask[full]
-    weight = mask * allowed
-    low, high = DETAIL
-    sure = np.clip((mask - low) / (high - low), 0, 1)
-    covered = sure * sure * (3 - 2 * sure) * allowed
-    bgr = cv2.merge([np.ascontiguousarray(plane[full]) for plane in colour[::-1]])
-    paint = np.empty((*mask.shape, 4), np.float32)
-    paint[..., :3] = bgr * (255 * weight)[..., None] + moved * (covered - weight)[..., None]
-    paint[..., 3] = covered
-    return paint
+    )
+    return np.dstack([light[..., None] + moved * covered[..., None], covered])
 
 
 def _near_face(source: F32, target: F32) -> F32:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engine.types import F32, U8
 
 CELLS = 176
-"""side of the coarse grid on which the flow is made, cells"""
+"""longer side of the coarse grid on which the flow is made, cells"""
 MARGIN = 0.30
 """how far beyond the landmarks the flow may reach, in face sizes"""
 FADE = 0.22
@@ -33,7 +33,12 @@ class Flow:
 
 
 def dense_flow(
-    points: F32, moves: F32, triangles: NDArray[np.int32], width: int, height: int
+    points: F32,
+    moves: F32,
+    triangles: NDArray[np.int32],
+    width: int,
+    height: int,
+    cells: int = CELLS,
 ) -> Flow | None:
     """The backward flow of a picture whose landmarks [478, 2..3] px move by [478, 2] px.
 
@@ -53,7 +58,7 @@ def dense_flow(
     right, bottom = np.minimum(np.ceil(high + MARGIN * size), (width, height)).astype(int)
     if right - left < 2 or bottom - top < 2:
         return None
-    cell = max(right - left, bottom - top) / CELLS
+    cell = max(right - left, bottom - top) / cells
     columns = max(2, round((right - left) / cell))
     rows = max(2, round((bottom - top) / cell))
     step = np.array([(right - left) / columns, (bottom - top) / rows])

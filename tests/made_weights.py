@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.types import EMOTIONS, F32
+from engine.types import EMOTIONS
 from nodes.emotions import FEELING, prototype
 
 CROP_PX = 40
@@ -29,7 +29,7 @@ def make_weights(folder: Path, *names: str, painted: float = 0.0) -> Path:
     speech: happy where the mel's lower half is louder than its upper, angry otherwise; arousal
     counts the steps so far in hundredths.
     intensity: the mean of those present. identity: the mean of the picture, everywhere.
-    generator: the flow as it came, blue colour where it paints.
+    generator: the flow as it came, white where it paints.
     """
     makers: dict[str, Callable[[], _Network]] = {
         "visual": _visual,
@@ -145,9 +145,6 @@ def _generator(painted: float) -> _Network:
         source=(1, 3, 256, 256), flow=(1, 2, 128, 128), lines=(1, 2, 128, 128),
         identity=(1, 6), identity_map=(1, 2, 4, 4), expression=(1, 52), intensity=(1, 1),
     )  # fmt: skip
-    blue: F32 = np.zeros((1, 3, 1, 1), np.float32)
-    blue[0, 2] = 1
-    nothing = ops.multiply(given["source"], _const([[[[0.0]]]]))
     told = ["lines", "identity", "identity_map", "expression", "intensity"]
     unused = [ops.multiply(_mean(given[name]), _const([[0.0]])) for name in told]
     total = unused[0]
@@ -159,7 +156,7 @@ def _generator(painted: float) -> _Network:
         "picture": ops.add(given["source"], still),
         "flow_out": ops.add(given["flow"], still),
         "mask": ops.add(_const(mask), still),
-        "colour": ops.add(nothing, _const(blue)),
+        "paint": ops.add(_const(mask), still),
     }
     return given, outputs, {}
 

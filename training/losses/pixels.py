@@ -14,13 +14,6 @@ def reconstruction(out_BCHW: Tensor, truth_BCHW: Tensor, weight_B1HW: Tensor) ->
     return off.sum() / (weight_B1HW.sum() * out_BCHW.shape[1]).clamp(min=1e-6)
 
 
-def tint(out_BCHW: Tensor, given_BCHW: Tensor, weight_B1HW: Tensor) -> Tensor:
-    """How far hues are from the given ones, whatever the brightness, as ``reconstruction``."""
-    off = out_BCHW - given_BCHW
-    grey = off.mean(dim=1, keepdim=True)
-    return reconstruction(off, grey.expand_as(off), weight_B1HW)
-
-
 def edges(out_BCHW: Tensor, truth_BCHW: Tensor, weight_B1HW: Tensor) -> Tensor:
     """Mean absolute difference of horizontal and vertical gradients: against blur."""
     off = out_BCHW - truth_BCHW
@@ -50,7 +43,7 @@ def steadiness(out_BTCHW: Tensor, truth_BTCHW: Tensor) -> Tensor:
 
 
 def sparsity(mask_B1HW: Tensor) -> Tensor:
-    """The share of the picture that is painted: what a warp can do, a warp should do."""
+    """How much of the picture is painted: what a warp can do, a warp should do."""
     return mask_B1HW.mean()
 
 

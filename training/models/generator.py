@@ -1,7 +1,7 @@
 """Neutralizing generator (EAP's ANT for video and portraits): it corrects the rig's flow, says
 where that cannot be believed, and paints there.
 
-All of it runs at half the side of the crop; flow, mask and colour come to the full side at the
+All of it runs at half the side of the crop; flow, mask and paint come to the full side at the
 end, so what only moves keeps the resolution that came in. z_face = z_id + alpha * z_exp (eq. 1):
 who somebody is, how they look, and how much, come in by three doors. alpha = 0 is a neutral face.
 Legend: B batch, C channels, H height, W width, D features.
@@ -30,9 +30,6 @@ IDENTITY_PX: Final = 128
 MASK_AT_FIRST: Final = -0.85
 MASK_PACE: Final = 0.1
 """how quickly the mask learns: at full pace it shuts before there are colours worth painting"""
-TINT: Final = 0.3
-"""how far paint may turn a hue, beside how far it may go lighter or darker: a feeling shows in
-shade, and free colours come out as make-up"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +42,14 @@ class GeneratorSize:
 
 class Edit(NamedTuple):
     """``picture`` [B, 3, 256, 256] in 0..1; ``flow`` [B, 2, 128, 128], the shift in crop pixels to
-    where each pixel comes from; ``mask`` [B, 1, 256, 256], 1 where ``colour`` [B, 3, 256, 256] is
-    painted."""
+    where each pixel comes from; ``mask`` [B, 1, 256, 256] in 0..1, where that isn't believed;
+    ``paint`` [B, 1, 256, 256] in -1..1, what is added to the moved pixels, no more than the mask
+    allows: light and shade alone, since free colours come out as make-up."""
 
     picture: Tensor
     flow: Tensor
     mask: Tensor
-    colour: Tensor
+    paint: Tensor
 
 
 class IdentityEncoder(nn.Module):
@@ -100,12 +98,12 @@ class Generator(nn.Module):
         self.up_eighth = _Up(deep, eighth)
         self.up_quarter = _Up(eighth, quarter)
         self.up_half = _Up(quarter, half)
-        self.head = nn.Conv2d(half, 2 + 4 * 4, 3, 1, 1)
+        self.head = nn.Conv2d(half, 2 + 2 * 4, 3, 1, 1)
         with torch.no_grad():  # at first: the rig's own warp
             self.head.weight *= 0.1
             assert self.head.bias is not None
             self.head.bias.zero_()
-            self.head.weight[6:] = 0  # no colour yet
+            self.head.weight[6:] = 0  # no paint yet
         self.register_buffer("grid", _grid(CROP_PX), persistent=False)
         self.register_buffer("grid_half", _grid(HALF_PX), persistent=False)
 
@@ -140,12 +138,9 @@ class Generator(nn.Module):
         painted = F.pixel_shuffle(out[:, 2:], 2)
         full = F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False)
         warped = sample(source_BCHW, full, self.grid)
-        # Colour is told against the warp: while nothing is learned, painting changes nothing.
         mask = torch.sigmoid(MASK_AT_FIRST + MASK_PACE * painted[:, :1])
-        paint = torch.tanh(painted[:, 1:])
-        shade = paint.mean(dim=1, keepdim=True)
-        colour = torch.clamp(warped + shade + TINT * (paint - shade), 0, 1)
-        return Edit(warped + mask * (colour - warped), flow, mask, colour)
+        paint = mask * torch.tanh(painted[:, 1:])
+        return Edit(torch.clamp(warped + paint, 0, 1), flow, mask, paint)
 
 
 class _Up(nn.Module):

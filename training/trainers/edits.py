@@ -15,15 +15,7 @@ import numpy as np
 
 from engine.types import EMOTIONS, F32, U8
 from nodes.assets import FACE_LANDMARKER, locate
-from nodes.conditions import (
-    EYES,
-    LIPS_INNER,
-    TELLING,
-    edit_flow,
-    feeling,
-    line_map,
-    region_mask,
-)
+from nodes.conditions import TELLING, edit_flow, feeling, line_map, region_mask
 from nodes.drive import Drive
 from nodes.emotions import FEELING, prototype
 from nodes.expression_editor import asked_shapes
@@ -129,7 +121,6 @@ class Edits:
             "wanted": np.where(self.rig.observable, wanted, shapes).astype(np.float32),
             "opening": _opening(landmarks),
             "weight": _slack(target),
-            "skin": _skin(target),
             "region": _region(target, rng),
         }
 
@@ -241,13 +232,6 @@ def _slack(landmarks: F32) -> F32:
     telling = region_mask(landmarks, TELLING, 8).astype(np.float32)
     weight = 1 - 0.6 * near - 0.3 * telling * near
     return weight[None].astype(np.float32)
-
-
-def _skin(landmarks: F32) -> F32:
-    """The face without what eyelids and lips uncover [1, 256, 256]: its hues are its own."""
-    near = region_mask(landmarks, (np.arange(468),))
-    uncovered = region_mask(landmarks, (*EYES, LIPS_INNER), 2)
-    return (near * (1 - uncovered))[None].astype(np.float32)
 
 
 def _mirror(picture: U8, mirrored: bool) -> U8:

@@ -36,21 +36,20 @@ from training.trainers.samples import Array, Clips, Look
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """``paired_share`` of rows are strict pairs where synthetic heads are there; ``asked`` rows a
-    step are edits without a truth, judged by the tracker's networks; every ``steady_every``th step
-    draws three frames in a row, every ``felt_every``th is also judged by the visual encoder; the
-    adversary wakes after the share ``adversary_after`` of all; ``levels`` are the blocks of the
-    ImageNet network whose features are compared, in a window of ``window_px`` at a random place, at
-    full resolution and for less than half of the price, in ``likened`` of the edits too."""
+    step are edits without a truth, judged by the tracker's networks and, in turns, by the visual
+    encoder and an adversary, which wakes after the share ``adversary_after`` of all steps; every
+    ``steady_every``th step draws three frames in a row; ``levels`` are the blocks of the ImageNet
+    network whose features are compared, in a window of ``window_px`` at a random place, at full
+    resolution and for less than half of the price, in ``likened`` of the edits too."""
 
     paired_share: float = 0.25
     asked: int = 6
     likened: int = 3
     steady_every: int = 4
-    felt_every: int = 2
     adversary_after: float = 0.2
     imagenet: bool = True
     levels: tuple[int, ...] = (0, 2, 4, 10)
-    window_px: int = 160
+    window_px: int = 128
 
 
 SCHEDULES: Final = {
@@ -62,7 +61,6 @@ PLANS: Final = {
         asked=1,
         likened=1,
         steady_every=2,
-        felt_every=1,
         imagenet=False,
         levels=(0,),
         window_px=64,
@@ -84,12 +82,12 @@ WEIGHTS: Final = {
     "control": 0.8,
     "opening": 12.0,
     "kept": 4.0,
-    "tint": 8.0,
-    "likeness": 0.4,
+    "likeness": 1.0,
+    "light": 150.0,
     "smooth_asked": 0.02,
-    "adversarial": 0.1,
-    "metric": 0.2,
-    "felt": 0.2,
+    "adversarial": 0.2,
+    "metric": 0.1,
+    "felt": 0.1,
 }
 SMOOTHING: Final = 0.1
 SHARPNESS: Final = 8.0
@@ -144,7 +142,7 @@ class GeneratorTrainer(Trainer):
         )
         asked = self.clips.gather(self.plan.asked, lambda: self.edits.asked(rng), lacking)
         batch |= {f"asked_{name}": value for name, value in asked.items()}
-        if self._felt(step):
+        if self.visual is not None and step % 2:
             batch |= self._contrast(rng)
         return batch
 
@@ -159,10 +157,10 @@ class GeneratorTrainer(Trainer):
         parts = self._compared(made, picture, batch, self._frames(step))
         parts |= self._judged(asked, edited, batch)
         judge = self.modules["discriminator"]
-        adversary = step >= self.plan.adversary_after * self.schedule.steps
+        adversary = step % 2 == 0 and step >= self.plan.adversary_after * self.schedule.steps
         if adversary:
             parts["adversarial"] = faces.adversarial(judge(torch.cat([picture, edited])).float())
-        if self.visual is not None and self._felt(step):
+        if self.visual is not None and step % 2:
             parts |= self._read(edited, batch, self.visual)
         yield "generator+identity", parts, WEIGHTS
         if adversary:
@@ -235,8 +233,8 @@ class GeneratorTrainer(Trainer):
             "control": faces.control(seen.shapes, batch["asked_wanted"]),
             "opening": (faces.opening(seen.landmarks) - batch["asked_opening"]).abs().mean(),
             "kept": pixels.reconstruction(picture, warp, batch["asked_weight"]),
-            "tint": pixels.tint(picture, warp, batch["asked_skin"]),
             "likeness": self._unlike(picture[:few], warp[:few]),
+            "light": pixels.sparsity(made.paint.float().abs() * batch["asked_weight"]),
             "smooth_asked": pixels.smoothness(made.flow.float(), batch["asked_flow"]),
         }
 
@@ -286,10 +284,6 @@ class GeneratorTrainer(Trainer):
 
         return self.clips.gather(1, row, "shows a face", np.concatenate)
 
-    def _felt(self, step: int) -> bool:
-        """Whether the visual encoder judges a step."""
-        return self.visual is not None and step % self.plan.felt_every == self.plan.felt_every - 1
-
     def _frames(self, step: int) -> int:
         """How many frames in a row the samples of a step have."""
         return 3 if self.in_a_row and step % self.plan.steady_every == 0 else 1
@@ -338,13 +332,9 @@ def _look(judge: VisualEncoder, picture_BCHW: Tensor) -> Affect:
 def _disturbed(picture_BCHW: Tensor) -> Tensor:
     """Pictures as another camera might take them, a little blurred, noisy, lighter or darker: what
     is read in an edit must not hang on fine patterns."""
-    count = len(picture_BCHW)
-    blur = 0.3 + 1.0 * float(torch.rand(()))
-    at = torch.arange(-3, 4, device=picture_BCHW.device, dtype=picture_BCHW.dtype)
-    bell = torch.softmax(-at.square() / (2 * blur * blur), dim=0)
-    kernel = bell.expand(3, 1, 1, 7)
-    out = F.conv2d(picture_BCHW, kernel, padding=(0, 3), groups=3)
-    out = F.conv2d(out, kernel.transpose(2, 3), padding=(3, 0), groups=3)
-    gain = 1 + 0.15 * torch.randn(count, 1, 1, 1, device=out.device)
+    out = picture_BCHW
+    for share in torch.rand(2).tolist():
+        out = torch.lerp(out, F.avg_pool2d(out, 3, 1, 1, count_include_pad=False), share)
+    gain = 1 + 0.15 * torch.randn(len(out), 1, 1, 1, device=out.device)
     noise = 0.03 * float(torch.rand(())) * torch.randn_like(out)
     return (out * gain + noise).clamp(0, 1)

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import MienError
-from engine.types import BLENDSHAPES, EMOTIONS, F32, U8
+from engine.types import EMOTIONS, F32, U8
+from nodes.emotions import MIRROR
 from training.data.clip import Clip, ClipInfo, open_clips, to_stderr
 from training.labels import FrameLabels, clip_labels, own_neutral
 
@@ -23,17 +24,6 @@ KEPT_FRAMES: Final = 24_000
 TRIES: Final = 300
 MADE_SHARE: Final = 0.25
 """how much a synthetic person counts beside a real one, where people are drawn"""
-
-_SWAP: Final = {"Left": "Right", "Right": "Left"}
-
-
-def _partner(name: str) -> int:
-    side = next((s for s in _SWAP if name.endswith(s)), "")
-    return BLENDSHAPES.index(name.removesuffix(side) + _SWAP[side] if side else name)
-
-
-MIRROR: Final = np.array([_partner(name) for name in BLENDSHAPES])
-"""for each blendshape that of the other side"""
 
 
 @dataclass(frozen=True, eq=False)

@@ -83,7 +83,7 @@ def test_the_card_says_what_the_weight_is(made: Made) -> None:
     assert text["data"]["sources"] == ["made"] and text["data"]["people"] == 2
     assert "-m training.train generator" in text["training"] and text["seed"] == 0
     assert text["metrics"]["openvino_int8"]["psnr_db"] >= 38
-    assert {tensor.name for tensor in card.outputs} == {"picture", "flow_out", "mask", "colour"}
+    assert {tensor.name for tensor in card.outputs} == {"picture", "flow_out", "mask", "paint"}
     assert all(tensor.meaning and tensor.low < tensor.high for tensor in card.inputs)
     assert read_card(made.weights / "speech").state == {"state": "state_next"}
 
