@@ -116,7 +116,7 @@ class VisualEncoder(nn.Module):
     def watch(self, crops_BTCHW: Tensor, rigs_BTD: Tensor) -> Affect:
         """A whole sequence; every field of the answer but ``state`` is stacked to [B, T, ...]."""
         seen = self.look(crops_BTCHW.flatten(0, 1), rigs_BTD.flatten(0, 1))
-        return self.follow(seen.unflatten(0, rigs_BTD.shape[:2]))
+        return self.follow(seen.reshape(*rigs_BTD.shape[:2], -1))
 
     def follow(self, frames_BTD: Tensor) -> Affect:
         """The same, of frames' features."""

@@ -17,13 +17,13 @@ from engine.types import EMOTIONS, F32, U8
 from nodes.assets import FACE_LANDMARKER, locate
 from nodes.conditions import TELLING, edit_flow, feeling, line_map, region_mask
 from nodes.drive import Drive
-from nodes.emotions import FEELING, prototype
+from nodes.emotions import FEELING, MIRROR, prototype
 from nodes.expression_editor import asked_shapes
 from nodes.landmarker import CROP_PX as REGION_PX
 from nodes.landmarker import Landmarker, region_of
 from nodes.rig import Rig, load_rig, upright
 from training.models.generator import IDENTITY_PX
-from training.trainers.samples import MIRROR, Array, Clips, Look, Sample, to_chw
+from training.trainers.samples import Array, Clips, Look, Sample, to_chw
 
 TELLING_WEIGHT = 5.0
 """how often a pixel of eyes, brows and lips counts"""

@@ -109,7 +109,7 @@ class VisualTrainer(Trainer):
         if blended:
             wanted = _blend(batch, wanted)
         frames = encoder.understand(batch["glance"].flatten(0, 1), batch["rig"].flatten(0, 1))
-        frames = frames.unflatten(0, batch["rig"].shape[:2])
+        frames = frames.reshape(*batch["rig"].shape[:2], -1)
         seen = encoder.follow(frames.expand(-1, REPEATS, -1) if single else frames)
         shares = torch.log_softmax(seen.emotion.float(), dim=2)
         trust = torch.ones(len(wanted), device=wanted.device)

@@ -10,12 +10,11 @@ import pytest
 
 from engine.errors import MienError
 from engine.types import BLENDSHAPES, EMOTIONS, F32
-from nodes.emotions import ANGLES_DEG
+from nodes.emotions import ANGLES_DEG, MIRROR
 from tests.training.made_clips import made_clip
 from training.data.clip import write_shard
 from training.labels import agreement, clip_labels, fit, measure, own_neutral, seen
 from training.metrics.statistics import concordance
-from training.trainers.samples import MIRROR
 
 FELT = [name for name in EMOTIONS if name != "neutral"]
 

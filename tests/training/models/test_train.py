@@ -18,6 +18,7 @@ pytest.importorskip("torch")
 import torch
 
 from engine.errors import MienError
+from nodes.emotions import MIRROR
 from tests.training.made_clips import made_clip, made_clips
 from tests.training.models.conftest import Made
 from training import checkpoint
@@ -26,7 +27,7 @@ from training.models.visual import VisualEncoder
 from training.restore import restore
 from training.train import main
 from training.trainers.edits import Edits
-from training.trainers.samples import MIRROR, Clips, Look, run_of_frames
+from training.trainers.samples import Clips, Look, run_of_frames
 
 
 def train(name: str, data: Path, out: Path, *more: str) -> int:
