@@ -101,15 +101,22 @@ def _made(encoder: VisualEncoder, clips: Clips, plan: Plan) -> dict[str, Array]:
     }
     glance, rows = _glance(encoder), []
     for number, index in enumerate(clips.chosen):
-        sample = clips[index]
-        still = len(sample.clip) == 1
+        still = clips.lengths[index] == 1
         runs, frames = (plan.stills, 1) if still else (plan.runs, plan.frames)
         first, rng = len(columns["rig"]), np.random.default_rng([number, 7])
-        for run in range(runs):
-            for row in _run(sample, encoder.size.crop_px, run, frames, rng, glance):
-                for name, value in row.items():
-                    columns[name].append(value)
-        if len(columns["rig"]) > first:
+        try:
+            seen = [
+                row
+                for run in range(runs)
+                for row in _run(clips[index], encoder.size.crop_px, run, frames, rng, glance)
+            ]
+        except MienError as error:
+            to_stderr(f"left out: {error}")
+            continue
+        for row in seen:
+            for name, value in row.items():
+                columns[name].append(value)
+        if seen:
             rows.append((index, first, runs, frames))
         if number % 100 == 99:
             to_stderr(f"looked at {number + 1} of {len(clips.chosen)}")

@@ -20,7 +20,7 @@ from training.trainers.samples import Array, Clips
 from training.trainers.views import Plan, views_of
 
 SCHEDULES: Final = {
-    "debug": Schedule(steps=3, batch=4, rate=1e-3, ema=0.9, save_every=2, log_every=1, loaders=1),
+    "debug": Schedule(steps=3, batch=4, rate=2e-2, ema=0.9, save_every=2, log_every=1, loaders=1),
     "full": Schedule(
         steps=700, batch=64, rate=1e-3, warm_up=10, ema=0.99, clip=2.0, decay=0.1, loaders=1,
         save_every=350, log_every=50, pictures_every=700,

@@ -186,15 +186,15 @@ def test_a_folder_of_weights_is_a_row(
     pictures: Path, tmp_path: Path, judged: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bare = make_weights(tmp_path / "bare", "identity", "generator")
-    blue = make_weights(tmp_path / "blue", "identity", "generator", painted=1.0)
+    white = make_weights(tmp_path / "white", "identity", "generator", painted=2.0)
     out = tmp_path / "out"
-    command = [str(pictures), "--renderer", "warp", "--weights", str(bare), f"painted={blue}"]
+    command = [str(pictures), "--renderer", "warp", "--weights", str(bare), f"painted={white}"]
     assert main([*command, "--emotions", "happy", "--out", str(out)]) == 0
     results = json.loads((out / "results.json").read_text())
     rows = {row["method"]: row["figures"] for row in results["rows"] if row["emotion"] == "happy"}
     assert rows.keys() == {"warp", "bare", "painted"}
     assert rows["bare"]["lost"] == 0 and rows["bare"]["energy_ratio"] > 0.5
-    # Nothing but blue: there is no face any more, and that is told.
+    # Nothing but white: there is no face any more, and that is told.
     assert rows["painted"]["lost"] == 1 and rows["painted"]["energy_ratio"] is None
     assert "OpenVINO" in results["methods"]["painted"]
     assert "face lost" in capsys.readouterr().out
