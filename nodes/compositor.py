@@ -169,3 +169,9 @@ class Compositor(Node):
         if flow is None:
             return pixels
         return apply_flow(pixels, flow, self.context.allocate("video", pixels.shape))
+
+
+class CompositorAside(Compositor):
+    """The same in a thread of its own, so that the next picture is tracked meanwhile."""
+
+    runs: ClassVar[Literal["lane", "thread", "loop"]] = "thread"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from engine.node import Node
@@ -30,6 +30,9 @@ class FaceReader(Node):
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:
+        every: int = parameter(
+            1, "look at every n-th picture; between, the last answer stands", low=1, high=10
+        )
         threads: int = parameter(1, "compute threads of the network", low=1, high=16, live=False)
         weights: str = parameter(
             "", "folder of the networks; empty: $MIEN_WEIGHTS, else those that ship", live=False
@@ -56,12 +59,18 @@ class FaceReader(Node):
         self._crop.reset()
         self._state: dict[str, F32] = self._model.begin() if self._model is not None else {}
         self._last_ns: int | None = None
+        self._said: Affect | None = None
+        self._unseen = 0
 
     def process(self, frame: VideoFrame, face: FaceTrack) -> Affect:
         if frame.cut or face.cut or not face.found:
             self.reset()
         if self._model is None or not face.found:
             return unknown("face", frame.capture_ns)
+        self._unseen += 1
+        if self._said is not None and self._unseen < self.config.every:
+            return replace(self._said, capture_ns=frame.capture_ns)
+        self._unseen = 0
         step_s = 0.0 if self._last_ns is None else (frame.capture_ns - self._last_ns) / 1e9
         self._last_ns = frame.capture_ns
         transform = self._crop(self._rig.place(face.landmarks), step_s)
@@ -72,7 +81,8 @@ class FaceReader(Node):
             **self._state,
         )
         self._state = self._model.carry(answer)
-        return from_network(answer, "face", frame.capture_ns)
+        self._said = from_network(answer, "face", frame.capture_ns)
+        return self._said
 
     def close(self) -> None:
         if self._model is not None:

@@ -16,6 +16,7 @@ from engine.parameters import build
 from engine.types import EMOTIONS, F32, Affect, AudioFrame, FaceTrack
 from nodes.affect import chief, from_reading, unknown
 from nodes.emotions import prototype
+from nodes.compositor import Compositor, CompositorAside
 from nodes.face_reader import FaceReader, FaceReaderAside
 from nodes.feeling import Feeling
 from nodes.mel import log_mel
@@ -111,6 +112,17 @@ def test_what_is_remembered_of_a_face_goes_with_it(weights: Path) -> None:
     assert steps_so_far(track(5, cut=True), 5) == 1
     assert not node.process(frame(astronaut(), 6), no_face(7 * FRAME_NS)).known
     assert steps_so_far(track(7), 7) == 1
+    node.close()
+
+
+def test_between_looks_the_last_answer_stands(weights: Path) -> None:
+    node = make(FaceReader, weights=str(weights), every=2)
+    said = []
+    for index, emotion in enumerate(("happy", "sad", "sad", "happy")):
+        said += run(node, node.process, frame(astronaut(), index), track(index, emotion))
+    assert [affect.capture_ns for affect in said] == [(index + 1) * FRAME_NS for index in range(4)]
+    names = [chief(affect) for affect in said]
+    assert names == ["happy", "happy", "sad", "sad"]
     node.close()
 
 
@@ -232,9 +244,9 @@ def test_a_voice_without_its_weight_is_silent_and_says_so(tmp_path: Path) -> Non
     assert said.statuses[0][0] == "degraded" and "speech" in said.statuses[0][1]
 
 
-def test_live_readers_have_threads_of_their_own() -> None:
-    assert FaceReader.runs == VoiceReader.runs == "lane"
-    assert FaceReaderAside.runs == VoiceReaderAside.runs == "thread"
+def test_live_readers_and_compositor_have_threads_of_their_own() -> None:
+    assert FaceReader.runs == VoiceReader.runs == Compositor.runs == "lane"
+    assert FaceReaderAside.runs == VoiceReaderAside.runs == CompositorAside.runs == "thread"
 
 
 # -- both ------------------------------------------------------------------------------------------
