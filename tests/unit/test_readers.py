@@ -15,8 +15,8 @@ from engine.outputs import each_output
 from engine.parameters import build
 from engine.types import EMOTIONS, F32, Affect, AudioFrame, FaceTrack
 from nodes.affect import chief, from_reading, unknown
-from nodes.emotions import prototype
 from nodes.compositor import Compositor, CompositorAside
+from nodes.emotions import prototype
 from nodes.face_reader import FaceReader, FaceReaderAside
 from nodes.feeling import Feeling
 from nodes.mel import log_mel
