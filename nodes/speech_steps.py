@@ -9,10 +9,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from engine.types import F32, AudioFrame
-from nodes.mel import HOP, RATE_HZ, MelStream
+from nodes.mel import RATE_HZ
 
-STEP_MELS: Final = 4
-STEP_SAMPLES: Final = STEP_MELS * HOP
+STEP_SAMPLES: Final = 640
 STEP_NS: Final = STEP_SAMPLES * 1_000_000_000 // RATE_HZ
 GAP_NS: Final = 200_000_000
 """a leap of the stamps by more than this is another recording"""
@@ -26,10 +25,10 @@ HANGOVER_STEPS: Final = 8
 
 
 class Step(NamedTuple):
-    """``mel`` [4, 80] from the moment ``capture_ns`` on, and whether somebody speaks in it."""
+    """``sound`` [640] in -1..1 from the moment ``capture_ns`` on, and whether somebody speaks."""
 
     capture_ns: int
-    mel: F32
+    sound: F32
     spoken: bool
 
 
@@ -37,7 +36,6 @@ class SpeechSteps:
     """Blocks in, steps out. Holds what is left of a block for the next."""
 
     def __init__(self) -> None:
-        self._mels = MelStream()
         self._voice = Activity()
         self.reset()
 
@@ -45,9 +43,7 @@ class SpeechSteps:
         """Another recording."""
         self._resampler: Any = None
         self._rate_hz = 0
-        self._mels.reset()
         self._voice.reset()
-        self._rows = np.zeros((0, 80), np.float32)
         self._samples = np.zeros(0, np.float32)
         self._arrived = 0
         self._steps = 0
@@ -65,12 +61,10 @@ class SpeechSteps:
         self._origin_ns = self._origin(frame)
         fresh = self._at_16_khz(frame)
         self._arrived += len(fresh)
-        self._rows = np.concatenate([self._rows, self._mels(fresh)])
         self._samples = np.concatenate([self._samples, fresh])
-        while len(self._rows) >= STEP_MELS:
-            mel, self._rows = self._rows[:STEP_MELS], self._rows[STEP_MELS:]
+        while len(self._samples) >= STEP_SAMPLES:
             sound, self._samples = self._samples[:STEP_SAMPLES], self._samples[STEP_SAMPLES:]
-            yield Step(self._origin_ns + self._steps * STEP_NS, mel, self._voice(sound))
+            yield Step(self._origin_ns + self._steps * STEP_NS, sound, self._voice(sound))
             self._steps += 1
 
     def _origin(self, frame: AudioFrame) -> int:

@@ -1,4 +1,4 @@
-"""Read what a voice feels every 40 ms, with the speech encoder, which hears 55 ms ahead."""
+"""Read what a voice feels every 40 ms, with the speech encoder, which hears 40 ms ahead."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.node import Node
 from engine.parameters import parameter
 from engine.types import F32, Affect, AudioFrame, Fifo, Input, Message
 from nodes.affect import ANSWERS, from_network, unknown
-from nodes.speech_steps import STEP_MELS, SpeechSteps, Step
+from nodes.speech_steps import SpeechSteps, Step
 from nodes.weights import open_or_say
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class VoiceReader(Node):
             self.config.weights,
             self.context,
             "what a voice feels isn't read",
-            takes=("mel", "state"),
+            takes=("sound", "state"),
             gives=ANSWERS,
             threads=self.config.threads,
         )
@@ -66,9 +66,9 @@ class VoiceReader(Node):
             yield from self._heard(step)
 
     def finish(self) -> Iterator[Affect]:
-        """The last step is answered too: its end is heard on, since nothing follows it."""
+        """The last step is answered too, though only silence follows it."""
         if (last := self._before) is not None:
-            yield from self._heard(last._replace(mel=np.repeat(last.mel[-1:], STEP_MELS, axis=0)))
+            yield from self._heard(last._replace(sound=np.zeros_like(last.sound)))
 
     def _heard(self, step: Step) -> Iterator[Affect]:
         """What a step says of the one before it."""
@@ -76,7 +76,7 @@ class VoiceReader(Node):
         self._silent = 0 if step.spoken else self._silent + 1
         answer = None
         if self._model is not None and self._silent <= REST_STEPS:
-            answer = self._model(mel=step.mel[None], **self._state)
+            answer = self._model(sound=step.sound[None], **self._state)
             self._state = self._model.carry(answer)
         if before is None:
             return

@@ -26,8 +26,8 @@ def make_weights(folder: Path, *names: str, painted: float = 0.0) -> Path:
 
     visual: the likeliest emotion is that whose shapes the rig has, valence the mean of the crop;
     state counts steps.
-    speech: happy where the mel's lower half is louder than its upper, angry otherwise; arousal
-    counts the steps so far in hundredths.
+    speech: happy where the sound is low (below 850 Hz), angry where it is high; arousal counts
+    the steps so far in hundredths.
     intensity: the mean of those present. identity: the mean of the picture, everywhere.
     generator: the flow as it came, white where it paints.
     """
@@ -92,9 +92,12 @@ def _visual() -> _Network:
 
 def _speech() -> _Network:
     ops = _ops()
-    given = _given(mel=(1, 4, 80), state=(1, STATE))
-    half = np.repeat([1.0, -1.0], 40) / 40
-    lower = _mean(ops.multiply(given["mel"], _const(np.tile(half * 80, (1, 4, 1)))))
+    given = _given(sound=(1, 640), state=(1, STATE))
+    next_less_this = _const(np.eye(640, 639, -1) - np.eye(640, 639))
+    change = ops.matmul(given["sound"], next_less_this, False, False)
+    steep = ops.multiply(_mean(ops.absolute(change)), _const([[3.0]]))
+    loud = _mean(ops.absolute(given["sound"]))
+    lower = ops.multiply(ops.subtract(loud, steep), _const([[40.0]]))
     sides = np.zeros((1, 8), np.float32)
     sides[0, EMOTIONS.index("happy")], sides[0, EMOTIONS.index("angry")] = 4, -4
     later = ops.add(given["state"], _const(np.ones((1, STATE))))

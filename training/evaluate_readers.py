@@ -35,8 +35,9 @@ from training.data.clip import Clip, open_clips
 from training.loop import Trainer, train
 from training.metrics.classes import judge
 from training.metrics.statistics import concordance
+from training.models.ear import STEP_SAMPLES
 from training.models.intensity import IntensityFusion
-from training.models.speech import STEP_MELS, SpeechEncoder
+from training.models.speech import SpeechEncoder
 from training.models.visual import VisualEncoder
 from training.people import alike, by_fold, fingerprint, folds, together
 from training.restore import restore
@@ -155,7 +156,7 @@ def _ask(name: str, run: Path, clips: Sequence[Clip]) -> list[Floats]:
     """Log-probabilities of each clip, of EMOTIONS or LABELS."""
     if name == "speech":
         speech = restore(run, "speech", SpeechEncoder)
-        return [utterance(speech, clip.mel) for clip in clips]
+        return [utterance(speech, clip.samples) for clip in clips]
     visual = restore(run, "visual", VisualEncoder)
     return [look_at(visual, clip) for clip in clips]
 
@@ -199,13 +200,13 @@ def _write(path: Path, rows: Sequence[tuple[Clip, Floats]], names: Sequence[str]
 def _speed(run: Path) -> list[str]:
     """The real-time factor of streaming, 40 ms a call, in torch on one thread."""
     encoder = restore(run, "speech", SpeechEncoder)
-    mel, state, took_s = torch.zeros(1, STEP_MELS, 80), encoder.begin(1), []
+    sound, state, took_s = torch.zeros(1, STEP_SAMPLES), encoder.begin(1), []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with torch.no_grad():
         for _ in range(200):
             began_s = time.perf_counter()
-            state = encoder(mel, state).state
+            state = encoder(sound, state).state
             took_s.append(time.perf_counter() - began_s)
     torch.set_num_threads(threads)
     middle_ms = 1000 * float(np.median(took_s))

@@ -22,7 +22,7 @@ def make(name: str, size: dict[str, Any]) -> nn.Module:
     if name == "visual":
         return VisualEncoder(VisualSize(**size))
     if name == "speech":
-        return SpeechEncoder(SpeechSize(**size | {"dilations": tuple(size["dilations"])}))
+        return SpeechEncoder(SpeechSize(**size))
     if name == "intensity":
         return IntensityFusion(**size)
     sized = GeneratorSize(**size | {"channels": tuple(size["channels"])})

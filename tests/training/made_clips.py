@@ -43,6 +43,9 @@ def made_clip(
     felt = swell if emotion != "neutral" else 0 * swell
     tone = np.exp(-(((np.arange(MEL_BINS) - 8 * EMOTIONS.index(emotion) - 8) / 6) ** 2))
     mel = np.log(1e-3 + tone * rng.uniform(0.5, 1, (4 * frames, 1))).astype(np.float32)
+    at = np.arange(640 * frames) / 16_000
+    voice = np.sin(2 * np.pi * (150 + 250 * EMOTIONS.index(emotion)) * at)
+    voice = 8000 * voice * rng.uniform(0.5, 1) + rng.normal(0, 50, len(at))
     return Clip(
         info=ClipInfo(
             key=key,
@@ -61,6 +64,7 @@ def made_clip(
         pose=np.tile(np.eye(4, dtype=np.float32), (frames, 1, 1)),
         found=np.ones(frames, bool),
         mel=mel if spoken else np.zeros((0, MEL_BINS), np.float32),
+        sound=voice.astype(np.int16) if spoken else np.zeros(0, np.int16),
         rig=shapes if synthetic else None,
         valence=(felt * np.cos(angle)).astype(np.float32) if synthetic else None,
         arousal=(felt * np.sin(angle)).astype(np.float32) if synthetic else None,

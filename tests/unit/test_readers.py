@@ -168,14 +168,14 @@ def heard(node: Any, frames: Iterator[AudioFrame], *, finish: bool = True) -> li
 
 
 @pytest.mark.parametrize(("rate_hz", "size", "channels"), [(48_000, 960, 2), (44_100, 1024, 1)])
-def test_steps_are_the_mel_of_the_whole_recording(rate_hz: int, size: int, channels: int) -> None:
+def test_steps_are_the_whole_recording(rate_hz: int, size: int, channels: int) -> None:
     sound = tone(1.0, 440, rate_hz) + tone(1.0, 2500, rate_hz, 0.1)
     steps = SpeechSteps()
     found = [
         step for block in blocks(sound, rate_hz, size, channels=channels) for step in steps(block)
     ]
     whole = log_mel(tone(1.0, 440, 16_000) + tone(1.0, 2500, 16_000, 0.1))
-    streamed = np.concatenate([step.mel for step in found])
+    streamed = log_mel(np.concatenate([step.sound for step in found]))
     assert 92 <= len(streamed) <= 98
     middle = slice(8, 80)
     loud = whole[middle] > -6  # below lies the noise of 16 bits
@@ -207,7 +207,7 @@ def test_a_word_belongs_to_the_step_before(weights: Path) -> None:
     assert said[0].capture_ns == pytest.approx(5_000 * MS, abs=3 * MS)
     assert round(said[0].arousal * 100) == 2  # the second step speaks of the first
     assert {affect.source for affect in said} == {"voice"}
-    assert all(chief(affect) == "happy" for affect in said)
+    assert all(chief(affect) == "happy" for affect in said[:-1])  # then there is silence
     node.close()
 
 

@@ -14,7 +14,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, overload
 
@@ -95,6 +95,7 @@ class Clip:
     ``landmarks`` float32 [T, 478, 3] px of the crop; ``blendshapes`` float32 [T, 52];
     ``pose`` float32 [T, 4, 4] face (cm) to camera; ``found`` bool [T], where False the three are
     zeros; ``mel`` float32 [M, 80] log-mel, a row each 10 ms (M about 4 T; 0 where silent);
+    ``sound`` int16 [N] at 16 kHz, what the mel is of (0 where silent or not kept);
     the truth, where the clip is synthetic: ``rig`` float32 [T, 52], ``valence``, ``arousal`` and
     ``intensity`` float32 [T].
     """
@@ -107,6 +108,7 @@ class Clip:
     pose: F32
     found: NDArray[np.bool_]
     mel: F32
+    sound: NDArray[np.int16] = field(default_factory=lambda: np.zeros(0, np.int16))
     phones: tuple[Phone, ...] = ()
     fps: int = FPS
     rig: F32 | None = None
@@ -122,6 +124,7 @@ class Clip:
             "pose": (frames, 4, 4),
             "found": (frames,),
             "mel": (len(self.mel), MEL_BINS),
+            "sound": (len(self.sound),),
             "rig": (frames, len(BLENDSHAPES)),
             "valence": (frames,),
             "arousal": (frames,),
@@ -134,6 +137,11 @@ class Clip:
 
     def __len__(self) -> int:
         return len(self.index) - 1
+
+    @property
+    def samples(self) -> F32:
+        """The sound in -1..1."""
+        return self.sound.astype(np.float32) / np.float32(32768)
 
     def frame(self, t: int) -> U8:
         """Picture ``t`` uint8 [256, 256, 3], RGB."""
@@ -166,6 +174,11 @@ def encode(frames: Iterable[U8], quality: int = JPEG_QUALITY) -> tuple[bytes, ND
         parts.append(data.tobytes())
         ends.append(ends[-1] + len(parts[-1]))
     return b"".join(parts), np.array(ends, np.int64)
+
+
+def to_int16(samples: F32) -> NDArray[np.int16]:
+    """Samples in -1..1 as a clip keeps them."""
+    return np.rint(samples * 32768).clip(-32768, 32767).astype(np.int16)
 
 
 def write_shard(path: Path, clips: Iterable[Clip]) -> int:
@@ -278,7 +291,7 @@ def _members(clip: Clip) -> Iterator[tuple[str, bytes]]:
     known |= {"frames": len(clip), "fps": clip.fps}
     known["phones"] = [[phone.name, phone.start_s, phone.end_s] for phone in clip.phones]
     yield "json", json.dumps(known, ensure_ascii=False).encode()
-    names = ("index", "landmarks", "blendshapes", "pose", "found", "mel", *_TRUTH)
+    names = ("index", "landmarks", "blendshapes", "pose", "found", "mel", "sound", *_TRUTH)
     arrays = {name: getattr(clip, name) for name in names if getattr(clip, name) is not None}
     packed = io.BytesIO()
     np.savez_compressed(packed, **arrays)

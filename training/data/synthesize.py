@@ -30,7 +30,7 @@ from nodes.assets import FACE_LANDMARKER, locate
 from nodes.files import make_folder
 from nodes.mel import HOP, RATE_HZ, log_mel
 from training import command
-from training.data.clip import FPS, Clip, ClipInfo, Phone, encode, write_shard
+from training.data.clip import FPS, Clip, ClipInfo, Phone, encode, to_int16, write_shard
 from training.data.heads.acting import Performance, Script, perform, script_of, style_of
 from training.data.heads.anatomy import load_anatomy, require_anny
 from training.data.heads.looks import Setting, setting_of
@@ -228,6 +228,7 @@ def _clip(
         pose=np.stack([track.pose for track in tracks]),
         found=np.array([track.found for track in tracks], np.bool_),
         mel=log_mel(samples),
+        sound=to_int16(samples),
         phones=late,
         rig=act.rig,
         valence=act.valence,

@@ -18,7 +18,7 @@ from nodes.face_tracker import FaceTracker
 from nodes.mel import HOP, RATE_HZ, log_mel
 from nodes.rig import camera_pose, load_rig
 from nodes.steady_crop import SteadyCrop
-from training.data.clip import FPS, LANDMARKS, STEP_NS, Clip, ClipInfo, encode
+from training.data.clip import FPS, LANDMARKS, STEP_NS, Clip, ClipInfo, encode, to_int16
 from training.data.layouts import SOUND, STILL, Entry
 from training.data.media import pictures, sound
 from training.data.phones import phones_of
@@ -152,6 +152,7 @@ def _clip(info: ClipInfo, piece: list[tuple[U8, FaceTrack]], samples: F32, phone
         pose=_stack([track.pose for track in tracks], (4, 4)),
         found=np.array([track.found for track in tracks], np.bool_),
         mel=log_mel(samples),
+        sound=to_int16(samples),
         phones=phones_of(samples) if phones else (),
     )
 

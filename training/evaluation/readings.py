@@ -17,9 +17,8 @@ from nodes.affect import from_network
 from nodes.card import CARD, read_card
 from nodes.face_reader import FaceReader
 from nodes.model import Model
-from nodes.speech_steps import STEP_MELS
+from nodes.speech_steps import STEP_SAMPLES
 from nodes.weights import weight_folder
-from training.data.clip import MEL_BINS
 from training.evaluation.protocols import Row, Stage, agreement
 from training.evaluation.renderers import ready, to_frames
 from training.evaluation.takes import Take
@@ -70,14 +69,13 @@ class VoiceEncoder:
         self.network = f"{folder / 'speech'} on {self._model.label}"
 
     def __call__(self, take: Take, seen: Seen | None) -> Reading | None:
-        mel = take.mel() if take.mel else np.zeros((0, MEL_BINS), np.float32)
-        steps = [mel[at : at + STEP_MELS] for at in range(0, len(mel) - STEP_MELS + 1, STEP_MELS)]
-        if not steps:
+        sound = take.sound() if take.sound else np.zeros(0, np.float32)
+        steps = sound[: len(sound) // STEP_SAMPLES * STEP_SAMPLES].reshape(-1, STEP_SAMPLES)
+        if not len(steps):
             return None
         state, said = self._model.begin(), []
-        # Nothing follows the last step: its end is heard on.
-        for step in [*steps, np.repeat(steps[-1][-1:], STEP_MELS, axis=0)]:
-            answer = self._model(mel=np.ascontiguousarray(step[None], np.float32), **state)
+        for step in [*steps, np.zeros_like(steps[0])]:
+            answer = self._model(sound=step[None], **state)
             state = self._model.carry(answer)
             said.append(from_network(answer, "voice", 0))
         emotion = np.stack([affect.probabilities for affect in said[1:]])

@@ -21,8 +21,8 @@ from training.data.words import WORDS
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Take:
     """``load`` gives its pictures, BGR [H, W, 3], one size; ``emotion`` and ``subject`` are ""
-    where unknown; ``sentence`` names what is said, ``mel`` [M, 80] is how, where there is sound;
-    ``intensity`` [T] is the truth where it is known."""
+    where unknown; ``sentence`` names what is said, ``mel`` [M, 80] and ``sound`` [N] are how, where
+    there is any; ``intensity`` [T] is the truth where it is known."""
 
     name: str
     load: Callable[[], Sequence[U8]]
@@ -30,6 +30,7 @@ class Take:
     emotion: str = ""
     sentence: str = ""
     mel: Callable[[], F32] | None = None
+    sound: Callable[[], F32] | None = None
     intensity: Callable[[], F32 | None] | None = None
 
 
@@ -131,6 +132,7 @@ def _clips(clips: Clips, split: str, voices: bool) -> list[Take]:
                     emotion=info.emotion,
                     sentence=info.sentence,
                     mel=partial(_mel, clips, place),
+                    sound=partial(_sound, clips, place),
                     intensity=partial(_intensity, clips, place),
                 )
             )
@@ -143,6 +145,10 @@ def _read(file: Path) -> Sequence[U8]:
 
 def _mel(clips: Clips, place: int) -> F32:
     return clips[place].mel
+
+
+def _sound(clips: Clips, place: int) -> F32:
+    return clips[place].samples
 
 
 def _intensity(clips: Clips, place: int) -> F32 | None:

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from engine.types import F32
+from training.models.ear import STEP_SAMPLES
 from training.models.intensity import READING, reading
-from training.models.speech import STEP_MELS, SpeechEncoder
+from training.models.speech import SpeechEncoder
 from training.models.visual import VisualEncoder
 from training.restore import restore
 from training.trainers.samples import Look, Sample
@@ -48,15 +49,17 @@ class Reader:
 
     def _read(self, sample: Sample) -> Readings:
         clip = sample.clip
-        frames = max(len(clip), len(clip.mel) // STEP_MELS if not len(clip) else 0)
+        steps = len(clip.sound) // STEP_SAMPLES
+        frames = len(clip) or steps
         face, voice = (np.zeros((frames, READING), np.float32) for _ in range(2))
         present = np.zeros((frames, 2), np.float32)
         with torch.no_grad():
             if len(clip):
                 face[:] = self.look(sample)
                 present[:, 0] = clip.found
-            if steps := len(clip.mel) // STEP_MELS:
-                heard = self.speech.listen(torch.from_numpy(clip.mel[: steps * STEP_MELS])[None])
+            if steps:
+                whole = clip.samples[: steps * STEP_SAMPLES]
+                heard = self.speech.listen(torch.from_numpy(whole)[None])
                 said = reading(*heard[1:4])[0, :frames].numpy()
                 voice[: len(said)] = said
                 present[: len(said), 1] = 1

@@ -8,10 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32, U8
-from nodes.mel import BINS, RATE_HZ
-
-_TOP_MEL: Final = 2595 * np.log10(1 + RATE_HZ / 2 / 700)
-_CENTRES_HZ: Final = 700 * (10 ** (np.linspace(0, _TOP_MEL, BINS + 2)[1:-1] / 2595) - 1)
+from nodes.mel import RATE_HZ
 
 HARSH: Final = 0.3
 """share of voices that come from far, in noise; the others are clean but for another throat"""
@@ -51,50 +48,45 @@ def worn_picture(picture: U8, rng: np.random.Generator) -> U8:
     return out
 
 
-def worn_voice(mel: F32, rng: np.random.Generator) -> F32:
-    """A log-mel [M, 80] of another throat, rate, microphone and room; its length changes."""
-    out = _other_throat(mel, float(np.exp(rng.uniform(-0.15, 0.15))), rng)
-    bins = np.linspace(0, np.pi, BINS)
+def worn_voice(sound: F32, rng: np.random.Generator) -> F32:
+    """Samples [N] of another throat, rate, microphone and room; their number changes."""
+    from scipy.signal import fftconvolve, firwin2
+
+    faster = float(np.exp(rng.uniform(-0.13, 0.13)))
+    places = np.arange(0, len(sound) - 1, faster)
+    out = np.interp(places, np.arange(len(sound)), sound)
     harsh = rng.random() < HARSH
-    tilts = rng.normal(0, (0.5, 0.5, 0.3, 0.3)) * (1 if harsh else 0.4)
-    out = out + sum(tilt * np.cos(order * bins) for order, tilt in enumerate(tilts))
+    gains_db = rng.normal(0, 4, 6) * (1 if harsh else 0.3)
+    out = fftconvolve(out, firwin2(65, np.linspace(0, 1, 6), 10 ** (gains_db / 20)), mode="same")
     if harsh and rng.random() < 0.6:
-        out = _echoing(out, float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.7, 0.93)))
-    level = np.quantile(out, rng.uniform(0, 0.3 if harsh else 0.05))
-    floor = level + rng.normal(0, 0.5) * np.cos(bins)
+        out = _in_a_room(out, float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.1, 0.4)), rng)
+    loudest = float(np.abs(out).max()) + 1e-6
+    out = out / loudest * 10 ** (rng.uniform(-16, -1) / 20)
     if harsh or rng.random() < 0.3:
-        out = np.logaddexp(out, floor + rng.normal(0, 0.35, out.shape))
-    quiet = float(np.quantile(out, 0.05))
-    low, width = int(rng.integers(BINS)), int(rng.integers(10))
-    out[:, low : low + width] = quiet
-    start, length = int(rng.integers(len(out))), int(rng.integers(14))
-    out[start : start + length] = quiet
-    return out.astype(np.float32)
+        level = float(out.std()) * 10 ** (-rng.uniform(8, 40) / 20)
+        out = out + level * _noise(len(out), float(rng.uniform(0, 0.95)), rng)
+    return np.asarray(np.clip(out, -1, 1), np.float32)
 
 
-def _other_throat(mel: F32, longer: float, rng: np.random.Generator) -> F32:
-    """Pitch and formants ``longer`` times as high (vocal tract length perturbation, Jaitly and
-    Hinton 2013, with the whole axis scaled), spoken faster or slower."""
-    source_bins = np.interp(_CENTRES_HZ / longer, _CENTRES_HZ, np.arange(BINS))
-    source_rows = np.arange(0, len(mel) - 1e-6, float(np.exp(rng.uniform(-0.16, 0.16))))
-    return _between(_between(mel, source_rows).T, source_bins).T
+def _in_a_room(
+    sound: NDArray[np.float64], loud: float, lasting_s: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """With an echo that dies away."""
+    from scipy.signal import fftconvolve
 
-
-def _between(rows: F32, places: NDArray[np.float64]) -> F32:
-    """Rows [N, D] at places between them [K] -> [K, D]."""
-    low = np.clip(places.astype(np.int64), 0, len(rows) - 1)
-    high = np.minimum(low + 1, len(rows) - 1)
-    share = (places - low)[:, None].astype(np.float32)
-    out: F32 = rows[low] * (1 - share) + rows[high] * share
+    echo = rng.normal(0, 1, int(lasting_s * RATE_HZ))
+    echo *= np.exp(-5 * np.arange(len(echo)) / len(echo))
+    echo *= loud / np.linalg.norm(echo)
+    echo[0] = 1
+    out: NDArray[np.float64] = fftconvolve(sound, echo)[: len(sound)]
     return out
 
 
-def _echoing(mel: F32, loud: float, kept: float) -> F32:
-    """A room: each frame's magnitudes linger, ``kept`` from one to the next."""
+def _noise(count: int, dull: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Of unit size; the duller, the less of it is high."""
     from scipy.signal import lfilter
 
-    lingering = lfilter([0, loud * (1 - kept) * 4], [1, -kept], np.exp(mel), axis=0)
-    out: F32 = np.log(np.exp(mel) + lingering)
+    out: NDArray[np.float64] = lfilter([np.sqrt(1 - dull**2)], [1, -dull], rng.normal(0, 1, count))
     return out
 
 

@@ -27,6 +27,7 @@ def made_clip(key: str, frames: int = 5, subject: str = "ann", truth: bool = Fal
         pose=np.tile(np.eye(4, dtype=np.float32), (frames, 1, 1)),
         found=np.ones(frames, np.bool_),
         mel=rng.random((4 * frames, 80), np.float32),
+        sound=rng.integers(-9000, 9000, 640 * frames).astype(np.int16),
         phones=(Phone(name="AA", start_s=0.0, end_s=0.1),),
         rig=rng.random((frames, 52), np.float32) if truth else None,
     )

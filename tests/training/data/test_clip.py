@@ -19,7 +19,7 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     assert write_shard(tmp_path / "a.tar", clips) == 2
     (back, other), opened = list(read_shards([tmp_path / "a.tar"])), open_clips(tmp_path)
     assert back.info == clips[0].info and back.phones == clips[0].phones
-    for name in ("landmarks", "blendshapes", "pose", "found", "mel", "rig", "index"):
+    for name in ("landmarks", "blendshapes", "pose", "found", "mel", "sound", "rig", "index"):
         np.testing.assert_array_equal(getattr(back, name), getattr(clips[0], name))
     assert other.rig is None and opened.lengths == [5, 3]
     assert [info.key for info in opened.infos] == ["one", "two"]

@@ -10,6 +10,7 @@ import pytest
 from engine.errors import MienError
 from engine.types import BLENDSHAPES
 from nodes.assets import FACE_LANDMARKER, locate
+from nodes.mel import log_mel
 from tests.training.data.made import write_video
 from training.data.clip import FPS, open_clips
 from training.data.prepare import main
@@ -38,6 +39,7 @@ def test_recordings_become_shards(
     assert (clip.info.subject, clip.info.emotion) == ("crema-d:1001", "happy")
     assert abs(len(clip) - FPS) <= 1 and clip.found.all()
     assert abs(len(clip.mel) - 4 * len(clip)) <= 8
+    assert np.abs(log_mel(clip.samples) - clip.mel).mean() < 0.05
     # The eyes lie level, where the crop puts them, whatever the picture was.
     right, left = clip.landmarks[:, 33, :2].mean(axis=0), clip.landmarks[:, 263, :2].mean(axis=0)
     assert abs(right[1] - left[1]) < 6 and 70 < right[0] < left[0] < 186

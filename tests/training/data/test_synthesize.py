@@ -11,6 +11,7 @@ import pytest
 
 from engine.types import BLENDSHAPES, EMOTIONS
 from nodes.emotions import FEELING, prototype
+from nodes.mel import log_mel
 from training.data.clip import FPS, Clip, Phone, open_clips
 from training.data.heads.acting import LEVELS, mouth, perform, script_of, style_of
 from training.data.heads.mesh import Mesh, smoothstep
@@ -79,6 +80,7 @@ def test_clips_carry_their_truth_and_the_tracker_finds_a_face(made: list[Clip]) 
         assert clip.info.source == "heads" and "CC0" in clip.info.licence
         assert clip.found.mean() > 0.9
         assert len(clip.mel) == 4 * len(clip) and clip.phones
+        assert np.abs(log_mel(clip.samples) - clip.mel).mean() < 0.2
         assert clip.frame(3).std() > 15
         assert clip.rig is not None and clip.rig.min() >= 0 and clip.rig.max() <= 1
     assert calm.intensity is not None and not calm.intensity.any()

@@ -65,6 +65,7 @@ def face_clip(key: str, subject: str, emotion: str, frames: int = 4, sentence: s
         pose=np.zeros((frames, 4, 4), np.float32),
         found=np.ones(frames, np.bool_),
         mel=np.random.default_rng(0).random((4 * frames, 80), np.float32),
+        sound=np.random.default_rng(0).integers(-9000, 9000, 640 * frames).astype(np.int16),
     )
 
 

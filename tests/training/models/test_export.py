@@ -59,17 +59,18 @@ def test_a_comparison_sees_a_wrong_answer(made: Made) -> None:
 
 @pytest.mark.parametrize("backend", HERE)
 def test_a_stateful_model_streams_as_torch_does_offline(backend: Backend, made: Made) -> None:
-    from training.models.speech import STEP_MELS, SpeechEncoder
+    from training.models.ear import STEP_SAMPLES
+    from training.models.speech import SpeechEncoder
     from training.restore import restore
 
-    mel = np.random.default_rng(0).normal(-4, 2, (1, 24, 80)).astype(np.float32)
+    sound = np.random.default_rng(0).normal(0, 0.1, (1, 6 * STEP_SAMPLES)).astype(np.float32)
     encoder = restore(made.runs / "speech", "speech", SpeechEncoder)
-    offline = encoder.listen(torch.from_numpy(mel)).emotion.numpy()
-    with_end = np.concatenate([mel, np.repeat(mel[:, -1:], STEP_MELS, axis=1)], axis=1)
+    offline = encoder.listen(torch.from_numpy(sound)).emotion.numpy()
+    with_end = np.concatenate([sound, np.zeros((1, STEP_SAMPLES), np.float32)], axis=1)
     model = Model(made.weights / "speech", backend=backend, precision="f32", say=quiet)
     state, said = model.begin(), []
-    for start in range(0, with_end.shape[1], STEP_MELS):
-        out = model(mel=with_end[:, start : start + STEP_MELS], **state)
+    for start in range(0, with_end.shape[1], STEP_SAMPLES):
+        out = model(sound=with_end[:, start : start + STEP_SAMPLES], **state)
         state = model.carry(out)
         said.append(out["emotion"])
     model.close()
@@ -166,8 +167,8 @@ def test_a_weight_that_is_no_network_is_one_line(backend: Backend, weight: Path)
 @pytest.mark.parametrize(
     ("before", "after", "line"),
     [
-        ("shape = [1, 4, 80]", "shape = [1, 5, 80]", r"input mel is \[1, 5, 80\] on the card"),
-        ('name = "mel"', 'name = "melody"', "input mel is nothing on the card"),
+        ("shape = [1, 640]", "shape = [1, 641]", r"input sound is \[1, 641\] on the card"),
+        ('name = "sound"', 'name = "sounds"', "input sound is nothing on the card"),
         ('name = "intensity"', 'name = "strength"', "output intensity is nothing on the card"),
     ],
 )
@@ -208,12 +209,12 @@ def test_files_outside_of_the_weight_are_never_read(weight: Path) -> None:
 def test_wrong_tensors_are_refused(made: Made) -> None:
     model = Model(made.weights / "speech", backend="onnxruntime", say=quiet)
     state = model.begin()
-    with pytest.raises(ValueError, match=r"takes \['mel', 'state'\]"):
+    with pytest.raises(ValueError, match=r"takes \['sound', 'state'\]"):
         model(**state)
-    with pytest.raises(ValueError, match="mel is float32"):
-        model(mel=np.zeros((1, 5, 80), np.float32), **state)
+    with pytest.raises(ValueError, match="sound is float32"):
+        model(sound=np.zeros((1, 641), np.float32), **state)
     with pytest.raises(ValueError, match="not float64"):
-        model(mel=np.zeros((1, 4, 80)), **state)  # type: ignore[arg-type]
+        model(sound=np.zeros((1, 640)), **state)  # type: ignore[arg-type]
 
 
 def test_answers_arent_overwritten_by_the_next_call(made: Made) -> None:

@@ -179,16 +179,17 @@ def test_wear_changes_pictures_but_not_their_meaning() -> None:
     assert np.median(alike) > 0.8
 
 
-def test_wear_moves_a_voices_pitch_and_length() -> None:
-    mel = np.full((60, 80), -8, np.float32)
-    mel[:, 30] = 0
+def test_wear_moves_a_voices_pitch_length_and_loudness() -> None:
+    sound = (0.3 * np.sin(2 * np.pi * 500 * np.arange(16_000) / 16_000)).astype(np.float32)
     rng = np.random.default_rng(1)
-    worn = [worn_voice(mel, rng) for _ in range(40)]
-    assert all(np.isfinite(m).all() and m.dtype == np.float32 for m in worn)
-    assert min(map(len, worn)) < 55 and max(map(len, worn)) > 65
-    peaks = [int(np.median(m, axis=0).argmax()) for m in worn]
-    assert min(peaks) < 28 and max(peaks) > 32 and abs(np.median(peaks) - 30) < 4
-    assert worn_voice(mel[:4], rng).shape[1] == 80
+    worn = [worn_voice(sound, rng) for _ in range(40)]
+    assert all(np.isfinite(s).all() and s.dtype == np.float32 for s in worn)
+    assert min(map(len, worn)) < 15_000 and max(map(len, worn)) > 17_000
+    peaks = [float(np.abs(np.fft.rfft(s)).argmax() * 16_000 / len(s)) for s in worn]
+    assert min(peaks) < 460 and max(peaks) > 540 and abs(np.median(peaks) - 500) < 40
+    loudest = [float(np.abs(s).max()) for s in worn]
+    assert min(loudest) < 0.3 and 0.6 < max(loudest) <= 1
+    assert len(worn_voice(sound[:640], rng)) > 500
 
 
 def test_encoders_are_read_once_and_forget_lost_faces(made: Made) -> None:
