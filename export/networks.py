@@ -27,7 +27,7 @@ from training.models.generator import (
     IdentityEncoder,
 )
 from training.models.intensity import READING, IntensityFusion
-from training.models.speech import LOOK_AHEAD_MS, SpeechEncoder
+from training.models.speech import LOOK_AHEAD_MS, SAID, SpeechEncoder
 from training.models.visual import VisualEncoder
 from training.restore import restore
 
@@ -153,7 +153,7 @@ def _speech(run: Path) -> _Made:
         f"(look-ahead {LOOK_AHEAD_MS} ms)"
     )
     outputs = (
-        *_affect_outputs(module.size.features, size),
+        *_affect_outputs(SAID, size),
         _spec("boredom", (1, 1), -_ANY, _ANY, "logit: of the neutral voice, how sure it is bored"),
     )
     return task, module, inputs, outputs, dict(_STATE)

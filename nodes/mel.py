@@ -38,20 +38,3 @@ def log_mel(samples: F32) -> F32:
     windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
     spectrum = np.abs(np.fft.rfft(windows * np.hanning(WINDOW + 1)[:-1], _FFT))
     return np.log(np.maximum(spectrum @ filters().T, _FLOOR)).astype(np.float32)
-
-
-class MelStream:
-    """The same rows from blocks of any length."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self._rest = np.zeros(0, np.float32)
-
-    def __call__(self, samples: F32) -> F32:
-        """The rows [M, 80] that became whole with these samples."""
-        held = np.concatenate([self._rest, samples.astype(np.float32, copy=False)])
-        rows = log_mel(held)
-        self._rest = held[len(rows) * HOP :]
-        return rows

@@ -53,40 +53,6 @@ class GRUStep(nn.Module):
         return new + update * (state_BD - new)
 
 
-class LSTMStep(nn.Module):
-    """One step of a long short-term memory (Hochreiter and Schmidhuber 1997, with forget gate).
-
-    The state is [B, 2 D]: what it says and what it keeps.
-    """
-
-    def __init__(self, features_in: int, features: int) -> None:
-        super().__init__()
-        self.features = features
-        self.gates = nn.Linear(features_in + features, 4 * features)
-        with torch.no_grad():  # remember at first (Jozefowicz et al. 2015, section 2.2)
-            self.gates.bias[features : 2 * features].fill_(1.0)
-
-    def forward(self, x_BD: Tensor, state_BD: Tensor) -> tuple[Tensor, Tensor]:
-        said, kept = state_BD.chunk(2, dim=1)
-        enter, forget, cell, leave = self.gates(torch.cat([x_BD, said], dim=1)).chunk(4, dim=1)
-        kept = torch.sigmoid(forget) * kept + torch.sigmoid(enter) * torch.tanh(cell)
-        said = torch.sigmoid(leave) * torch.tanh(kept)
-        return said, torch.cat([said, kept], dim=1)
-
-    def run(self, x_BTD: Tensor, state_BD: Tensor) -> tuple[Tensor, Tensor]:
-        """Many steps [B, T, D]; torch's own kernel, whose gates have the same order."""
-        if x_BTD.shape[1] == 1:
-            said, state_BD = self(x_BTD[:, 0], state_BD)
-            return said[:, None], state_BD
-        own, past = torch.split(self.gates.weight, [x_BTD.shape[2], self.features], dim=1)
-        weights = [own, past, self.gates.bias, torch.zeros_like(self.gates.bias)]
-        before = [part[None].contiguous() for part in state_BD.chunk(2, dim=1)]
-        said_BTD, last, kept = torch._VF.lstm(
-            x_BTD, before, weights, True, 1, 0.0, False, False, True
-        )
-        return said_BTD, torch.cat([last[0], kept[0]], dim=1)
-
-
 class AffectHeads(nn.Module):
     """Features to what is felt: logits of eight emotions, valence-arousal, intensity in 0..1."""
 
@@ -98,3 +64,25 @@ class AffectHeads(nn.Module):
     def forward(self, x_BD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         affect = self.affect(x_BD)
         return self.emotion(x_BD), torch.tanh(affect[:, :2]), torch.sigmoid(affect[:, 2:])
+
+
+class Scale(nn.Module):
+    """Features brought to mean 0 and deviation 1, once and for all; with so much ``noise`` while
+    training."""
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, features: int, noise: float = 0.0) -> None:
+        super().__init__()
+        self.noise = noise
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("spread", torch.ones(features))
+
+    def fit(self, rows_BD: Tensor) -> None:
+        self.mean.copy_(rows_BD.mean(dim=0))
+        self.spread.copy_(rows_BD.std(dim=0).clamp(min=0.02))
+
+    def forward(self, x_BD: Tensor) -> Tensor:
+        out = (x_BD - self.mean) / self.spread
+        return out + self.noise * torch.randn_like(out) if self.training and self.noise else out

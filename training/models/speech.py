@@ -1,14 +1,14 @@
-"""Speech emotion encoder of EAP: sound to features e[1:n] (E_E) and an LSTM classifier (eq. 5).
+"""Speech emotion encoder of EAP: sound to what a voice feels, by what it was like so far.
 
-Causal, 640 samples (40 ms) at a time, so that e has the video's rate. What is said of a step is
-said one step later, so the look-ahead is 40 ms. The state is one vector and the caller's.
+Causal, 640 samples (40 ms) at a time, so that answers have the video's rate. What is said of a step
+is said one step later, so the look-ahead is 40 ms. The state is one vector and the caller's.
 
 Few voices are labelled, so what is heard comes from an ear that was trained on many for another
-task (`ear.py`) and stays as it is. The classifier hears its features through e and an LSTM, and
-through running statistics, since a feeling shows in how a voice varies over seconds: means and
-deviations, weighted by an attention of their own (attentive statistics pooling, Okabe et al. 2018,
-eq. 5-6, made causal by forgetting).
-Legend: B batch, N samples, T steps of 640 samples, F features of the ear, D features of e.
+task (`ear.py`) and stays as it is. A feeling shows in how a voice varies over seconds: what is
+learned is one linear layer on mean and deviation of what was heard, which forget. They begin at
+what is usual, so that a first syllable counts for little. EAP's LSTM (eq. 5) in their place knew
+strangers worse: there is too little to learn it from.
+Legend: B batch, N samples or moments, T steps of 640 samples, F features of the ear.
 """
 
 from __future__ import annotations
@@ -22,32 +22,34 @@ from torch.nn import functional as F
 
 from engine.types import EMOTIONS
 from training.models.ear import EAR_WIDTH, STEP_SAMPLES, Ear
-from training.models.layers import AffectHeads, LSTMStep
+from training.models.layers import Scale
 
 LOOK_AHEAD_STEPS: Final = 1
 LOOK_AHEAD_MS: Final = LOOK_AHEAD_STEPS * 40
 _KEPT: Final = 1 - 1 / 125  # the statistics forget within about five seconds
+_USUAL_STEPS: Final = 12.0  # what is usual counts as much as half a second of voice
 _AT_ONCE: Final = 400  # steps: what fades further loses its digits
 _NEUTRAL: Final = EMOTIONS.index("neutral")
+_EMOTIONS: Final = len(EMOTIONS) + 1
+SAID: Final = _EMOTIONS + 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechSize:
-    """Of the ear ``width``, ``heads``, ``layers`` and the steps it looks back on (``past``), and
-    ``features`` of e. These are the learned ear's."""
+    """Of the ear: ``width``, ``heads``, ``layers`` and the steps it looks back on (``past``). These
+    are the learned ear's."""
 
     width: int = EAR_WIDTH
     heads: int = 8
     layers: int = 2
     past: int = 50
-    features: int = 80
 
 
 class Heard(NamedTuple):
-    """As Affect: ``embedding`` [B, D] of unit length, ``emotion`` logits [B, 8],
+    """As Affect: ``embedding`` [B, 12] of unit length, ``emotion`` logits [B, 8],
     ``valence_arousal`` [B, 2] in -1..1, ``intensity`` [B, 1] in 0..1, the ``state`` [B, S] to hand
     to the next step; and ``boredom`` [B, 1], the logit of a voice that counts as neutral being a
-    bored one."""
+    bored one. The embedding is all that is said, before it is brought into its ranges."""
 
     embedding: Tensor
     emotion: Tensor
@@ -60,108 +62,101 @@ class Heard(NamedTuple):
 class SpeechEncoder(nn.Module):
     """sound [B, 640] in -1..1, state [B, S] (zeros at first) -> Heard of one step before."""
 
+    usual: Tensor
+
     def __init__(self, size: SpeechSize = SpeechSize()) -> None:
         super().__init__()
         self.size = size
-        features = size.features
         self.ear = Ear(size.width, size.heads, size.layers, size.past)
         told = self.ear.features
-        self.level = nn.BatchNorm1d(told, affine=False)
-        self.feature = nn.Sequential(nn.Dropout(0.2), nn.Linear(told, features))
-        self.attend = nn.Linear(features, 1)
-        self.classify = LSTMStep(features, features)
-        self.gather = nn.Sequential(
-            nn.Dropout(0.5),
-            nn.Linear(features + 2 * told, features),
-            nn.LeakyReLU(0.1),
-            nn.Dropout(0.3),
-        )
-        self.heads = AffectHeads(features, len(EMOTIONS) + 1)
-        self._parts = [self.ear.begin(1).shape[1], 2 * features, 1 + 2 * told]
+        usual = torch.cat([torch.zeros(told), torch.ones(told)])
+        self.register_buffer("usual", usual)  # mean and mean square
+        self.scale = Scale(2 * told)
+        self.feel = nn.Linear(2 * told, SAID)
+        self._parts = [self.ear.begin(1).shape[1], 1, 2 * told]
 
     def forward(self, sound_BN: Tensor, state_BS: Tensor) -> Heard:
         """One step; the answer belongs to the samples of the call before."""
-        ear, *state = torch.split(state_BS, self._parts, dim=1)
+        ear, count, moments = torch.split(state_BS, self._parts, dim=1)
         heard_BTF, ear = self.ear(sound_BN, ear)
-        answer, state = self._judge(heard_BTF, state)
-        e, emotion, valence_arousal, intensity, boredom = (part[:, 0] for part in answer)
-        after = torch.cat([ear, *state], dim=1)
-        return Heard(e, emotion, valence_arousal, intensity, after, boredom)
+        count, moments = forgetting(heard_BTF, count, moments)
+        said = self.judge(count[:, 0], moments[:, 0])
+        return said._replace(state=torch.cat([ear, count[:, 0], moments[:, 0]], dim=1))
 
     def begin(self, batch: int) -> Tensor:
         """The state before the first step [B, S]."""
-        return self.attend.weight.new_zeros(batch, sum(self._parts))
+        return self.usual.new_zeros(batch, sum(self._parts))
 
     def listen(self, sound_BN: Tensor) -> Heard:
         """A whole recording [B, N]; answers [B, T, ...], each at its own place in time.
 
         Silence follows the end, so that the last steps get their look-ahead.
         """
-        heard_BTF, ear = self.hear(sound_BN)
-        said = self.judge(heard_BTF)
-        return said._replace(state=torch.cat([ear, said.state], dim=1))
+        count, moments, ear = self.hear(sound_BN)
+        said = self.judge(count.flatten(0, 1), moments.flatten(0, 1))
+        late = [
+            part.unflatten(0, count.shape[:2])[:, LOOK_AHEAD_STEPS:]
+            for part in (*said[:4], said.boredom)
+        ]
+        state = torch.cat([ear, count[:, -1], moments[:, -1]], dim=1)
+        return Heard(late[0], late[1], late[2], late[3], state, late[4])
 
-    def hear(self, sound_BN: Tensor) -> tuple[Tensor, Tensor]:
-        """What the ear makes of a whole recording [B, T + 1, F], and its state afterwards."""
+    def hear(self, sound_BN: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of a whole recording [B, N], at each step: how much was heard [B, T + 1, 1] and its
+        moments [B, T + 1, 2 F]; and the ear's state afterwards. No training changes any of it."""
         steps = -(-sound_BN.shape[1] // STEP_SAMPLES) + LOOK_AHEAD_STEPS
         padded = F.pad(sound_BN, (0, steps * STEP_SAMPLES - sound_BN.shape[1]))
         heard_BTF, state = self.ear(padded, self.ear.begin(len(padded)))
-        return heard_BTF, state
+        begun = [self.usual.new_zeros(len(padded), part) for part in self._parts[1:]]
+        return *forgetting(heard_BTF, begun[0], begun[1]), state
 
-    def judge(self, heard_BTF: Tensor) -> Heard:
-        """Answers [B, T, ...] from what was heard [B, T + 1, F]; the state is without the ear's."""
-        begun = [heard_BTF.new_zeros(len(heard_BTF), part) for part in self._parts[1:]]
-        answer, state = self._judge(heard_BTF, begun)
-        late = [part[:, LOOK_AHEAD_STEPS:] for part in answer]
-        return Heard(late[0], late[1], late[2], late[3], torch.cat(state, dim=1), late[4])
+    def settle(self, count_N1: Tensor, moments_NF: Tensor) -> None:
+        """Learn what is usual, and bring what voices show to one scale, before training."""
+        self.usual.copy_((count_N1 * moments_NF).sum(dim=0) / count_N1.sum())
+        self.scale.fit(self._statistics(count_N1, moments_NF))
 
-    def _judge(
-        self, heard_BTF: Tensor, state: list[Tensor]
-    ) -> tuple[tuple[Tensor, ...], list[Tensor]]:
-        batch, steps = heard_BTF.shape[:2]
-        kept, pooled = state
-        x_BTF = self.level(heard_BTF.flatten(0, 1)).reshape(heard_BTF.shape)
-        e_BTD = self.feature(x_BTF)
-        said_BTD, kept = self.classify.run(e_BTD, kept)
-        statistics_BTF, pooled = self._pool(self.attend(e_BTD), x_BTF, pooled)
-        gathered = self.gather(torch.cat([said_BTD, statistics_BTF], dim=2))
-        logits, affect, intensity = self.heads(gathered.flatten(0, 1))
-        emotion, boredom = _fold(logits)
-        parts = [part.reshape(batch, steps, -1) for part in (emotion, affect, intensity, boredom)]
-        return (F.normalize(e_BTD, dim=2, eps=1e-4), *parts), [kept, pooled]
+    def judge(self, count_N1: Tensor, moments_NF: Tensor) -> Heard:
+        """What is said of moments; the state is left empty."""
+        out = self.feel(self.scale(self._statistics(count_N1, moments_NF)))
+        nine, affect, intensity = torch.split(out, [_EMOTIONS, 2, 1], dim=1)
+        emotion, boredom = _fold(nine)
+        affect, intensity = torch.tanh(affect), torch.sigmoid(intensity)
+        whole = F.normalize(out, dim=1, eps=1e-4)
+        return Heard(whole, emotion, affect, intensity, out[:, :0], boredom)
 
-    def _pool(
-        self, attention_BT1: Tensor, x_BTF: Tensor, pooled_BS: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Attended mean and deviation so far [B, T, 2 F], and what to go on with."""
-        force_BT1 = torch.exp(2 * torch.tanh(attention_BT1))
-        both_BTF = torch.cat([x_BTF, x_BTF * x_BTF], dim=2)
-        said = []
-        for start in range(0, x_BTF.shape[1], _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            total, moments = _forgetting(force_BT1[:, part], both_BTF[:, part], pooled_BS)
-            pooled_BS = torch.cat([total[:, -1], moments[:, -1]], dim=1)
-            mean, square = moments.chunk(2, dim=2)
-            said.append(torch.cat([mean, torch.sqrt(F.relu(square - mean * mean) + 1e-2)], dim=2))
-        return torch.cat(said, dim=1), pooled_BS
+    def _statistics(self, count_N1: Tensor, moments_NF: Tensor) -> Tensor:
+        """Mean and deviation [N, 2 F]."""
+        share_N1 = count_N1 / (count_N1 + _USUAL_STEPS)
+        mean, square = (self.usual + share_N1 * (moments_NF - self.usual)).chunk(2, dim=1)
+        usual, usual_square = self.usual.chunk(2)
+        floor = 0.01 * (usual_square - usual * usual) + 1e-6
+        return torch.cat([mean, torch.sqrt(F.relu(square - mean * mean) + floor)], dim=1)
 
 
-def _forgetting(force_BT1: Tensor, what_BTD: Tensor, before_BS: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum of force [B, T, 1] and its mean of ``what`` [B, T, D] so far, older ones counting less.
+def forgetting(what_BTF: Tensor, count_B1: Tensor, moments_BF: Tensor) -> tuple[Tensor, Tensor]:
+    """How much was heard so far [B, T, 1], and the means of it and of its square [B, T, 2 F], older
+    steps counting less.
 
-    All steps at once: sum of k^(t-s) f_s is k^t times the running sum of k^-s f_s.
+    Many at once: the sum of k^(t-s) f_s is k^t times the running sum of k^-s f_s.
     """
-    steps = force_BT1.shape[1]
-    total0, moments0 = before_BS[:, None, :1], before_BS[:, None, 1:]
-    if steps == 1:
-        total = _KEPT * total0 + force_BT1
-        return total, moments0 + (what_BTD - moments0) * (force_BT1 / total)
-    age = torch.arange(1, steps + 1, device=force_BT1.device, dtype=force_BT1.dtype)[None, :, None]
-    faded = _KEPT**age
-    weighed = force_BT1 / faded
-    total = faded * (total0 + weighed.cumsum(dim=1))
-    summed = faded * (total0 * moments0 + (weighed * what_BTD).cumsum(dim=1))
-    return total, summed / total
+    counts, moments = [], []
+    for start in range(0, what_BTF.shape[1], _AT_ONCE):
+        part_BTF = what_BTF[:, start : start + _AT_ONCE]
+        both_BTF = torch.cat([part_BTF, part_BTF * part_BTF], dim=2)
+        steps = part_BTF.shape[1]
+        if steps == 1:
+            total = (_KEPT * count_B1 + 1)[:, None]
+            mean = moments_BF[:, None] + (both_BTF - moments_BF[:, None]) / total
+        else:
+            age = torch.arange(1, steps + 1, device=part_BTF.device, dtype=part_BTF.dtype)
+            faded = (_KEPT**age)[None, :, None]
+            total = faded * (count_B1[:, None] + (1 / faded).cumsum(dim=1))
+            before = (count_B1 * moments_BF)[:, None]
+            mean = faded * (before + (both_BTF / faded).cumsum(dim=1)) / total
+        count_B1, moments_BF = total[:, -1], mean[:, -1]
+        counts.append(total)
+        moments.append(mean)
+    return torch.cat(counts, dim=1), torch.cat(moments, dim=1)
 
 
 def _fold(logits_BC: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.types import BLENDSHAPES, EMOTIONS
-from training.models.layers import AffectHeads, GRUStep
+from training.models.layers import AffectHeads, GRUStep, Scale
 from training.models.trunk import PARTS, SIDE_PX, FaceTrunk
 
 _GREY: Final = (0.299, 0.587, 0.114)
@@ -56,8 +56,8 @@ class VisualEncoder(nn.Module):
             self.trunk.load_landmarker()
         self.trunk.requires_grad_(False)
         seen = sum(self.trunk.channels) * _CELLS**2
-        self.seen_scale = _Scale(seen)
-        self.rig_scale = _Scale(len(BLENDSHAPES))
+        self.seen_scale = Scale(seen, _NOISE)
+        self.rig_scale = Scale(len(BLENDSHAPES), _NOISE)
         self.rig = nn.Sequential(nn.Linear(len(BLENDSHAPES), 64), nn.LeakyReLU(0.1))
         self.frame = nn.Sequential(
             nn.Dropout(_DROPPED),
@@ -131,23 +131,3 @@ class VisualEncoder(nn.Module):
 def _cells(map_BCHW: Tensor) -> Tensor:
     side = map_BCHW.shape[-1] // _CELLS
     return F.avg_pool2d(map_BCHW, side) if side > 1 else map_BCHW
-
-
-class _Scale(nn.Module):
-    """Features brought to mean 0 and deviation 1, once and for all; noisy while training."""
-
-    mean: Tensor
-    spread: Tensor
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(features))
-        self.register_buffer("spread", torch.ones(features))
-
-    def fit(self, rows_BD: Tensor) -> None:
-        self.mean.copy_(rows_BD.mean(dim=0))
-        self.spread.copy_(rows_BD.std(dim=0).clamp(min=0.02))
-
-    def forward(self, x_BD: Tensor) -> Tensor:
-        out = (x_BD - self.mean) / self.spread
-        return out + _NOISE * torch.randn_like(out) if self.training else out

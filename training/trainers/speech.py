@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -20,28 +18,25 @@ from training.loop import Batch, Parts, Schedule, Trainer
 from training.losses import faces, labels
 from training.models.ear import STEP_SAMPLES, learned_ear
 from training.models.speech import SpeechEncoder, SpeechSize, log_shares
+from training.trainers.echoes import echoes_of
 from training.trainers.samples import Array, Clips, Sample
-from training.trainers.wear import worn_voice
 
 LABELS: Final = (*EMOTIONS, "boredom")
 SCHEDULES: Final = {
     "debug": Schedule(steps=3, batch=4, rate=5e-3, ema=0.9, save_every=2, log_every=1, loaders=1),
     "full": Schedule(
-        steps=300, batch=32, rate=2e-3, warm_up=20, ema=0.98, decay=0.05, loaders=1,
+        steps=300, batch=256, rate=3e-3, warm_up=10, ema=0.98, clip=5.0, decay=0, loaders=1,
         save_every=300, log_every=50,
     ),
 }  # fmt: skip
 SIZES: Final = {
-    "debug": SpeechSize(width=16, heads=2, layers=1, past=8, features=32),
+    "debug": SpeechSize(width=16, heads=2, layers=1, past=8),
     "full": SpeechSize(),
 }
-STEPS: Final = {"debug": 10, "full": 56}
-"""length of a sample in steps of 40 ms"""
-TAKES: Final = {"debug": 2, "full": 3}
+TAKES: Final = {"debug": 2, "full": 4}
 """how often each recording is heard: as it is, and through other throats, rooms and microphones"""
-RAMPS: Final = {"debug": 1, "full": 25}
-"""steps until a beginning counts in full"""
-WEIGHTS: Final = {"classification": 1.0, "affect": 0.5, "intensity": 0.5}
+WEIGHTS: Final = {"classification": 1.0, "affect": 0.5, "intensity": 0.5, "weights": 0.003}
+"""of the losses; "weights" are those of the linear layer, squared"""
 SMOOTHING: Final = 0.1
 ACTED: Final = 0.8
 """intensity of an acted emotion of no known level; of levels 1 to 3:"""
@@ -59,91 +54,58 @@ class SpeechTrainer(Trainer):
     def __init__(self, data: Path, config: str, left_out: Set[str] = frozenset()) -> None:
         """``left_out``: subjects that aren't learned from."""
         self.schedule, size = SCHEDULES[config], SIZES[config]
-        self.steps, self.ramp, self.takes = STEPS[config], RAMPS[config], TAKES[config]
         self.size = asdict(size)
+        every = Clips(data, "train", _tells)
         self.clips = Clips(data, "train", lambda i, n: i.subject not in left_out and _tells(i, n))
-        self.listener = listener(config)
         encoder = SpeechEncoder(size)
-        encoder.ear.load_state_dict(self.listener.encoder.ear.state_dict())
+        if config == "full":
+            encoder.ear = learned_ear(size.layers, size.past)
+        self.echoes = echoes_of(encoder, every, TAKES[config], keep=config == "full")
+        used = self.echoes.of(self.clips.chosen)
+        encoder.settle(
+            torch.from_numpy(self.echoes.count[used]), torch.from_numpy(self.echoes.moments[used])
+        )
         self.modules: dict[str, nn.Module] = {"speech": encoder}
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
         return self.clips.gather(self.schedule.batch, lambda: self._row(rng), "has sound")
 
+    def _row(self, rng: np.random.Generator) -> dict[str, Array] | None:
+        index = self.clips.draw_tempered(rng)
+        at = self.echoes.draw(index, rng)
+        if at is None:
+            return None
+        sample = self.clips[index]
+        steps = len(sample.clip.sound) // STEP_SAMPLES
+        affect, intensity, known = felt(sample, int(self.echoes.place[at] * steps), 1)
+        return {
+            "count": self.echoes.count[at],
+            "moments": self.echoes.moments[at],
+            "emotion": np.array(LABELS.index(sample.label) if sample.label else -1, np.int64),
+            "affect": affect[0],
+            "intensity": intensity[0],
+            "known": known[0],
+        }
+
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
         encoder = self.modules["speech"]
         assert isinstance(encoder, SpeechEncoder)
-        said = encoder.judge(batch["features"].float())
+        said = encoder.judge(batch["count"], batch["moments"])
         wanted = labels.one_hot(batch["emotion"], len(LABELS), SMOOTHING)
-        weight = labels.even(batch["heard"], self.ramp)
-        affect = said.valence_arousal.float(), said.intensity.float()
+        shares, even = log_shares(said)[:, None], torch.ones(len(wanted), 1, device=wanted.device)
+        known = batch["known"]
         parts = {
-            "classification": labels.soft_classification(log_shares(said), wanted, weight),
-            "affect": faces.intensity(affect[0], batch["affect"], batch["known"]),
-            "intensity": faces.intensity(affect[1], batch["intensity"], batch["known"]),
+            "classification": labels.soft_classification(shares, wanted, even),
+            "affect": faces.intensity(said.valence_arousal, batch["affect"], known),
+            "intensity": faces.intensity(said.intensity, batch["intensity"], known),
+            "weights": encoder.feel.weight.square().sum(),
         }
         yield "speech", parts, WEIGHTS
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
-        features = batch["features"][0].float().T
-        spread = (features - features.mean()) / features.std().clamp(min=1e-3)
-        return {"features": (0.5 + spread / 4)[None].expand(3, -1, -1).contiguous()}
-
-    def _row(self, rng: np.random.Generator) -> dict[str, Array] | None:
-        sample = self.clips[self.clips.draw_tempered(rng)]
-        take = int(rng.integers(self.takes))
-        if len(sample.clip.sound) < STEP_SAMPLES:
-            return None
-        heard = self.listener.hear(self.clips.data, sample, take)
-        first = int(rng.integers(max(1, len(heard) - self.steps)))
-        part = heard[first : first + self.steps + 1]
-        affect, intensity, known = felt(sample, first, self.steps)
-        here = (np.arange(self.steps) < len(part) - 1).astype(np.float32)
-        missing = self.steps + 1 - len(part)
-        return {
-            "features": np.pad(part, ((0, missing), (0, 0)), mode="edge"),
-            "emotion": np.array(LABELS.index(sample.label) if sample.label else -1, np.int64),
-            "heard": here,
-            "affect": affect,
-            "intensity": intensity,
-            "known": known * here[:, None],
-        }
-
-
-class Listener:
-    """What the ear, which doesn't learn, makes of recordings: heard once, kept as half floats, for
-    all trainings of a process. Safe to use from several threads."""
-
-    def __init__(self, config: str) -> None:
-        size = SIZES[config]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            self.encoder = SpeechEncoder(size).eval().requires_grad_(False)
-        if config == "full":
-            self.encoder.ear = learned_ear(size.layers, size.past)
-        self._kept: dict[tuple[Path, str, int], Array] = {}
-        self._lock = threading.Lock()
-
-    def hear(self, data: Path, sample: Sample, take: int) -> Array:
-        """A clip [T + 1, F] float16. Take 0 is the recording itself; another one is worn, always
-        in the same way."""
-        key = (data, sample.clip.info.key, take)
-        with self._lock:
-            if key not in self._kept:
-                sound = sample.clip.samples
-                if take:
-                    seed = [take, *sample.clip.info.key.encode()]
-                    sound = worn_voice(sound, np.random.default_rng(seed))
-                with torch.no_grad():
-                    features, _ = self.encoder.hear(torch.from_numpy(sound)[None])
-                self._kept[key] = features[0].half().numpy()
-            return self._kept[key]
-
-
-@lru_cache(maxsize=2)
-def listener(config: str) -> Listener:
-    """The one of this process. Raises MienError where the learned ear can't be had."""
-    return Listener(config)
+        """What was heard of a few voices: a row each."""
+        heard = batch["moments"][:8].abs()
+        return {"moments": (heard / heard.amax(dim=0).clamp(min=1e-6))[None].expand(3, -1, -1)}
 
 
 def felt(sample: Sample, first: int, steps: int) -> tuple[Array, Array, Array]:
@@ -178,9 +140,7 @@ def _tells(info: ClipInfo, frames: int) -> bool:
 
 
 def utterance(encoder: SpeechEncoder, sound: Array) -> Array:
-    """Log-probabilities [9] of LABELS for a whole recording [N]: the mean of its steps' own over
-    the later half, where there has been something to hear."""
+    """Log-probabilities [9] of LABELS for a whole recording [N]: what is said at its end."""
     with torch.no_grad():
-        shares = log_shares(encoder.listen(torch.from_numpy(sound)[None]))[0].exp()
-    later = shares[len(shares) // 2 :].mean(dim=0)
-    return np.asarray(torch.log(later).numpy())
+        shares = log_shares(encoder.listen(torch.from_numpy(sound)[None]))[0, -1]
+    return np.asarray(shares.numpy())

@@ -7,7 +7,6 @@ Legend: N views, F features of a glance, S shapes.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,11 +18,10 @@ from torch import Tensor, nn
 
 from engine.errors import MienError
 from engine.types import F32
-from nodes.assets import cache_folder
 from nodes.emotions import MIRROR
-from nodes.files import make_folder, whole
-from training.data.clip import SHARD_SUFFIX, to_stderr
+from training.data.clip import to_stderr
 from training.models.visual import VisualEncoder
+from training.trainers.kept import kept, key_of
 from training.trainers.samples import Array, Clips, Look, Sample, run_of_frames
 from training.trainers.wear import worn_picture
 
@@ -71,28 +69,14 @@ class Views:
 
 def views_of(encoder: VisualEncoder, clips: Clips, plan: Plan, keep: bool) -> Views:
     """The views of all clips: those kept, where they were made of the same; else made anew."""
-    kept = cache_folder() / "views" / f"{_key(encoder, clips, plan)}.npz"
-    if keep and kept.is_file():
-        with np.load(kept, allow_pickle=False) as stored:
-            made = dict(stored)
-    else:
-        made = _made(encoder, clips, plan)
-        if keep:
-            make_folder(kept.parent)
-            with whole(kept) as part, part.open("wb") as file:
-                np.savez(file, **made)  # type: ignore[arg-type]
+
+    def make() -> dict[str, Array]:
+        return _made(encoder, clips, plan)
+
+    key = key_of(clips, encoder.trunk, encoder.size, plan)
+    made = kept("views", key, make) if keep else make()
     rows = {int(clip): (int(a), int(b), int(c)) for clip, a, b, c in made.pop("rows")}
     return Views(**made, rows=rows)
-
-
-def _key(encoder: VisualEncoder, clips: Clips, plan: Plan) -> str:
-    """A hash of all that views depend on; shards carry a hash of their own in their names."""
-    told = hashlib.sha256(repr((encoder.size, plan, clips.chosen)).encode())
-    for path in sorted(clips.data.glob(f"*{SHARD_SUFFIX}")):
-        told.update(f"{path.name} {path.stat().st_size}\n".encode())
-    for value in encoder.trunk.state_dict().values():
-        told.update(value.numpy().tobytes())
-    return told.hexdigest()[:20]
 
 
 def _made(encoder: VisualEncoder, clips: Clips, plan: Plan) -> dict[str, Array]:

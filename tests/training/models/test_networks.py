@@ -23,7 +23,7 @@ from training.models.generator import (
     IdentityEncoder,
 )
 from training.models.intensity import IntensityFusion, reading
-from training.models.layers import GRUStep, LSTMStep
+from training.models.layers import GRUStep
 from training.models.lite0 import Lite0
 from training.models.speech import (
     LOOK_AHEAD_MS,
@@ -33,7 +33,7 @@ from training.models.speech import (
 )
 from training.models.visual import VisualEncoder, VisualSize
 
-SPEECH = SpeechSize(width=16, heads=2, layers=2, past=6, features=8)
+SPEECH = SpeechSize(width=16, heads=2, layers=2, past=6)
 VISUAL = VisualSize(parts=2, features=16, crop_px=32)
 GENERATOR = GeneratorSize(channels=(8, 8, 8, 8), features=16)
 
@@ -202,21 +202,6 @@ def test_recurrent_steps_are_those_of_torch() -> None:
     )
     x, state = torch.randn(3, 5), torch.randn(3, 7)
     assert torch.allclose(own(x, state), theirs(x, state), atol=1e-6)
-    lstm, cell = LSTMStep(5, 7), torch.nn.LSTMCell(5, 7)
-    weight, bias = lstm.gates.weight, lstm.gates.bias
-    cell.load_state_dict(
-        {
-            "weight_ih": weight[:, :5],
-            "weight_hh": weight[:, 5:],
-            "bias_ih": bias,
-            "bias_hh": torch.zeros_like(bias),
-        }
-    )
-    said, kept = torch.randn(3, 7), torch.randn(3, 7)
-    out, after = lstm(x, torch.cat([said, kept], dim=1))
-    wanted, wanted_kept = cell(x, (said, kept))
-    assert torch.allclose(out, wanted, atol=1e-6)
-    assert torch.allclose(after[:, 7:], wanted_kept, atol=1e-6)
 
 
 def test_fusion_follows_whoever_is_there() -> None:

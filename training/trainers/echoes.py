@@ -1,0 +1,102 @@
+"""Every voice heard a few times in advance, as far as no training changes what is heard.
+
+A speech encoder's ear, which isn't trained, is most of its work. What is left of recordings at some
+moments, of themselves and through other throats, rooms and microphones, is kept in the user's
+cache; a training then takes seconds.
+Legend: N moments, F features of the ear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from engine.errors import MienError
+from engine.types import F32
+from training.data.clip import to_stderr
+from training.models.ear import STEP_SAMPLES
+from training.models.speech import LOOK_AHEAD_STEPS, SpeechEncoder
+from training.trainers.kept import kept, key_of
+from training.trainers.samples import Array, Clips
+from training.trainers.wear import worn_voice
+
+FIRST_STEPS, EVERY_STEPS = 25, 10
+"""a first second can't tell much; then moments are so far apart, back from the end"""
+_COLUMNS: Final = ("count", "moments", "place")
+
+
+@dataclass(frozen=True)
+class Echoes:
+    """Of each moment: ``count`` [N, 1] and ``moments`` [N, 2 F] as the encoder has them, ``place``
+    [N] its share of the recording in 0..1. Those of a clip's take lie together; ``rows`` says where:
+    clip -> (first, after the last) of each take."""
+
+    count: F32
+    moments: F32
+    place: F32
+    rows: dict[int, list[tuple[int, int]]]
+
+    def of(self, clips: Sequence[int]) -> Array:
+        """Indices of all moments of some clips."""
+        spans = [span for clip in clips for span in self.rows.get(clip, [])]
+        return np.concatenate([np.arange(*span) for span in spans])
+
+    def draw(self, clip: int, rng: np.random.Generator) -> int | None:
+        """A moment of any take; None where there is none."""
+        if clip not in self.rows:
+            return None
+        return int(rng.integers(*self.rows[clip][rng.integers(len(self.rows[clip]))]))
+
+
+def echoes_of(encoder: SpeechEncoder, clips: Clips, takes: int, keep: bool) -> Echoes:
+    """Those of all clips: the kept, where they were made of the same; else made anew. Take 0 is
+    the recording itself, the others are worn, always in the same way."""
+
+    def make() -> dict[str, Array]:
+        return _made(encoder, clips, takes)
+
+    key = key_of(clips, encoder.ear, encoder.size, takes)
+    made = kept("echoes", key, make) if keep else make()
+    rows: dict[int, list[tuple[int, int]]] = {}
+    for clip, first, after in made.pop("rows"):
+        rows.setdefault(int(clip), []).append((int(first), int(after)))
+    return Echoes(**made, rows=rows)
+
+
+def _made(encoder: SpeechEncoder, clips: Clips, takes: int) -> dict[str, Array]:
+    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+    rows, filled = [], 0
+    for number, index in enumerate(clips.chosen):
+        try:
+            clip = clips[index].clip
+        except MienError as error:
+            to_stderr(f"left out: {error}")
+            continue
+        for take in range(takes if len(clip.sound) >= 2 * STEP_SAMPLES else 0):
+            sound = clip.samples
+            if take:
+                seed = [take, *clip.info.key.encode()]
+                sound = worn_voice(sound, np.random.default_rng(seed))
+            for name, value in zip(_COLUMNS, _heard(encoder, sound), strict=True):
+                columns[name].append(value)
+            rows.append((index, filled, filled + len(columns["place"][-1])))
+            filled = rows[-1][2]
+        if number % 100 == 99:
+            to_stderr(f"listened to {number + 1} of {len(clips.chosen)}")
+    if not rows:
+        raise MienError(f"hardly a clip of {clips.data} has sound; prepare others")
+    out = {name: np.concatenate(values) for name, values in columns.items()}
+    return out | {"rows": np.array(rows, np.int64)}
+
+
+def _heard(encoder: SpeechEncoder, sound: F32) -> tuple[F32, F32, F32]:
+    with torch.no_grad():
+        count, moments, _ = encoder.hear(torch.from_numpy(sound)[None])
+    steps = count.shape[1] - LOOK_AHEAD_STEPS
+    at = np.arange(steps - 1, min(FIRST_STEPS, steps - 1) - 1, -EVERY_STEPS)[::-1]
+    late = torch.from_numpy(at + LOOK_AHEAD_STEPS)
+    return count[0, late].numpy(), moments[0, late].numpy(), ((at + 0.5) / steps).astype(np.float32)
