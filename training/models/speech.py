@@ -95,7 +95,7 @@ class SpeechEncoder(nn.Module):
         count, moments, ear = self.hear(sound_BN)
         said = self.judge(count.flatten(0, 1), moments.flatten(0, 1))
         late = [
-            part.unflatten(0, count.shape[:2])[:, LOOK_AHEAD_STEPS:]
+            part.reshape(*count.shape[:2], -1)[:, LOOK_AHEAD_STEPS:]
             for part in (*said[:4], said.boredom)
         ]
         state = torch.cat([ear, count[:, -1], moments[:, -1]], dim=1)

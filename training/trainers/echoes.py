@@ -20,24 +20,27 @@ from engine.types import F32
 from training.data.clip import to_stderr
 from training.models.ear import STEP_SAMPLES
 from training.models.speech import LOOK_AHEAD_STEPS, SpeechEncoder
+from training.trainers.felt import felt
 from training.trainers.kept import kept, key_of
 from training.trainers.samples import Array, Clips
 from training.trainers.wear import worn_voice
 
 FIRST_STEPS, EVERY_STEPS = 25, 10
 """a first second can't tell much; then moments are so far apart, back from the end"""
-_COLUMNS: Final = ("count", "moments", "place")
+_COLUMNS: Final = ("count", "moments", "affect", "intensity", "known")
 
 
 @dataclass(frozen=True)
 class Echoes:
-    """Of each moment: ``count`` [N, 1] and ``moments`` [N, 2 F] as the encoder has them, ``place``
-    [N] its share of the recording in 0..1. Those of a clip's take lie together; ``rows`` says where:
-    clip -> (first, after the last) of each take."""
+    """Of each moment: ``count`` [N, 1] and ``moments`` [N, 2 F] as the encoder has them, and what
+    is felt then: ``affect`` [N, 2], ``intensity`` [N, 1], ``known`` [N, 1]. Those of a clip's take
+    lie together; ``rows`` says where: clip -> (first, after the last) of each take."""
 
     count: F32
     moments: F32
-    place: F32
+    affect: F32
+    intensity: F32
+    known: F32
     rows: dict[int, list[tuple[int, int]]]
 
     def of(self, clips: Sequence[int]) -> Array:
@@ -59,7 +62,7 @@ def echoes_of(encoder: SpeechEncoder, clips: Clips, takes: int, keep: bool) -> E
     def make() -> dict[str, Array]:
         return _made(encoder, clips, takes)
 
-    key = key_of(clips, encoder.ear, encoder.size, takes)
+    key = key_of(clips, encoder.ear, encoder.size, takes, _COLUMNS)
     made = kept("echoes", key, make) if keep else make()
     rows: dict[int, list[tuple[int, int]]] = {}
     for clip, first, after in made.pop("rows"):
@@ -72,18 +75,23 @@ def _made(encoder: SpeechEncoder, clips: Clips, takes: int) -> dict[str, Array]:
     rows, filled = [], 0
     for number, index in enumerate(clips.chosen):
         try:
-            clip = clips[index].clip
+            sample = clips[index]
         except MienError as error:
             to_stderr(f"left out: {error}")
             continue
+        clip = sample.clip
         for take in range(takes if len(clip.sound) >= 2 * STEP_SAMPLES else 0):
             sound = clip.samples
             if take:
                 seed = [take, *clip.info.key.encode()]
                 sound = worn_voice(sound, np.random.default_rng(seed))
-            for name, value in zip(_COLUMNS, _heard(encoder, sound), strict=True):
+            count, moments, shares = _heard(encoder, sound)
+            told = felt(sample, len(clip.sound) // STEP_SAMPLES)
+            at = (shares * len(told[0])).astype(int)
+            row = (count, moments, *(values[at] for values in told))
+            for name, value in zip(_COLUMNS, row, strict=True):
                 columns[name].append(value)
-            rows.append((index, filled, filled + len(columns["place"][-1])))
+            rows.append((index, filled, filled + len(count)))
             filled = rows[-1][2]
         if number % 100 == 99:
             to_stderr(f"listened to {number + 1} of {len(clips.chosen)}")
@@ -94,9 +102,11 @@ def _made(encoder: SpeechEncoder, clips: Clips, takes: int) -> dict[str, Array]:
 
 
 def _heard(encoder: SpeechEncoder, sound: F32) -> tuple[F32, F32, F32]:
+    """``count`` and ``moments`` of a recording, and each moment's share of it."""
     with torch.no_grad():
         count, moments, _ = encoder.hear(torch.from_numpy(sound)[None])
     steps = count.shape[1] - LOOK_AHEAD_STEPS
     at = np.arange(steps - 1, min(FIRST_STEPS, steps - 1) - 1, -EVERY_STEPS)[::-1]
     late = torch.from_numpy(at + LOOK_AHEAD_STEPS)
-    return count[0, late].numpy(), moments[0, late].numpy(), ((at + 0.5) / steps).astype(np.float32)
+    shares = ((at + 0.5) / steps).astype(np.float32)
+    return count[0, late].numpy(), moments[0, late].numpy(), shares

@@ -1,4 +1,4 @@
-"""What takes minutes to make for a training, and is the same each time: kept in the user's cache."""
+"""What takes minutes to make for a training, the same each time: kept in the user's cache."""
 
 from __future__ import annotations
 

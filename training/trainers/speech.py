@@ -1,4 +1,7 @@
-"""Train the speech emotion encoder: emotion of a voice, and its valence-arousal where known."""
+"""Train the speech emotion encoder: emotion of a voice, and its valence-arousal where known.
+
+Emotions are learned from people alone: a synthesizer that is told to sound so misleads about them.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from engine.types import EMOTIONS
-from nodes.emotions import ANGLES_DEG
 from training.data.clip import ClipInfo
 from training.loop import Batch, Parts, Schedule, Trainer
 from training.losses import faces, labels
-from training.models.ear import STEP_SAMPLES, learned_ear
+from training.models.ear import learned_ear
 from training.models.speech import SpeechEncoder, SpeechSize, log_shares
 from training.trainers.echoes import echoes_of
-from training.trainers.samples import Array, Clips, Sample
+from training.trainers.samples import Array, Clips
 
 LABELS: Final = (*EMOTIONS, "boredom")
 SCHEDULES: Final = {
@@ -35,16 +37,8 @@ SIZES: Final = {
 }
 TAKES: Final = {"debug": 2, "full": 4}
 """how often each recording is heard: as it is, and through other throats, rooms and microphones"""
-WEIGHTS: Final = {"classification": 1.0, "affect": 0.5, "intensity": 0.5, "weights": 0.003}
+WEIGHTS: Final = {"classification": 1.0, "affect": 0.5, "intensity": 0.5, "weights": 0.01}
 """of the losses; "weights" are those of the linear layer, squared"""
-SMOOTHING: Final = 0.1
-ACTED: Final = 0.8
-"""intensity of an acted emotion of no known level; of levels 1 to 3:"""
-LEVELS: Final = (0.4, 0.65, 0.9)
-ACTED_TRUST: Final = 0.3
-"""how much such a guess counts beside one that was judged or measured"""
-BORED: Final = (-0.2, -0.5)
-"""valence and arousal of boredom (Russell 1980, figure 2)"""
 
 
 class SpeechTrainer(Trainer):
@@ -75,23 +69,22 @@ class SpeechTrainer(Trainer):
         at = self.echoes.draw(index, rng)
         if at is None:
             return None
-        sample = self.clips[index]
-        steps = len(sample.clip.sound) // STEP_SAMPLES
-        affect, intensity, known = felt(sample, int(self.echoes.place[at] * steps), 1)
+        info = self.clips.infos[index]
+        label = "" if info.synthetic else info.label
         return {
             "count": self.echoes.count[at],
             "moments": self.echoes.moments[at],
-            "emotion": np.array(LABELS.index(sample.label) if sample.label else -1, np.int64),
-            "affect": affect[0],
-            "intensity": intensity[0],
-            "known": known[0],
+            "emotion": np.array(LABELS.index(label) if label else -1, np.int64),
+            "affect": self.echoes.affect[at],
+            "intensity": self.echoes.intensity[at],
+            "known": self.echoes.known[at],
         }
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
         encoder = self.modules["speech"]
         assert isinstance(encoder, SpeechEncoder)
         said = encoder.judge(batch["count"], batch["moments"])
-        wanted = labels.one_hot(batch["emotion"], len(LABELS), SMOOTHING)
+        wanted = labels.one_hot(batch["emotion"], len(LABELS))
         shares, even = log_shares(said)[:, None], torch.ones(len(wanted), 1, device=wanted.device)
         known = batch["known"]
         parts = {
@@ -106,33 +99,6 @@ class SpeechTrainer(Trainer):
         """What was heard of a few voices: a row each."""
         heard = batch["moments"][:8].abs()
         return {"moments": (heard / heard.amax(dim=0).clamp(min=1e-6))[None].expand(3, -1, -1)}
-
-
-def felt(sample: Sample, first: int, steps: int) -> tuple[Array, Array, Array]:
-    """Valence-arousal [T, 2], intensity [T, 1] and how far they count [T, 1], by 40 ms steps.
-
-    A step is one picture at 25 a second: what the face shows, or the truth, is
-    taken where it is there; else what the whole recording was judged to be; else its label.
-    """
-    affect, intensity, known = (np.zeros((steps, n), np.float32) for n in (2, 1, 1))
-    labels, info = sample.labels, sample.clip.info
-    seen = slice(first, min(first + steps, len(sample.clip)))
-    if (count := seen.stop - seen.start) > 0:
-        affect[:count] = np.stack([labels.valence[seen], labels.arousal[seen]], axis=1)
-        intensity[:count, 0] = labels.intensity[seen]
-        known[:count, 0] = labels.known[seen]
-    elif info.felt is not None:
-        affect[:], intensity[:], known[:] = info.felt, min(float(np.hypot(*info.felt)), 1), 1
-    elif info.label:
-        strong = LEVELS[info.level - 1] if info.level else ACTED
-        place = np.zeros(2)
-        if info.emotion in ANGLES_DEG:
-            angle = np.radians(ANGLES_DEG[info.emotion])
-            place = strong * np.array([np.cos(angle), np.sin(angle)])
-        elif info.word == "boredom":
-            place = np.array(BORED)
-        affect[:], intensity[:], known[:] = place, np.hypot(*place), ACTED_TRUST
-    return affect, intensity, known
 
 
 def _tells(info: ClipInfo, frames: int) -> bool:

@@ -29,6 +29,7 @@ from training.models.speech import (
     LOOK_AHEAD_MS,
     SpeechEncoder,
     SpeechSize,
+    forgetting,
     log_shares,
 )
 from training.models.visual import VisualEncoder, VisualSize
@@ -76,6 +77,27 @@ def test_speech_streamed_equals_offline_over_a_long_recording_too() -> None:
             last = encoder(part, state)
             state = last.state
     assert torch.allclose(last.emotion, offline.emotion[:, -2], atol=1e-4)
+
+
+def test_a_voice_is_judged_by_what_it_was_like_and_a_beginning_counts_for_little() -> None:
+    heard = 3 + 2 * torch.randn(1, 60, 5)
+    none = torch.zeros(1, 1), torch.zeros(1, 10)
+    count, moments = forgetting(heard, *none)
+    weight = (1 - 1 / 125) ** torch.arange(59.0, -1, -1)[:, None]
+    assert float(count[0, -1]) == pytest.approx(float(weight.sum()), rel=1e-5)
+    mean = (weight * heard[0]).sum(dim=0) / weight.sum()
+    square = (weight * heard[0] ** 2).sum(dim=0) / weight.sum()
+    assert torch.allclose(moments[0, -1], torch.cat([mean, square]), atol=1e-4)
+    encoder = SpeechEncoder(SpeechSize(width=5, heads=1, layers=1, past=2)).eval()
+    encoder.settle(count[0], moments[0])
+    with torch.no_grad():
+        usual, loud = encoder.usual[None], encoder.usual[None] * 1.3
+        silent, early, late = (
+            encoder.judge(torch.full((1, 1), steps), loud).emotion for steps in (0.0, 2.0, 100.0)
+        )
+        calm = encoder.judge(torch.full((1, 1), 100.0), usual).emotion
+    assert torch.allclose(silent, calm, atol=1e-5)
+    assert 0 < (early - calm).norm() < 0.3 * (late - calm).norm()
 
 
 def test_speech_looks_ahead_no_further_than_it_says() -> None:

@@ -20,10 +20,13 @@ from tests.training.models.conftest import Made
 from training.data.clip import Clip, write_shard
 from training.evaluate_readers import main
 from training.losses import labels
+from training.models.speech import SpeechEncoder, SpeechSize
 from training.models.visual import VisualEncoder, VisualSize
+from training.trainers.echoes import echoes_of
+from training.trainers.felt import felt
 from training.trainers.readings import Reader
 from training.trainers.samples import Clips, Look
-from training.trainers.speech import LABELS, SpeechTrainer, felt
+from training.trainers.speech import LABELS, SpeechTrainer, utterance
 from training.trainers.views import Plan, views_of
 from training.trainers.visual import VisualTrainer
 from training.trainers.wear import worn_picture, worn_voice
@@ -90,7 +93,7 @@ def test_a_voice_is_told_to_feel_what_is_known_of_it(tmp_path: Path) -> None:
     seen = made_clip("seen", frames=8, synthetic=True, subject="four")
     write_shard(tmp_path / "a.tar", [judged, bored, acted, seen])
     clips = Clips(tmp_path, "train")
-    told = {clips.infos[i].key: felt(clips[i], 0, 10) for i in clips.chosen}
+    told = {clips.infos[i].key: felt(clips[i], 10) for i in clips.chosen}
     affect, intensity, known = told["judged"]
     assert np.allclose(affect, [-0.6, 0.8]) and np.allclose(intensity, 1.0) and known.all()
     assert told["bored"][0][0, 1] < -0.3 and 0 < told["bored"][2][0, 0] < 1
@@ -167,6 +170,50 @@ def test_views_are_what_the_encoder_sees_and_are_kept(
         next(encoder.trunk.parts[0].parameters()).add_(1)
     views_of(encoder, clips, Plan(stills=3, runs=2, frames=3), keep=True)
     assert len(list((tmp_path / "cache" / "views").iterdir())) == 2
+
+
+def test_echoes_are_what_the_encoder_hears_and_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    silent = still("still", "three", "happy")
+    write_shard(tmp_path / "a.tar", [made_clip("m", frames=50), made_clip("n", frames=9), silent])
+    clips = Clips(tmp_path, "train")
+    encoder = SpeechEncoder(SpeechSize(width=16, heads=2, layers=1, past=8)).eval()
+    echoes = echoes_of(encoder, clips, 2, keep=True)
+    (kept,) = (tmp_path / "cache" / "echoes").iterdir()
+    long, short, nothing = (
+        next(i for i in clips.chosen if clips.infos[i].key == key) for key in ("m", "n", "still")
+    )
+    (first, after), (_, last) = echoes.rows[long]
+    assert after - first == 3
+    strong = clips[long].labels.intensity[[29, 39, 49]]
+    assert strong.std() > 0 and np.allclose(echoes.intensity[first:after, 0], strong)
+    assert len(echoes.of([short])) == 2  # one moment, in each take
+    assert not np.allclose(echoes.moments[after - 1], echoes.moments[last - 1])
+    with torch.no_grad():
+        encoder.settle(torch.from_numpy(echoes.count), torch.from_numpy(echoes.moments))
+        said = encoder.judge(*(torch.from_numpy(a) for a in (echoes.count, echoes.moments)))
+        offline = encoder.listen(torch.from_numpy(clips[long].clip.samples)[None])
+    assert torch.allclose(said.emotion[after - 1], offline.emotion[0, -1], atol=1e-4)
+    assert torch.allclose(said.emotion[first], offline.emotion[0, 29], atol=1e-4)
+    drawn = {echoes.draw(long, np.random.default_rng(seed)) for seed in range(30)}
+    assert drawn == set(range(first, last)) and echoes.draw(nothing, None) is None  # type: ignore[arg-type]
+    made = kept.stat().st_mtime_ns
+    again = echoes_of(encoder, clips, 2, keep=True)
+    assert kept.stat().st_mtime_ns == made and np.array_equal(again.moments, echoes.moments)
+    assert again.rows == echoes.rows
+
+
+def test_the_end_of_a_recording_speaks_for_it() -> None:
+    torch.manual_seed(0)
+    encoder = SpeechEncoder(SpeechSize(width=16, heads=2, layers=1, past=8)).eval()
+    sound = np.random.default_rng(0).normal(0, 0.1, 10 * 640).astype(np.float32)
+    with torch.no_grad():
+        emotion = encoder.listen(torch.from_numpy(sound)[None]).emotion[0, -1].softmax(dim=0)
+    said = np.exp(utterance(encoder, sound))
+    assert said.sum() == pytest.approx(1, abs=1e-5)
+    assert np.allclose(said[1:8], emotion[1:], atol=1e-5)
 
 
 def test_wear_changes_pictures_but_not_their_meaning() -> None:
