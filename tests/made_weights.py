@@ -26,7 +26,7 @@ def make_weights(folder: Path, *names: str, painted: float = 0.0) -> Path:
 
     visual: the likeliest emotion is that whose shapes the rig has, valence the mean of the crop;
     state counts steps.
-    speech: happy where the sound is low (below 850 Hz), angry where it is high; arousal counts
+    speech: happy where the sound is low (below 850 Hz) or silent, angry where it is high; arousal counts
     the steps so far in hundredths.
     intensity: the mean of those present. identity: the mean of the picture, everywhere.
     generator: the flow as it came, white where it paints.
@@ -98,6 +98,7 @@ def _speech() -> _Network:
     steep = ops.multiply(_mean(ops.absolute(change)), _const([[3.0]]))
     loud = _mean(ops.absolute(given["sound"]))
     lower = ops.multiply(ops.subtract(loud, steep), _const([[40.0]]))
+    lower = ops.add(lower, _const([[0.4]]))
     sides = np.zeros((1, 8), np.float32)
     sides[0, EMOTIONS.index("happy")], sides[0, EMOTIONS.index("angry")] = 4, -4
     later = ops.add(given["state"], _const(np.ones((1, STATE))))
