@@ -26,8 +26,8 @@ def make_weights(folder: Path, *names: str, painted: float = 0.0) -> Path:
 
     visual: the likeliest emotion is that whose shapes the rig has, valence the mean of the crop;
     state counts steps.
-    speech: happy where the sound is low (below 850 Hz) or silent, angry where it is high; arousal counts
-    the steps so far in hundredths.
+    speech: happy where the sound is low (below 850 Hz) or silent, angry where it is high; arousal
+    counts the steps so far in hundredths.
     intensity: the mean of those present. identity: the mean of the picture, everywhere.
     generator: the flow as it came, white where it paints.
     """
