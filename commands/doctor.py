@@ -188,7 +188,6 @@ def _nvenc_opens() -> bool:
 
     if "h264_nvenc" not in av.codecs_available:
         return False
-    av.logging.set_level(av.logging.PANIC)
     try:
         encoder = av.CodecContext.create("h264_nvenc", "w")
         encoder.width, encoder.height, encoder.pix_fmt = 256, 256, "yuv420p"
