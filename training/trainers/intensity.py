@@ -1,4 +1,8 @@
-"""Train the fusion of face and voice to a frame's intensity, on top of two trained encoders."""
+"""Train the fusion of face and voice to a frame's intensity, on top of two trained encoders.
+
+Voices without a face are learned from, too, where it is known what they feel: those of synthetic
+heads alone would teach that a voice says little.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from engine.types import EMOTIONS, F32
 from training.loop import Batch, Parts, Schedule, Trainer
 from training.losses import faces
 from training.models.intensity import Fused, IntensityFusion
+from training.trainers.felt import felt
 from training.trainers.readings import Reader
 from training.trainers.samples import Array, Clips, run_of_frames
 
@@ -43,7 +48,7 @@ class IntensityTrainer(Trainer):
         if visual is None or speech is None:
             raise UsageError("intensity needs trained encoders: give --visual RUN and --speech RUN")
         self.schedule, self.frames = SCHEDULES[config], FRAMES[config]
-        self.clips = Clips(data, "train", lambda info, frames: frames > 0)
+        self.clips = Clips(data, "train", lambda info, n: n > 0 or bool(info.emotion or info.felt))
         self.truths, self.others = (
             [i for i in self.clips.chosen if self.clips.infos[i].synthetic == wanted]
             for wanted in (True, False)
@@ -53,21 +58,24 @@ class IntensityTrainer(Trainer):
         self.reader = Reader(visual, speech)
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
-        return self.clips.gather(self.schedule.batch, lambda: self._row(rng), "shows a face")
+        return self.clips.gather(self.schedule.batch, lambda: self._row(rng), "can be read")
 
     def _row(self, rng: np.random.Generator) -> dict[str, Array] | None:
         both = bool(self.truths and self.others)
         truth = rng.random() < SYNTHETIC if both else bool(self.truths)
         sample = self.clips[int(rng.choice(self.truths if truth else self.others))]
-        frames = run_of_frames(sample.clip.found, self.frames, rng)
+        said = self.reader.read(sample)
+        faceless = not len(sample.clip)
+        there = np.ones(len(said.voice), np.bool_) if faceless else sample.clip.found
+        frames = run_of_frames(there, self.frames, rng)
         if frames is None:
             return None
-        said, labels = self.reader.read(sample), sample.labels
+        affect, intensity, known = felt(sample, len(there))
         present = said.present[frames].copy()
         hidden = rng.random()
         if hidden < HIDDEN and present[:, 1].any():
             present[:, 0] = 0
-        elif hidden > 1 - HIDDEN:
+        elif hidden > 1 - HIDDEN and not faceless:
             present[:, 1] = 0
         face, voice = (_noisy(part[frames], rng) for part in (said.face, said.voice))
         return {
@@ -75,9 +83,9 @@ class IntensityTrainer(Trainer):
             "voice": voice,
             "present": present,
             "emotion": np.array(sample.emotion, np.int64),
-            "affect": np.stack([labels.valence[frames], labels.arousal[frames]], axis=1),
-            "intensity": labels.intensity[frames, None],
-            "known": labels.known[frames, None],
+            "affect": affect[frames],
+            "intensity": intensity[frames],
+            "known": known[frames],
         }
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:

@@ -24,6 +24,7 @@ from training.models.speech import SpeechEncoder, SpeechSize
 from training.models.visual import VisualEncoder, VisualSize
 from training.trainers.echoes import echoes_of
 from training.trainers.felt import felt
+from training.trainers.intensity import IntensityTrainer
 from training.trainers.readings import Reader
 from training.trainers.samples import Clips, Look
 from training.trainers.speech import LABELS, SpeechTrainer, utterance
@@ -250,6 +251,20 @@ def test_encoders_are_read_once_and_forget_lost_faces(made: Made) -> None:
     assert said.present[:, 0].tolist() == [1, 1, 0, 1, 1, 1] and not said.face[2].any()
     assert np.allclose(said.face[[0, 1, 3], :8].sum(axis=1), 1, atol=1e-5)
     sample.clip.found[2] = True
+
+
+def test_fusion_learns_from_voices_that_no_face_belongs_to(made: Made, tmp_path: Path) -> None:
+    write_shard(
+        tmp_path / "a.tar",
+        [voice("sad", emotion="sad", subject="two"), voice("unknown", emotion="")],
+    )
+    trainer = IntensityTrainer(tmp_path, "debug", made.runs / "visual", made.runs / "speech")
+    assert [trainer.clips.infos[i].key for i in trainer.clips.chosen] == ["sad"]
+    for seed in range(8):
+        batch = trainer.draw(np.random.default_rng(seed), 0)
+        assert (batch["present"] == (0, 1)).all() and not batch["face"].mean().round(1)
+        assert (batch["emotion"] == EMOTIONS.index("sad")).all()
+        assert (batch["affect"][..., 0] < 0).all() and (batch["known"] > 0).all()
 
 
 def test_readers_are_cross_validated(
