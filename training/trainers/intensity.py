@@ -36,7 +36,7 @@ HIDDEN: Final = 0.2
 """how often the face, or the voice, is taken away from a sample"""
 NOISE: Final = 0.03
 """of readings, so that fusion doesn't learn clips by heart"""
-SYNTHETIC: Final = 0.5
+SYNTHETIC: Final = 0.75
 """share of clips whose truth is known, where there are both kinds"""
 
 
