@@ -38,10 +38,10 @@ class FaceTrunk(nn.Module):
         self.begin = nn.Conv2d(3, STEM_CHANNELS, 3, 2)
         self.begin_end = nn.PReLU(STEM_CHANNELS)
         channels = before = STEM_CHANNELS
-        made = [nn.Sequential(*(_Block(channels, channels // 2) for _ in range(BLOCKS)))]
+        made = [nn.Sequential(*(_Block(channels, channels // 2, channels) for _ in range(BLOCKS)))]
         for inner, wanted in STAGES[: parts - 1]:
-            blocks = (_Block(wanted, wanted // 2) for _ in range(BLOCKS))
-            made.append(nn.Sequential(_Down(channels, inner, wanted), *blocks))
+            blocks = (_Block(wanted, wanted // 2, wanted) for _ in range(BLOCKS))
+            made.append(nn.Sequential(_Block(channels, inner, wanted, halved=True), *blocks))
             before, channels = channels, wanted
         self.parts = nn.ModuleList(made)
         self.channels = (before, channels)
@@ -80,36 +80,24 @@ class FaceTrunk(nn.Module):
 
 
 class _Block(nn.Module):
-    """Narrow, filter each channel, widen, beside a shortcut."""
+    """Narrow, filter each channel, widen, beside a shortcut. ``halved``: to half the side, where
+    the shortcut is the largest of four. Channels that the shortcut lacks are 0."""
 
-    def __init__(self, channels: int, inner: int) -> None:
+    def __init__(self, given: int, inner: int, wanted: int, halved: bool = False) -> None:
         super().__init__()
-        self.narrow = nn.Conv2d(channels, inner, 1)
-        self.middle = nn.PReLU(inner)
-        self.deep = nn.Conv2d(inner, inner, 3, 1, 1, groups=inner)
-        self.wide = nn.Conv2d(inner, channels, 1)
-        self.end = nn.PReLU(channels)
-
-    def forward(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-        out: Tensor = self.wide(self.deep(self.middle(self.narrow(x_BCHW))))
-        return self.end(out + x_BCHW)  # type: ignore[no-any-return]
-
-
-class _Down(nn.Module):
-    """The same at half the side; the shortcut is the largest of four, with channels of 0 added."""
-
-    def __init__(self, given: int, inner: int, wanted: int) -> None:
-        super().__init__()
-        self.added = wanted - given
-        self.narrow = nn.Conv2d(given, inner, 2, 2)
+        self.halved, self.added = halved, wanted - given
+        step = 2 if halved else 1
+        self.narrow = nn.Conv2d(given, inner, step, step)
         self.middle = nn.PReLU(inner)
         self.deep = nn.Conv2d(inner, inner, 3, 1, 1, groups=inner)
         self.wide = nn.Conv2d(inner, wanted, 1)
         self.end = nn.PReLU(wanted)
 
-    def forward(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-        out: Tensor = self.wide(self.deep(self.middle(self.narrow(x_BCHW))))
-        shortcut = F.max_pool2d(x_BCHW, 2)
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        wide = self.wide(self.deep(self.middle(self.narrow(x_BCHW))))
+        if self.halved:
+            x_BCHW = F.max_pool2d(x_BCHW, 2)
         if self.added:
-            shortcut = F.pad(shortcut, (0, 0, 0, 0, 0, self.added))
-        return self.end(out + shortcut)  # type: ignore[no-any-return]
+            x_BCHW = F.pad(x_BCHW, (0, 0, 0, 0, 0, self.added))
+        out: Tensor = self.end(wide + x_BCHW)
+        return out
