@@ -163,13 +163,13 @@ class Viewer(Peer):
 
         picture: Encoded = await self._video.get()
         self.sent_bytes += picture.size_bytes
-        return RTCEncodedFrame(picture.payloads, picture.timestamp & 0xFFFFFFFF, None)  # type: ignore[arg-type]
+        return RTCEncodedFrame(picture.payloads, picture.timestamp & 0xFFFFFFFF, None)  # type: ignore[arg-type]  # no level
 
     async def _next_audio(self, _codec: Any) -> Any:
         from aiortc.rtcrtpsender import RTCEncodedFrame
 
         payload, timestamp = await self._audio.get()
-        return RTCEncodedFrame([payload], timestamp & 0xFFFFFFFF, None)  # type: ignore[arg-type]
+        return RTCEncodedFrame([payload], timestamp & 0xFFFFFFFF, None)  # type: ignore[arg-type]  # no level
 
     def _state_changed(self) -> None:
         super()._state_changed()

@@ -26,7 +26,7 @@ def kept(kind: str, key: str, make: Callable[[], Mapping[str, Array]]) -> dict[s
     made = dict(make())
     make_folder(path.parent)
     with whole(path) as part, part.open("wb") as file:
-        np.savez(file, **made)  # type: ignore[arg-type]
+        np.savez(file, **made)  # type: ignore[arg-type]  # names are free
     return made
 
 
