@@ -56,6 +56,12 @@ class Compositor(Node):
             low=0.0,
             high=1.0,
         )
+        every: int = parameter(
+            1,
+            "ask the generator about every n-th picture; what it says of a face holds in between",
+            low=1,
+            high=10,
+        )
         backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = parameter(
             "auto", "what runs the networks; auto: the best that is here", live=False
         )
@@ -159,6 +165,7 @@ class Compositor(Node):
                     edit,
                     self._felt,
                     self.config.correction,
+                    self.config.every,
                     out,
                 )
             except RuntimeError as error:  # what runtimes raise: a driver that went away, no memory

@@ -3,6 +3,7 @@ full resolution, and its paint, light and shade, is added to them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from nodes.conditions import HALF_PX, edit_flow, feeling, line_map
 from nodes.face_crop import crop_landmarks
 from nodes.person import Person, tension
 from nodes.rig import Placement, Rig
+from nodes.smoothing import OneEuro
 from nodes.steady_crop import SteadyCrop, cut_out, moved_origin, to_tensor
 from nodes.warp import Flow, apply_flow
 from nodes.weights import open_model
@@ -31,6 +33,11 @@ REACH_PX: Final = 20
 DETAIL: Final = (0.4, 0.9)
 """between these values of the mask the camera's own detail gives way to paint"""
 STILL_PX: Final = 0.01
+STEADY_FLOW: Final = (0.7, 0.1)
+"""One-Euro filter of what is learned of the flow: Hz at rest, and Hz more per px of the crop a
+second"""
+STEADY_PAINT: Final = (0.7, 5.0)
+"""the same of paint and mask, per unit a second"""
 
 _Box = tuple[int, int, int, int]
 """left, top, right, bottom"""
@@ -59,6 +66,8 @@ class LearnedFace:
         self._person = Person(identity)
         self._crop = SteadyCrop()
         self._border = _fade_to_border()
+        self._steady_flow = OneEuro(*STEADY_FLOW)
+        self._steady_paint = OneEuro(*STEADY_PAINT)
         self.reset()
 
     def reset(self) -> None:
@@ -66,6 +75,10 @@ class LearnedFace:
         self._person.reset()
         self._crop.reset()
         self._last_ns: int | None = None
+        self._steady_flow.reset()
+        self._steady_paint.reset()
+        self._since_asked_s = 0.0
+        self._pictures = 0
 
     def close(self) -> None:
         """Free the networks."""
@@ -81,12 +94,14 @@ class LearnedFace:
         edit: FaceEdit,
         felt: float = 0.0,
         correction: float = 1.0,
+        every: int = 1,
         out: U8 | None = None,
     ) -> U8:
         """The picture [H, W, 3] BGR whose landmarks [478, 3] px move by ``moves`` [478, 2] px.
 
         ``felt``: how intensely somebody feels at the moment, 0..1, as far as it is known.
         ``correction``: how much of what the generator would change in the warp is done, 0..1.
+        ``every``: it is asked about each n-th picture; what it said holds in between.
         """
         step_s = 0.0 if self._last_ns is None else (edit.capture_ns - self._last_ns) / 1e9
         self._last_ns = edit.capture_ns
@@ -96,24 +111,49 @@ class LearnedFace:
         target = source.copy()
         target[:, :2] += moves @ transform[:, :2].T
         flow = edit_flow(source, target, self._rig.triangles)
+        self._since_asked_s += step_s
+        if self._pictures % every == 0:
+            answer = self._ask(patch, source, target, flow, edit, placement, felt)
+            light = np.concatenate([answer["mask"][0], answer["paint"][0]])
+            change = self._steady_flow(answer["flow_out"][0] - flow, step_s)
+            mask, paint = self._steady_paint(light, step_s)
+        else:
+            change = self._steady_flow.hold(step_s)
+            mask, paint = self._steady_paint.hold(step_s)
+        self._pictures += 1
+        near = _near_face(source, target) * self._border * np.float32(correction)
+        shift = flow * self._border + change * near
+        moved = np.ascontiguousarray(shift.transpose(1, 2, 0))
+        out = move(pixels, transform, moved, out)
+        inside = _box(near > 0)
+        if inside is not None:
+            paint = _paint(patch, moved, near, mask, paint, inside)
+            lay(out, transform, paint, (2 * inside[0], 2 * inside[1]))
+        return out
+
+    def _ask(
+        self,
+        patch: U8,
+        source: F32,
+        target: F32,
+        flow: F32,
+        edit: FaceEdit,
+        placement: Placement,
+        felt: float,
+    ) -> Mapping[str, F32]:
+        """The generator's answer to an edit of a crop [256, 256, 3]."""
+        unfit = tension(edit.source, placement) + felt
+        person = self._person(patch, unfit, self._since_asked_s)
+        self._since_asked_s = 0.0
         direction, alpha = feeling(edit.target)
-        answer = self._generator(
+        return self._generator(
             source=to_tensor(patch),
             flow=flow[None],
             lines=np.stack([line_map(source), line_map(target)])[None],
             expression=direction[None],
             intensity=np.array([[min(alpha, 2.0)]], np.float32),
-            **self._person(patch, tension(edit.source, placement) + felt, step_s),
+            **person,
         )
-        near = _near_face(source, target) * self._border * np.float32(correction)
-        shift = flow * self._border + (answer["flow_out"][0] - flow) * near
-        moved = np.ascontiguousarray(shift.transpose(1, 2, 0))
-        out = move(pixels, transform, moved, out)
-        inside = _box(near > 0)
-        if inside is not None:
-            paint = _paint(patch, moved, near, answer["mask"][0, 0], answer["paint"][0, 0], inside)
-            lay(out, transform, paint, (2 * inside[0], 2 * inside[1]))
-        return out
 
 
 def move(pixels: U8, transform: F32, shift: F32, out: U8 | None = None) -> U8:

@@ -29,22 +29,37 @@ class OneEuro:
         self._value: F32 | None = None
         self._raw: F32 | None = None
         self._speed: F32 | None = None
+        self._cutoff_hz: F32 | None = None
+        self._held_s = 0.0
 
     def __call__(self, value: F32, step_s: float, scale: float = 1.0) -> F32:
         """The filtered value, ``step_s`` seconds after the one before.
 
         ``scale``: what counts as one unit of speed, in the value's own unit.
         """
-        if self._value is None or self._raw is None or not 0 < step_s <= MAX_STEP_S:
+        since_s = self._held_s + step_s
+        self._held_s = 0.0
+        if self._value is None or self._raw is None or not 0 < since_s <= MAX_STEP_S:
             self._value, self._raw, self._speed = value, value, np.zeros_like(value)
+            self._cutoff_hz = np.full_like(value, self.min_cutoff_hz)
             return value
-        speed = (value - self._raw) / step_s
+        speed = (value - self._raw) / since_s
         assert self._speed is not None
-        self._speed = self._speed + _weight(self.speed_cutoff_hz, step_s) * (speed - self._speed)
-        cutoff_hz = self.min_cutoff_hz + self.beta / scale * np.abs(self._speed)
-        weight = 1 / (1 + 1 / (2 * math.pi * cutoff_hz * step_s))
+        self._speed = self._speed + _weight(self.speed_cutoff_hz, since_s) * (speed - self._speed)
+        self._cutoff_hz = self.min_cutoff_hz + np.float32(self.beta / scale) * np.abs(self._speed)
         self._raw = value
-        self._value = (self._value + weight * (value - self._value)).astype(np.float32)
+        return self._towards(step_s)
+
+    def hold(self, step_s: float) -> F32:
+        """The filtered value ``step_s`` seconds later, while no new value has come."""
+        assert self._value is not None, "hold what?"
+        self._held_s += step_s
+        return self._towards(step_s) if step_s > 0 else self._value
+
+    def _towards(self, step_s: float) -> F32:
+        assert self._value is not None and self._raw is not None and self._cutoff_hz is not None
+        weight = 1 / (1 + 1 / (2 * math.pi * self._cutoff_hz * step_s))
+        self._value = (self._value + weight * (self._raw - self._value)).astype(np.float32)
         return self._value
 
 

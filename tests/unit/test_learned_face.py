@@ -160,6 +160,46 @@ def test_half_a_correction_is_half_the_light(tmp_path: Path, tracker: FaceTracke
     assert added[0] == 0 and abs(added[1] - added[2] / 2) <= 1 and added[2] > 60
 
 
+class Told:
+    """Stands in for the generator: says of every picture that it is lighter by ``light``."""
+
+    def __init__(self) -> None:
+        self.light, self.times = 0.1, 0
+
+    def __call__(self, **inputs: F32) -> dict[str, F32]:
+        self.times += 1
+        paint = np.full((1, 1, 256, 256), self.light, np.float32)
+        return {"flow_out": inputs["flow"], "mask": np.zeros_like(paint), "paint": paint}
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_what_the_generator_says_is_kept_steady(
+    every: int, weights: Path, tracker: FaceTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grey, told = np.full_like(astronaut(), 100), Told()
+    face, edit = asked(tracker, astronaut(), emotion="happy", intensity=0.05, neutralize=0.0)
+    x, y = face.landmarks[1, :2].astype(int)
+    added = []
+    with Made(weights=str(weights), correction=1.0, every=every) as learned:
+        assert learned.node._learned is not None
+        learned_face = learned.node._learned
+        generator = learned_face._generator
+        monkeypatch.setattr(learned_face, "_generator", told)
+        for step in range(20):
+            told.light = 0.1 + 0.01 * (-1) ** (step // every)  # it wavers
+            later = replace(edit, capture_ns=edit.capture_ns + step * FRAME_NS)
+            cut = step == 0
+            out = learned.node.process(frame(grey, cut=cut), replace(face, cut=cut), later)
+            added.append(float(out.pixels[y, x, 0]) - 100)
+        monkeypatch.setattr(learned_face, "_generator", generator)
+    assert told.times == 20 // every
+    assert np.abs(np.diff(added[5:])).max() <= 2  # 0.02 of 255 is 5
+    assert abs(np.mean(added[5:]) - 25.5) < 2.5
+
+
 def test_a_missing_weight_is_said_and_the_face_is_warped(
     tmp_path: Path, tracker: FaceTracker
 ) -> None:

@@ -147,3 +147,15 @@ def test_one_euro_passes_the_first_and_bounds_gaps() -> None:
     assert np.array_equal(steady(one, 0.03), one)
     assert (steady(3 * one, 0.03) < 2).all()
     assert np.array_equal(steady(9 * one, 5.0), 9 * one)  # a gap: start anew
+
+
+def test_one_euro_goes_on_while_no_value_comes() -> None:
+    asked, held = OneEuro(1.0, 0.5), OneEuro(1.0, 0.5)
+    one = np.ones(3, np.float32)
+    asked(one, 0.03), held(one, 0.03)
+    held.hold(0.03)
+    apart = held(3 * one, 0.03)
+    assert (apart < asked(3 * one, 0.06)).all()  # as quick a change, less time to follow
+    nearer = held.hold(0.03)
+    assert (apart < nearer).all() and (nearer < 3).all()
+    assert np.array_equal(held.hold(0.0), nearer)
