@@ -11,7 +11,7 @@ import numpy as np
 from engine.node import Node
 from engine.parameters import parameter
 from engine.types import BLENDSHAPES, F32, Affect, FaceEdit, FaceTrack, Input, Latest, Message
-from nodes.emotions import FEELING, blend, circumplex, prototype
+from nodes.emotions import FEELING, blend, circumplex, worn
 from nodes.smoothing import OneEuro
 
 Emotion = Literal[
@@ -119,8 +119,7 @@ class ExpressionEditor(Node):
             return self._spoken(now_ns), config.neutralize, 1.0
         if config.mode == "valence_arousal":
             return circumplex(config.valence, config.arousal), config.neutralize, 1.0
-        worn = prototype(config.emotion) * np.float32(config.intensity)
-        return worn, config.neutralize, 1.0
+        return worn(config.emotion) * np.float32(config.intensity), config.neutralize, 1.0
 
     def _spoken(self, now_ns: int) -> F32:
         """The shapes [52] of what the voice feels now; none where it is silent."""

@@ -13,7 +13,7 @@ from engine.node import Node
 from engine.parameters import build
 from engine.types import BLENDSHAPES, EMOTIONS, U8, FaceEdit, FaceTrack, VideoFrame
 from nodes.compositor import Compositor
-from nodes.emotions import FEELING, prototype
+from nodes.emotions import FEELING, worn
 from nodes.expression_editor import ExpressionEditor
 from nodes.face_tracker import FaceTracker
 from tests.faces import astronaut, frame, no_face
@@ -60,9 +60,9 @@ def test_neutral_lowers_the_feeling_and_not_the_jaw(chain: Chain) -> None:
 @pytest.mark.parametrize("emotion", [name for name in EMOTIONS if name != "neutral"])
 def test_each_emotion_moves_its_own_shapes(chain: Chain, emotion: str) -> None:
     _, _, calm = chain.wear(astronaut())
-    _, _, worn = chain.wear(astronaut(), emotion=emotion, intensity=1.0)
-    shift = chain.face(worn.pixels).blendshapes - chain.face(calm.pixels).blendshapes
-    own = prototype(emotion)
+    _, _, felt = chain.wear(astronaut(), emotion=emotion, intensity=1.0)
+    shift = chain.face(felt.pixels).blendshapes - chain.face(calm.pixels).blendshapes
+    own = worn(emotion)
     others = FEELING & (own == 0)
     assert float(shift @ own) / float(own.sum()) > 0.08
     assert float(shift @ own) > float(np.abs(shift[others]).mean())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from engine.errors import UsageError
 from engine.parameters import build
 from engine.types import BLENDSHAPES, EMOTIONS, F32, Affect, FaceTrack
-from nodes.emotions import FEELING, blend, circumplex, mixture, prototype
+from nodes.emotions import FEELING, blend, circumplex, mixture, prototype, worn
 from nodes.expression_editor import ExpressionEditor
 from tests.faces import FRAME_NS, no_face
 
@@ -68,13 +69,14 @@ def test_an_emotion_replaces_the_feeling_and_scales_with_intensity(emotion: str)
     sullen = shapes(mouthFrownLeft=0.6, mouthFrownRight=0.6, browDownLeft=0.5, jawOpen=0.2)
     half = make(emotion=emotion, intensity=0.5).process(face(sullen)).target
     full = make(emotion=emotion, intensity=1.0).process(face(sullen)).target
-    assert np.allclose(full[FEELING], prototype(emotion)[FEELING], atol=1e-5)
+    assert np.allclose(full[FEELING], worn(emotion)[FEELING], atol=1e-5)
     assert np.allclose(half[FEELING], 0.5 * full[FEELING], atol=1e-5)
     assert at(full, "jawOpen") == pytest.approx(0.2)
 
 
-def test_prototypes_differ_and_leave_speech_alone() -> None:
-    rows = {name: prototype(name) for name in EMOTIONS}
+@pytest.mark.parametrize("look", [prototype, worn])
+def test_emotions_differ_and_leave_speech_alone(look: Callable[[str], F32]) -> None:
+    rows = {name: look(name) for name in EMOTIONS}
     assert not rows["neutral"].any()
     for name, row in rows.items():
         assert (row >= 0).all() and (row <= 1).all() and not row[~FEELING].any()

@@ -12,7 +12,7 @@ import pytest
 from engine.errors import MienError
 from engine.types import BLENDSHAPES, EMOTIONS, F32
 from nodes.drive import LOWER_INNER, UPPER_INNER, Drive
-from nodes.emotions import FEELING, prototype
+from nodes.emotions import FEELING, worn
 from nodes.rig import RIG_PATH, RIGID, Placement, align, camera_pose, load_rig
 from nodes.smoothing import OneEuro
 from nodes.warp import apply_flow, dense_flow
@@ -87,7 +87,7 @@ def test_lips_keep_their_distance_and_nothing_runs_off(emotion: str) -> None:
     points, placement = turned(15)
     source = np.zeros(52, np.float32)
     source[[BLENDSHAPES.index(f"mouthSmile{side}") for side in ("Left", "Right")]] = 0.9
-    target = np.where(FEELING, 0, source).astype(np.float32) + prototype(emotion)
+    target = np.where(FEELING, 0, source).astype(np.float32) + worn(emotion)
     drive = Drive(rig, lambda seen: np.full(52, 0.5, np.float32))  # a network that never answers
     first = drive.moves(points, source, target, placement)
     for _ in range(50):

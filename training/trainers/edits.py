@@ -17,7 +17,7 @@ from engine.types import EMOTIONS, F32, U8
 from nodes.assets import FACE_LANDMARKER, locate
 from nodes.conditions import TELLING, edit_flow, feeling, line_map, region_mask
 from nodes.drive import Drive
-from nodes.emotions import FEELING, MIRROR, prototype
+from nodes.emotions import FEELING, MIRROR, worn
 from nodes.expression_editor import asked_shapes
 from nodes.landmarker import CROP_PX as REGION_PX
 from nodes.landmarker import Landmarker, region_of
@@ -84,14 +84,14 @@ class Edits:
         stronger = found[np.argsort(felt, kind="stable")[len(found) // 2 :]]
         time = int(rng.choice(stronger if rng.random() < 0.7 else found))
         kind = rng.random()
-        worn, gone, felt, strength = np.zeros(len(FEELING), np.float32), 1.0, 0, 1.0
+        shapes, gone, felt, strength = np.zeros(len(FEELING), np.float32), 1.0, 0, 1.0
         if NEUTRAL_SHARE <= kind < NEUTRAL_SHARE + EMOTION_SHARE:
             felt = 1 + int(rng.integers(len(EMOTIONS) - 1))
             strength = float(rng.uniform(0.4, 1.0))
-            worn = prototype(EMOTIONS[felt]) * np.float32(strength)
+            shapes = worn(EMOTIONS[felt]) * np.float32(strength)
         elif kind >= NEUTRAL_SHARE:
             gone, felt = float(rng.uniform(-1, 1)), -1
-        return self.edit(sample, time, worn, gone, rng) | {
+        return self.edit(sample, time, shapes, gone, rng) | {
             "felt": np.array(felt, np.int64),
             "strength": np.array(strength, np.float32),
         }
