@@ -11,7 +11,7 @@ import numpy as np
 from engine.node import Node
 from engine.parameters import parameter
 from engine.types import BLENDSHAPES, F32, Affect, FaceEdit, FaceTrack, Input, Latest, Message
-from nodes.emotions import FEELING, blend, circumplex, worn
+from nodes.emotions import FEELING, blend, circumplex, sides, worn
 from nodes.smoothing import OneEuro
 
 Emotion = Literal[
@@ -19,8 +19,15 @@ Emotion = Literal[
 ]  # fmt: skip
 Mode = Literal["emotion", "valence_arousal", "scale", "voice", "off"]
 
+RESTING = 0.4
+"""share of its squint that a calm face keeps: photographs labelled neutral squint by 0.37"""
+WIDE_EYES = 2.0
+"""how quickly that goes where eyes are to be wide"""
+
 VOICE_FRESH_NS = 1_000_000_000
 """a voice that was heard longer ago drives nothing"""
+
+_SQUINT, _WIDE = sides("eyeSquint"), sides("eyeWide")
 
 
 class ExpressionEditor(Node):
@@ -52,6 +59,13 @@ class ExpressionEditor(Node):
         )
         neutralize: float = parameter(
             1.0, "share of the person's own feeling that is taken away", low=0.0, high=1.0
+        )
+        resting: float = parameter(
+            RESTING,
+            "share of narrowed eyes that a calm face keeps: 0 opens them as far as can be, which "
+            "startles",
+            low=0.0,
+            high=1.0,
         )
         smoothing: float = parameter(
             0.5, "steadiness of the measured feeling: 0 raw, 1 calmest", low=0.0, high=1.0
@@ -103,7 +117,7 @@ class ExpressionEditor(Node):
             source = np.where(FEELING, smooth, face.blendshapes).astype(np.float32)
         if self._presence < 0.01:
             return _leave(face, source)
-        target = asked_shapes(source, self._worn, self._gone)
+        target = asked_shapes(source, self._worn, self._gone, self.config.resting)
         return FaceEdit(capture_ns=face.capture_ns, active=True, source=source, target=target)
 
     def _wanted(self, now_ns: int) -> tuple[F32, float, float]:
@@ -139,13 +153,16 @@ class ExpressionEditor(Node):
         self._measured.min_cutoff_hz = 10.0 ** (1.5 - 1.7 * self.config.smoothing)
 
 
-def asked_shapes(source: F32, worn: F32, gone: float) -> F32:
+def asked_shapes(source: F32, worn: F32, gone: float, resting: float = RESTING) -> F32:
     """The shapes [52] of a face that loses the share ``gone`` of its feeling and wears ``worn``.
 
-    Below zero ``gone`` makes more of the feeling: -1 is twice as much.
+    Below zero ``gone`` makes more of the feeling: -1 is twice as much. Narrowed eyes keep the share
+    ``resting``, unless they are to be wide.
     """
     room = _room(source)
     target = source * (1 - np.where(FEELING, gone, 0.0) * room) + worn * room
+    kept = resting * source[_SQUINT] * np.clip(1 - WIDE_EYES * worn[_WIDE], 0, 1)
+    target[_SQUINT] = np.maximum(target[_SQUINT], kept)
     clipped: F32 = np.clip(target, 0, 1).astype(np.float32)
     return clipped
 

@@ -12,7 +12,7 @@ from engine.errors import UsageError
 from engine.parameters import build
 from engine.types import BLENDSHAPES, EMOTIONS, F32, Affect, FaceTrack
 from nodes.emotions import FEELING, blend, circumplex, mixture, prototype, worn
-from nodes.expression_editor import ExpressionEditor
+from nodes.expression_editor import RESTING, ExpressionEditor
 from tests.faces import FRAME_NS, no_face
 
 SPEECH = ("jawOpen", "mouthClose", "mouthFunnel", "mouthPucker", "mouthRollLower",
@@ -52,7 +52,10 @@ def test_neutral_keeps_speech_and_takes_feeling() -> None:
     edit = make().process(face(talking))
     assert edit.active
     assert np.allclose(edit.target[~FEELING], talking[~FEELING])
-    assert np.allclose(edit.target[FEELING], 0)
+    squint = FEELING & np.char.startswith(BLENDSHAPES, "eyeSquint")
+    assert np.allclose(edit.target[FEELING & ~squint], 0)
+    assert np.allclose(edit.target[squint], RESTING * 0.3)  # calm eyes aren't wide eyes
+    assert np.allclose(make(resting=0).process(face(talking)).target[FEELING], 0)
     assert all(not FEELING[BLENDSHAPES.index(name)] for name in SPEECH)
 
 
