@@ -4,6 +4,7 @@ examples:
   run_engine.py file talk.mp4 neutral.mp4
   run_engine.py file talk.mp4 happy.mp4 --emotion happy --intensity 0.8
   run_engine.py file talk.mov out.webm --report report.json --set writer.quality=23
+  run_engine.py file talk.mp4 calm.mp4 --plot feelings.svg
   run_engine.py file portraits/ edited/ --emotion sad
   run_engine.py file talk.mp4 more.mp4 --set editor.mode=scale --set editor.scale=1.6
   run_engine.py file talk.mp4 voice.mp4 --set editor.mode=voice
@@ -30,6 +31,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from commands.file_plot import write_plot
 from commands.file_progress import Progress
 from commands.file_report import Outcome, measure, summary, write_report
 from commands.graph import add_settings
@@ -54,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", metavar="JSON", help="write frames, timings, edits and feelings there"
     )
+    parser.add_argument(
+        "--plot", metavar="SVG", help="draw what face and voice felt over the time of a video"
+    )
     add_settings(parser)
 
 
@@ -67,11 +72,16 @@ def run(options: argparse.Namespace) -> int:
 
 def _convert(options: argparse.Namespace) -> int:
     source, goal = Path(options.input), Path(options.output)
-    pictures = _check(source, goal, options.report)
+    pictures = _check(source, goal)
+    for name, path in (("--report", options.report), ("--plot", options.plot)):
+        _check_extra(source, goal, name, path)
+    if options.plot is not None and pictures:
+        raise UsageError("--plot draws a course of time; pictures have none")
     with tempfile.TemporaryDirectory(prefix="mien-") as scratch:
-        rows = Path(scratch) / "rows.json" if options.report else None
+        rows = Path(scratch) / "rows.json"
+        asked = bool(options.report or options.plot)
         plan = _pictures_graph(source, goal) if pictures else _video_graph(source, goal)
-        if rows is not None:
+        if asked:
             plan["nodes"]["report"]["parameters"] = {"path": str(rows)}
         graph = graphs.load(plan, [*face_settings(options), *options.settings])
         expected = len(pictures_in(source)) if pictures else probe(str(source)).frames
@@ -81,9 +91,11 @@ def _convert(options: argparse.Namespace) -> int:
         if snapshot is None:
             raise KeyboardInterrupt
         outcome = measure(snapshot, source, goal, expected if pictures else None)
-        if rows is not None:
+        if options.report:
             write_report(Path(options.report), outcome, rows)
-    return _tell(outcome, warnings, goal, reported=rows is not None)
+        if options.plot:
+            write_plot(Path(options.plot), rows, source, goal)
+    return _tell(outcome, warnings, goal, reported=asked)
 
 
 async def _run(graph: Any, progress: Progress, warnings: list[str]) -> dict[str, Any] | None:
@@ -99,16 +111,12 @@ async def _run(graph: Any, progress: Progress, warnings: list[str]) -> dict[str,
     return None if stop.is_set() else snapshot
 
 
-def _check(source: Path, goal: Path, report: str | None) -> bool:
+def _check(source: Path, goal: Path) -> bool:
     """Whether these are pictures rather than a video. Raises what can be said beforehand."""
     if not source.exists():
         raise MienError(f"no such file or folder: {source}")
     if goal.exists() and source.samefile(goal):
         raise UsageError(f"IN and OUT are the same, {source}; name another output")
-    if report is not None:
-        if Path(report).resolve() in (source.resolve(), goal.resolve()):
-            raise UsageError(f"--report {report} is also IN or OUT; name another file")
-        files.begin(Path(report)).unlink()
     video = goal.suffix.lower() in CONTAINERS
     if source.is_dir():
         if video or goal.suffix.lower() in SUFFIXES or goal.is_file():
@@ -116,6 +124,15 @@ def _check(source: Path, goal: Path, report: str | None) -> bool:
         pictures_in(source)
         return True
     return source.suffix.lower() in SUFFIXES and not video
+
+
+def _check_extra(source: Path, goal: Path, option: str, path: str | None) -> None:
+    """Raises MienError where what ``option`` asks for can't be written."""
+    if path is None:
+        return
+    if Path(path).resolve() in (source.resolve(), goal.resolve()):
+        raise UsageError(f"{option} {path} is also IN or OUT; name another file")
+    files.begin(Path(path)).unlink()
 
 
 def _video_graph(source: Path, goal: Path) -> dict[str, Any]:

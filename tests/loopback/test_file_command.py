@@ -56,8 +56,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Any, str
     source = make_video(
         folder / "in.mp4", [head(i) for i in range(36)], sound=clicks(1.44, [0.4, 1.0])
     )
-    goal, report = folder / "out.mp4", folder / "r.json"
-    ended = file(source, goal, "--emotion", "happy", "--intensity", "0.9", "--report", report)
+    goal, report, plot = folder / "out.mp4", folder / "r.json", folder / "felt.svg"
+    asked = ("--emotion", "happy", "--intensity", "0.9", "--report", report, "--plot", plot)
+    ended = file(source, goal, *asked)
     assert ended.returncode == 0, ended.stderr
     return source, goal, json.loads(report.read_text()), ended.stdout
 
@@ -68,7 +69,8 @@ def test_every_frame_in_its_place(done: tuple[Path, Path, Any, str]) -> None:
     assert [number_above(picture) for picture in pictures] == list(range(36))
     assert times == [Fraction(i, 25) for i in range(36)]
     assert extent(str(goal)).video_s == extent(str(source)).video_s
-    assert sorted(item.name for item in goal.parent.iterdir()) == ["in.mp4", "out.mp4", "r.json"]
+    left = sorted(item.name for item in goal.parent.iterdir())
+    assert left == ["felt.svg", "in.mp4", "out.mp4", "r.json"]
 
 
 def test_the_face_changes_and_the_rest_does_not(done: tuple[Path, Path, Any, str]) -> None:
@@ -108,6 +110,18 @@ def test_the_report_has_every_key(done: tuple[Path, Path, Any, str]) -> None:
     assert set(frames[5]["blendshapes"]) == set(frames[5]["edit"]) == set(BLENDSHAPES)
     smile = frames[30]["edit"]["mouthSmileLeft"] - frames[30]["blendshapes"]["mouthSmileLeft"]
     assert smile > 0.2
+
+
+def test_the_plot_shows_the_film_and_what_was_felt(done: tuple[Path, Path, Any, str]) -> None:
+    drawn = done[1].with_name("felt.svg").read_text()
+    assert drawn.count("<image") == 20 and "polyline" in drawn and drawn.endswith("</svg>\n")
+
+
+def test_pictures_have_no_plot(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "one.png"), head(0))
+    ended = file(tmp_path / "one.png", tmp_path / "two.png", "--plot", tmp_path / "felt.svg")
+    assert ended.returncode == 2 and "pictures have none" in ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["one.png"]
 
 
 def test_the_summary_is_one_line(done: tuple[Path, Path, Any, str]) -> None:
