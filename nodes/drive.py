@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32
-from nodes.emotions import FEELING
+from nodes.emotions import FEELING, sides
 from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
 from nodes.rig import Placement, Rig
 
@@ -39,6 +39,11 @@ MAX_LID_MOVE: Final = 0.07
 """how far lids may move, in eye distances"""
 LID_ROOM: Final = (0.65, 0.014)
 """the same as a share of the eye's own opening, and a constant: a shut eye has nothing to show"""
+SMILE_SHUT: Final = 0.7
+"""share of the mouth's opening that goes with a smile that is taken away: it bared the teeth"""
+FULL_SMILE: Final = 0.4
+SPEAKING_JAW: Final = 0.25
+"""a jaw as open as that speaks, and the lips' opening is all speech"""
 
 UPPER_LIP: Final = (13, 0, 11, 12, 37, 38, 39, 40, 41, 42, 72, 73, 74, 80, 81, 82, 183, 184, 185,
                     191, 267, 268, 269, 270, 271, 272, 302, 303, 304, 310, 311, 312, 407, 408,
@@ -48,6 +53,8 @@ LOWER_LIP: Final = (14, 15, 16, 17, 77, 84, 85, 86, 87, 88, 89, 90, 91, 95, 96, 
                     404, 405)  # fmt: skip
 UPPER_INNER: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 LOWER_INNER: Final = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
+
+_SMILE, _UPPER_UP, _JAW = sides("mouthSmile"), sides("mouthUpperUp"), sides("jawOpen")[0]
 
 
 class Drive:
@@ -78,6 +85,7 @@ class Drive:
         bound = share * np.abs(change) + constant * (change != 0)
         size = _eye_distance(landmarks)
         limits = self._limits(landmarks, size)
+        self._guard_lips.begin(landmarks, _face_up(placement), _smile_gone(source, target))
         moves = self._realize(asked, placement, limits)
         for _ in range(steps):
             seen = landmarks.copy()
@@ -120,8 +128,17 @@ def _lid_weights(rig: Rig, upper: int) -> F32:
     return weights
 
 
+def _smile_gone(source: F32, target: F32) -> float:
+    """How much of a smile goes, 0..1, that neither speaks nor makes way for bared teeth."""
+    gone = float(np.mean((source - target)[_SMILE])) / FULL_SMILE
+    silent = 1 - float(source[_JAW]) / SPEAKING_JAW
+    bared = float(np.mean(target[_UPPER_UP]))
+    return min(max(gone, 0.0), 1.0) * min(max(silent, 0.0), 1.0) * (1 - bared)
+
+
 class _LipGuard:
-    """Keeps every pair of inner lip points as far apart along the face as it was."""
+    """Keeps every pair of inner lip points as far apart along the face as it was, but for what a
+    smile parted them."""
 
     def __init__(self, rig: Rig) -> None:
         across = rig.mean[:, 0]
@@ -133,13 +150,18 @@ class _LipGuard:
             for points, shut, part in ((UPPER_LIP, -0.2, -0.5), (LOWER_LIP, 0.8, 0.5))
         ]
 
+    def begin(self, landmarks: F32, up: F32, smile_gone: float) -> None:
+        """A picture with these landmarks, whose smile goes by a share."""
+        apart = (landmarks[self._upper, :2] - landmarks[self._lower, :2]) @ up
+        self._closing = SMILE_SHUT * smile_gone * np.maximum(apart, 0)
+
     def __call__(self, moves: F32, up: F32) -> None:
         """Change ``moves`` [478, 2] in place: what parts a pair is taken back.
 
         The lower lip follows a raised upper one, as the chin does in disgust; lips that would run
         into each other both give way.
         """
-        parting = (moves[self._upper] - moves[self._lower]) @ up
+        parting = (moves[self._upper] - moves[self._lower]) @ up + self._closing
         for points, shut, part, shares in self._lips:
             taken = np.where(parting > 0, shut * parting, part * parting)
             moves[points] += (shares @ taken)[:, None] * up

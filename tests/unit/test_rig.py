@@ -12,7 +12,7 @@ import pytest
 from engine.errors import MienError
 from engine.types import BLENDSHAPES, EMOTIONS, F32
 from nodes.drive import LOWER_INNER, UPPER_INNER, Drive
-from nodes.emotions import FEELING, worn
+from nodes.emotions import FEELING, sides, worn
 from nodes.rig import RIG_PATH, RIGID, Placement, align, camera_pose, load_rig
 from nodes.smoothing import OneEuro
 from nodes.warp import apply_flow, dense_flow
@@ -86,7 +86,7 @@ def test_a_missing_or_broken_rig_is_one_line(tmp_path: Path) -> None:
 def test_lips_keep_their_distance_and_nothing_runs_off(emotion: str) -> None:
     points, placement = turned(15)
     source = np.zeros(52, np.float32)
-    source[[BLENDSHAPES.index(f"mouthSmile{side}") for side in ("Left", "Right")]] = 0.9
+    source[sides("mouthSmile")], source[sides("jawOpen")] = 0.9, 0.3
     target = np.where(FEELING, 0, source).astype(np.float32) + worn(emotion)
     drive = Drive(rig, lambda seen: np.full(52, 0.5, np.float32))  # a network that never answers
     first = drive.moves(points, source, target, placement)
@@ -97,6 +97,25 @@ def test_lips_keep_their_distance_and_nothing_runs_off(emotion: str) -> None:
     assert np.abs(parting).max() < 0.02 * 8.9 * placement.scale
     drive.reset()
     assert np.allclose(drive.moves(points, source, target, placement), first)
+
+
+@pytest.mark.parametrize(("jaw", "closes"), [(0.0, 0.7), (0.3, 0.0)])
+def test_a_smile_takes_along_what_it_bared_but_speech_stays(jaw: float, closes: float) -> None:
+    points, placement = turned()
+    inside = list(LOWER_INNER[1:-1])
+    points[inside, 1] += 0.5 * placement.scale  # teeth show
+    source = np.zeros(52, np.float32)
+    source[sides("mouthSmile")], source[sides("jawOpen")] = 0.6, jaw
+    drive = Drive(rig, lambda seen: np.zeros(52, np.float32))
+    moves = drive.moves(points, source, np.where(FEELING, 0, source), placement)
+    after = points[:, :2] + moves
+
+    def opening(at: F32) -> float:
+        return float((at[inside, 1] - at[list(UPPER_INNER[1:-1]), 1]).mean())
+
+    assert opening(after) == pytest.approx((1 - closes) * opening(points), rel=0.2)
+    worn_too = drive.moves(points, source, source + worn("fear"), placement)  # the smile stays
+    assert opening(points[:, :2] + worn_too) == pytest.approx(opening(points), rel=0.2)
 
 
 def test_the_loop_reaches_what_a_gain_falls_short_of() -> None:

@@ -119,7 +119,7 @@ class Edits:
             "reference": _reference(sample, rng, mirrored),
             "shapes": shapes,
             "wanted": np.where(self.rig.observable, wanted, shapes).astype(np.float32),
-            "opening": _opening(landmarks),
+            "opening": _opening(target),
             "weight": _slack(target),
             "region": _region(target, rng),
         }
