@@ -187,7 +187,7 @@ def test_a_folder_of_weights_is_a_row(
     pictures: Path, tmp_path: Path, judged: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bare = make_weights(tmp_path / "bare", "identity", "generator")
-    white = make_weights(tmp_path / "white", "identity", "generator", painted=2.0)
+    white = make_weights(tmp_path / "white", "identity", "generator", painted=7.0)
     out = tmp_path / "out"
     command = [str(pictures), "--renderer", "warp", "--weights", str(bare), f"painted={white}"]
     assert main([*command, "--emotions", "happy", "--out", str(out)]) == 0
