@@ -15,7 +15,7 @@ from nodes.conditions import HALF_PX, edit_flow, feeling, line_map
 from nodes.face_crop import crop_landmarks
 from nodes.person import Person, tension
 from nodes.rig import Placement, Rig
-from nodes.smoothing import OneEuro
+from nodes.smoothing import MAX_STEP_S, OneEuro
 from nodes.steady_crop import SteadyCrop, cut_out, moved_origin, to_tensor
 from nodes.warp import Flow, apply_flow
 from nodes.weights import open_model
@@ -112,7 +112,7 @@ class LearnedFace:
         target[:, :2] += moves @ transform[:, :2].T
         flow = edit_flow(source, target, self._rig.triangles)
         self._since_asked_s += step_s
-        if self._pictures % every == 0:
+        if self._pictures % every == 0 or step_s > MAX_STEP_S:
             answer = self._ask(patch, source, target, flow, edit, placement, felt)
             light = np.concatenate([answer["mask"][0], answer["paint"][0]])
             change = self._steady_flow(answer["flow_out"][0] - flow, step_s)

@@ -54,10 +54,12 @@ class OneEuro:
         """The filtered value ``step_s`` seconds later, while no new value has come."""
         assert self._value is not None, "hold what?"
         self._held_s += step_s
-        return self._towards(step_s) if step_s > 0 else self._value
+        return self._towards(step_s)
 
     def _towards(self, step_s: float) -> F32:
         assert self._value is not None and self._raw is not None and self._cutoff_hz is not None
+        if step_s <= 0:
+            return self._value
         weight = 1 / (1 + 1 / (2 * math.pi * self._cutoff_hz * step_s))
         self._value = (self._value + weight * (self._raw - self._value)).astype(np.float32)
         return self._value
