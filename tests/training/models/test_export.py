@@ -24,7 +24,8 @@ from export.networks import NAMES, RUN_OF, load
 from export.parity import compare, table
 from nodes.card import read_card
 from nodes.model import Backend, Model, missing
-from nodes.tensorrt import engine_key, load_tensorrt, obtain_engine
+from nodes.tensorrt import AHEAD_OF_TIME, engine_key, load_tensorrt, obtain_engine
+from nodes.weights import SHIPPED
 from tests.training.models.conftest import Made
 
 BACKENDS: tuple[Backend, ...] = ("openvino", "onnxruntime")
@@ -334,6 +335,12 @@ class TestEngines:
         for name in NAMES:
             obtain_engine(read_card(made.weights / name), self.capability, quiet, tmp_path)
         assert len(list(tmp_path.glob("*.engine"))) == len(NAMES)
+
+    def test_what_ships_is_built_for_each_generation(self, tmp_path: Path) -> None:
+        for name in NAMES:
+            for capability in AHEAD_OF_TIME:
+                obtain_engine(read_card(SHIPPED / name), capability, quiet, tmp_path)
+        assert len(list(tmp_path.glob("*.engine"))) == 3 * len(NAMES)
 
     def test_a_damaged_or_foreign_engine_is_built_anew(self, made: Made, tmp_path: Path) -> None:
         card = read_card(made.weights / "speech")
