@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.errors import EndOfStream, MienError
 from engine.parameters import build
-from engine.types import U8
+from engine.types import U8, VideoFrame
 from nodes import files
 from nodes.media_file import MediaFile
 
@@ -95,10 +95,9 @@ def _looks(film: Path, count: int) -> list[U8]:
     found: list[U8] = []
     try:
         for number in range(count):
-            message = node.read()
-            if message and number in wanted:
-                pixels: U8 = message["video"].pixels  # type: ignore[union-attr]
-                found.append(pixels.copy())
+            frame = (node.read() or {}).get("video")
+            if number in wanted and isinstance(frame, VideoFrame):
+                found.append(frame.pixels.copy())
     except EndOfStream:
         pass
     finally:

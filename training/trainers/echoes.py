@@ -8,21 +8,20 @@ Legend: N moments, F features of the ear.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
 
 from engine.errors import MienError
 from engine.types import F32
-from training.data.clip import to_stderr
 from training.models.ear import STEP_SAMPLES
 from training.models.speech import LOOK_AHEAD_STEPS, SpeechEncoder
 from training.trainers.felt import felt
-from training.trainers.kept import kept, key_of
-from training.trainers.samples import Array, Clips
+from training.trainers.kept import each, kept, key_of
+from training.trainers.samples import Array, Clips, Sample
 from training.trainers.wear import worn_voice
 
 FIRST_STEPS, EVERY_STEPS = 25, 10
@@ -71,34 +70,37 @@ def echoes_of(encoder: SpeechEncoder, clips: Clips, takes: int, keep: bool) -> E
 
 
 def _made(encoder: SpeechEncoder, clips: Clips, takes: int) -> dict[str, Array]:
-    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+    columns: dict[str, list[Array]] = {name: [] for name in _COLUMNS}
     rows, filled = [], 0
-    for number, index in enumerate(clips.chosen):
-        try:
-            sample = clips[index]
-        except MienError as error:
-            to_stderr(f"left out: {error}")
-            continue
-        clip = sample.clip
-        for take in range(takes if len(clip.sound) >= 2 * STEP_SAMPLES else 0):
-            sound = clip.samples
-            if take:
-                seed = [take, *clip.info.key.encode()]
-                sound = worn_voice(sound, np.random.default_rng(seed))
-            count, moments, shares = _heard(encoder, sound)
-            told = felt(sample, len(clip.sound) // STEP_SAMPLES)
-            at = (shares * len(told[0])).astype(int)
-            row = (count, moments, *(values[at] for values in told))
+
+    def hear(number: int, index: int) -> list[tuple[Array, ...]]:
+        return list(_takes(encoder, clips[index], takes))
+
+    for index, heard in each(clips, hear, "listening"):
+        for row in heard:
             for name, value in zip(_COLUMNS, row, strict=True):
                 columns[name].append(value)
-            rows.append((index, filled, filled + len(count)))
+            rows.append((index, filled, filled + len(row[0])))
             filled = rows[-1][2]
-        if number % 100 == 99:
-            to_stderr(f"listened to {number + 1} of {len(clips.chosen)}")
     if not rows:
         raise MienError(f"hardly a clip of {clips.data} has sound; prepare others")
     out = {name: np.concatenate(values) for name, values in columns.items()}
     return out | {"rows": np.array(rows, np.int64)}
+
+
+def _takes(encoder: SpeechEncoder, sample: Sample, takes: int) -> Iterator[tuple[Array, ...]]:
+    """The columns of each take of a recording; the first is the recording itself."""
+    clip = sample.clip
+    if len(clip.sound) < 2 * STEP_SAMPLES:
+        return
+    told = felt(sample, len(clip.sound) // STEP_SAMPLES)
+    for take in range(takes):
+        sound = clip.samples
+        if take:
+            sound = worn_voice(sound, np.random.default_rng([take, *clip.info.key.encode()]))
+        count, moments, shares = _heard(encoder, sound)
+        at = (shares * len(told[0])).astype(int)
+        yield count, moments, *(values[at] for values in told)
 
 
 def _heard(encoder: SpeechEncoder, sound: F32) -> tuple[F32, F32, F32]:

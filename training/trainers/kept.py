@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeVar
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track as progress
 from torch import nn
 
+from engine.errors import MienError
 from nodes.assets import cache_folder
 from nodes.files import make_folder, whole
-from training.data.clip import SHARD_SUFFIX
+from training.data.clip import SHARD_SUFFIX, to_stderr
 from training.trainers.samples import Array, Clips
 
 _DIGITS: Final = 20
+
+_T = TypeVar("_T")
+
+
+def each(clips: Clips, make: Callable[[int, int], _T], doing: str) -> Iterator[tuple[int, _T]]:
+    """Index of a clip and ``make(number, index)``, for all that are chosen, with a progress bar
+    where a person looks. A damaged clip is one line, and left out."""
+    shown = sys.stderr.isatty()
+    bar = progress(clips.chosen, doing, console=Console(stderr=True), disable=not shown)
+    for number, index in enumerate(bar):
+        try:
+            made = make(number, index)
+        except MienError as error:
+            to_stderr(f"left out: {error}")
+            continue
+        yield index, made
 
 
 def kept(kind: str, key: str, make: Callable[[], Mapping[str, Array]]) -> dict[str, Array]:

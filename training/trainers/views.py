@@ -19,9 +19,8 @@ from torch import Tensor, nn
 from engine.errors import MienError
 from engine.types import F32
 from nodes.emotions import MIRROR
-from training.data.clip import to_stderr
 from training.models.visual import VisualEncoder
-from training.trainers.kept import kept, key_of
+from training.trainers.kept import each, kept, key_of
 from training.trainers.samples import Array, Clips, Look, Sample, run_of_frames
 from training.trainers.wear import worn_picture
 
@@ -84,26 +83,23 @@ def _made(encoder: VisualEncoder, clips: Clips, plan: Plan) -> dict[str, Array]:
         name: [] for name in ("glance", "rig", "affect", "intensity", "known")
     }
     glance, rows = _glance(encoder), []
-    for number, index in enumerate(clips.chosen):
-        still = clips.lengths[index] == 1
-        runs, frames = (plan.stills, 1) if still else (plan.runs, plan.frames)
-        first, rng = len(columns["rig"]), np.random.default_rng([number, 7])
-        try:
-            seen = [
-                row
-                for run in range(runs)
-                for row in _run(clips[index], encoder.size.crop_px, run, frames, rng, glance)
-            ]
-        except MienError as error:
-            to_stderr(f"left out: {error}")
-            continue
+
+    def length(index: int) -> tuple[int, int]:
+        """How many runs of how many frames."""
+        return (plan.stills, 1) if clips.lengths[index] == 1 else (plan.runs, plan.frames)
+
+    def look(number: int, index: int) -> list[dict[str, Array]]:
+        runs, frames = length(index)
+        sample, rng = clips[index], np.random.default_rng([number, 7])
+        side = encoder.size.crop_px
+        return [row for run in range(runs) for row in _run(sample, side, run, frames, rng, glance)]
+
+    for index, seen in each(clips, look, "looking"):
+        if seen:
+            rows.append((index, len(columns["rig"]), *length(index)))
         for row in seen:
             for name, value in row.items():
                 columns[name].append(value)
-        if seen:
-            rows.append((index, first, runs, frames))
-        if number % 100 == 99:
-            to_stderr(f"looked at {number + 1} of {len(clips.chosen)}")
     if not rows:
         raise MienError(f"{clips.data} shows no face; prepare others")
     out = {name: np.stack(values) for name, values in columns.items()}
