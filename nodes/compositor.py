@@ -15,6 +15,7 @@ from engine.parameters import parameter
 from engine.types import U8, Affect, FaceEdit, FaceTrack, Input, Latest, Message, VideoFrame
 from nodes.assets import FACE_LANDMARKER, locate
 from nodes.drive import Drive
+from nodes.eyes import keep_eyes
 from nodes.landmarker import Landmarker
 from nodes.rig import load_rig
 from nodes.warp import apply_flow, dense_flow
@@ -175,7 +176,9 @@ class Compositor(Node):
         flow = dense_flow(face.landmarks, moves, self._rig.triangles, width, height)
         if flow is None:
             return pixels
-        return apply_flow(pixels, flow, self.context.allocate("video", pixels.shape))
+        warped = apply_flow(pixels, flow, self.context.allocate("video", pixels.shape))
+        keep_eyes(warped, pixels, face.landmarks, face.landmarks[:, :2] + moves)
+        return warped
 
 
 class CompositorAside(Compositor):

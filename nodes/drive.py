@@ -39,6 +39,10 @@ MAX_LID_MOVE: Final = 0.07
 """how far lids may move, in eye distances"""
 LID_ROOM: Final = (0.65, 0.014)
 """the same as a share of the eye's own opening, and a constant: a shut eye has nothing to show"""
+STILL_LID: Final = 0.002
+"""what is left to the lids of an eye that is shut, in eye distances"""
+BLINK: Final = (0.2, 0.45)
+"""between these an eye that blinks, or looks down, is left more and more to itself"""
 SMILE_SHUT: Final = 0.7
 """share of the mouth's opening that goes with a smile that is taken away: it bared the teeth"""
 FULL_SMILE: Final = 0.4
@@ -54,6 +58,7 @@ LOWER_LIP: Final = (14, 15, 16, 17, 77, 84, 85, 86, 87, 88, 89, 90, 91, 95, 96, 
 UPPER_INNER: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 LOWER_INNER: Final = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 
+_BLINKS: Final = [sides("eyeBlink")[1], sides("eyeBlink")[0]]  # of EYES: the right one first
 _SMILE, _UPPER_UP, _JAW = sides("mouthSmile"), sides("mouthUpperUp"), sides("jawOpen")[0]
 
 
@@ -65,7 +70,7 @@ class Drive:
         self._blendshapes = blendshapes
         self._steered: NDArray[np.bool_] = FEELING & rig.observable
         self._guard_lips = _LipGuard(rig)
-        self._lids = [_lid_weights(rig, upper) for upper, _ in EYES]
+        self._lids = [_lid_weights(rig, lids) for lids in EYES]
         self.reset()
 
     def reset(self) -> None:
@@ -84,7 +89,7 @@ class Drive:
         share, constant = np.where(change[:, None] > 0, SLACK_WORN, SLACK).T
         bound = share * np.abs(change) + constant * (change != 0)
         size = _eye_distance(landmarks)
-        limits = self._limits(landmarks, size)
+        limits = self._limits(landmarks, size, source)
         self._guard_lips.begin(landmarks, _face_up(placement), _smile_gone(source, target))
         moves = self._realize(asked, placement, limits)
         for _ in range(steps):
@@ -103,15 +108,17 @@ class Drive:
         limited: F32 = (moves / (1 + length**4) ** 0.25).astype(np.float32)
         return limited
 
-    def _limits(self, landmarks: F32, size: float) -> F32:
+    def _limits(self, landmarks: F32, size: float, source: F32) -> F32:
         """How far each landmark may move [478, 1] px: lids less than the rest.
 
-        Lids that move far stretch the eye or the skin above it, which a warp can't paint anew.
+        Lids that move far stretch the eye or the skin above it, which a warp can't paint anew; of
+        an eye that shuts they'd stretch lashes to a dark hollow.
         """
         limits = np.full((len(landmarks), 1), MAX_MOVE, np.float32)
-        for (upper, lower), weights in zip(EYES, self._lids, strict=True):
+        for (upper, lower), weights, blink in zip(EYES, self._lids, source[_BLINKS], strict=True):
             opening = float(np.linalg.norm(landmarks[upper, :2] - landmarks[lower, :2])) / size
-            room = min(MAX_LID_MOVE, LID_ROOM[0] * opening + LID_ROOM[1])
+            awake = 1 - np.clip((blink - BLINK[0]) / (BLINK[1] - BLINK[0]), 0, 1)
+            room = min(MAX_LID_MOVE, awake * (LID_ROOM[0] * opening + LID_ROOM[1]) + STILL_LID)
             limits = np.minimum(limits, MAX_MOVE + (room - MAX_MOVE) * weights)
         return (limits * size).astype(np.float32)
 
@@ -121,9 +128,11 @@ def _eye_distance(landmarks: F32) -> float:
     return max(float(np.linalg.norm(span)), 1.0)
 
 
-def _lid_weights(rig: Rig, upper: int) -> F32:
-    """How much each landmark belongs to the lids of an eye [478, 1], 0..1."""
-    apart = np.linalg.norm(rig.mean[:, :2] - rig.mean[upper, :2], axis=1)[:, None]
+def _lid_weights(rig: Rig, lids: tuple[int, int]) -> F32:
+    """How much each landmark belongs to the lids of an eye [478, 1], 0..1; lashes lie on the skin
+    below a shut one."""
+    apart = np.linalg.norm(rig.mean[:, None, :2] - rig.mean[list(lids), :2], axis=2)
+    apart = apart.min(axis=1, keepdims=True)
     weights: F32 = (1 - np.clip((apart - 1.1) / 0.8, 0, 1)).astype(np.float32)
     return weights
 

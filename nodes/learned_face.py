@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from engine.node import Context
 from engine.types import F32, U8, FaceEdit
 from nodes.conditions import HALF_PX, edit_flow, feeling, line_map
+from nodes.eyes import keep_eyes
 from nodes.face_crop import crop_landmarks
 from nodes.person import Person, tension
 from nodes.rig import Placement, Rig
@@ -129,6 +130,8 @@ class LearnedFace:
         if inside is not None:
             paint = _paint(patch, moved, near, mask, paint, inside)
             lay(out, transform, paint, (2 * inside[0], 2 * inside[1]))
+        corrected = _at(target, change * near) @ np.linalg.inv(transform[:, :2]).T
+        keep_eyes(out, pixels, landmarks, landmarks[:, :2] + moves - corrected)
         return out
 
     def _ask(
@@ -234,6 +237,12 @@ def _paint(patch: U8, shift: F32, near: F32, mask: F32, paint: F32, inside: _Box
         borderMode=cv2.BORDER_REPLICATE,
     )
     return np.dstack([light[..., None] + moved * covered[..., None], covered])
+
+
+def _at(points: F32, flow: F32) -> F32:
+    """A flow [2, 128, 128] at points of the crop [N, 2..3]: [N, 2]."""
+    column, row = np.clip(np.rint(points[:, :2] / 2 - 0.25), 0, HALF_PX - 1).astype(int).T
+    return flow[:, row, column].T
 
 
 def _near_face(source: F32, target: F32) -> F32:

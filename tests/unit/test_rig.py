@@ -118,6 +118,23 @@ def test_a_smile_takes_along_what_it_bared_but_speech_stays(jaw: float, closes: 
     assert opening(points[:, :2] + worn_too) == pytest.approx(opening(points), rel=0.2)
 
 
+def test_lids_open_wide_but_for_a_blink() -> None:
+    points, placement = turned()
+
+    def moved(blink: float) -> F32:
+        """How far upper lids and the skin around eyes move, in eye distances."""
+        source, target = np.zeros((2, 52), np.float32)
+        target[sides("eyeWide")] = 1
+        source[sides("eyeBlink")] = target[sides("eyeBlink")] = blink
+        drive = Drive(rig, lambda seen: np.zeros(52, np.float32))
+        moves = drive.moves(points, source, target, placement)[[159, 386, 145, 374, 23, 253]]
+        apart: F32 = np.linalg.norm(moves, axis=1) / np.linalg.norm(points[263] - points[33])
+        return apart
+
+    assert moved(0.1)[:2].min() > 0.03 and moved(0.1).max() < 0.08
+    assert moved(0.6).max() < 0.004  # else lashes, which lie on the skin below, were stretched
+
+
 def test_the_loop_reaches_what_a_gain_falls_short_of() -> None:
     points, placement = turned()
     smile = BLENDSHAPES.index("mouthSmileLeft")
