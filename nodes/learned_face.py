@@ -4,7 +4,7 @@ full resolution, and its paint, light and shade, is added to them."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,10 +126,8 @@ class LearnedFace:
         shift = flow * self._border + change * near
         moved = np.ascontiguousarray(shift.transpose(1, 2, 0))
         out = move(pixels, transform, moved, out)
-        inside = _box(near > 0)
-        if inside is not None:
-            paint = _paint(patch, moved, near, mask, paint, inside)
-            lay(out, transform, paint, (2 * inside[0], 2 * inside[1]))
+        cover(out, transform, patch, moved, near, mask)
+        lighten(out, transform, near, paint)
         corrected = _at(target, change * near) @ np.linalg.inv(transform[:, :2]).T
         keep_eyes(out, pixels, landmarks, landmarks[:, :2] + moves - corrected)
         return out
@@ -183,60 +181,84 @@ def move(pixels: U8, transform: F32, shift: F32, out: U8 | None = None) -> U8:
     return apply_flow(pixels, Flow(left, top, dense.astype(np.float32, copy=False)), out)
 
 
-def lay(picture: U8, transform: F32, paint: F32, corner: tuple[int, int]) -> None:
-    """Lay paint over a picture [H, W, 3], in place.
+def cover(picture: U8, transform: F32, patch: U8, shift: F32, near: F32, mask: F32) -> None:
+    """Take the camera's own detail out of a moved picture [H, W, 3], in place, where the ``mask``
+    [256, 256] is nearly shut to it: what was moved there is seen as coarsely as by the crop.
 
-    ``paint`` is the part of the crop from ``corner`` (x, y) on: light that is added [h, w], or what
-    is added (B, G, R) and the share of the picture that gives way to it first [h, w, 4].
+    ``patch`` [256, 256, 3] is the crop, ``shift`` [128, 128, 2] its flow, ``near`` [128, 128] how
+    much may be done.
     """
     import cv2
 
-    rows, columns = paint.shape[:2]
-    box = np.array([*corner, corner[0] + columns, corner[1] + rows])
-    place = _in_picture(box, transform, picture.shape)
-    if place is None:
-        return
-    left, top, right, bottom = place
-    to_paint = moved_origin(transform, left, top)
-    to_paint[:, 2] -= corner
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    laid = cv2.warpAffine(paint, to_paint, (right - left, bottom - top), flags=flags)
-    part = picture[top:bottom, left:right]
-    if laid.ndim == 2:
-        cv2.add(part, cv2.merge([laid] * 3), dst=part, dtype=cv2.CV_8U)
-        return
-    kept = part * (np.float32(1) - laid[..., 3:])
-    cv2.add(kept, np.ascontiguousarray(laid[..., :3]), dst=part, dtype=cv2.CV_8U)
-
-
-def _paint(patch: U8, shift: F32, near: F32, mask: F32, paint: F32, inside: _Box) -> F32:
-    """What is laid over the moved picture, see `lay`; of the crop's part ``inside`` (at half size).
-
-    Paint is a difference, so detail which the crop doesn't hold stays; but where the mask is
-    nearly shut to the camera, the detail goes, since it is of what was there before.
-    """
-    import cv2
-
-    left, top, right, bottom = inside
-    half = slice(top, bottom), slice(left, right)
-    full = slice(2 * top, 2 * bottom), slice(2 * left, 2 * right)
-    size = (2 * (right - left), 2 * (bottom - top))
-    allowed = cv2.resize(near[half], size, interpolation=cv2.INTER_LINEAR)
-    light: F32 = paint[full] * (allowed * np.float32(255))
     low, high = DETAIL
+    shut = _box(mask > low)
+    if shut is None:
+        return
+    left, top, right, bottom = shut
+    half, full, size = _part((left // 2, top // 2, (right + 1) // 2, (bottom + 1) // 2))
     sure = np.clip((mask[full] - low) / (high - low), 0, 1)
-    if not sure.any():
-        return light
-    covered = sure * sure * (3 - 2 * sure) * allowed
-    places = cv2.resize(shift[half], size, interpolation=cv2.INTER_LINEAR)
+    share = sure * sure * (3 - 2 * sure) * cv2.resize(near[half], size)
+    places = cv2.resize(shift[half], size)
     moved = cv2.remap(
         patch,
-        places[..., 0] + np.arange(2 * left, 2 * right, dtype=np.float32),
-        places[..., 1] + np.arange(2 * top, 2 * bottom, dtype=np.float32)[:, None],
+        places[..., 0] + np.arange(full[1].start, full[1].stop, dtype=np.float32),
+        places[..., 1] + np.arange(full[0].start, full[0].stop, dtype=np.float32)[:, None],
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return np.dstack([light[..., None] + moved * covered[..., None], covered])
+    seen = _in_view(picture, transform, np.dstack([moved * share[..., None], share]), full)
+    if seen is not None:
+        part, laid = seen
+        kept = part * (np.float32(1) - laid[..., 3:])
+        cv2.add(kept, np.ascontiguousarray(laid[..., :3]), dst=part, dtype=cv2.CV_8U)
+
+
+def lighten(picture: U8, transform: F32, near: F32, light: F32) -> None:
+    """Add ``light`` [256, 256] of the crop, 1 is white, to a picture [H, W, 3], in place, as far
+    as ``near`` [128, 128] lets it."""
+    import cv2
+
+    inside = _box(near > 0)
+    if inside is None:
+        return
+    half, full, size = _part(inside)
+    levels = light[full] * (cv2.resize(near[half], size) * np.float32(255))
+    both = np.stack([levels, -levels], axis=2)
+    seen = _in_view(picture, transform, np.rint(both).clip(0, 255).astype(np.uint8), full)
+    if seen is not None:
+        part, laid = seen
+        brighter, darker = (cv2.merge([one] * 3) for one in cv2.split(laid))
+        cv2.add(part, brighter, dst=part)
+        cv2.subtract(part, darker, dst=part)
+
+
+def _part(box: _Box) -> tuple[tuple[slice, slice], tuple[slice, slice], tuple[int, int]]:
+    """A box at half size as slices there and at full size, and its width and height at full
+    size."""
+    left, top, right, bottom = box
+    half = slice(top, bottom), slice(left, right)
+    full = slice(2 * top, 2 * bottom), slice(2 * left, 2 * right)
+    return half, full, (2 * (right - left), 2 * (bottom - top))
+
+
+def _in_view(
+    picture: U8, transform: F32, values: NDArray[Any], full: tuple[slice, slice]
+) -> tuple[U8, NDArray[Any]] | None:
+    """The part of a picture where the crop's part ``full`` lies, to be written to, and the values
+    [h, w, C] of that as the picture has them; None where they don't meet."""
+    import cv2
+
+    rows, columns = full
+    box = np.array([columns.start, rows.start, columns.stop, rows.stop])
+    place = _in_picture(box, transform, picture.shape)
+    if place is None:
+        return None
+    left, top, right, bottom = place
+    to_values = moved_origin(transform, left, top)
+    to_values[:, 2] -= box[:2]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    laid = cv2.warpAffine(values, to_values, (right - left, bottom - top), flags=flags)
+    return picture[top:bottom, left:right], laid
 
 
 def _at(points: F32, flow: F32) -> F32:

@@ -19,7 +19,7 @@ from nodes.compositor import WARP, Compositor
 from nodes.expression_editor import ExpressionEditor
 from nodes.face_crop import crop_transform
 from nodes.face_tracker import FaceTracker
-from nodes.learned_face import lay, move
+from nodes.learned_face import cover, lighten, move
 from nodes.person import Person, tension
 from nodes.rig import load_rig
 from nodes.steady_crop import SteadyCrop, crop_box, cut_out, to_tensor
@@ -334,17 +334,30 @@ def test_a_flow_moves_by_the_crops_pixels() -> None:
     assert np.abs(moved[100:400, 100:400].astype(int) - astronaut()[100:400, 116:416]).max() <= 2
 
 
-def test_paint_lies_where_it_should() -> None:
+def test_light_and_cover_lie_where_they_should() -> None:
     transform = np.array([[0.5, 0, 10], [0, 0.5, 0]], np.float32)
-    paint = np.zeros((20, 30, 4), np.float32)
-    paint[..., 0], paint[..., 3] = 200, 1
-    picture = astronaut().copy()
-    lay(picture, transform, paint, (60, 40))
-    assert (picture[84:116, 104:156] == (200, 0, 0)).all()  # x = (60 - 10) / 0.5, y = 40 / 0.5
-    changed = (picture != astronaut()).any(axis=2)
-    y, x = np.nonzero(changed)
-    assert x.min() >= 97 and x.max() <= 162 and y.min() >= 77 and y.max() <= 122
-    lay(picture, transform - np.array([[0, 0, 0], [0, 0, 9000]], np.float32), paint, (60, 40))
+    away = transform + np.array([[0, 0, 0], [0, 0, 9000]], np.float32)
+    light, mask = np.zeros((2, 256, 256), np.float32)
+    light[40:60, 60:90], light[40:60, 100:130], mask[40:60, 60:90] = 0.2, -0.2, 1
+    patch = np.full((256, 256, 3), (200, 0, 0), np.uint8)
+    near, still = np.ones((128, 128), np.float32), np.zeros((128, 128, 2), np.float32)
+    inside = np.s_[84:116, 104:156]  # x = (60 - 10) / 0.5, y = 40 / 0.5
+    grey = np.full((400, 400, 3), 100, np.uint8)
+
+    picture = grey.copy()
+    lighten(picture, transform, near, light)
+    assert (picture[inside] == 151).all() and (picture[84:116, 184:236] == 49).all()
+    covered = grey.copy()
+    cover(covered, transform, patch, still, near, mask)
+    assert (covered[inside] == (200, 0, 0)).all()
+    for changed, last in ((picture != grey, 242), (covered != grey, 162)):
+        y, x = np.nonzero(changed.any(axis=2))
+        assert x.min() >= 97 and x.max() <= last and y.min() >= 77 and y.max() <= 122
+    for place, much in ((away, near), (transform, 0 * near)):
+        untouched = grey.copy()
+        lighten(untouched, place, much, light)
+        cover(untouched, place, patch, still, much, mask)
+        assert np.array_equal(untouched, grey)
 
 
 class Asked:
