@@ -109,10 +109,10 @@ def _rasterize(
     facing = np.flatnonzero(area < -1e-3)
     a, b, c, area = a[facing], b[facing], c[facing], area[facing]
     corners = triangles[facing]
-    ids = np.zeros((rows, columns), np.int32)
+    ids = np.zeros((rows, columns), np.int16)
     outline = np.rint(np.stack([a, b, c], axis=1) * 16).astype(np.int32)
     for index, polygon in enumerate(outline, start=1):
-        cv2.fillConvexPoly(ids, polygon, index, lineType=cv2.LINE_8, shift=4)
+        cv2.fillConvexPoly(ids, polygon, index, cv2.LINE_8, 4)
     value_a, value_b, value_c = (values[corners[:, k]] for k in range(3))
     # value(x, y) = slope_x * x + slope_y * y + constant on each triangle
     rise_b, rise_c = value_b - value_a, value_c - value_a
@@ -123,14 +123,15 @@ def _rasterize(
     # Pixels at a sliver's edge lie a little outside of it, where its slopes lead anywhere.
     least = np.minimum(np.minimum(value_a, value_b), value_c)
     most = np.maximum(np.maximum(value_a, value_b), value_c)
-    table = np.zeros((len(facing) + 1, 10), np.float32)
-    table[1:] = np.column_stack([slope_x, slope_y, constant, least, most])
-    at = table[ids]
-    x = np.arange(columns, dtype=np.float32)[None, :, None]
-    y = np.arange(rows, dtype=np.float32)[:, None, None]
-    linear = at[..., :2] * x + at[..., 2:4] * y + at[..., 4:6]
-    bounded: F32 = np.minimum(np.maximum(linear, at[..., 6:8]), at[..., 8:])
-    return bounded, ids > 0
+    x = np.arange(columns, dtype=np.float32)
+    y = np.arange(rows, dtype=np.float32)[:, None]
+    mesh = np.empty((rows, columns, 2), np.float32)
+    table = np.zeros((2, 5, len(facing) + 1), np.float32)
+    table[..., 1:] = np.stack([slope_x.T, slope_y.T, constant.T, least.T, most.T], axis=1)
+    for axis in range(2):
+        by_x, by_y, plus, low, high = (column.take(ids) for column in table[axis])
+        mesh[..., axis] = np.clip(by_x * x + by_y * y + plus, low, high)
+    return mesh, ids > 0
 
 
 def _extend(mesh: F32, inside: NDArray[np.bool_], fade: float) -> F32:
