@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol
 
+from engine.join import Join, Whole
 from engine.metrics import EdgeStats
 from engine.types import Fifo, Input
 from engine.wire import Envelope
@@ -21,7 +22,7 @@ BRIEF_NS = 500_000
 class Receiver(Protocol):
     """What a lane delivers to."""
 
-    def receive(self, port: str, envelope: Envelope) -> None: ...
+    def receive(self, port: str, envelope: Envelope | Whole) -> None: ...
 
 
 class Inlet:
@@ -33,8 +34,14 @@ class Inlet:
         self.consumers: list[tuple[Receiver, str]] = []
         self.edges: list[EdgeStats] = []
         self.entries: deque[_Entry] = deque()
+        self.join: Join | None = None
+        """Where pictures go instead, to wait for what belongs to them."""
+        self.feeders: list[ThreadLane] = []
+        """Lanes that wait until what waits here was taken."""
 
-    def deliver(self, envelope: Envelope) -> None:
+    def deliver(self, envelope: Envelope | Whole) -> None:
+        for lane in self.feeders:
+            lane.nudge()
         for edge in self.edges:
             edge.received += 1
         for consumer, port in self.consumers:
@@ -48,7 +55,7 @@ class Inlet:
 class _Entry:
     __slots__ = ("cancelled", "envelope", "inlet")
 
-    def __init__(self, inlet: Inlet, envelope: Envelope) -> None:
+    def __init__(self, inlet: Inlet, envelope: Envelope | Whole) -> None:
         self.inlet = inlet
         self.envelope = envelope
         self.cancelled = False
@@ -72,7 +79,10 @@ class Lane:
         """Whether the caller already runs in this lane, so that a hop can be a call."""
         return threading.get_ident() == self._thread_id
 
-    def put(self, inlet: Inlet, envelope: Envelope) -> None:
+    def put(self, inlet: Inlet, envelope: Envelope | Whole) -> None:
+        if inlet.join is not None and isinstance(envelope, Envelope) and envelope.message:
+            inlet.join.put(self, [port for _, port in inlet.consumers], envelope)
+            return
         with self._condition:
             if envelope.message is not None:
                 if self.lossless:
@@ -125,21 +135,39 @@ class Lane:
     def _wake(self) -> None:
         raise NotImplementedError
 
+    def _held(self) -> bool:
+        """Whether pictures have to wait for another lane."""
+        return False
+
+    def _next(self) -> int | None:
+        """Where the next thing to do stands; called with the condition held."""
+        held = bool(self._items) and self._held()
+        waits = False
+        for place, item in enumerate(self._items):
+            if not isinstance(item, _Entry):
+                return place
+            picture = item.inlet.latest and item.envelope.message is not None
+            if held and (picture or (waits and item.envelope.message is None)):
+                waits = True  # an end doesn't overtake
+            elif not item.cancelled:
+                return place
+        return None
+
     def _take(self) -> Callable[[], None] | None:
         """The next thing to do; called with the condition held."""
-        while self._items:
-            item = self._items.popleft()
-            if not isinstance(item, _Entry):
-                return item
-            if item.cancelled:
-                continue
-            if item.inlet.entries and item.inlet.entries[0] is item:
-                item.inlet.entries.popleft()
-                if self.lossless:
-                    self._condition.notify_all()
-            inlet, envelope = item.inlet, item.envelope
-            return lambda: inlet.deliver(envelope)
-        return None
+        place = self._next()
+        if place is None:
+            return None
+        item = self._items[place]
+        del self._items[place]
+        if not isinstance(item, _Entry):
+            return item
+        if item.inlet.entries and item.inlet.entries[0] is item:
+            item.inlet.entries.popleft()
+            if self.lossless:
+                self._condition.notify_all()
+        inlet, envelope = item.inlet, item.envelope
+        return lambda: inlet.deliver(envelope)
 
 
 class ThreadLane(Lane):
@@ -158,6 +186,9 @@ class ThreadLane(Lane):
         self._idle = idle
         self._running = False
         self.stopping = threading.Event()
+        self.waits_for: list[Inlet] = []
+        """Pictures aren't taken while one waits in any of these: it would be replaced, and the work
+        on it lost."""
         self.busy_since_ns = 0
         self.brief = False
         """Whether the last message took next to no time."""
@@ -180,7 +211,8 @@ class ThreadLane(Lane):
     def claim_or_put(self, inlet: Inlet, envelope: Envelope) -> Callable[[], None] | None:
         """Queue a message; or, if nothing else runs or waits, hand it back as a job for `work`."""
         with self._condition:
-            if self._running or self._items or self._stopped or not self.started:
+            held = inlet.latest and self._held()
+            if self._running or self._items or self._stopped or not self.started or held:
                 self.put(inlet, envelope)
                 return None
             self._begin()
@@ -201,6 +233,14 @@ class ThreadLane(Lane):
                     self._thread_id = None
                     self._condition.notify_all()
 
+    def nudge(self) -> None:
+        """What this lane waits for may have been taken."""
+        with self._condition:
+            self._condition.notify_all()
+
+    def _held(self) -> bool:
+        return any(inlet.entries for inlet in self.waits_for)
+
     def _wake(self) -> None:
         self._condition.notify_all()
 
@@ -212,7 +252,9 @@ class ThreadLane(Lane):
         idle = self._idle
         while not self.stopping.is_set():
             with self._condition:
-                while not self._stopped and (self._running or (idle is None and not self._items)):
+                while not self._stopped and (
+                    self._running or (idle is None and self._next() is None)
+                ):
                     self._condition.wait()
                 job = self._take()
                 if job is not None or idle is not None:

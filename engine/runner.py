@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.errors import EndOfStream, MienError
 from engine.graph import NodeSpec
+from engine.join import JOIN_DEPTH, Join, Matcher, Whole
 from engine.lane import Inlet, Lane
 from engine.metrics import EdgeStats, NodeStats
 from engine.node import Condition, Context, Control, Source
@@ -22,7 +23,6 @@ from engine.wire import Envelope, Hop
 
 FAILURES_BEFORE_RESTART = 5
 BACKOFF_S = (0.25, 0.5, 1.0, 2.0, 5.0)
-JOIN_DEPTH = 8
 
 
 class Route(Protocol):
@@ -72,6 +72,7 @@ class Runner:
         self.sent: dict[str, list[EdgeStats]] = {port: [] for port in spec.outputs}
         self.taps: dict[str, Callable[[Envelope], None]] = {}
         self.incoming: dict[str, EdgeStats] = {}
+        self.inlets: list[Inlet] = []
         self.context = Context(
             name=spec.name,
             emit=self._emit_outside,
@@ -92,7 +93,7 @@ class Runner:
         self._timed = next((port for port in (*pictures, *spec.ports) if port in spec.inputs), "")
         self._joined = [port for port, handler in self._handlers.items() if handler is None]
         self._first_output = next(iter(spec.outputs), "")
-        self._pending: dict[int, dict[str, Envelope]] = {}
+        self._matcher = Matcher(self._joined, 256 if lossless else JOIN_DEPTH, self._unmatched)
         self._expected: dict[str, int] = {}
         self._ended: set[str] = set()
         self._finished = False
@@ -131,41 +132,51 @@ class Runner:
 
     # -- messages --------------------------------------------------------------------------------
 
-    def receive(self, port: str, envelope: Envelope) -> None:
-        """One message on one port, in the node's lane."""
+    def receive(self, port: str, envelope: Envelope | Whole) -> None:
+        """One message on one port, or one on each that is joined, in the node's lane."""
         if envelope.message is None:
             self._end(port)
             return
-        missed = envelope.seq - self._expected.get(port, envelope.seq)
-        if missed > 0 and isinstance(self.spec.ports[port], Fifo):
-            self.incoming[port].gaps += missed
-        self._expected[port] = envelope.seq + 1
+        if isinstance(envelope, Envelope):
+            missed = envelope.seq - self._expected.get(port, envelope.seq)
+            if missed > 0 and isinstance(self.spec.ports[port], Fifo):
+                self.incoming[port].gaps += missed
+            self._expected[port] = envelope.seq + 1
         if not self.is_set_up and not self._set_up_again():
             return
-        if (handler := self._handlers[port]) is not None:
+        if isinstance(envelope, Whole):
+            self._process(envelope)
+        elif (handler := self._handlers[port]) is not None:
             timed = port == self._timed
             message = envelope.message
             self._run(handler, (message,), {}, message, envelope.trace, envelope, timed)
         elif len(self._joined) == 1:
             message = envelope.message
             self._run(self.node.process, (), {port: message}, message, envelope.trace, envelope)
-        else:
-            self._join(port, envelope, envelope.message.capture_ns)
+        elif (whole := self._matcher.add(port, envelope)) is not None:
+            self._process(whole)
 
-    def _join(self, port: str, envelope: Envelope, capture_ns: int) -> None:
-        waiting = self._pending.setdefault(capture_ns, {})
-        waiting[port] = envelope
-        if len(waiting) == len(self._joined):
-            for older in [stamp for stamp in self._pending if stamp <= capture_ns]:
-                if older != capture_ns:
-                    self.stats.count("unmatched", len(self._pending[older]))
-                del self._pending[older]
-            messages = {name: item.message for name, item in waiting.items()}
-            trace = tuple(dict.fromkeys(hop for item in waiting.values() for hop in item.trace))
-            self._run(self.node.process, (), messages, envelope.message, trace, envelope)
-        elif len(self._pending) > (256 if self.lossless else JOIN_DEPTH):
-            oldest = min(self._pending)
-            self.stats.count("unmatched", len(self._pending.pop(oldest)))
+    def join_ahead(self) -> Join | None:
+        """Where messages are joined before they enter the node's lane, if they are many to join
+        and only the newest count."""
+        ports = self.spec.ports
+        if len(self._joined) < 2 or not all(isinstance(ports[p], Latest) for p in self._joined):
+            return None
+        whole = Inlet(ports[self._joined[0]], lossless=False)
+        whole.consumers.append((self, self._joined[0]))
+        whole.edges += [self.incoming[port] for port in self._joined]
+        return Join(self._joined, whole, self._unmatched_ahead)
+
+    def _unmatched(self, ports: Sequence[str]) -> None:
+        self.stats.count("unmatched", len(ports))
+
+    def _unmatched_ahead(self, ports: Sequence[str]) -> None:
+        for port in ports:
+            self.incoming[port].dropped += 1
+
+    def _process(self, whole: Whole) -> None:
+        messages = {port: part.message for port, part in whole.parts.items()}
+        self._run(self.node.process, (), messages, whole.message, whole.trace, whole.last)
 
     def _run(
         self,

@@ -118,6 +118,23 @@ class Worker:
         for origin in self.graph.nodes.values():
             for port in origin.outputs:
                 self._connect(origin, port, own)
+        if not self._lossless:
+            for name in own:
+                self._join_ahead(self.runners[name])
+
+    def _join_ahead(self, runner: Runner) -> None:
+        """Join what a node with a thread of its own is sent before it gets there, and let the lane
+        wait for it that feeds it, where it says so."""
+        if runner.spec.node_type.runs != "thread" or (join := runner.join_ahead()) is None:
+            return
+        for inlet in runner.inlets:
+            if {port for _, port in inlet.consumers} <= set(join.ports):
+                inlet.join = join
+        origins = (self.runners.get(runner.spec.inputs[port][0]) for port in join.ports)
+        fed = any(origin is not None and origin.lane is self._lane for origin in origins)
+        if runner.spec.node_type.paces and fed:
+            self._lane.waits_for.append(join.whole)
+            join.whole.feeders.append(self._lane)
 
     def _thread(self, name: str, source: SourceRunner | None) -> ThreadLane:
         lane = ThreadLane(name, self._lossless, source.step if source else None)
@@ -143,6 +160,7 @@ class Worker:
             )
             inlet.consumers.append((runner, input_port))
             inlet.edges.append(edge)
+            runner.inlets.append(inlet)
         if origin.name in own:
             runner = self.runners[origin.name]
             runner.routes[port] += [LaneRoute(lane, inlet) for lane, inlet in inlets.values()]

@@ -185,3 +185,4 @@ class CompositorAside(Compositor):
     """The same in a thread of its own, so that the next picture is tracked meanwhile."""
 
     runs: ClassVar[Literal["lane", "thread", "loop"]] = "thread"
+    paces: ClassVar[bool] = True

@@ -12,6 +12,7 @@ import pytest
 import zmq
 
 from engine import shm
+from engine.join import Whole
 from engine.lane import Inlet, ThreadLane
 from engine.link import SLOTS, ReceiveLink, SendLink
 from engine.metrics import EdgeStats
@@ -25,7 +26,7 @@ class Keeper:
     def __init__(self) -> None:
         self.kept: list[VideoFrame] = []
 
-    def receive(self, port: str, envelope: Envelope) -> None:
+    def receive(self, port: str, envelope: Envelope | Whole) -> None:
         assert isinstance(envelope.message, VideoFrame)
         self.kept.append(envelope.message)
 

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from engine.join import Join, Whole
 from engine.lane import Inlet, ThreadLane
 from engine.metrics import EdgeStats
 from engine.types import AudioFrame, Fifo, Latest, VideoFrame
@@ -21,10 +22,11 @@ class Slow:
         self.started = threading.Event()
         self.go = threading.Event()
 
-    def receive(self, port: str, envelope: Envelope) -> None:
+    def receive(self, port: str, envelope: Envelope | Whole) -> None:
         self.started.set()
         assert self.go.wait(5)
-        self.seen.append(envelope.seq if envelope.message is not None else -1)
+        seq = envelope.last.seq if isinstance(envelope, Whole) else envelope.seq
+        self.seen.append(seq if envelope.message is not None else -1)
 
 
 def _lane(kind: Latest | Fifo, lossless: bool = False) -> tuple[ThreadLane, Inlet, Slow]:
@@ -107,3 +109,44 @@ async def test_a_stopped_lane_refuses_work() -> None:
     assert lane.queue_depth() == 0
     with pytest.raises(RuntimeError, match="stopped"):
         lane.call(lambda: None).result(1)
+
+
+def _at(number: int) -> Envelope:
+    return Envelope(black(capture_ns=number), number)
+
+
+async def test_what_belongs_together_waits_for_each_other_and_the_newest_whole_wins() -> None:
+    lane, frames, slow = _lane(Latest(VideoFrame))
+    lost: list[str] = []
+    whole = Inlet(Latest(VideoFrame), lossless=False)
+    whole.consumers, whole.edges = [(slow, "frame")], [EdgeStats()]
+    frames.join = Join(("frame", "face"), whole, lost.extend)
+    frames.consumers = [(slow, "frame")]
+    faces = Inlet(Latest(VideoFrame), lossless=False)
+    faces.join, faces.consumers = frames.join, [(slow, "face")]
+    for number in (1, 2, 3, 4):  # a camera that is quicker than the lane
+        lane.put(frames, _at(number))
+    assert lane.queue_depth() == 0
+    lane.put(faces, _at(2))
+    lane.put(faces, _at(3))
+    assert lane.queue_depth() == 1 and lost == ["frame"]
+    await _drain(lane, slow)
+    assert slow.seen == [0, 3]
+    assert whole.edges[0].snapshot() == {"sent": 0, "received": 1, "dropped": 1, "gaps": 0}
+
+
+async def test_no_picture_is_begun_while_one_waits_ahead() -> None:
+    ahead, inlet, slow = _lane(Latest(VideoFrame))
+    lane, pictures, quick = _lane(Latest(VideoFrame))
+    quick.go.set()
+    lane.waits_for.append(inlet)
+    inlet.feeders.append(lane)
+    ahead.put(inlet, _at(1))  # waits, since the lane is busy
+    lane.put(pictures, _at(1))
+    assert lane.claim_or_put(pictures, _at(2)) is None
+    lane.call(lambda: None).result(5)  # other work goes on
+    assert quick.seen == [0]
+    await _drain(ahead, slow)
+    lane.call(lambda: None).result(5)
+    assert slow.seen == [0, 1] and quick.seen == [0, 2]
+    assert await lane.stop()

@@ -1,0 +1,90 @@
+"""Messages of one instant, from several edges, made one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.types import Message
+from engine.wire import Envelope, Hop
+
+if TYPE_CHECKING:
+    from engine.lane import Inlet, Lane
+
+JOIN_DEPTH = 8
+"""instants that wait for the rest of their messages"""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """One message of each port, and the one that came last."""
+
+    parts: Mapping[str, Envelope]
+    last: Envelope
+
+    @property
+    def message(self) -> Message | None:
+        """What came last: all are of the same instant."""
+        return self.last.message
+
+    @property
+    def trace(self) -> tuple[Hop, ...]:
+        """Where all of them have been."""
+        return tuple(dict.fromkeys(hop for part in self.parts.values() for hop in part.trace))
+
+
+class Matcher:
+    """Keeps messages until all ports have one of the same ``capture_ns``; those of earlier instants
+    then go, and the oldest where too many wait. ``unmatched`` is told their ports."""
+
+    def __init__(
+        self, ports: Sequence[str], depth: int, unmatched: Callable[[Sequence[str]], None]
+    ) -> None:
+        self.ports = ports
+        self._depth = depth
+        self._unmatched = unmatched
+        self._waiting: dict[int, dict[str, Envelope]] = {}
+
+    def add(self, port: str, envelope: Envelope) -> Whole | None:
+        """What became whole by this message."""
+        assert envelope.message is not None
+        now = envelope.message.capture_ns
+        parts = self._waiting.setdefault(now, {})
+        parts[port] = envelope
+        if len(parts) == len(self.ports):
+            del self._waiting[now]
+            for stamp in [stamp for stamp in self._waiting if stamp < now]:
+                self._drop(stamp)
+            return Whole(parts, envelope)
+        if len(self._waiting) > self._depth:
+            self._drop(min(self._waiting))
+        return None
+
+    def _drop(self, stamp: int) -> None:
+        self._unmatched(list(self._waiting.pop(stamp)))
+
+
+class Join:
+    """A matcher ahead of a lane: the newest whole waits there, and nothing else.
+
+    What is joined in the lane itself loses its picture to a newer one before the other messages of
+    the instant have come, as soon as the lane is slower than the camera.
+    """
+
+    def __init__(
+        self, ports: Sequence[str], whole: Inlet, unmatched: Callable[[Sequence[str]], None]
+    ) -> None:
+        self.whole = whole
+        self.ports = ports
+        self._matcher = Matcher(ports, JOIN_DEPTH, unmatched)
+        self._turn = threading.Lock()
+
+    def put(self, lane: Lane, ports: Sequence[str], envelope: Envelope) -> None:
+        """A message for some of the ports, from any thread."""
+        with self._turn:
+            for port in ports:
+                whole = self._matcher.add(port, envelope)
+                if whole is not None:
+                    lane.put(self.whole, whole)
