@@ -53,12 +53,15 @@ class Inlet:
 
 
 class _Entry:
-    __slots__ = ("cancelled", "envelope", "inlet")
+    __slots__ = ("envelope", "inlet")
 
     def __init__(self, inlet: Inlet, envelope: Envelope | Whole) -> None:
         self.inlet = inlet
         self.envelope = envelope
-        self.cancelled = False
+
+
+def _is_picture(entry: _Entry) -> bool:
+    return entry.inlet.latest and entry.envelope.message is not None
 
 
 class Lane:
@@ -80,25 +83,26 @@ class Lane:
         return threading.get_ident() == self._thread_id
 
     def put(self, inlet: Inlet, envelope: Envelope | Whole) -> None:
-        if inlet.join is not None and isinstance(envelope, Envelope) and envelope.message:
+        message = envelope.message
+        if inlet.join is not None and message is not None and isinstance(envelope, Envelope):
             inlet.join.put(self, [port for _, port in inlet.consumers], envelope)
             return
         with self._condition:
-            if envelope.message is not None:
-                if self.lossless:
-                    while len(inlet.entries) >= inlet.depth and not self._stopped:
-                        self._condition.wait()
-                elif inlet.latest and inlet.entries:
-                    inlet.entries[-1].envelope = envelope
-                    inlet.dropped()
+            while self.lossless and message is not None and len(inlet.entries) >= inlet.depth:
+                if self._stopped:
                     return
-                elif len(inlet.entries) >= inlet.depth:
-                    inlet.entries.popleft().cancelled = True
-                    inlet.dropped()
+                self._condition.wait()
             if self._stopped:
                 return
+            if message is not None and inlet.latest and inlet.entries:
+                inlet.entries[-1].envelope = envelope
+                inlet.dropped()
+                return
+            if message is not None and len(inlet.entries) >= inlet.depth:
+                self._items.remove(inlet.entries.popleft())
+                inlet.dropped()
             entry = _Entry(inlet, envelope)
-            if envelope.message is not None:
+            if message is not None:
                 inlet.entries.append(entry)
             self._items.append(entry)
             self._wake()
@@ -124,9 +128,9 @@ class Lane:
     def flush(self) -> None:
         """Forget pictures that wait; sound and ends of streams stay."""
         with self._condition:
-            for item in self._items:
-                if isinstance(item, _Entry) and item.inlet.latest and item.envelope.message:
-                    item.cancelled = True
+            for item in list(self._items):
+                if isinstance(item, _Entry) and _is_picture(item):
+                    self._items.remove(item)
                     item.inlet.entries.clear()
 
     def queue_depth(self) -> int:
@@ -146,11 +150,9 @@ class Lane:
         for place, item in enumerate(self._items):
             if not isinstance(item, _Entry):
                 return place
-            picture = item.inlet.latest and item.envelope.message is not None
-            if held and (picture or (waits and item.envelope.message is None)):
-                waits = True  # an end doesn't overtake
-            elif not item.cancelled:
+            if not held or not (_is_picture(item) or (waits and item.envelope.message is None)):
                 return place
+            waits = True  # an end doesn't overtake
         return None
 
     def _take(self) -> Callable[[], None] | None:

@@ -61,6 +61,7 @@ async def test_sound_keeps_its_order_and_loses_its_oldest() -> None:
     lane, inlet, slow = _lane(Fifo(AudioFrame, depth=4))
     for number in range(1, 7):
         lane.put(inlet, Envelope(black(), number))
+    assert lane.queue_depth() == 4  # what was dropped is gone
     await _drain(lane, slow)
     assert slow.seen == [0, 3, 4, 5, 6]
     assert inlet.edges[0].dropped == 2
@@ -96,6 +97,7 @@ async def test_a_flush_forgets_pictures_only() -> None:
     lane, inlet, slow = _lane(Latest(VideoFrame))
     lane.put(inlet, Envelope(black(), 1))
     lane.flush()
+    assert lane.queue_depth() == 0
     lane.put(inlet, Envelope(black(), 2))
     await _drain(lane, slow)
     assert slow.seen == [0, 2]
