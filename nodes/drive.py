@@ -58,7 +58,7 @@ LOWER_LIP: Final = (14, 15, 16, 17, 77, 84, 85, 86, 87, 88, 89, 90, 91, 95, 96, 
 UPPER_INNER: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 LOWER_INNER: Final = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 
-_BLINKS: Final = [sides("eyeBlink")[1], sides("eyeBlink")[0]]  # of EYES: the right one first
+_BLINKS: Final = sides("eyeBlink")[::-1]  # of EYES: the right one first
 _SMILE, _UPPER_UP, _JAW = sides("mouthSmile"), sides("mouthUpperUp"), sides("jawOpen")[0]
 
 

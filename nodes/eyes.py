@@ -11,23 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32, U8
+from nodes import conditions
 
 
 @dataclass(frozen=True)
 class _Eye:
-    """Landmarks of an eye, corner to corner."""
+    """Landmarks of an eye: its lids, from the picture's left to its right, and its iris."""
 
-    upper: tuple[int, ...]
-    lower: tuple[int, ...]
+    upper: NDArray[np.int64]
+    lower: NDArray[np.int64]
     iris: int
 
 
-EYES: Final = (
-    _Eye((33, 246, 161, 160, 159, 158, 157, 173, 133),
-         (33, 7, 163, 144, 145, 153, 154, 155, 133), 468),
-    _Eye((362, 398, 384, 385, 386, 387, 388, 466, 263),
-         (362, 382, 381, 380, 374, 373, 390, 249, 263), 473),
-)  # fmt: skip
+def _eye(contour: NDArray[np.int64], iris: int, step: int) -> _Eye:
+    """``contour`` runs from the outer corner along the lower lid and back."""
+    ring = np.r_[contour, contour[:1]]
+    return _Eye(ring[:7:-1][::step], ring[:9][::step], iris)
+
+
+EYES: Final = (_eye(conditions.EYES[0], 468, 1), _eye(conditions.EYES[1], 473, -1))
 LASHES: Final = (0.07, 0.035)
 """how thick the edges of upper and lower lid are, lashes and their shadow, in widths of the eye"""
 COVERED: Final = (0.035, 0.02)
@@ -69,12 +71,12 @@ def _keep(out: U8, pixels: U8, before: F32, after: F32, eye: _Eye) -> None:
     axes = np.array([across, [across[1], -across[0]]], np.float32).T / width
     iris = before[eye.iris]
     upper, lower, new_upper, new_lower = (
-        (points[list(ring)] - iris) @ axes
+        (points[ring] - iris) @ axes
         for points in (before, after)
         for ring in (eye.upper, eye.lower)
     )
     share = _share((upper - lower)[:, 1].max(), (new_upper - new_lower)[:, 1].max(), width)
-    ring = after[[*eye.upper, *eye.lower]]
+    ring = after[np.r_[eye.upper, eye.lower]]
     left, top = np.maximum(np.floor(ring.min(axis=0)).astype(int) - 1, 0)
     right, bottom = np.minimum(np.ceil(ring.max(axis=0)).astype(int) + 2, pixels.shape[1::-1])
     if share == 0 or right - left < 1 or bottom - top < 1:

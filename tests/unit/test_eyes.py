@@ -20,12 +20,9 @@ def lids(opening: float, turn_deg: float = 0.0) -> F32:
     across = np.linspace(-1, 1, 9)
     for eye, centre in zip(EYES, CENTRES, strict=True):
         arc = opening / 2 * (1 - across**2)
-        points[list(eye.upper), :2] = np.stack(
-            [centre[0] + HALF_WIDTH * across, centre[1] - arc], 1
-        )
-        points[list(eye.lower), :2] = np.stack(
-            [centre[0] + HALF_WIDTH * across, centre[1] + arc], 1
-        )
+        columns = centre[0] + HALF_WIDTH * across
+        points[eye.upper, :2] = np.stack([columns, centre[1] - arc], axis=1)
+        points[eye.lower, :2] = np.stack([columns, centre[1] + arc], axis=1)
         points[eye.iris, :2] = centre
     turn = cv2.getRotationMatrix2D((140, 70), turn_deg, 1)
     points[:, :2] = points[:, :2] @ turn[:, :2].T + turn[:, 2]
@@ -39,7 +36,7 @@ def drawn(points: F32) -> U8:
         ball = np.full_like(picture, WHITE)
         centre = np.rint(16 * points[eye.iris, :2]).astype(int).tolist()
         cv2.circle(ball, centre, round(16 * RADIUS), IRIS, -1, cv2.LINE_AA, 4)
-        ring = np.rint(points[[*eye.upper, *eye.lower[::-1]], :2]).astype(np.int32)
+        ring = np.rint(points[np.r_[eye.upper, eye.lower[::-1]], :2]).astype(np.int32)
         inside = cv2.fillPoly(np.zeros(picture.shape[:2], np.uint8), [ring], 1)
         picture[inside > 0] = ball[inside > 0]
     return picture
@@ -100,7 +97,7 @@ def test_what_lies_outside_of_the_lids_or_the_picture_is_left_alone() -> None:
     changed = (out != 77).any(axis=2)
     allowed = np.zeros(changed.shape, np.uint8)
     for eye in EYES:
-        ring = np.rint(wide[[*eye.upper, *eye.lower[::-1]], :2]).astype(np.int32)
+        ring = np.rint(wide[np.r_[eye.upper, eye.lower[::-1]], :2]).astype(np.int32)
         cv2.fillPoly(allowed, [ring], 1)
     assert changed.any() and not (changed & (allowed == 0)).any()
     for shift in ((-90, 0), (0, -75), (300, 0), (0, -500)):
