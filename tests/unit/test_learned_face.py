@@ -14,17 +14,15 @@ import pytest
 from engine.errors import MienError
 from engine.node import Context
 from engine.parameters import build
-from engine.types import BLENDSHAPES, F32, U8, Affect, FaceEdit, FaceTrack, VideoFrame
+from engine.types import F32, U8, Affect, FaceEdit, FaceTrack, VideoFrame
 from nodes.compositor import WARP, Compositor
 from nodes.expression_editor import ExpressionEditor
 from nodes.face_crop import crop_transform
 from nodes.face_tracker import FaceTracker
-from nodes.learned_face import cover, lighten, move
-from nodes.person import Person, tension
 from nodes.rig import load_rig
-from nodes.steady_crop import SteadyCrop, crop_box, cut_out, to_tensor
+from nodes.steady_crop import crop_box, cut_out
 from tests.faces import FRAME_NS, astronaut, frame
-from tests.made_weights import IDENTITY_PX, make_weights
+from tests.made_weights import make_weights
 
 
 class Made:
@@ -278,124 +276,6 @@ def test_faces_over_the_border(weights: Path, tracker: FaceTracker, place: tuple
         assert learned.render(pixels, face, edit).shape == pixels.shape
 
 
-def test_the_crop_is_that_of_the_whole_picture() -> None:
-    from nodes.face_crop import crop
-
-    for scale in (0.3, 0.8, 2.5):
-        angle = 0.3
-        turn = scale * np.array(
-            [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]], np.float32
-        )
-        offset = np.array([128, 128]) - turn @ np.array([220.0, 140.0])
-        transform = np.column_stack([turn, offset]).astype(np.float32)
-        whole, cut = crop(astronaut(), transform), cut_out(astronaut(), transform)
-        assert np.abs(whole.astype(int) - cut).max() <= 6
-        assert np.abs(whole.astype(int) - cut).mean() < 0.3
-
-
-def test_a_steady_crop_is_still_and_follows() -> None:
-    rig = load_rig()
-    steady, chance = SteadyCrop(), np.random.default_rng(1)
-    base = rig.mean * np.array([10, -10, -10]) + np.array([250, 200, 0])
-    shaken, raw = [], []
-    for _ in range(40):
-        noisy = (base + chance.normal(0, 1.0, base.shape)).astype(np.float32)
-        shaken.append(steady(rig.place(noisy), 1 / 30))
-        raw.append(crop_transform(rig.place(noisy)))
-    calm = np.abs(np.diff(np.array(shaken)[10:, :, 2], axis=0)).mean()
-    assert calm < 0.5 * np.abs(np.diff(np.array(raw)[10:, :, 2], axis=0)).mean()
-    moved = (base + np.array([60, 0, 0])).astype(np.float32)
-    for _ in range(12):
-        last = steady(rig.place(moved), 1 / 30)
-    assert np.abs(last - crop_transform(rig.place(moved))).max() < 6
-
-
-def test_upside_down_is_taken_as_it_is() -> None:
-    rig = load_rig()
-    turned = (rig.mean * [-10, 10, -10] + [250, 200, 0]).astype(np.float32)
-    placement = rig.place(turned)
-    assert np.array_equal(SteadyCrop()(placement, 0.0), crop_transform(placement))
-
-
-def test_a_flow_of_nothing_is_the_picture() -> None:
-    transform = np.array([[0.9, 0, -60], [0, 0.9, -20]], np.float32)
-    still = np.zeros((128, 128, 2), np.float32)
-    assert np.array_equal(move(astronaut(), transform, still), astronaut())
-    away = transform + np.array([[0, 0, 5000], [0, 0, 0]], np.float32)
-    assert np.array_equal(move(astronaut(), away, still + 5), astronaut())
-
-
-def test_a_flow_moves_by_the_crops_pixels() -> None:
-    """A flow of 8 px of a crop at half the scale is 16 px of the picture."""
-    transform = np.array([[0.5, 0, 0], [0, 0.5, 0]], np.float32)
-    shift = np.zeros((128, 128, 2), np.float32)
-    shift[..., 0] = 8
-    moved = move(astronaut(), transform, shift)
-    assert np.abs(moved[100:400, 100:400].astype(int) - astronaut()[100:400, 116:416]).max() <= 2
-
-
-def test_light_and_cover_lie_where_they_should() -> None:
-    transform = np.array([[0.5, 0, 10], [0, 0.5, 0]], np.float32)
-    away = transform + np.array([[0, 0, 0], [0, 0, 9000]], np.float32)
-    light, mask = np.zeros((2, 256, 256), np.float32)
-    light[40:60, 60:90], light[40:60, 100:130], mask[40:60, 60:90] = 0.2, -0.2, 1
-    patch = np.full((256, 256, 3), (200, 0, 0), np.uint8)
-    near, still = np.ones((128, 128), np.float32), np.zeros((128, 128, 2), np.float32)
-    inside = np.s_[84:116, 104:156]  # x = (60 - 10) / 0.5, y = 40 / 0.5
-    grey = np.full((400, 400, 3), 100, np.uint8)
-
-    picture = grey.copy()
-    lighten(picture, transform, near, light)
-    assert (picture[inside] == 151).all() and (picture[84:116, 184:236] == 49).all()
-    covered = grey.copy()
-    cover(covered, transform, patch, still, near, mask)
-    assert (covered[inside] == (200, 0, 0)).all()
-    for changed, last in ((picture != grey, 242), (covered != grey, 162)):
-        y, x = np.nonzero(changed.any(axis=2))
-        assert x.min() >= 97 and x.max() <= last and y.min() >= 77 and y.max() <= 122
-    for place, much in ((away, near), (transform, 0 * near)):
-        untouched = grey.copy()
-        lighten(untouched, place, much, light)
-        cover(untouched, place, patch, still, much, mask)
-        assert np.array_equal(untouched, grey)
-
-
-class Asked:
-    """Stands in for the identity network and counts."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        tensor = type("T", (), {"shape": (1, 3, IDENTITY_PX, IDENTITY_PX)})()
-        self.card = type("C", (), {"inputs": (tensor,)})()
-
-    def __call__(self, reference: F32) -> dict[str, F32]:
-        self.count += 1
-        assert reference.shape == (1, 3, IDENTITY_PX, IDENTITY_PX)
-        return {"identity": np.full((1, 4), reference.mean(), np.float32)}
-
-
-def test_a_person_is_looked_at_once_and_again_when_calmer() -> None:
-    network = Asked()
-    person = Person(network)  # type: ignore[arg-type]
-    bright, dark = np.full((256, 256, 3), 200, np.uint8), np.full((256, 256, 3), 50, np.uint8)
-    for _ in range(300):
-        known = person(bright, 0.5, 1 / 30)
-    assert network.count == 1 and known["identity"][0, 0] == pytest.approx(200 / 255, abs=1e-3)
-    person(dark, 0.1, 1 / 30)
-    assert network.count == 2
-    first = person(dark, 0.1, 1 / 30)["identity"][0, 0]
-    assert 50 / 255 < first < 200 / 255  # it eases in
-    for _ in range(60):
-        known = person(dark, 0.3, 1 / 30)
-    assert network.count == 2 and known["identity"][0, 0] == pytest.approx(50 / 255, abs=0.01)
-    for _ in range(30 * 61):
-        person(dark, 0.15, 1 / 30)
-    assert network.count == 3
-    person.reset()
-    person(dark, 2.0, 0.0)
-    assert network.count == 4
-
-
 def test_what_is_felt_puts_off_the_look(weights: Path, tracker: FaceTracker) -> None:
     """A frame in which somebody feels a lot is no reference once a calmer one has come."""
     face, edit = asked(tracker, astronaut(), emotion="angry")
@@ -421,26 +301,6 @@ def test_what_is_felt_puts_off_the_look(weights: Path, tracker: FaceTracker) -> 
             looks.append(person._best)
     assert looks[0] == looks[29] > looks[-1] + 0.7
     assert len(set(looks)) == 2
-
-
-def test_a_blink_and_a_turned_head_are_no_reference() -> None:
-    rig = load_rig()
-    straight = rig.place((rig.mean * [10, -10, -10]).astype(np.float32))
-    shapes = np.zeros(52, np.float32)
-    calm = tension(shapes, straight)
-    shapes[[BLENDSHAPES.index(f"eyeBlink{side}") for side in ("Left", "Right")]] = 0.9
-    assert tension(shapes, straight) > calm + 0.4
-    turn = cv2.Rodrigues(np.array([0.0, 0.9, 0.0]))[0]
-    aside = rig.place(((rig.mean @ turn.T) * [10, -10, -10]).astype(np.float32))
-    assert tension(np.zeros(52, np.float32), aside) > calm + 0.2
-
-
-def test_a_tensor_keeps_the_pictures_mean_and_order() -> None:
-    patch = np.zeros((256, 256, 3), np.uint8)
-    patch[..., 2] = 200  # red
-    tensor = to_tensor(patch, 40)
-    assert tensor.shape == (1, 3, 40, 40) and tensor.dtype == np.float32
-    assert tensor[0, 0].mean() == pytest.approx(200 / 255, abs=1e-3) and not tensor[0, 1:].any()
 
 
 def test_pictures_of_a_still_are_steady(weights: Path, tracker: FaceTracker) -> None:
