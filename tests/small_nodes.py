@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import ClassVar, Literal, TextIO
 
 import numpy as np
 
@@ -84,6 +84,17 @@ class Pair(Node):
         assert left.capture_ns == right.capture_ns
         difference = right.pixels - left.pixels
         return VideoFrame(capture_ns=left.capture_ns, pixels=difference, pts=left.pts)
+
+
+class SlowPair(Pair):
+    """The same, slower than the camera, in a thread of its own that sets the pace."""
+
+    runs: ClassVar[Literal["lane", "thread", "loop"]] = "thread"
+    paces: ClassVar[bool] = True
+
+    def process(self, *, left: VideoFrame, right: VideoFrame) -> Outputs:
+        time.sleep(0.025)
+        return super().process(left=left, right=right)
 
 
 class Collect(Node):

@@ -172,6 +172,17 @@ async def test_a_file_graph_runs_in_this_process_too(tmp_path: Path) -> None:
     assert len(_lines(tmp_path, "end")) == 1
 
 
+async def test_a_slow_thread_draws_all_that_was_made_for_it(tmp_path: Path) -> None:
+    raw = _graph(tmp_path, processes={})
+    raw["nodes"]["numbers"]["parameters"] |= {"count": 60, "period_ms": 8}
+    raw["nodes"]["add"]["parameters"] = {"wait_ms": 4}
+    raw["nodes"]["pair"]["type"] = "tests.small_nodes:SlowPair"
+    nodes = (await run_local(load(raw)))["nodes"]
+    assert 10 < nodes["pair"]["count_in"] <= nodes["add"]["count_in"]
+    # The last picture may come when the stream has ended.
+    assert nodes["add"]["count_in"] - nodes["pair"]["count_in"] <= 2
+
+
 async def test_a_file_graph_stops_at_the_first_failure(tmp_path: Path) -> None:
     raw = _graph(tmp_path, delivery="lossless", processes={})
     raw["nodes"]["numbers"]["parameters"] |= {"count": 200, "period_ms": 0}
