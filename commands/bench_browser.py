@@ -39,7 +39,7 @@ def find_chromium() -> str:
 def need_playwright() -> None:
     """Raises MienError where playwright isn't installed."""
     try:
-        import playwright.sync_api  # noqa: F401
+        import playwright.sync_api  # noqa: F401 - is it there?
     except ImportError:
         raise MienError("bench live needs playwright: pip install -e '.[bench]'") from None
 

@@ -51,7 +51,9 @@ def find_chromium() -> str:
 @pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
     find_chromium()
-    api = pytest.importorskip("playwright.sync_api")
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="needs playwright: pip install -e '.[dev]'"
+    )
     with api.sync_playwright() as running:
         yield running
 
