@@ -57,6 +57,12 @@ class Compositor(Node):
             low=0.0,
             high=1.0,
         )
+        shading: float = parameter(
+            1.0,
+            "how deeply the skin is shaded by the feelings that the face wears, as wrinkles do it",
+            low=0.0,
+            high=2.0,
+        )
         every: int = parameter(
             1,
             "ask the generator about every n-th picture; what it says of a face holds in between",
@@ -166,6 +172,7 @@ class Compositor(Node):
                     edit,
                     self._felt,
                     self.config.correction,
+                    self.config.shading * self.config.strength,
                     self.config.every,
                     out,
                 )

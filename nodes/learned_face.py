@@ -1,5 +1,5 @@
 """Render an edit with the neutralizing generator: its flow moves the picture's own pixels at their
-full resolution, and its paint, light and shade, is added to them."""
+full resolution, its paint is added to them, and skin that folds is shaded."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from engine.types import F32, U8, FaceEdit
 from nodes.conditions import HALF_PX, edit_flow, feeling, line_map
 from nodes.eyes import keep_eyes
 from nodes.face_crop import crop_landmarks
-from nodes.paint import cover, lighten, move
+from nodes.paint import cover, lighten, move, shade
 from nodes.person import Person, tension
 from nodes.rig import Placement, Rig
+from nodes.shading import load_shading
 from nodes.smoothing import MAX_STEP_S, OneEuro
 from nodes.steady_crop import SteadyCrop, cut_out, to_tensor
 from nodes.weights import open_model
@@ -34,7 +35,7 @@ STEADY_FLOW: Final = (0.7, 0.1)
 """One-Euro filter of what is learned of the flow: Hz at rest, and Hz more per px of the crop a
 second"""
 STEADY_PAINT: Final = (0.7, 5.0)
-"""the same of paint and mask, per unit a second"""
+"""the same of paint, mask and shading, per unit a second"""
 
 
 class LearnedFace:
@@ -44,6 +45,7 @@ class LearnedFace:
         self, rig: Rig, weights: str, context: Context, backend: Backend = "auto", threads: int = 2
     ) -> None:
         self._rig = rig
+        self._shading = load_shading()
         identity = open_model(
             "identity", weights, context, backend=backend, threads=threads,
             takes=("reference",), gives=("identity", "identity_map"),
@@ -62,6 +64,7 @@ class LearnedFace:
         self._border = _fade_to_border()
         self._steady_flow = OneEuro(*STEADY_FLOW)
         self._steady_paint = OneEuro(*STEADY_PAINT)
+        self._steady_shade = OneEuro(*STEADY_PAINT)
         self.reset()
 
     def reset(self) -> None:
@@ -71,6 +74,7 @@ class LearnedFace:
         self._last_ns: int | None = None
         self._steady_flow.reset()
         self._steady_paint.reset()
+        self._steady_shade.reset()
         self._since_asked_s = 0.0
         self._pictures = 0
 
@@ -88,6 +92,7 @@ class LearnedFace:
         edit: FaceEdit,
         felt: float = 0.0,
         correction: float = 1.0,
+        shading: float = 1.0,
         every: int = 1,
         out: U8 | None = None,
     ) -> U8:
@@ -95,6 +100,7 @@ class LearnedFace:
 
         ``felt``: how intensely somebody feels at the moment, 0..1, as far as it is known.
         ``correction``: how much of what the generator would change in the warp is done, 0..1.
+        ``shading``: how deeply skin is shaded by the shapes that come.
         ``every``: it is asked about each n-th picture; what it said holds in between.
         """
         step_s = 0.0 if self._last_ns is None else (edit.capture_ns - self._last_ns) / 1e9
@@ -111,16 +117,23 @@ class LearnedFace:
             light = np.concatenate([answer["mask"][0], answer["paint"][0]])
             change = self._steady_flow(answer["flow_out"][0] - flow, step_s)
             mask, paint = self._steady_paint(light, step_s)
+            worn = edit.target - edit.source
+            folds = self._shading(target, self._rig.triangles, worn, shading)
+            folds = self._steady_shade(folds, step_s)
         else:
             change = self._steady_flow.hold(step_s)
             mask, paint = self._steady_paint.hold(step_s)
+            folds = self._steady_shade.hold(step_s)
         self._pictures += 1
-        near = _near_face(source, target) * self._border * np.float32(correction)
+        near = _near_face(source, target) * self._border
+        folds = folds * near
+        near *= np.float32(correction)
         shift = flow * self._border + change * near
         moved = np.ascontiguousarray(shift.transpose(1, 2, 0))
         out = move(pixels, transform, moved, out)
         cover(out, transform, patch, moved, near, mask)
         lighten(out, transform, near, paint)
+        shade(out, transform, folds)
         corrected = _at(target, change * near) @ np.linalg.inv(transform[:, :2]).T
         keep_eyes(out, pixels, landmarks, landmarks[:, :2] + moves - corrected)
         return out

@@ -1,4 +1,4 @@
-"""Put what the generator says of a crop into the whole picture: moved pixels, cover and light."""
+"""Put what is known of a crop into the whole picture: moved pixels, cover, light and shade."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from nodes.warp import Flow, apply_flow
 DETAIL: Final = (0.4, 0.9)
 """between these values of the mask the camera's own detail gives way to paint"""
 STILL_PX: Final = 0.01
+STILL_RATIO: Final = 0.002
+"""half a grey level of 256"""
 
 _Box = tuple[int, int, int, int]
 """left, top, right, bottom"""
@@ -94,6 +96,21 @@ def lighten(picture: U8, transform: F32, near: F32, light: F32) -> None:
         cv2.subtract(part, darker, dst=part)
 
 
+def shade(picture: U8, transform: F32, folds: F32) -> None:
+    """Multiply a picture [H, W, 3], in place, by the ratio whose logarithm over the crop is
+    ``folds`` [128, 128]."""
+    import cv2
+
+    inside = _box(np.abs(folds) > STILL_RATIO)
+    if inside is None:
+        return
+    half, full, size = _part(inside)
+    seen = _in_view(picture, transform, np.exp(cv2.resize(folds[half], size)), full, beyond=1)
+    if seen is not None:
+        part, laid = seen
+        cv2.multiply(part, cv2.merge([laid] * 3), dst=part, dtype=cv2.CV_8U)
+
+
 def _part(box: _Box) -> tuple[tuple[slice, slice], tuple[slice, slice], tuple[int, int]]:
     """A box at half size as slices there and at full size, and its width and height at full
     size."""
@@ -104,10 +121,15 @@ def _part(box: _Box) -> tuple[tuple[slice, slice], tuple[slice, slice], tuple[in
 
 
 def _in_view(
-    picture: U8, transform: F32, values: NDArray[Any], full: tuple[slice, slice]
+    picture: U8,
+    transform: F32,
+    values: NDArray[Any],
+    full: tuple[slice, slice],
+    beyond: float = 0,
 ) -> tuple[U8, NDArray[Any]] | None:
     """The part of a picture where the crop's part ``full`` lies, to be written to, and the values
-    [h, w, C] of that as the picture has them; None where they don't meet."""
+    [h, w, C] of that as the picture has them, ``beyond`` it another; None where they don't
+    meet."""
     import cv2
 
     rows, columns = full
@@ -119,7 +141,8 @@ def _in_view(
     to_values = moved_origin(transform, left, top)
     to_values[:, 2] -= box[:2]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    laid = cv2.warpAffine(values, to_values, (right - left, bottom - top), flags=flags)
+    size = right - left, bottom - top
+    laid = cv2.warpAffine(values, to_values, size, flags=flags, borderValue=beyond)
     return picture[top:bottom, left:right], laid
 
 

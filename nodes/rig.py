@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import MienError
 from engine.types import F32
+from nodes.weights import load_arrays
 
 RIG_PATH: Final = Path(__file__).parents[1] / "weights" / "rig" / "rig.npz"
 EYE_SPAN_CM: Final = 8.9  # outer corner to outer corner; Farkas 1994, biocular width of adults
@@ -112,15 +112,14 @@ def camera_pose(placement: Placement, width: int, height: int) -> F32:
 @lru_cache(maxsize=4)
 def load_rig(path: Path = RIG_PATH) -> Rig:
     """The fitted rig. Raises MienError where the file is missing or broken."""
-    try:
-        with np.load(path) as data:
-            return Rig(
-                mean=data["mean"].astype(np.float32),
-                basis=data["basis"].astype(np.float32),
-                triangles=data["triangles"].astype(np.int32),
-                mirror=data["mirror"].astype(np.int32),
-                response=data["response"].astype(np.float32),
-                observable=data["observable"].astype(bool),
-            )
-    except (OSError, KeyError, ValueError) as error:
-        raise MienError(f"the rig {path} cannot be read ({error}); reinstall the project") from None
+    mean, basis, triangles, mirror, response, observable = load_arrays(
+        path, ("mean", "basis", "triangles", "mirror", "response", "observable")
+    )
+    return Rig(
+        mean=mean.astype(np.float32),
+        basis=basis.astype(np.float32),
+        triangles=triangles.astype(np.int32),
+        mirror=mirror.astype(np.int32),
+        response=response.astype(np.float32),
+        observable=observable.astype(bool),
+    )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engine.errors import MienError
 from engine.node import Context
@@ -20,6 +25,17 @@ VARIABLE: Final = "MIEN_WEIGHTS"
 def weight_folder(name: str, weights: str = "") -> Path:
     """The folder of a network: in ``weights``, else in $MIEN_WEIGHTS, else the one that ships."""
     return Path(weights or os.environ.get(VARIABLE, "") or SHIPPED) / name
+
+
+def load_arrays(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
+    """The arrays of these names in a .npz file of the weights. Raises MienError."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as data:
+            return [data[name] for name in names]
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise MienError(
+            f"the weight {path} cannot be read ({error}); reinstall the project"
+        ) from None
 
 
 def open_model(

@@ -153,9 +153,24 @@ def test_half_a_correction_is_half_the_light(tmp_path: Path, tracker: FaceTracke
     x, y = face.landmarks[1, :2].astype(int)
     added = []
     for correction in (0.0, 0.5, 1.0):
-        with Made(weights=str(weights), correction=correction) as learned:
+        with Made(weights=str(weights), correction=correction, shading=0.0) as learned:
             added.append(int(learned.render(grey, face, edit)[y, x, 0]) - 100)
     assert added[0] == 0 and abs(added[1] - added[2] / 2) <= 1 and added[2] > 60
+
+
+def test_skin_is_shaded_by_what_is_worn(weights: Path, tracker: FaceTracker) -> None:
+    """Deeper with ``shading`` and ``strength``; a face that only loses a feeling isn't."""
+    grey = np.full_like(astronaut(), 100)
+
+    def shaded(asked_for: str, **values: float) -> float:
+        face, edit = asked(tracker, astronaut(), emotion=asked_for, intensity=1.0)
+        with Made(weights=str(weights), correction=0.0, **values) as learned:
+            return float(np.abs(learned.render(grey, face, edit).astype(int) - 100).mean())
+
+    angry = shaded("angry")
+    assert angry > 0.05 and shaded("angry", shading=0.0) == shaded("neutral") == 0
+    assert shaded("angry", shading=0.5) == pytest.approx(angry / 2, rel=0.3)
+    assert shaded("angry", strength=0.5) == pytest.approx(angry / 2, rel=0.3)
 
 
 class Told:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nodes.paint import cover, lighten, move
+from nodes.paint import cover, lighten, move, shade
 from tests.faces import astronaut
 
 
@@ -49,3 +49,21 @@ def test_light_and_cover_lie_where_they_should() -> None:
         lighten(untouched, place, much, light)
         cover(untouched, place, patch, still, much, mask)
         assert np.array_equal(untouched, grey)
+
+
+def test_shade_multiplies_where_it_lies() -> None:
+    transform = np.array([[0.5, 0, 10], [0, 0.5, 0]], np.float32)
+    folds = np.zeros((128, 128), np.float32)
+    folds[20:30, 30:45], folds[20:30, 50:65] = np.log(0.7), np.log(1.2)  # half the crop's side
+    picture = np.full((400, 400, 3), (50, 100, 200), np.uint8)
+    shaded = picture.copy()
+    shade(shaded, transform, folds)
+    assert (shaded[86:114, 108:152] == (35, 70, 140)).all()
+    assert (shaded[86:114, 188:232] == (60, 120, 240)).all()
+    y, x = np.nonzero((shaded != picture).any(axis=2))
+    assert x.min() >= 93 and x.max() <= 246 and y.min() >= 73 and y.max() <= 126
+    away = transform + np.array([[0, 0, 0], [0, 0, 9000]], np.float32)
+    for place, much in ((away, folds), (transform, 0 * folds)):
+        untouched = picture.copy()
+        shade(untouched, place, much)
+        assert np.array_equal(untouched, picture)
