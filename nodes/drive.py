@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32
+from nodes.conditions import BROWS
+from nodes.conditions import EYES as CONTOURS
 from nodes.emotions import FEELING, sides
 from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
 from nodes.rig import Placement, Rig
@@ -130,11 +132,20 @@ def _eye_distance(landmarks: F32) -> float:
 
 def _lid_weights(rig: Rig, lids: tuple[int, int]) -> F32:
     """How much each landmark belongs to the lids of an eye [478, 1], 0..1; lashes lie on the skin
-    below a shut one."""
-    apart = np.linalg.norm(rig.mean[:, None, :2] - rig.mean[list(lids), :2], axis=2)
-    apart = apart.min(axis=1, keepdims=True)
-    weights: F32 = (1 - np.clip((apart - 1.1) / 0.8, 0, 1)).astype(np.float32)
+    below a shut one, the skin above it folds evenly up to the brow."""
+    flat = rig.mean[:, :2]
+    below = 1 - np.clip((_apart(flat, flat[list(lids)]) - 1.1) / 0.8, 0, 1)
+    to_eye, to_brow = (_apart(flat, flat[np.concatenate(points)]) for points in (CONTOURS, BROWS))
+    above = np.minimum(below, to_brow / (to_eye + to_brow))
+    over = flat[:, 1:] > flat[lids[0], 1]
+    weights: F32 = np.where(over, above, below).astype(np.float32)
     return weights
+
+
+def _apart(points: F32, others: F32) -> F32:
+    """How far each point [N, 2] is from the nearest of others [K, 2]: [N, 1]."""
+    apart = np.linalg.norm(points[:, None] - others, axis=2).min(axis=1, keepdims=True)
+    return np.asarray(apart, np.float32)
 
 
 def _smile_gone(source: F32, target: F32) -> float:

@@ -77,9 +77,11 @@ def test_the_basis_is_the_same_on_both_sides() -> None:
 def test_a_missing_or_broken_rig_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(MienError, match="cannot be read"):
         load_rig(tmp_path / "none.npz")
-    (tmp_path / "bad.npz").write_bytes(b"no archive")
-    with pytest.raises(MienError, match="cannot be read"):
-        load_rig(tmp_path / "bad.npz")
+    for number, content in enumerate((b"no archive", b"", RIG_PATH.read_bytes()[:5000])):
+        (tmp_path / f"{number}.npz").write_bytes(content)
+        with pytest.raises(MienError, match=r"weight .* cannot be read .*; reinst") as caught:
+            load_rig(tmp_path / f"{number}.npz")
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("emotion", EMOTIONS)
@@ -133,6 +135,23 @@ def test_lids_open_wide_but_for_a_blink() -> None:
 
     assert moved(0.1)[:2].min() > 0.03 and moved(0.1).max() < 0.08
     assert moved(0.6).max() < 0.004  # else lashes, which lie on the skin below, were stretched
+
+
+def test_brows_sink_in_a_blink_as_thick_as_they_were() -> None:
+    """The skin between brow and lid folds evenly; held with the lid, it lay over the brow."""
+    points, placement = turned()
+    source = np.zeros(52, np.float32)
+    source[sides("eyeBlink")] = 0.7
+    points[:, :2] += rig.displace(source, placement)
+    target = source.copy()
+    target[sides("browDown")] = 1
+    drive = Drive(rig, lambda seen: np.zeros(52, np.float32))
+    after = points[:, :2] + drive.moves(points, source, target, placement)
+    for upper, lower, fold, lid in ((105, 52, 223, 159), (334, 282, 443, 386)):
+        before_y, after_y = points[:, 1], after[:, 1]
+        assert after_y[lower] - before_y[lower] > 0.02 * 8.9 * placement.scale
+        assert after_y[lower] - after_y[upper] > 0.8 * (before_y[lower] - before_y[upper])
+        assert after_y[upper] < after_y[lower] < after_y[fold] < after_y[lid]
 
 
 def test_the_loop_reaches_what_a_gain_falls_short_of() -> None:

@@ -88,15 +88,12 @@ def test_eyes_mouth_and_all_around_the_face_stay() -> None:
 
 
 def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
-    for load in (load_shading, load_rig):
-        for content in (SHADING_PATH.read_bytes()[:5000], b"", b"some text"):
-            (tmp_path / "broken.npz").write_bytes(content)
-            load.cache_clear()
-            with pytest.raises(MienError, match=r"weight .* cannot be read .*; reinst") as caught:
-                load(tmp_path / "broken.npz")
-            assert "\n" not in str(caught.value)
-        with pytest.raises(MienError, match="cannot be read"):
-            load(tmp_path / "missing.npz")
+    for content in (SHADING_PATH.read_bytes()[:5000], b"", b"some text"):
+        (tmp_path / "broken.npz").write_bytes(content)
+        load_shading.cache_clear()
+        with pytest.raises(MienError, match=r"weight .* cannot be read .*; reinst") as caught:
+            load_shading(tmp_path / "broken.npz")
+        assert "\n" not in str(caught.value)
     np.savez(tmp_path / "flat.npz", maps=np.zeros((52, 4, 5)), points=np.zeros((478, 2)))
     with pytest.raises(MienError, match=r"no shading: maps of \(52, 4, 5\)"):
         load_shading(tmp_path / "flat.npz")
