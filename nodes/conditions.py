@@ -57,14 +57,15 @@ def line_map(landmarks: F32) -> F32:
     return canvas.astype(np.float32) / np.float32(255)
 
 
-def edit_flow(source: F32, target: F32, triangles: NDArray[np.int32]) -> F32:
+def edit_flow(source: F32, target: F32, triangles: NDArray[np.int32], cells: int = CELLS) -> F32:
     """The backward flow [2, 128, 128], px of the crop, from source to target landmarks [478, 2..3].
 
-    What lies outside of the face fades to no flow; the same flow that the warp applies.
+    What lies outside of the face fades to no flow; the same flow that the warp applies. ``cells``
+    of the flow's grid.
     """
     flow = np.zeros((2, HALF_PX, HALF_PX), np.float32)
     before, after = _halved(source[:, :2]), _halved(target[:, :2])
-    found = dense_flow(before, after - before, triangles, HALF_PX, HALF_PX, cells=CELLS)
+    found = dense_flow(before, after - before, triangles, HALF_PX, HALF_PX, cells)
     if found is not None:
         rows, columns = found.shift.shape[:2]
         place = (slice(found.top, found.top + rows), slice(found.left, found.left + columns))

@@ -36,6 +36,8 @@ STEADY_FLOW: Final = (0.7, 0.1)
 second"""
 STEADY_PAINT: Final = (0.7, 5.0)
 """the same of paint, mask and shading, per unit a second"""
+STEADY_TINT: Final = (0.3, 0.0)
+"""the same of the colour of shade"""
 
 
 class LearnedFace:
@@ -65,6 +67,7 @@ class LearnedFace:
         self._steady_flow = OneEuro(*STEADY_FLOW)
         self._steady_paint = OneEuro(*STEADY_PAINT)
         self._steady_shade = OneEuro(*STEADY_PAINT)
+        self._steady_tint = OneEuro(*STEADY_TINT)
         self.reset()
 
     def reset(self) -> None:
@@ -75,6 +78,7 @@ class LearnedFace:
         self._steady_flow.reset()
         self._steady_paint.reset()
         self._steady_shade.reset()
+        self._steady_tint.reset()
         self._since_asked_s = 0.0
         self._pictures = 0
 
@@ -120,10 +124,12 @@ class LearnedFace:
             worn = edit.target - edit.source
             folds = self._shading(target, self._rig.triangles, worn, shading)
             folds = self._steady_shade(folds, step_s)
+            tint = self._steady_tint(self._shading.tint(patch, source), step_s)
         else:
             change = self._steady_flow.hold(step_s)
             mask, paint = self._steady_paint.hold(step_s)
             folds = self._steady_shade.hold(step_s)
+            tint = self._steady_tint.hold(step_s)
         self._pictures += 1
         near = _near_face(source, target) * self._border
         folds = folds * near
@@ -133,7 +139,7 @@ class LearnedFace:
         out = move(pixels, transform, moved, out)
         cover(out, transform, patch, moved, near, mask)
         lighten(out, transform, near, paint)
-        shade(out, transform, folds)
+        shade(out, transform, folds, tint)
         corrected = _at(target, change * near) @ np.linalg.inv(transform[:, :2]).T
         keep_eyes(out, pixels, landmarks, landmarks[:, :2] + moves - corrected)
         return out

@@ -96,19 +96,20 @@ def lighten(picture: U8, transform: F32, near: F32, light: F32) -> None:
         cv2.subtract(part, darker, dst=part)
 
 
-def shade(picture: U8, transform: F32, folds: F32) -> None:
+def shade(picture: U8, transform: F32, folds: F32, tint: F32) -> None:
     """Multiply a picture [H, W, 3], in place, by the ratio whose logarithm over the crop is
-    ``folds`` [128, 128]."""
+    ``folds`` [128, 128], times ``tint`` [3] in each channel."""
     import cv2
 
     inside = _box(np.abs(folds) > STILL_RATIO)
     if inside is None:
         return
     half, full, size = _part(inside)
-    seen = _in_view(picture, transform, np.exp(cv2.resize(folds[half], size)), full, beyond=1)
+    ratio = np.exp(cv2.resize(folds[half], size)[..., None] * tint.astype(np.float32))
+    seen = _in_view(picture, transform, ratio, full, beyond=1)
     if seen is not None:
         part, laid = seen
-        cv2.multiply(part, cv2.merge([laid] * 3), dst=part, dtype=cv2.CV_8U)
+        cv2.multiply(part, laid, dst=part, dtype=cv2.CV_8U)
 
 
 def _part(box: _Box) -> tuple[tuple[slice, slice], tuple[slice, slice], tuple[int, int]]:
@@ -142,7 +143,7 @@ def _in_view(
     to_values[:, 2] -= box[:2]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     size = right - left, bottom - top
-    laid = cv2.warpAffine(values, to_values, size, flags=flags, borderValue=beyond)
+    laid = cv2.warpAffine(values, to_values, size, flags=flags, borderValue=(beyond,) * 4)
     return picture[top:bottom, left:right], laid
 
 

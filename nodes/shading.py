@@ -8,7 +8,7 @@ mapping with ratio images", SIGGRAPH 2001) is learned from labelled photographs 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -16,15 +16,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import MienError
-from engine.types import BLENDSHAPES, F32
-from nodes.conditions import HALF_PX, edit_flow
+from engine.types import BLENDSHAPES, F32, U8
+from nodes.conditions import CROP_PX, HALF_PX, OVAL, TELLING, edit_flow
 from nodes.weights import load_arrays
 
 SHADING_PATH: Final = Path(__file__).parents[1] / "weights" / "shading" / "shading.npz"
+CELLS: Final = 48
+"""of the grid on which the maps are bent: faces differ smoothly"""
 BRIGHTEST: Final = 0.13
 """bound of the logarithm where skin becomes brighter: more looks oily"""
 DARKEST: Final = 0.5
 """the same where it becomes darker"""
+ASIDE_PX: Final = 3.0
+"""how far from eyes, brows and lips, px of the maps, the skin's own colours are taken"""
+BLACK: Final = 8.0
+"""grey levels added before a logarithm is taken"""
+TINTS: Final = (0.5, 1.6)
+"""bounds of a tint"""
+EVEN: Final = 0.5
+"""how much light and shade it takes to tell a tint from none: landmarks x square of a logarithm"""
+LUMA: Final = np.array([0.114, 0.587, 0.299], np.float32)
+"""of blue, green and red; ITU-R BT.601"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +72,33 @@ class Shading:
         to_half = to_crop / 2
         to_half[:, 2] -= 0.25  # centres of pixels at half the side
         near = cv2.warpAffine(flat, to_half, (HALF_PX, HALF_PX), flags=cv2.INTER_LINEAR)
-        flow = edit_flow(start, target, triangles) / 2
+        flow = edit_flow(start, target, triangles, CELLS) / 2
         at = np.arange(HALF_PX, dtype=np.float32)
         drawn = cv2.remap(near, flow[0] + at, flow[1] + at[:, None], cv2.INTER_LINEAR)
         bound = np.where(drawn > 0, BRIGHTEST, DARKEST).astype(np.float32)
         bounded: F32 = bound * np.tanh(drawn / bound)
         return bounded
+
+    def tint(self, patch: U8, landmarks: F32) -> F32:
+        """How much each channel of this skin [3] darkens when its luma does, as logarithms: the
+        shade of skin is warmer than its light, a grey picture's is grey.
+
+        ``patch`` [256, 256, 3] BGR, ``landmarks`` [478, 3] px of it.
+        """
+        places = np.rint(landmarks[self._skin, :2]).astype(int).clip(0, CROP_PX - 1)
+        colours = np.log(patch[places[:, 1], places[:, 0]] + np.float32(BLACK))
+        luma = colours @ LUMA
+        luma -= luma.mean()
+        slopes = (luma @ colours + EVEN) / (luma @ luma + EVEN)
+        tint: F32 = np.clip(slopes, *TINTS).astype(np.float32)
+        return tint
+
+    @cached_property
+    def _skin(self) -> NDArray[np.intp]:
+        """Landmarks on bare skin."""
+        others = self.points[np.concatenate([*TELLING, OVAL])]
+        apart = np.linalg.norm(self.points[:, None] - others, axis=2).min(axis=1)
+        return np.flatnonzero(apart > ASIDE_PX)
 
 
 @lru_cache(maxsize=4)

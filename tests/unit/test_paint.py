@@ -56,14 +56,14 @@ def test_shade_multiplies_where_it_lies() -> None:
     folds = np.zeros((128, 128), np.float32)
     folds[20:30, 30:45], folds[20:30, 50:65] = np.log(0.7), np.log(1.2)  # half the crop's side
     picture = np.full((400, 400, 3), (50, 100, 200), np.uint8)
-    shaded = picture.copy()
-    shade(shaded, transform, folds)
-    assert (shaded[86:114, 108:152] == (35, 70, 140)).all()
-    assert (shaded[86:114, 188:232] == (60, 120, 240)).all()
+    shaded, tint = picture.copy(), np.array([2.0, 1.0, 0.5], np.float32)
+    shade(shaded, transform, folds, tint)
+    assert (shaded[86:114, 108:152] == (24, 70, 167)).all()  # 0.49, 0.7 and 0.84 of it
+    assert (shaded[86:114, 188:232] == (72, 120, 219)).all()
     y, x = np.nonzero((shaded != picture).any(axis=2))
     assert x.min() >= 93 and x.max() <= 246 and y.min() >= 73 and y.max() <= 126
     away = transform + np.array([[0, 0, 0], [0, 0, 9000]], np.float32)
     for place, much in ((away, folds), (transform, 0 * folds)):
         untouched = picture.copy()
-        shade(untouched, place, much)
+        shade(untouched, place, much, tint)
         assert np.array_equal(untouched, picture)

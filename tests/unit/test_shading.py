@@ -81,6 +81,18 @@ def test_it_grows_with_the_change_within_bounds() -> None:
     assert -DARKEST <= wild.min() < -0.9 * DARKEST and 0.9 * BRIGHTEST < wild.max() <= BRIGHTEST
 
 
+def test_shade_has_the_colour_that_it_has_in_this_skin() -> None:
+    """Warm where what is dark is warm; a grey picture's, and a single colour's, is grey."""
+    light = np.linspace(-1, 0, 256)[None, :, None] * np.array([1.5, 1.0, 0.6])
+    skin = np.exp(light + np.log([180, 200, 240])) * np.ones((256, 1, 1))
+    blue, green, red = shading.tint(np.rint(skin).astype(np.uint8), head())
+    assert 1.6 >= blue > 1.2 and green == pytest.approx(1.0, abs=0.15) and 0.5 <= red < 0.75
+    grey = np.rint(skin[..., 1:2]).astype(np.uint8).repeat(3, axis=2)
+    assert np.allclose(shading.tint(grey, head()), 1, atol=1e-3)
+    outside = head() + np.array([900, 0, 0], np.float32)
+    assert np.allclose(shading.tint(np.full_like(grey, (60, 90, 150)), outside), 1, atol=1e-3)
+
+
 def test_eyes_mouth_and_all_around_the_face_stay() -> None:
     folds = drawn(worn("angry"))
     assert max(abs(at(folds, landmark)) for landmark in (468, 473, 13, 10, 152, 234, 454)) < 0.03
