@@ -45,11 +45,16 @@ STILL_LID: Final = 0.002
 """what is left to the lids of an eye that is shut, in eye distances"""
 BLINK: Final = (0.2, 0.45)
 """between these an eye that blinks, or looks down, is left more and more to itself"""
-SMILE_SHUT: Final = 0.7
+SMILE_SHUT: Final = 0.95
 """share of the mouth's opening that goes with a smile that is taken away: it bared the teeth"""
-FULL_SMILE: Final = 0.4
-SPEAKING_JAW: Final = 0.25
-"""a jaw as open as that speaks, and the lips' opening is all speech"""
+FULL_SMILE: Final = 0.3
+SPEAKING_JAW: Final = (0.1, 0.3)
+"""from where to where a jaw opens that speaks rather than laughs: then the lips open to speak"""
+LIPS_RISE: Final = 0.0015
+"""who speaks shuts the lips now and then, so what a smile bares is their least opening of late,
+which is forgotten by that each picture, in eye distances"""
+JAW_RISE: Final = 0.004
+"""the same of the jaw"""
 
 UPPER_LIP: Final = (13, 0, 11, 12, 37, 38, 39, 40, 41, 42, 72, 73, 74, 80, 81, 82, 183, 184, 185,
                     191, 267, 268, 269, 270, 271, 272, 302, 303, 304, 310, 311, 312, 407, 408,
@@ -79,6 +84,7 @@ class Drive:
         """Forget the correction: the next face is another picture."""
         self._correction = np.zeros(len(FEELING), np.float32)
         self._fresh = True
+        self._guard_lips.reset()
 
     def moves(
         self, landmarks: F32, source: F32, target: F32, placement: Placement, strength: float = 1.0
@@ -92,7 +98,7 @@ class Drive:
         bound = share * np.abs(change) + constant * (change != 0)
         size = _eye_distance(landmarks)
         limits = self._limits(landmarks, size, source)
-        self._guard_lips.begin(landmarks, _face_up(placement), _smile_gone(source, target))
+        self._guard_lips.begin(landmarks, _face_up(placement), size, source, target)
         moves = self._realize(asked, placement, limits)
         for _ in range(steps):
             seen = landmarks.copy()
@@ -148,10 +154,11 @@ def _apart(points: F32, others: F32) -> F32:
     return np.asarray(apart, np.float32)
 
 
-def _smile_gone(source: F32, target: F32) -> float:
+def _smile_gone(source: F32, target: F32, jaw: float) -> float:
     """How much of a smile goes, 0..1, that neither speaks nor makes way for bared teeth."""
     gone = float(np.mean((source - target)[_SMILE])) / FULL_SMILE
-    silent = 1 - float(source[_JAW]) / SPEAKING_JAW
+    low, high = SPEAKING_JAW
+    silent = (high - jaw) / (high - low)
     bared = float(np.mean(target[_UPPER_UP]))
     return min(max(gone, 0.0), 1.0) * min(max(silent, 0.0), 1.0) * (1 - bared)
 
@@ -169,11 +176,20 @@ class _LipGuard:
             (np.array(points), shut, part, _shares(across[list(points)], across[self._upper]))
             for points, shut, part in ((UPPER_LIP, -0.2, -0.5), (LOWER_LIP, 0.8, 0.5))
         ]
+        self._rise = np.append(np.full(len(order), LIPS_RISE), JAW_RISE).astype(np.float32)
+        self.reset()
 
-    def begin(self, landmarks: F32, up: F32, smile_gone: float) -> None:
-        """A picture with these landmarks, whose smile goes by a share."""
-        apart = (landmarks[self._upper, :2] - landmarks[self._lower, :2]) @ up
-        self._closing = SMILE_SHUT * smile_gone * np.maximum(apart, 0)
+    def reset(self) -> None:
+        """Another person, or another picture."""
+        self._least: F32 | None = None
+
+    def begin(self, landmarks: F32, up: F32, size: float, source: F32, target: F32) -> None:
+        """The next picture, with these landmarks; ``size`` is the eyes' distance, px."""
+        apart = (landmarks[self._upper, :2] - landmarks[self._lower, :2]) @ up / size
+        now = np.append(np.maximum(apart, 0), source[_JAW]).astype(np.float32)
+        self._least = now if self._least is None else np.minimum(now, self._least + self._rise)
+        smile_gone = _smile_gone(source, target, float(self._least[-1]))
+        self._closing = SMILE_SHUT * smile_gone * size * self._least[:-1]
 
     def __call__(self, moves: F32, up: F32) -> None:
         """Change ``moves`` [478, 2] in place: what parts a pair is taken back.
