@@ -61,12 +61,13 @@ class Shading:
         """
         import cv2
 
-        come = np.maximum(change, 0) * np.float32(much)
-        if not come.any():
+        come = np.flatnonzero(change > 0)
+        if not len(come) or not much:
             return np.zeros((HALF_PX, HALF_PX), np.float32)
-        flat = np.tensordot(come, self.maps, axes=1)
-        laid = np.hstack([self.points, np.ones((len(self.points), 1), np.float32)])
-        to_crop = np.linalg.lstsq(laid, target[:, :2], rcond=None)[0].T.astype(np.float32)
+        # einsum, since a product by BLAS wakes threads that then spin beside the graph's own
+        flat = np.einsum("s,sij->ij", change[come] * np.float32(much), self.maps[come])
+        laid, inverse = self._laid
+        to_crop = (inverse @ target[:, :2]).T
         start = target.copy()
         start[:, :2] = laid @ to_crop.T
         to_half = to_crop / 2
@@ -92,6 +93,12 @@ class Shading:
         slopes = (luma @ colours + EVEN) / (luma @ luma + EVEN)
         tint: F32 = np.clip(slopes, *TINTS).astype(np.float32)
         return tint
+
+    @cached_property
+    def _laid(self) -> tuple[F32, F32]:
+        """``points`` with a one each [478, 3], and the pseudo-inverse of that [3, 478]."""
+        laid = np.hstack([self.points, np.ones((len(self.points), 1), np.float32)])
+        return laid, np.linalg.pinv(laid).astype(np.float32)
 
     @cached_property
     def _skin(self) -> NDArray[np.intp]:
