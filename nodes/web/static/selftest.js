@@ -107,9 +107,12 @@ async function addresses() {
 async function engine(line) {
   if (!line.up) return [{ name: "Engine", ok: false, text: "The page can't reach it: start it with “python run_engine.py”, or see whether a proxy blocks WebSockets." }];
   try {
-    const began = performance.now();
-    await line.call("metrics");
-    const took = performance.now() - began;
+    let took = Infinity;
+    for (let tries = 0; tries < 3 && took >= 250; tries += 1) { // a single slow answer is no slow machine
+      const began = performance.now();
+      await line.call("metrics");
+      took = performance.now() - began;
+    }
     const findings = [{ name: "Engine", ok: took < 250, text: took < 250 ? `It answers in ${took.toFixed(0)} ms.` : `It takes ${took.toFixed(0)} ms to answer: the machine is overloaded, or the network slow.` }];
     return [...findings, ...(await line.call("selftest"))];
   } catch (error) {
