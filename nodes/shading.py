@@ -28,7 +28,7 @@ BRIGHTEST: Final = 0.13
 DARKEST: Final = 0.5
 """the same where it becomes darker"""
 ASIDE_PX: Final = 3.0
-"""how far from eyes, brows and lips, px of the maps, the skin's own colours are taken"""
+"""how far from eyes, brows, lips and border, px of the maps, the skin's own colours are taken"""
 BLACK: Final = 8.0
 """grey levels added before a logarithm is taken"""
 TINTS: Final = (0.5, 1.6)
@@ -64,7 +64,7 @@ class Shading:
         come = np.flatnonzero(change > 0)
         if not len(come) or not much:
             return np.zeros((HALF_PX, HALF_PX), np.float32)
-        # einsum, since a product by BLAS wakes threads that then spin beside the graph's own
+        # not by BLAS, whose threads contend with the graph's own
         flat = np.einsum("s,sij->ij", change[come] * np.float32(much), self.maps[come])
         laid, inverse = self._laid
         to_crop = (inverse @ target[:, :2]).T
