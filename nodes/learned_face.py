@@ -19,6 +19,7 @@ from nodes.rig import Placement, Rig
 from nodes.shading import load_shading
 from nodes.smoothing import MAX_STEP_S, OneEuro
 from nodes.steady_crop import SteadyCrop, cut_out, to_tensor
+from nodes.warp import smoothstep
 from nodes.weights import open_model
 
 if TYPE_CHECKING:
@@ -184,14 +185,11 @@ def _near_face(source: F32, target: F32) -> F32:
     canvas = np.zeros((HALF_PX, HALF_PX), np.uint8)
     cv2.fillConvexPoly(canvas, hull, 1)
     apart = cv2.distanceTransform(1 - canvas, cv2.DIST_L2, 3)
-    near = np.clip(1 - apart * np.float32(2 / REACH_PX), 0, 1)
-    faded: F32 = (near * near * (3 - 2 * near)).astype(np.float32)
-    return faded
+    return smoothstep(0, 1, 1 - apart * np.float32(2 / REACH_PX))
 
 
 def _fade_to_border() -> F32:
     """1 inside the crop, falling to 0 at its border [128, 128]."""
     inward = np.minimum(np.arange(HALF_PX), np.arange(HALF_PX)[::-1])
-    ramp = np.clip(2 * inward / BORDER_PX, 0, 1)
-    ramp = ramp * ramp * (3 - 2 * ramp)
-    return np.minimum(ramp[:, None], ramp).astype(np.float32)
+    ramp = smoothstep(0, 1, 2 * inward / BORDER_PX)
+    return np.minimum(ramp[:, None], ramp)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engine.types import F32, U8
 from nodes.steady_crop import moved_origin
-from nodes.warp import Flow, apply_flow
+from nodes.warp import Flow, apply_flow, smoothstep
 
 DETAIL: Final = (0.4, 0.9)
 """between these values of the mask the camera's own detail gives way to paint"""
@@ -60,8 +60,7 @@ def cover(picture: U8, transform: F32, patch: U8, shift: F32, near: F32, mask: F
         return
     left, top, right, bottom = shut
     half, full, size = _part((left // 2, top // 2, (right + 1) // 2, (bottom + 1) // 2))
-    sure = np.clip((mask[full] - low) / (high - low), 0, 1)
-    share = sure * sure * (3 - 2 * sure) * cv2.resize(near[half], size)
+    share = smoothstep(low, high, mask[full]) * cv2.resize(near[half], size)
     places = cv2.resize(shift[half], size)
     moved = cv2.remap(
         patch,

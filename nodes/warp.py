@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,12 @@ def dense_flow(
         return None
     shift = cv2.resize(coarse, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
     return Flow(int(left), int(top), shift.astype(np.float32, copy=False))
+
+
+def smoothstep(low: float, high: float, values: NDArray[Any]) -> F32:
+    """0 below ``low``, 1 above ``high``, smooth between."""
+    t = np.clip((values - low) / (high - low), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def apply_flow(pixels: U8, flow: Flow, out: U8 | None = None) -> U8:
@@ -144,8 +151,7 @@ def _extend(mesh: F32, inside: NDArray[np.bool_], fade: float) -> F32:
     weight = cv2.blur(cv2.blur(mask, window), window)
     outer = spread / np.maximum(weight, 1e-3)[..., None]
     distance = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 3)
-    near = np.clip(1 - distance / fade, 0, 1)
-    near = near * near * (3 - 2 * near)
+    near = smoothstep(0, 1, 1 - distance / fade)
     flow = np.where(inside[..., None], mesh, outer * near[..., None])
     smooth = cv2.GaussianBlur(flow.astype(np.float32), (0, 0), 1.0).astype(np.float32, copy=False)
     smooth[distance >= fade] = 0

@@ -31,7 +31,7 @@ from nodes.conditions import EYES, LIPS_INNER
 from nodes.emotions import FEELING, MIRROR, sides, worn
 from nodes.files import make_folder, whole
 from nodes.rig import Rig, load_rig
-from nodes.warp import apply_flow, dense_flow
+from nodes.warp import apply_flow, dense_flow, smoothstep
 from training import command
 from training.data.clip import FRAME_PX, Clip, ClipInfo, open_clips, to_stderr
 
@@ -144,10 +144,10 @@ def skin_of(points: F32) -> F32:
     for contour in (LIPS_INNER, *EYES):
         cv2.fillConvexPoly(holes, cv2.convexHull(whole_px[contour]), 1)
     border_px = cv2.distanceTransform(face, cv2.DIST_L2, 3)
-    inward = np.clip(border_px / (FADE_CM * PX_PER_CM), 0, 1)
+    inward = smoothstep(0, FADE_CM * PX_PER_CM, border_px)
     grown = cv2.dilate(holes, np.ones((3, 3), np.uint8)).astype(np.float32)
     around = cv2.GaussianBlur(grown, (0, 0), 2 * FINEST_CM * PX_PER_CM)
-    skin: F32 = (inward * inward * (3 - 2 * inward) * (1 - around)).astype(np.float32)
+    skin: F32 = (inward * (1 - around)).astype(np.float32)
     return skin
 
 
@@ -246,8 +246,8 @@ def shape_maps(faces: Faces, skin: F32) -> F32:
 def both_sides(maps: F32, points: F32) -> F32:
     """Maps of NAMES as those of BLENDSHAPES [52, S, S]: each side's shape has its half."""
     middle = points[:, 0].mean()
-    towards = np.clip((np.arange(SIDE_PX) - middle) / (HALF_CM * PX_PER_CM) + 0.5, 0, 1)
-    left = (towards * towards * (3 - 2 * towards)).astype(np.float32)
+    half = HALF_CM * PX_PER_CM / 2
+    left = smoothstep(-half, half, np.arange(SIDE_PX) - middle)
     all_maps = np.zeros((len(BLENDSHAPES), SIDE_PX, SIDE_PX), np.float32)
     for name, image in zip(NAMES, maps, strict=True):
         if len(places := sides(name)) == 1:

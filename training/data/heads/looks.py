@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.types import F32
+from nodes.warp import smoothstep
 from training.data.heads.anatomy import Person
-from training.data.heads.mesh import smoothstep, unit
+from training.data.heads.mesh import unit
 from training.data.heads.skin import Colours, noise
 
 _DARK = np.array([0.075, 0.033, 0.018], np.float32)

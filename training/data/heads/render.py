@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import BLENDSHAPES, F32, U8
+from nodes.warp import smoothstep
 from training.data.heads import parts
 from training.data.heads.anatomy import (
     CLOTH,
@@ -22,7 +23,7 @@ from training.data.heads.anatomy import (
     sphere_of,
 )
 from training.data.heads.looks import Setting, colours_of
-from training.data.heads.mesh import Mesh, smoothstep, unit
+from training.data.heads.mesh import Mesh, unit
 from training.data.heads.raster import Hits, rasterise
 from training.data.heads.skin import albedo, hair_share, relief, to_texture, wrap, wrinkle_map
 
