@@ -159,7 +159,12 @@ class Compositor(Node):
             return pixels
         placement = self._rig.place(face.landmarks)
         moves = self._drive.moves(
-            face.landmarks, edit.source, edit.target, placement, self.config.strength
+            face.landmarks,
+            edit.source,
+            edit.target,
+            placement,
+            self.config.strength,
+            opens=self._learned is not None,
         )
         if self._learned is not None:
             out = self.context.allocate("video", pixels.shape)

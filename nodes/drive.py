@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from engine.types import F32
 from nodes.conditions import BROWS
 from nodes.conditions import EYES as CONTOURS
-from nodes.emotions import FEELING, sides
+from nodes.emotions import FEELING, JAW, sides
 from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
 from nodes.rig import Placement, Rig
 
@@ -66,7 +66,7 @@ UPPER_INNER: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 LOWER_INNER: Final = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 
 _BLINKS: Final = sides("eyeBlink")[::-1]  # of EYES: the right one first
-_SMILE, _UPPER_UP, _JAW = sides("mouthSmile"), sides("mouthUpperUp"), sides("jawOpen")[0]
+_SMILE, _UPPER_UP = sides("mouthSmile"), sides("mouthUpperUp")
 
 
 class Drive:
@@ -87,18 +87,37 @@ class Drive:
         self._guard_lips.reset()
 
     def moves(
-        self, landmarks: F32, source: F32, target: F32, placement: Placement, strength: float = 1.0
+        self,
+        landmarks: F32,
+        source: F32,
+        target: F32,
+        placement: Placement,
+        strength: float = 1.0,
+        opens: bool = False,
     ) -> F32:
-        """Displacements [478, 2] px that turn the shapes ``source`` [52] into ``target`` [52]."""
+        """Displacements [478, 2] px that turn the shapes ``source`` [52] into ``target`` [52].
+
+        ``opens``: a jaw that is to drop parts the lips; else it stays, since a warp has nothing to
+        show between them.
+        """
         steps = STILL_STEPS if self._fresh else 1
         self._fresh = False
         change = (target - source) * np.float32(strength)
+        if not opens:
+            change[JAW] = min(change[JAW], 0)
         asked = np.where(change < 0, REMOVAL * change, change).astype(np.float32)
         share, constant = np.where(change[:, None] > 0, SLACK_WORN, SLACK).T
         bound = share * np.abs(change) + constant * (change != 0)
         size = _eye_distance(landmarks)
         limits = self._limits(landmarks, size, source)
-        self._guard_lips.begin(landmarks, _face_up(placement), size, source, target)
+        up = _face_up(placement)
+        self._guard_lips.begin(landmarks, up, size, source, target)
+        if change[JAW] > 0:
+            jaw = np.zeros_like(change)
+            jaw[JAW] = change[JAW] + self._guard_lips.shut * source[JAW]
+            dropped = self._rig.displace(jaw, placement)
+            self._guard_lips.part(dropped, up)
+            limits = limits + np.linalg.norm(dropped, axis=1, keepdims=True)
         moves = self._realize(asked, placement, limits)
         for _ in range(steps):
             seen = landmarks.copy()
@@ -182,14 +201,22 @@ class _LipGuard:
     def reset(self) -> None:
         """Another person, or another picture."""
         self._least: F32 | None = None
+        self.shut = 0.0
+        """share of what a smile parted that goes"""
 
     def begin(self, landmarks: F32, up: F32, size: float, source: F32, target: F32) -> None:
         """The next picture, with these landmarks; ``size`` is the eyes' distance, px."""
         apart = (landmarks[self._upper, :2] - landmarks[self._lower, :2]) @ up / size
-        now = np.append(np.maximum(apart, 0), source[_JAW]).astype(np.float32)
+        now = np.append(np.maximum(apart, 0), source[JAW]).astype(np.float32)
         self._least = now if self._least is None else np.minimum(now, self._least + self._rise)
-        smile_gone = _smile_gone(source, target, float(self._least[-1]))
-        self._closing = SMILE_SHUT * smile_gone * size * self._least[:-1]
+        self.shut = SMILE_SHUT * _smile_gone(source, target, float(self._least[-1]))
+        self._closing = self.shut * size * self._least[:-1]
+
+    def part(self, moves: F32, up: F32) -> None:
+        """The lips may part as a jaw that drops moves them, ``moves`` [478, 2]."""
+        self._closing = self._closing - np.maximum(
+            (moves[self._upper] - moves[self._lower]) @ up, 0
+        )
 
     def __call__(self, moves: F32, up: F32) -> None:
         """Change ``moves`` [478, 2] in place: what parts a pair is taken back.

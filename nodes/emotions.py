@@ -70,6 +70,10 @@ _WORN: Final[dict[str, Row]] = {
     # alone, looks tired; the raised upper lip of AU 10 and slanted brows look angry.
     "angry": {"browDown": 1.0, "browOuterUp": 0.5, "eyeSquint": 0.35, "noseSneer": 0.6,
               "mouthUpperUp": 0.6, "mouthStretch": 0.3, "mouthFrown": 0.2},
+    # AU 25 and 26 part the lips of who doesn't speak.
+    "fear": {"browInnerUp": 0.9, "browOuterUp": 0.35, "eyeWide": 0.55, "mouthStretch": 0.75,
+             "mouthFrown": 0.15, "jawOpen": 0.3},
+    "surprised": {"browInnerUp": 0.75, "browOuterUp": 0.75, "eyeWide": 0.55, "jawOpen": 0.5},
 }  # fmt: skip
 
 # Angle on the circumplex, from pleasant (0) over aroused (90): Russell 1980, figure 2,
@@ -122,6 +126,9 @@ def blend(probabilities: F32) -> F32:
     weights[EMOTIONS.index("neutral")] = 0
     mixed: F32 = weights @ _all_worn() / max(float(weights.sum()), 1e-6)
     return mixed.astype(np.float32)
+
+
+JAW: Final = sides("jawOpen")[0]
 
 
 @lru_cache(maxsize=1)

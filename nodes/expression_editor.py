@@ -11,8 +11,9 @@ import numpy as np
 from engine.node import Node
 from engine.parameters import parameter
 from engine.types import BLENDSHAPES, F32, Affect, FaceEdit, FaceTrack, Input, Latest, Message
-from nodes.emotions import FEELING, blend, circumplex, sides, worn
+from nodes.emotions import FEELING, JAW, blend, circumplex, sides, worn
 from nodes.smoothing import OneEuro
+from nodes.still_lips import StillLips
 
 Emotion = Literal[
     "neutral", "angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised"
@@ -67,6 +68,9 @@ class ExpressionEditor(Node):
             low=0.0,
             high=1.0,
         )
+        open_mouth: float = parameter(
+            1.0, "how far surprise and fear open the mouth of who is silent", low=0.0, high=1.0
+        )
         smoothing: float = parameter(
             0.5, "steadiness of the measured feeling: 0 raw, 1 calmest", low=0.0, high=1.0
         )
@@ -79,6 +83,7 @@ class ExpressionEditor(Node):
 
     def setup(self) -> None:
         self._measured = OneEuro(1.0, 4.0)
+        self._still_lips = StillLips()
         self._tune()
         self.reset()
 
@@ -88,6 +93,7 @@ class ExpressionEditor(Node):
 
     def reset(self) -> None:
         self._measured.reset()
+        self._still_lips.reset()
         self._worn: F32 | None = None
         self._gone = self._presence = 0.0
         self._last_ns: int | None = None
@@ -110,14 +116,16 @@ class ExpressionEditor(Node):
         self._presence = presence + (self._presence - presence) * keep
         if not face.found:
             self._measured.reset()
+            self._still_lips.reset()
             return _leave(face, face.blendshapes)
+        opens = self.config.open_mouth * self._still_lips(face.landmarks, step_s)
         source = face.blendshapes
         if self.config.smoothing > 0:
             smooth = self._measured(face.blendshapes, step_s)
             source = np.where(FEELING, smooth, face.blendshapes).astype(np.float32)
         if self._presence < 0.01:
             return _leave(face, source)
-        target = asked_shapes(source, self._worn, self._gone, self.config.resting)
+        target = asked_shapes(source, self._worn, self._gone, self.config.resting, opens)
         return FaceEdit(capture_ns=face.capture_ns, active=True, source=source, target=target)
 
     def _wanted(self, now_ns: int) -> tuple[F32, float, float]:
@@ -153,16 +161,19 @@ class ExpressionEditor(Node):
         self._measured.min_cutoff_hz = 10.0 ** (1.5 - 1.7 * self.config.smoothing)
 
 
-def asked_shapes(source: F32, worn: F32, gone: float, resting: float = RESTING) -> F32:
+def asked_shapes(
+    source: F32, worn: F32, gone: float, resting: float = RESTING, opens: float = 0.0
+) -> F32:
     """The shapes [52] of a face that loses the share ``gone`` of its feeling and wears ``worn``.
 
     Below zero ``gone`` makes more of the feeling: -1 is twice as much. Narrowed eyes keep the share
-    ``resting``, unless they are to be wide.
+    ``resting``, unless they are to be wide. The share ``opens`` of a jaw that is to drop does.
     """
     room = _room(source)
     target = source * (1 - np.where(FEELING, gone, 0.0) * room) + worn * room
     kept = resting * source[_SQUINT] * np.clip(1 - WIDE_EYES * worn[_WIDE], 0, 1)
     target[_SQUINT] = np.maximum(target[_SQUINT], kept)
+    target[JAW] = max(source[JAW], opens * worn[JAW])
     clipped: F32 = np.clip(target, 0, 1).astype(np.float32)
     return clipped
 

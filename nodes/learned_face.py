@@ -11,8 +11,10 @@ import numpy as np
 from engine.node import Context
 from engine.types import F32, U8, FaceEdit
 from nodes.conditions import HALF_PX, edit_flow, feeling, line_map
+from nodes.emotions import JAW
 from nodes.eyes import keep_eyes
 from nodes.face_crop import crop_landmarks
+from nodes.mouth import keep_mouth
 from nodes.paint import cover, lighten, move, shade
 from nodes.person import Person, tension
 from nodes.rig import Placement, Rig
@@ -39,6 +41,8 @@ STEADY_PAINT: Final = (0.7, 5.0)
 """the same of paint, mask and shading, per unit a second"""
 STEADY_TINT: Final = (0.3, 0.0)
 """the same of the colour of shade"""
+OPENED: Final = 0.1
+"""a jaw that drops so far shows what is behind the lips"""
 
 
 class LearnedFace:
@@ -136,13 +140,16 @@ class LearnedFace:
         folds = folds * near
         near *= np.float32(correction)
         shift = flow * self._border + change * near
-        moved = np.ascontiguousarray(shift.transpose(1, 2, 0))
-        out = move(pixels, transform, moved, out)
-        cover(out, transform, patch, moved, near, mask)
+        pull = np.ascontiguousarray(shift.transpose(1, 2, 0))
+        out = move(pixels, transform, pull, out)
+        cover(out, transform, patch, pull, near, mask)
         lighten(out, transform, near, paint)
         shade(out, transform, folds, tint)
         corrected = _at(target, change * near) @ np.linalg.inv(transform[:, :2]).T
-        keep_eyes(out, pixels, landmarks, landmarks[:, :2] + moves - corrected)
+        moved = landmarks[:, :2] + moves - corrected
+        keep_eyes(out, pixels, landmarks, moved)
+        dropped = edit.target[JAW] - edit.source[JAW]
+        keep_mouth(out, pixels, landmarks, moved, float(np.clip(dropped / OPENED, 0, 1)))
         return out
 
     def _ask(

@@ -11,8 +11,10 @@ import pytest
 from engine.errors import UsageError
 from engine.parameters import build
 from engine.types import BLENDSHAPES, EMOTIONS, F32, Affect, FaceTrack
-from nodes.emotions import FEELING, blend, circumplex, mixture, prototype, worn
+from nodes.emotions import FEELING, JAW, blend, circumplex, mixture, prototype, worn
 from nodes.expression_editor import RESTING, ExpressionEditor
+from nodes.landmarker import OUTER_EYE_RIGHT
+from nodes.still_lips import LIPS, StillLips
 from tests.faces import FRAME_NS, no_face
 
 SPEECH = ("jawOpen", "mouthClose", "mouthFunnel", "mouthPucker", "mouthRollLower",
@@ -25,11 +27,18 @@ def make(**values: Any) -> ExpressionEditor:
     return node
 
 
-def face(shapes: F32, index: int = 0, *, cut: bool = False) -> FaceTrack:
+def lips_apart(opening: float) -> F32:
+    """Landmarks [478, 3] of a mouth, its opening in eye distances."""
+    points = np.zeros((478, 3), np.float32)
+    points[OUTER_EYE_RIGHT, 0], points[LIPS[1], 1] = 100, 100 * opening
+    return points
+
+
+def face(shapes: F32, index: int = 0, *, cut: bool = False, opening: float = 0.0) -> FaceTrack:
     return FaceTrack(
         capture_ns=(index + 1) * FRAME_NS,
         found=True,
-        landmarks=np.zeros((478, 3), np.float32),
+        landmarks=lips_apart(opening),
         blendshapes=shapes,
         pose=np.eye(4, dtype=np.float32),
         cut=cut,
@@ -74,17 +83,47 @@ def test_an_emotion_replaces_the_feeling_and_scales_with_intensity(emotion: str)
     full = make(emotion=emotion, intensity=1.0).process(face(sullen)).target
     assert np.allclose(full[FEELING], worn(emotion)[FEELING], atol=1e-5)
     assert np.allclose(half[FEELING], 0.5 * full[FEELING], atol=1e-5)
-    assert at(full, "jawOpen") == pytest.approx(0.2)
+    assert at(full, "jawOpen") == pytest.approx(max(0.2, worn(emotion)[JAW]))
 
 
 @pytest.mark.parametrize("look", [prototype, worn])
-def test_emotions_differ_and_leave_speech_alone(look: Callable[[str], F32]) -> None:
+def test_emotions_differ_and_leave_speech_but_the_jaw_alone(look: Callable[[str], F32]) -> None:
     rows = {name: look(name) for name in EMOTIONS}
+    assert not any(prototype(name)[JAW] for name in EMOTIONS)
+    speech = ~FEELING & (np.arange(len(FEELING)) != JAW)
     assert not rows["neutral"].any()
     for name, row in rows.items():
-        assert (row >= 0).all() and (row <= 1).all() and not row[~FEELING].any()
+        assert (row >= 0).all() and (row <= 1).all() and not row[speech].any()
         others = [np.abs(row - other).sum() for key, other in rows.items() if key != name]
         assert min(others) > 1.0
+
+
+def test_a_mouth_falls_open_in_silence_and_is_given_up_to_speech() -> None:
+    node = make(emotion="surprised", intensity=1.0)
+    wide = at(worn("surprised"), "jawOpen")
+    noise = np.random.default_rng(0).normal(0, 0.001, 30)
+    silent = [node.process(face(shapes(), i, opening=0.01 + noise[i])) for i in range(30)]
+    assert all(at(edit.target, "jawOpen") == pytest.approx(wide, abs=0.02) for edit in silent)
+    jaws = []
+    for index in range(30, 90):  # four syllables a second
+        opening = 0.06 * (1 - np.cos((index - 30) * 2 * np.pi * 4 / 30))
+        own = shapes(jawOpen=3 * opening)
+        edit = node.process(face(own, index, opening=opening))
+        jaws.append((at(edit.target, "jawOpen"), 3 * opening))
+    assert all(jaw == pytest.approx(own, abs=0.01) for jaw, own in jaws[12:])
+    after = [at(node.process(face(shapes(), i)).target, "jawOpen") for i in range(90, 300)]
+    assert min(np.diff(after)) > -1e-6 and after[15] < 0.1 and after[-1] > 0.95 * wide
+    shut = make(emotion="surprised", intensity=1.0, open_mouth=0.0).process(face(shapes()))
+    assert at(shut.target, "jawOpen") == 0
+
+
+def test_lips_are_still_again_after_a_gap() -> None:
+    lips = StillLips()
+    assert lips(lips_apart(0.05), 0.0) == 1
+    for index in range(20):
+        still = lips(lips_apart(0.1 * (index % 2)), 0.04)
+    assert still < 0.05
+    assert lips(lips_apart(0.1), 5.0) == 1
 
 
 def test_off_leaves_the_face() -> None:

@@ -21,6 +21,7 @@ from nodes.face_crop import crop_transform
 from nodes.face_tracker import FaceTracker
 from nodes.rig import load_rig
 from nodes.steady_crop import crop_box, cut_out
+from nodes.still_lips import LIPS, opening
 from tests.faces import FRAME_NS, astronaut, frame
 from tests.made_weights import make_weights
 
@@ -75,7 +76,7 @@ def large(side: int = 1100) -> U8:
 
 
 def test_a_generator_that_changes_nothing_is_the_warp(weights: Path, tracker: FaceTracker) -> None:
-    face, edit = asked(tracker, astronaut(), emotion="surprised", intensity=1.0)
+    face, edit = asked(tracker, astronaut(), emotion="contempt", intensity=1.0)
     with Made(weights=str(weights), renderer="learned") as learned, Made(renderer="warp") as warp:
         drawn = learned.render(astronaut(), face, edit).astype(int)
         moved = warp.render(astronaut(), face, edit).astype(int)
@@ -171,6 +172,22 @@ def test_skin_is_shaded_by_what_is_worn(weights: Path, tracker: FaceTracker) -> 
     assert angry > 0.05 and shaded("angry", shading=0.0) == shaded("neutral") == 0
     assert shaded("angry", shading=0.5) == pytest.approx(angry / 2, rel=0.3)
     assert shaded("angry", strength=0.5) == pytest.approx(angry / 2, rel=0.3)
+
+
+def test_a_mouth_opens_in_surprise_where_it_can_be_painted(
+    weights: Path, tracker: FaceTracker
+) -> None:
+    face, edit = asked(tracker, astronaut(), emotion="surprised", intensity=1.0)
+    openings, dark = [], []
+    for renderer in ("learned", "warp"):
+        with Made(weights=str(weights), renderer=renderer) as made:
+            drawn = made.render(astronaut(), face, edit)
+        seen = tracker.process(frame(drawn, cut=True)).landmarks[:, :2]
+        openings.append(opening(seen))
+        x, y = np.rint(np.array([0.2, 0.8]) @ seen[list(LIPS)]).astype(int)
+        dark.append(int(drawn[y - 1 : y + 2, x].max()))
+    assert openings[0] > 1.5 * openings[1]
+    assert dark[0] < 0.5 * dark[1]
 
 
 class Told:

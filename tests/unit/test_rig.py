@@ -101,6 +101,28 @@ def test_lips_keep_their_distance_and_nothing_runs_off(emotion: str) -> None:
     assert np.allclose(drive.moves(points, source, target, placement), first)
 
 
+@pytest.mark.parametrize("smile", [0.0, 0.6])
+def test_lips_part_with_a_jaw_that_drops_if_they_may(smile: float) -> None:
+    chin, (points, placement) = 152, turned()
+    source = np.zeros(52, np.float32)
+    source[sides("mouthSmile")] = smile
+    target = np.zeros(52, np.float32)
+    drive = Drive(rig, lambda seen: np.zeros(52, np.float32))
+    shut = drive.moves(points, source, target, placement, opens=True)
+    target[sides("jawOpen")] = 0.5
+    assert np.allclose(drive.moves(points, source, target, placement), shut)
+    dropped = drive.moves(points, source, target, placement, opens=True)
+    own = rig.displace(target, placement)
+
+    def parting(moves: F32) -> F32:
+        parted: F32 = (moves[list(LOWER_INNER)] - moves[list(UPPER_INNER)])[1:-1, 1]
+        return parted
+
+    parted = parting(dropped) - parting(shut)
+    assert np.allclose(parted, parting(own), atol=0.1 * parting(own).max())
+    assert dropped[chin, 1] - shut[chin, 1] > 0.7 * own[chin, 1] > 0
+
+
 @pytest.mark.parametrize(("jaw", "closes"), [(0.0, 0.95), (0.1, 0.95), (0.2, 0.475), (0.3, 0.0)])
 def test_a_smile_takes_along_what_it_bared_but_speech_stays(jaw: float, closes: float) -> None:
     points, placement = turned()
