@@ -51,9 +51,9 @@ class Compositor(Node):
             1.0, "how far the face moves towards what is asked", low=0.0, high=1.5
         )
         correction: float = parameter(
-            0.25,
-            "how much of the generator's correction of the warp is done: more takes more of a "
-            "feeling away, less keeps more of the likeness",
+            0.4,
+            "how much of the generator's correction of the warp is done where a face changes much: "
+            "more takes more of a feeling away, less keeps more of the likeness",
             low=0.0,
             high=1.0,
         )
@@ -176,8 +176,9 @@ class Compositor(Node):
                     placement,
                     edit,
                     self._felt,
+                    self.config.strength,
                     self.config.correction,
-                    self.config.shading * self.config.strength,
+                    self.config.shading,
                     self.config.every,
                     out,
                 )

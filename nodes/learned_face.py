@@ -11,7 +11,7 @@ import numpy as np
 from engine.node import Context
 from engine.types import F32, U8, FaceEdit
 from nodes.conditions import HALF_PX, edit_flow, feeling, line_map
-from nodes.emotions import JAW
+from nodes.emotions import FEELING, JAW
 from nodes.eyes import keep_eyes
 from nodes.face_crop import crop_landmarks
 from nodes.mouth import keep_mouth
@@ -41,8 +41,11 @@ STEADY_PAINT: Final = (0.7, 5.0)
 """the same of paint, mask and shading, per unit a second"""
 STEADY_TINT: Final = (0.3, 0.0)
 """the same of the colour of shade"""
-OPENED: Final = 0.1
-"""a jaw that drops so far shows what is behind the lips"""
+CHANGED: Final = (0.5, 3.5)
+"""from where to where the sum of shapes that change brings in the generator's correction: somebody
+calm is left alone"""
+OPENED: Final = (0.0, 0.1)
+"""from where to where a jaw that drops shows what is behind the lips"""
 
 
 class LearnedFace:
@@ -100,6 +103,7 @@ class LearnedFace:
         placement: Placement,
         edit: FaceEdit,
         felt: float = 0.0,
+        strength: float = 1.0,
         correction: float = 1.0,
         shading: float = 1.0,
         every: int = 1,
@@ -108,10 +112,13 @@ class LearnedFace:
         """The picture [H, W, 3] BGR whose landmarks [478, 3] px move by ``moves`` [478, 2] px.
 
         ``felt``: how intensely somebody feels at the moment, 0..1, as far as it is known.
-        ``correction``: how much of what the generator would change in the warp is done, 0..1.
+        ``strength``: by how much ``moves`` were made smaller or larger than the edit asks for.
+        ``correction``: how much of what the generator would change in the warp is done, 0..1, where
+        a face changes much.
         ``shading``: how deeply skin is shaded by the shapes that come.
         ``every``: it is asked about each n-th picture; what it said holds in between.
         """
+        worn = (edit.target - edit.source) * np.float32(strength)
         step_s = 0.0 if self._last_ns is None else (edit.capture_ns - self._last_ns) / 1e9
         self._last_ns = edit.capture_ns
         transform = self._crop(placement, step_s)
@@ -126,7 +133,6 @@ class LearnedFace:
             light = np.concatenate([answer["mask"][0], answer["paint"][0]])
             change = self._steady_flow(answer["flow_out"][0] - flow, step_s)
             mask, paint = self._steady_paint(light, step_s)
-            worn = edit.target - edit.source
             folds = self._shading(target, self._rig.triangles, worn, shading)
             folds = self._steady_shade(folds, step_s)
             tint = self._steady_tint(self._shading.tint(patch, source), step_s)
@@ -138,7 +144,7 @@ class LearnedFace:
         self._pictures += 1
         near = _near_face(source, target) * self._border
         folds = folds * near
-        near *= np.float32(correction)
+        near *= np.float32(correction * _ramp(np.abs(worn[FEELING]).sum(), *CHANGED))
         shift = flow * self._border + change * near
         pull = np.ascontiguousarray(shift.transpose(1, 2, 0))
         out = move(pixels, transform, pull, out)
@@ -148,8 +154,7 @@ class LearnedFace:
         corrected = _at(target, change * near) @ np.linalg.inv(transform[:, :2]).T
         moved = landmarks[:, :2] + moves - corrected
         keep_eyes(out, pixels, landmarks, moved)
-        dropped = edit.target[JAW] - edit.source[JAW]
-        keep_mouth(out, pixels, landmarks, moved, float(np.clip(dropped / OPENED, 0, 1)))
+        keep_mouth(out, pixels, landmarks, moved, _ramp(worn[JAW], *OPENED))
         return out
 
     def _ask(
@@ -175,6 +180,10 @@ class LearnedFace:
             intensity=np.array([[min(alpha, 2.0)]], np.float32),
             **person,
         )
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    return min(max((float(value) - low) / (high - low), 0.0), 1.0)
 
 
 def _at(points: F32, flow: F32) -> F32:
