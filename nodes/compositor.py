@@ -51,7 +51,7 @@ class Compositor(Node):
             1.0, "how far the face moves towards what is asked", low=0.0, high=1.5
         )
         correction: float = parameter(
-            0.4,
+            0.3,
             "how much of the generator's correction of the warp is done where a face changes much: "
             "more takes more of a feeling away, less keeps more of the likeness",
             low=0.0,

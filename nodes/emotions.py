@@ -3,7 +3,7 @@
 The prototypes follow the action units of Ekman and Friesen's EMFACS (FACS Investigator's Guide,
 2002, table 10-2) and Du, Tao and Martinez, "Compound facial expressions of emotion" (PNAS 2014,
 table 1); contempt follows Matsumoto and Ekman (2004). Units that speech needs (jaw, lip closure)
-are left to the person who speaks.
+are left to the person who speaks; what is worn may drop the jaw of who doesn't.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _WORN: Final[dict[str, Row]] = {
     # AU 25 and 26 part the lips of who doesn't speak.
     "fear": {"browInnerUp": 0.9, "browOuterUp": 0.35, "eyeWide": 0.55, "mouthStretch": 0.75,
              "mouthFrown": 0.15, "jawOpen": 0.3},
-    "surprised": {"browInnerUp": 0.75, "browOuterUp": 0.75, "eyeWide": 0.55, "jawOpen": 0.5},
+    "surprised": {"browInnerUp": 0.75, "browOuterUp": 0.75, "eyeWide": 0.55, "jawOpen": 0.6},
 }  # fmt: skip
 
 # Angle on the circumplex, from pleasant (0) over aroused (90): Russell 1980, figure 2,

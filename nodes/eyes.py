@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engine.types import F32, U8
 from nodes import conditions
+from nodes.warp import ramp
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def _keep(out: U8, pixels: U8, before: F32, after: F32, eye: _Eye) -> None:
     u, v = np.moveaxis((places.astype(np.float32) - iris) @ axes, 2, 0)
     ball = _eyeball(pixels, u, v, iris, axes, upper, lower, width)
     over, under = (edge * width for edge in COVERED)
-    inside = np.minimum(_lid(u, new_upper) - over - v, v - _lid(u, new_lower) - under)
+    inside = np.minimum(edge_height(u, new_upper) - over - v, v - edge_height(u, new_lower) - under)
     laid = share * np.clip(inside / (SOFT * width) + 0.5, 0, 1)[..., None]
     part = out[top:bottom, left:right]
     part[:] = np.rint(part + laid * (ball - part))
@@ -96,8 +97,8 @@ def _share(opening: float, new_opening: float, width: float) -> float:
     if min(opening, new_opening) <= 0:
         return 0.0
     stretch = abs(math.log(new_opening / opening))
-    all_of_iris = _ramp(new_opening / width, *WHOLE_IRIS) * _ramp(stretch, *STRETCHED_IRIS)
-    return _ramp(opening / width, *OPEN) * max(all_of_iris, _ramp(stretch, *STRETCHED))
+    all_of_iris = ramp(*WHOLE_IRIS, new_opening / width) * ramp(*STRETCHED_IRIS, stretch)
+    return ramp(*OPEN, opening / width) * max(all_of_iris, ramp(*STRETCHED, stretch))
 
 
 def _eyeball(
@@ -107,7 +108,7 @@ def _eyeball(
     import cv2
 
     above, below = (edge * width for edge in LASHES)
-    high, low = _lid(u, upper) - above, _lid(u, lower) + below
+    high, low = edge_height(u, upper) - above, edge_height(u, lower) + below
     middle = (high + low) / 2
     edge = np.clip(v, np.minimum(low, middle), np.maximum(high, middle))
     hidden = edge != v
@@ -118,7 +119,9 @@ def _eyeball(
     sides = []
     for sign in (-1, 1):
         seen_u = np.where(hidden, np.clip(sign * aside, first, last), u)
-        seen_v = np.clip(edge, _lid(seen_u, lower) + below, _lid(seen_u, upper) - above)
+        seen_v = np.clip(
+            edge, edge_height(seen_u, lower) + below, edge_height(seen_u, upper) - above
+        )
         seen = np.stack([seen_u, np.where(hidden, seen_v, v)], axis=2)
         x, y = np.moveaxis((iris + seen @ axes.T).astype(np.float32), 2, 0)
         found = cv2.remap(pixels, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -128,12 +131,8 @@ def _eyeball(
     return ball
 
 
-def _lid(u: F32, points: F32) -> F32:
-    """How high a lid [9, 2] is at ``u``."""
+def edge_height(u: F32, points: F32) -> F32:
+    """How high the edge of a lid or lip [N, 2] is at ``u``."""
     order = np.argsort(points[:, 0])
     height: NDArray[np.float64] = np.interp(u, points[order, 0], points[order, 1])
     return height.astype(np.float32)
-
-
-def _ramp(value: float, low: float, high: float) -> float:
-    return min(max((value - low) / (high - low), 0.0), 1.0)

@@ -21,7 +21,7 @@ from nodes.rig import Placement, Rig
 from nodes.shading import load_shading
 from nodes.smoothing import MAX_STEP_S, OneEuro
 from nodes.steady_crop import SteadyCrop, cut_out, to_tensor
-from nodes.warp import smoothstep
+from nodes.warp import ramp, smoothstep
 from nodes.weights import open_model
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class LearnedFace:
         self._pictures += 1
         near = _near_face(source, target) * self._border
         folds = folds * near
-        near *= np.float32(correction * _ramp(np.abs(worn[FEELING]).sum(), *CHANGED))
+        near *= np.float32(correction * ramp(*CHANGED, np.abs(worn[FEELING]).sum()))
         shift = flow * self._border + change * near
         pull = np.ascontiguousarray(shift.transpose(1, 2, 0))
         out = move(pixels, transform, pull, out)
@@ -154,7 +154,7 @@ class LearnedFace:
         corrected = _at(target, change * near) @ np.linalg.inv(transform[:, :2]).T
         moved = landmarks[:, :2] + moves - corrected
         keep_eyes(out, pixels, landmarks, moved)
-        keep_mouth(out, pixels, landmarks, moved, _ramp(worn[JAW], *OPENED))
+        keep_mouth(out, pixels, landmarks, moved, ramp(*OPENED, worn[JAW]))
         return out
 
     def _ask(
@@ -180,10 +180,6 @@ class LearnedFace:
             intensity=np.array([[min(alpha, 2.0)]], np.float32),
             **person,
         )
-
-
-def _ramp(value: float, low: float, high: float) -> float:
-    return min(max((float(value) - low) / (high - low), 0.0), 1.0)
 
 
 def _at(points: F32, flow: F32) -> F32:

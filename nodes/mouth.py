@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.types import F32, U8
 from nodes.drive import LOWER_INNER, LOWER_LIP, UPPER_INNER, UPPER_LIP
+from nodes.eyes import edge_height
 from nodes.warp import smoothstep
 
 MIN_WIDTH_PX: Final = 6.0
@@ -43,7 +44,7 @@ def keep_mouth(out: U8, pixels: U8, landmarks: F32, moved: F32, share: float = 1
     places = np.stack(np.meshgrid(np.arange(left, right), np.arange(top, bottom)), axis=2)
     u, v = np.moveaxis((places.astype(np.float32) - moved[first]) @ axes, 2, 0)
     upper, lower, new_upper, new_lower = (
-        _edge(u, (points[list(lip)] - moved[first]) @ axes)
+        edge_height(u, (points[list(lip)] - moved[first]) @ axes)
         for points in (before, moved)
         for lip in (UPPER_INNER, LOWER_INNER)
     )
@@ -68,10 +69,3 @@ def _behind(pixels: U8, landmarks: F32, along: F32, depth: F32) -> F32:
     light = (1 + (TONGUE - 1) * smoothstep(0.5, 1, depth)) * (DEEP + (1 - DEEP) * middle)
     behind: F32 = light[..., None] * colour * np.array(SHADE, np.float32)
     return behind
-
-
-def _edge(u: F32, points: F32) -> F32:
-    """How high a lip's edge [11, 2] is at ``u``."""
-    order = np.argsort(points[:, 0])
-    height: F32 = np.interp(u, points[order, 0], points[order, 1]).astype(np.float32)
-    return height

@@ -10,6 +10,7 @@ import numpy as np
 from engine.types import F32
 from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
 from nodes.smoothing import MAX_STEP_S
+from nodes.warp import ramp
 
 LIPS: Final = (13, 14)
 """the middle of the inner upper and lower lip"""
@@ -41,8 +42,7 @@ class StillLips:
         forgotten = FORGETS * step_s
         low, high = min(opened, low + forgotten), max(opened, high - forgotten)
         self._range = low, high
-        quiet, speaking = SPEAKS
-        still = min(max((speaking - (high - low)) / (speaking - quiet), 0.0), 1.0)
+        still = 1 - ramp(*SPEAKS, high - low)
         ease_s = EASE_S[0] if still < self._still else EASE_S[1]
         self._still = still + (self._still - still) * math.exp(-max(step_s, 0.0) / ease_s)
         return self._still

@@ -78,6 +78,11 @@ def smoothstep(low: float, high: float, values: NDArray[Any]) -> F32:
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
+def ramp(low: float, high: float, value: float) -> float:
+    """0 below ``low``, 1 above ``high``, straight between."""
+    return min(max((float(value) - low) / (high - low), 0.0), 1.0)
+
+
 def apply_flow(pixels: U8, flow: Flow, out: U8 | None = None) -> U8:
     """The picture [H, W, 3] with the flow applied; pixels that don't move stay bit by bit.
 
