@@ -20,6 +20,7 @@ from nodes.conditions import BROWS
 from nodes.conditions import EYES as CONTOURS
 from nodes.emotions import FEELING, JAW, sides
 from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
+from nodes.ramps import ramp
 from nodes.rig import Placement, Rig
 
 STILL_STEPS: Final = 10
@@ -144,7 +145,7 @@ class Drive:
         limits = np.full((len(landmarks), 1), MAX_MOVE, np.float32)
         for (upper, lower), weights, blink in zip(EYES, self._lids, source[_BLINKS], strict=True):
             opening = float(np.linalg.norm(landmarks[upper, :2] - landmarks[lower, :2])) / size
-            awake = 1 - np.clip((blink - BLINK[0]) / (BLINK[1] - BLINK[0]), 0, 1)
+            awake = 1 - ramp(*BLINK, blink)
             room = min(MAX_LID_MOVE, awake * (LID_ROOM[0] * opening + LID_ROOM[1]) + STILL_LID)
             limits = np.minimum(limits, MAX_MOVE + (room - MAX_MOVE) * weights)
         return (limits * size).astype(np.float32)
@@ -175,11 +176,10 @@ def _apart(points: F32, others: F32) -> F32:
 
 def _smile_gone(source: F32, target: F32, jaw: float) -> float:
     """How much of a smile goes, 0..1, that neither speaks nor makes way for bared teeth."""
-    gone = float(np.mean((source - target)[_SMILE])) / FULL_SMILE
-    low, high = SPEAKING_JAW
-    silent = (high - jaw) / (high - low)
+    gone = ramp(0, FULL_SMILE, np.mean((source - target)[_SMILE]))
+    silent = 1 - ramp(*SPEAKING_JAW, jaw)
     bared = float(np.mean(target[_UPPER_UP]))
-    return min(max(gone, 0.0), 1.0) * min(max(silent, 0.0), 1.0) * (1 - bared)
+    return gone * silent * (1 - bared)
 
 
 class _LipGuard:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.types import F32, U8
 from nodes import conditions
-from nodes.warp import ramp
+from nodes.ramps import ramp
 
 
 @dataclass(frozen=True)

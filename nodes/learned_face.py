@@ -17,11 +17,11 @@ from nodes.face_crop import crop_landmarks
 from nodes.mouth import keep_mouth
 from nodes.paint import cover, lighten, move, shade
 from nodes.person import Person, tension
+from nodes.ramps import ramp, smoothstep
 from nodes.rig import Placement, Rig
 from nodes.shading import load_shading
 from nodes.smoothing import MAX_STEP_S, OneEuro
 from nodes.steady_crop import SteadyCrop, cut_out, to_tensor
-from nodes.warp import ramp, smoothstep
 from nodes.weights import open_model
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from engine.types import F32, U8
 from nodes.drive import LOWER_INNER, LOWER_LIP, UPPER_INNER, UPPER_LIP
 from nodes.eyes import edge_height
-from nodes.warp import smoothstep
+from nodes.ramps import smoothstep
 
 MIN_WIDTH_PX: Final = 6.0
 SOFT: Final = 0.025

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32, U8
+from nodes.ramps import smoothstep
 from nodes.steady_crop import moved_origin
-from nodes.warp import Flow, apply_flow, smoothstep
+from nodes.warp import Flow, apply_flow
 
 DETAIL: Final = (0.4, 0.9)
 """between these values of the mask the camera's own detail gives way to paint"""

@@ -9,8 +9,8 @@ import numpy as np
 
 from engine.types import F32
 from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
+from nodes.ramps import ramp
 from nodes.smoothing import MAX_STEP_S
-from nodes.warp import ramp
 
 LIPS: Final = (13, 14)
 """the middle of the inner upper and lower lip"""

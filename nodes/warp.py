@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32, U8
+from nodes.ramps import smoothstep
 
 CELLS = 176
 """longer side of the coarse grid on which the flow is made, cells"""
@@ -70,17 +70,6 @@ def dense_flow(
         return None
     shift = cv2.resize(coarse, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
     return Flow(int(left), int(top), shift.astype(np.float32, copy=False))
-
-
-def smoothstep(low: float, high: float, values: NDArray[Any]) -> F32:
-    """0 below ``low``, 1 above ``high``, smooth between."""
-    t = np.clip((values - low) / (high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), np.float32)
-
-
-def ramp(low: float, high: float, value: float) -> float:
-    """0 below ``low``, 1 above ``high``, straight between."""
-    return min(max((float(value) - low) / (high - low), 0.0), 1.0)
 
 
 def apply_flow(pixels: U8, flow: Flow, out: U8 | None = None) -> U8:

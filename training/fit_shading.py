@@ -30,8 +30,9 @@ from engine.types import BLENDSHAPES, EMOTIONS, F32, U8
 from nodes.conditions import EYES, LIPS_INNER
 from nodes.emotions import FEELING, MIRROR, sides, worn
 from nodes.files import make_folder, whole
+from nodes.ramps import smoothstep
 from nodes.rig import Rig, load_rig
-from nodes.warp import apply_flow, dense_flow, smoothstep
+from nodes.warp import apply_flow, dense_flow
 from training import command
 from training.data.clip import FRAME_PX, Clip, ClipInfo, open_clips, to_stderr
 

@@ -12,7 +12,7 @@ import pytest
 from engine.types import BLENDSHAPES, EMOTIONS
 from nodes.emotions import FEELING, prototype
 from nodes.mel import log_mel
-from nodes.warp import smoothstep
+from nodes.ramps import smoothstep
 from training.data.clip import FPS, Clip, Phone, open_clips
 from training.data.heads.acting import LEVELS, mouth, perform, script_of, style_of
 from training.data.heads.mesh import Mesh

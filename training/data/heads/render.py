@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import BLENDSHAPES, F32, U8
-from nodes.warp import smoothstep
+from nodes.ramps import smoothstep
 from training.data.heads import parts
 from training.data.heads.anatomy import (
     CLOTH,

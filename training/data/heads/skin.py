@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from engine.types import BLENDSHAPES, F32
-from nodes.warp import smoothstep
+from nodes.ramps import smoothstep
 
 RADIUS_CM: Final = 9.0
 PX_PER_CM: Final = 20
