@@ -28,7 +28,9 @@ from training.models.generator import (
 )
 from training.models.intensity import READING, IntensityFusion
 from training.models.speech import LOOK_AHEAD_MS, SAID, SpeechEncoder
+from training.models.trunk import PARTS, TRUNK_ORIGIN
 from training.models.visual import VisualEncoder
+from training.models.xception import XCEPTION_ORIGIN
 from training.restore import restore
 
 NAMES: Final = ("visual", "speech", "intensity", "identity", "generator")
@@ -106,9 +108,17 @@ def load(name: str, run: Path) -> Network:
     task, module, inputs, outputs, state = make(run)
     listed = _Listed(module).eval()
     stored = checkpoint.load(run)
-    learned = name == "speech" and stored["size"]["width"] == EAR_WIDTH
-    origins = (EAR_ORIGIN,) if learned else ()
+    origins = tuple(_origins(name, stored["size"]))
     return Network(name, task, listed, inputs, outputs, state, stored, origins)
+
+
+def _origins(name: str, size: dict[str, Any]) -> Iterator[str]:
+    """Whose weights a network carries beside its own; those of `debug` sizes are made up."""
+    if name == "speech" and size["width"] == EAR_WIDTH:
+        yield EAR_ORIGIN
+    if name == "visual" and size["parts"] == PARTS:
+        yield TRUNK_ORIGIN
+        yield XCEPTION_ORIGIN
 
 
 def chained(network: Network, calls: Iterator[Call]) -> Iterator[Call]:

@@ -36,5 +36,10 @@ def restore(run: Path, name: str, kind: type[M]) -> M:
         raise MienError(f"{run} is a run of {state['name']}, it has no {name}; give another")
     module = make(name, state["size"])
     assert isinstance(module, kind)
-    module.load_state_dict(state["ema"][name])
+    try:
+        module.load_state_dict(state["ema"][name])
+    except RuntimeError:
+        raise MienError(
+            f"{run} holds another kind of {name} than this version's; train it anew"
+        ) from None
     return module.eval().requires_grad_(False)

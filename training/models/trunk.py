@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from engine.errors import MienError
 from nodes.assets import FACE_LANDMARKER, locate
 
+TRUNK_ORIGIN: Final = "the trunk of Google's face landmarker (Apache-2.0)"
 SIDE_PX: Final = 256
 STEM_CHANNELS: Final = 16
 # Of each stage at half the side of the one before: inner channels, channels.

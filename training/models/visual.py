@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from engine.types import BLENDSHAPES, EMOTIONS
 from training.models.layers import AffectHeads, GRUStep, Scale
 from training.models.trunk import PARTS, SIDE_PX, FaceTrunk
+from training.models.xception import CHANNELS, MiniXception
 
 _GREY: Final = (0.299, 0.587, 0.114)
 _MEAN, _SPREAD = 0.45, 0.25  # as pictures of faces have them
@@ -23,11 +24,14 @@ _DROPPED: Final = 0.4
 _NOISE: Final = 0.3
 _CELLS: Final = 2
 """places across, and down, that a face's features are told apart in"""
+_NEAR: Final = (6, 5)
+"""eighths of the crop's side: how close a face is looked at for its expression"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VisualSize:
-    """``parts`` of the trunk, ``features`` of embedding and state, input side in pixels."""
+    """``parts`` of the trunk, ``features`` of embedding and state, input side in pixels (a multiple
+    of 128)."""
 
     parts: int = PARTS
     features: int = 128
@@ -51,11 +55,12 @@ class VisualEncoder(nn.Module):
     def __init__(self, size: VisualSize = VisualSize(), pretrained: bool = False) -> None:
         super().__init__()
         self.size = size
-        self.trunk = FaceTrunk(size.parts)
+        self.trunk, self.expressions = FaceTrunk(size.parts), MiniXception()
         if pretrained:
             self.trunk.load_landmarker()
-        self.trunk.requires_grad_(False)
-        seen = sum(self.trunk.channels) * _CELLS**2
+            self.expressions.load_learned()
+        self.fixed.requires_grad_(False)
+        seen = (sum(self.trunk.channels) + CHANNELS) * _CELLS**2
         self.seen_scale = Scale(seen, _NOISE)
         self.rig_scale = Scale(len(BLENDSHAPES), _NOISE)
         self.rig = nn.Sequential(nn.Linear(len(BLENDSHAPES), 64), nn.LeakyReLU(0.1))
@@ -69,14 +74,32 @@ class VisualEncoder(nn.Module):
         self.embed = nn.Linear(2 * size.features, size.features)
         self.heads = AffectHeads(size.features, len(EMOTIONS))
 
+    @property
+    def fixed(self) -> nn.ModuleList:
+        """What others trained, and no training changes."""
+        return nn.ModuleList([self.trunk, self.expressions])
+
     def look(self, crop_BCHW: Tensor, rig_BD: Tensor) -> Tensor:
         """What one frame shows [B, D], whatever was before."""
         return self.understand(self.glance(crop_BCHW), rig_BD)
 
     def glance(self, crop_BCHW: Tensor) -> Tensor:
-        """What the trunk makes of a crop [B, F]: no training changes it."""
-        maps = self.trunk(self.lit(crop_BCHW))
+        """What the networks of others make of a crop [B, F]: no training changes it."""
+        lit = self.lit(crop_BCHW)
+        maps = (*self.trunk(lit), self._expression(lit[:, :1]))
         return torch.cat([_cells(seen).flatten(1) for seen in maps], dim=1)
+
+    def _expression(self, grey_BCHW: Tensor) -> Tensor:
+        """The mean map of the face at two distances, each mirrored, too [B, C, H, W]."""
+        side, faces = grey_BCHW.shape[-1], []
+        for eighths in _NEAR:
+            edge = side * (8 - eighths) // 16
+            face = grey_BCHW[:, :, edge : side - edge, edge : side - edge]
+            # To a quarter of the crop's side: the means of so many half pixels.
+            faces.append(F.avg_pool2d(F.interpolate(face, scale_factor=2.0), eighths))
+        seen = 2 * torch.cat(faces) - 1
+        maps, mirrored = self.expressions(torch.cat([seen, seen.flip(3)])).chunk(2)
+        return torch.stack((maps + mirrored.flip(3)).chunk(len(_NEAR))).mean(dim=0) / 2
 
     def understand(self, glance_BF: Tensor, rig_BD: Tensor) -> Tensor:
         """What one frame shows [B, D], of its glance."""

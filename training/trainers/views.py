@@ -1,7 +1,7 @@
 """Every face looked at many times in advance, as far as no training changes what is seen.
 
-A visual encoder's trunk, which isn't trained, is most of its work. What it makes of randomly
-changed pictures is kept in the user's cache; a training then takes seconds.
+A visual encoder's networks of others, which aren't trained, are most of its work. What they make of
+randomly changed pictures is kept in the user's cache; a training then takes seconds.
 Legend: N views, F features of a glance, S shapes.
 """
 
@@ -72,7 +72,7 @@ def views_of(encoder: VisualEncoder, clips: Clips, plan: Plan, keep: bool) -> Vi
     def make() -> dict[str, Array]:
         return _made(encoder, clips, plan)
 
-    key = key_of(clips, encoder.trunk, encoder.size, plan)
+    key = key_of(clips, encoder.fixed, encoder.size, plan)
     made = kept("views", key, make) if keep else make()
     rows = {int(clip): (int(a), int(b), int(c)) for clip, a, b, c in made.pop("rows")}
     return Views(**made, rows=rows)

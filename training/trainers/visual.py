@@ -27,7 +27,7 @@ SCHEDULES: Final = {
     ),
 }  # fmt: skip
 SIZES: Final = {
-    "debug": VisualSize(parts=3, features=32, crop_px=64),
+    "debug": VisualSize(parts=3, features=32, crop_px=128),
     "full": VisualSize(),
 }
 PLANS: Final = {
@@ -125,7 +125,7 @@ class VisualTrainer(Trainer):
         yield "visual", parts, WEIGHTS
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
-        """What the trunk sees of a few faces: a row each."""
+        """What is seen of a few faces: a row each."""
         seen = batch["glance"][:8, 0].abs()
         return {"glances": (seen / seen.amax())[None].expand(3, -1, -1)}
 

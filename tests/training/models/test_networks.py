@@ -33,9 +33,10 @@ from training.models.speech import (
     log_shares,
 )
 from training.models.visual import VisualEncoder, VisualSize
+from training.models.xception import XCEPTION, MiniXception
 
 SPEECH = SpeechSize(width=16, heads=2, layers=2, past=6)
-VISUAL = VisualSize(parts=2, features=16, crop_px=32)
+VISUAL = VisualSize(parts=2, features=16, crop_px=128)
 GENERATOR = GeneratorSize(channels=(8, 8, 8, 8), features=16)
 
 
@@ -167,7 +168,7 @@ def test_the_bored_count_as_neutral_and_are_told_apart() -> None:
 
 def test_visual_sees_no_difference_in_light_or_colour() -> None:
     encoder = VisualEncoder(VISUAL).eval()
-    crop, rig = torch.rand(1, 3, 32, 32), torch.zeros(1, 52)
+    crop, rig = torch.rand(1, 3, 128, 128), torch.zeros(1, 52)
     grey = (crop * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1, keepdim=True)
     with torch.no_grad():
         seen = encoder.look(crop, rig)
@@ -177,15 +178,49 @@ def test_visual_sees_no_difference_in_light_or_colour() -> None:
 
 def test_the_trunk_stays_as_it_is() -> None:
     encoder = VisualEncoder(VISUAL).train()
-    encoder.look(torch.rand(4, 3, 32, 32), torch.zeros(4, 52)).sum().backward()  # type: ignore[no-untyped-call]
+    encoder.look(torch.rand(4, 3, 128, 128), torch.zeros(4, 52)).sum().backward()  # type: ignore[no-untyped-call]
     assert all(parameter.grad is None for parameter in encoder.trunk.parameters())
     assert all(parameter.grad is not None for parameter in encoder.frame.parameters())
+
+
+def test_expressions_are_seen_as_their_authors_network_does() -> None:
+    """Six of its map's values, as Keras has them; batch norm folded, padding as TensorFlow's."""
+    pytest.importorskip("h5py", reason="reading Mini-Xception needs pip install 'mien[train]'")
+    try:
+        network = MiniXception().load_learned(locate(XCEPTION))
+    except MienError as error:
+        pytest.skip(str(error))
+    waves = torch.sin(40 * torch.linspace(-1, 1, 64 * 64)).reshape(1, 1, 64, 64)
+    with torch.no_grad():
+        seen = network(waves)
+    assert seen.shape == (1, 128, 4, 4)
+    keras = torch.tensor([0.90813, -3.28100, -2.00517, -1.28463, -2.08259, 0.23820])
+    assert torch.allclose(seen[0, :6, 1, 2], keras, atol=1e-3)
+    assert float(seen.mean()) == pytest.approx(-0.65850, abs=1e-4)
+
+
+def test_what_is_no_xception_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("h5py", reason="reading Mini-Xception needs pip install 'mien[train]'")
+    file = tmp_path / "xception.hdf5"
+    file.write_bytes(b"not a network at all" * 20)
+    with pytest.raises(MienError, match=r"xception\.hdf5 isn't the network"):
+        MiniXception().load_learned(file)
+
+
+def test_an_expression_mirrored_is_as_before() -> None:
+    encoder = VisualEncoder(VISUAL).eval()
+    crop = torch.rand(1, 3, 128, 128)
+    with torch.no_grad():
+        grey = encoder.lit(crop)[:, :1]
+        seen, mirrored = encoder._expression(grey), encoder._expression(grey.flip(3))
+    assert torch.allclose(seen, mirrored.flip(3), atol=1e-4)
+    assert float((seen - seen.flip(3)).abs().max()) > 1e-3
 
 
 def test_features_are_brought_to_one_scale() -> None:
     encoder = VisualEncoder(VISUAL).eval()
     with torch.no_grad():
-        glances, rigs = encoder.glance(torch.rand(40, 3, 32, 32)), 0.1 * torch.rand(40, 52)
+        glances, rigs = encoder.glance(torch.rand(40, 3, 128, 128)), 0.1 * torch.rand(40, 52)
         encoder.settle(glances, rigs)
         scaled = encoder.rig_scale(rigs)
     assert float(scaled.mean(dim=0).abs().max()) < 1e-4
@@ -194,7 +229,7 @@ def test_features_are_brought_to_one_scale() -> None:
 
 def test_visual_never_looks_ahead_and_remembers() -> None:
     encoder = VisualEncoder(VISUAL).eval()
-    crops, rigs = torch.rand(1, 4, 3, 32, 32), torch.rand(1, 4, 52)
+    crops, rigs = torch.rand(1, 4, 3, 128, 128), torch.rand(1, 4, 52)
     other = crops.clone()
     other[:, 2] = 1 - other[:, 2]
     with torch.no_grad():
@@ -206,7 +241,7 @@ def test_visual_never_looks_ahead_and_remembers() -> None:
 def test_visual_works_on_a_single_frame() -> None:
     encoder = VisualEncoder(VISUAL).eval()
     with torch.no_grad():
-        out = encoder(torch.rand(2, 3, 32, 32), torch.zeros(2, 52), encoder.begin(2))
+        out = encoder(torch.rand(2, 3, 128, 128), torch.zeros(2, 52), encoder.begin(2))
     assert out.emotion.shape == (2, 8) and out.valence_arousal.abs().max() <= 1
     assert torch.allclose(out.embedding.norm(dim=1), torch.ones(2), atol=1e-5)
     assert ((out.intensity >= 0) & (out.intensity <= 1)).all()

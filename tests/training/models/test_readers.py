@@ -139,7 +139,7 @@ def test_single_pictures_and_rows_are_drawn_in_turn(tmp_path: Path) -> None:
     write_shard(tmp_path / "a.tar", [still("s", "q", "sad"), made_clip("m", frames=4)])
     trainer = VisualTrainer(tmp_path, "debug")
     shapes = [trainer.draw(np.random.default_rng(s), s)["glance"].shape for s in range(2)]
-    assert shapes == [(4, 1, 384), (2, 2, 384)]
+    assert shapes == [(4, 1, 896), (2, 2, 896)]
 
 
 def test_views_are_what_the_encoder_sees_and_are_kept(
@@ -148,12 +148,12 @@ def test_views_are_what_the_encoder_sees_and_are_kept(
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
     write_shard(tmp_path / "a.tar", [still("s", "q", "sad"), made_clip("m", frames=4)])
     clips = Clips(tmp_path, "train")
-    encoder = VisualEncoder(VisualSize(parts=2, features=8, crop_px=64)).eval()
+    encoder = VisualEncoder(VisualSize(parts=2, features=8, crop_px=128)).eval()
     views = views_of(encoder, clips, Plan(stills=3, runs=2, frames=3), keep=True)
     assert len(views.glance) == len(views.rig) == 3 + 2 * 3
     (kept,) = (tmp_path / "cache" / "views").iterdir()
     index = next(i for i in clips.chosen if clips.infos[i].key == "s")
-    crop = torch.from_numpy(Look.plain(64).picture(clips[index].clip.frame(0), 64))[None]
+    crop = torch.from_numpy(Look.plain(128).picture(clips[index].clip.frame(0), 128))[None]
     with torch.no_grad():
         own = encoder.glance(crop)[0].numpy()
     first = views.rows[index][0]

