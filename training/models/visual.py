@@ -60,6 +60,8 @@ class VisualEncoder(nn.Module):
             self.trunk.load_landmarker()
             self.expressions.load_learned()
         self.fixed.requires_grad_(False)
+        middles = torch.stack([_middle(size.crop_px, eighths) for eighths in _NEAR])
+        self.register_buffer("middles", middles, persistent=False)
         seen = (sum(self.trunk.channels) + CHANNELS) * _CELLS**2
         self.seen_scale = Scale(seen, _NOISE)
         self.rig_scale = Scale(len(BLENDSHAPES), _NOISE)
@@ -73,6 +75,9 @@ class VisualEncoder(nn.Module):
         self.step = GRUStep(size.features, size.features)
         self.embed = nn.Linear(2 * size.features, size.features)
         self.heads = AffectHeads(size.features, len(EMOTIONS))
+
+    middles: Tensor
+    """[N, S/4, S], one for each distance"""
 
     @property
     def fixed(self) -> nn.ModuleList:
@@ -91,13 +96,9 @@ class VisualEncoder(nn.Module):
 
     def _expression(self, grey_BCHW: Tensor) -> Tensor:
         """The mean map of the face at two distances, each mirrored, too [B, C, H, W]."""
-        side, faces = grey_BCHW.shape[-1], []
-        for eighths in _NEAR:
-            edge = side * (8 - eighths) // 16
-            face = grey_BCHW[:, :, edge : side - edge, edge : side - edge]
-            # To a quarter of the crop's side: the means of so many half pixels.
-            faces.append(F.avg_pool2d(F.interpolate(face, scale_factor=2.0), eighths))
-        seen = 2 * torch.cat(faces) - 1
+        middles = self.middles[:, None]
+        faces = middles @ grey_BCHW[None, :, 0] @ middles.transpose(2, 3)
+        seen = 2 * faces.flatten(0, 1)[:, None] - 1
         maps, mirrored = self.expressions(torch.cat([seen, seen.flip(3)])).chunk(2)
         return torch.stack((maps + mirrored.flip(3)).chunk(len(_NEAR))).mean(dim=0) / 2
 
@@ -154,3 +155,12 @@ class VisualEncoder(nn.Module):
 def _cells(map_BCHW: Tensor) -> Tensor:
     side = map_BCHW.shape[-1] // _CELLS
     return F.avg_pool2d(map_BCHW, side) if side > 1 else map_BCHW
+
+
+def _middle(side: int, eighths: int) -> Tensor:
+    """[side / 4, side]: so many eighths of a side, its middle, to means of as many half pixels."""
+    half = torch.zeros(side // 4, 2 * side)
+    begin = side * (8 - eighths) // 8
+    for row in range(len(half)):
+        half[row, begin + row * eighths : begin + (row + 1) * eighths] = 1 / eighths
+    return half.reshape(len(half), side, 2).sum(dim=2)

@@ -104,9 +104,9 @@ class _Block(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         deep = self.second(F.relu(self.first(x_BCHW)))
         # TensorFlow's "same": odd sides get a pixel all around, even ones right and below.
-        before = deep.shape[-1] % 2
-        deep = F.pad(deep, (before, 1, before, 1), value=-torch.inf)
-        out: Tensor = F.max_pool2d(deep, 3, 2) + self.beside(x_BCHW)
+        odd = deep.shape[-1] % 2
+        largest = F.max_pool2d(deep, 3, 2, padding=odd, ceil_mode=not odd)
+        out: Tensor = largest + self.beside(x_BCHW)
         return out
 
 
