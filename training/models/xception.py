@@ -61,7 +61,14 @@ class MiniXception(nn.Module):
     def load_learned(self, path: Path | None = None) -> MiniXception:
         """Its authors' weights, out of the file ``path`` (None: the cache). Raises MienError where
         it is none."""
-        arrays = _read(locate(XCEPTION) if path is None else path)
+        file = locate(XCEPTION) if path is None else path
+        try:
+            self._take(_read(file))
+        except (OSError, KeyError, ValueError, IndexError, RuntimeError) as error:
+            raise MienError(f"{file.name} isn't the network it should be: {error}") from None
+        return self
+
+    def _take(self, arrays: dict[str, list[Any]]) -> None:
         convolutions, norms = [self.first, self.second], [1, 2]
         separable: list[_Separable] = []
         for place, block in enumerate(self.blocks):
@@ -77,7 +84,6 @@ class MiniXception(nn.Module):
                 stage.deep.weight.copy_(torch.from_numpy(deep).permute(2, 3, 0, 1))
                 norm = 3 * (place // 2) + 4 + place % 2
                 _fold(stage.wide, wide, arrays[f"batch_normalization_{norm}"])
-        return self
 
 
 class _Separable(nn.Module):
@@ -120,18 +126,14 @@ def _fold(module: nn.Conv2d, kernel: Any, norm: Any) -> None:
 
 
 def _read(path: Path) -> dict[str, list[Any]]:
-    """The arrays of each layer. Raises MienError where the file is another."""
+    """The arrays of each layer of a Keras file. Raises MienError, OSError, KeyError."""
     try:
         import h5py
     except ImportError:
         raise MienError("reading Mini-Xception needs h5py: pip install h5py") from None
-    try:
-        with h5py.File(path) as file:
-            layers = file["model_weights"]
-            return {
-                name: [layers[name][of][()] for of in layers[name].attrs["weight_names"]]
-                for name in layers
-                if len(layers[name].attrs["weight_names"])
-            }
-    except (OSError, KeyError, ValueError) as error:
-        raise MienError(f"{path.name} isn't the network it should be: {error}") from None
+    with h5py.File(path) as file:
+        layers = file["model_weights"]
+        return {
+            name: [layers[name][of][()] for of in layers[name].attrs["weight_names"]]
+            for name in layers
+        }

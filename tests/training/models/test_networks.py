@@ -200,10 +200,14 @@ def test_expressions_are_seen_as_their_authors_network_does() -> None:
 
 
 def test_what_is_no_xception_is_one_line(tmp_path: Path) -> None:
-    pytest.importorskip("h5py", reason="reading Mini-Xception needs pip install 'mien[train]'")
+    h5py = pytest.importorskip("h5py", reason="it is read with pip install 'mien[train]'")
     file = tmp_path / "xception.hdf5"
     file.write_bytes(b"not a network at all" * 20)
     with pytest.raises(MienError, match=r"xception\.hdf5 isn't the network"):
+        MiniXception().load_learned(file)
+    with h5py.File(file, "w") as other:
+        other.create_group("model_weights")
+    with pytest.raises(MienError, match=r"xception\.hdf5 isn't the network.*conv2d_1"):
         MiniXception().load_learned(file)
 
 
