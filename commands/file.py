@@ -77,6 +77,8 @@ def _convert(options: argparse.Namespace) -> int:
         _check_extra(source, goal, name, path)
     if options.plot is not None and pictures:
         raise UsageError("--plot draws a course of time; pictures have none")
+    if options.plot is not None and Path(options.plot).suffix.lower() != ".svg":
+        raise UsageError(f"--plot writes an SVG: {options.plot} should end in .svg")
     with tempfile.TemporaryDirectory(prefix="mien-") as scratch:
         rows = Path(scratch) / "rows.json"
         asked = bool(options.report or options.plot)

@@ -124,6 +124,12 @@ def test_pictures_have_no_plot(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["one.png"]
 
 
+def test_a_plot_is_an_svg(done: tuple[Path, Path, Any, str], tmp_path: Path) -> None:
+    ended = file(done[0], tmp_path / "out.mp4", "--plot", tmp_path / "felt.png")
+    assert ended.returncode == 2 and "felt.png should end in .svg" in ended.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_summary_is_one_line(done: tuple[Path, Path, Any, str]) -> None:
     (line,) = done[3].splitlines()
     assert "36 frames" in line
