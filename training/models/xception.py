@@ -69,21 +69,17 @@ class MiniXception(nn.Module):
         return self
 
     def _take(self, arrays: dict[str, list[Any]]) -> None:
-        convolutions, norms = [self.first, self.second], [1, 2]
-        separable: list[_Separable] = []
-        for place, block in enumerate(self.blocks):
-            assert isinstance(block, _Block)
-            convolutions.append(block.beside)
-            separable += [block.first, block.second]
-            norms.append(3 * place + 3)
         with torch.no_grad():
-            for place, (module, norm) in enumerate(zip(convolutions, norms, strict=True), start=1):
-                _fold(module, arrays[f"conv2d_{place}"][0], arrays[f"batch_normalization_{norm}"])
-            for place, stage in enumerate(separable):
-                deep, wide = arrays[f"separable_conv2d_{place + 1}"]
-                stage.deep.weight.copy_(torch.from_numpy(deep).permute(2, 3, 0, 1))
-                norm = 3 * (place // 2) + 4 + place % 2
-                _fold(stage.wide, wide, arrays[f"batch_normalization_{norm}"])
+            for i, module in enumerate((self.first, self.second), start=1):
+                _fold(module, arrays[f"conv2d_{i}"][0], arrays[f"batch_normalization_{i}"])
+            for place, block in enumerate(self.blocks):
+                assert isinstance(block, _Block)
+                norms = [arrays[f"batch_normalization_{3 * place + 3 + i}"] for i in range(3)]
+                _fold(block.beside, arrays[f"conv2d_{place + 3}"][0], norms[0])
+                for part, stage in enumerate((block.first, block.second), start=1):
+                    deep, wide = arrays[f"separable_conv2d_{2 * place + part}"]
+                    stage.deep.weight.copy_(torch.from_numpy(deep).permute(2, 3, 0, 1))
+                    _fold(stage.wide, wide, norms[part])
 
 
 class _Separable(nn.Module):
