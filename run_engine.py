@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 
 from engine.errors import MienError
@@ -17,6 +18,10 @@ COMMANDS = {
     "doctor": "what works on this machine, and why not",
     "devices": "cameras and microphones, with the modes that really work",
 }
+
+# OpenCV's threads spin while they wait: on few cores, which the graph's own threads fill, that
+# wastes a sixth of them. It reads this as it loads, here and in every process started from here.
+os.environ.setdefault("OPENCV_FOR_THREADS_NUM", str(max(1, min(4, (os.cpu_count() or 1) // 4))))
 
 
 def main(argv: list[str] | None = None) -> int:

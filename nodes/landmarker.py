@@ -136,7 +136,8 @@ class Landmarker:
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_CONSTANT,
         )
-        tensor = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB).astype(np.float32)[None] / 255
+        rgb = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
+        tensor = np.divide(rgb[None], np.float32(255), dtype=np.float32)
         outputs = self._mesh(tensor)
         mesh = next(out for out in outputs if out.size == LANDMARKS * 3).reshape(LANDMARKS, 3)
         points = np.empty((LANDMARKS, 3), np.float32)

@@ -118,6 +118,8 @@ class LearnedFace:
         ``shading``: how deeply skin is shaded by the shapes that come.
         ``every``: it is asked about each n-th picture; what it said holds in between.
         """
+        import cv2
+
         worn = (edit.target - edit.source) * np.float32(strength)
         step_s = 0.0 if self._last_ns is None else (edit.capture_ns - self._last_ns) / 1e9
         self._last_ns = edit.capture_ns
@@ -146,7 +148,7 @@ class LearnedFace:
         folds = folds * near
         near *= np.float32(correction * ramp(*CHANGED, np.abs(worn[FEELING]).sum()))
         shift = flow * self._border + change * near
-        pull = np.ascontiguousarray(shift.transpose(1, 2, 0))
+        pull = np.asarray(cv2.merge([*shift]), np.float32)
         out = move(pixels, transform, pull, out)
         cover(out, transform, patch, pull, near, mask)
         lighten(out, transform, near, paint)

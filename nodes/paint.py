@@ -28,7 +28,7 @@ def move(pixels: U8, transform: F32, shift: F32, out: U8 | None = None) -> U8:
     import cv2
 
     out = np.empty_like(pixels) if out is None else out
-    inside = _box(np.abs(shift).max(axis=2) > STILL_PX)
+    inside = _box((np.abs(shift[..., 0]) > STILL_PX) | (np.abs(shift[..., 1]) > STILL_PX))
     place = None if inside is None else _in_picture(2 * np.array(inside), transform, pixels.shape)
     if place is None:
         np.copyto(out, pixels)
@@ -36,13 +36,10 @@ def move(pixels: U8, transform: F32, shift: F32, out: U8 | None = None) -> U8:
     left, top, right, bottom = place
     to_half = moved_origin(transform, left, top) / 2
     to_half[:, 2] -= 0.25  # centres of pixels at half the side
-    to_picture = np.linalg.inv(transform[:, :2]).T.astype(np.float32)
-    dense = cv2.warpAffine(
-        np.ascontiguousarray(shift @ to_picture),
-        to_half,
-        (right - left, bottom - top),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-    )
+    to_picture = np.linalg.inv(transform[:, :2]).astype(np.float32)
+    size, flags = (right - left, bottom - top), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    axes = cv2.split(cv2.transform(shift, to_picture))  # of two channels OpenCV is slow
+    dense = cv2.merge([cv2.warpAffine(axis, to_half, size, flags=flags) for axis in axes])
     return apply_flow(pixels, Flow(left, top, dense.astype(np.float32, copy=False)), out)
 
 
@@ -62,19 +59,16 @@ def cover(picture: U8, transform: F32, patch: U8, shift: F32, near: F32, mask: F
     left, top, right, bottom = shut
     half, full, size = _part((left // 2, top // 2, (right + 1) // 2, (bottom + 1) // 2))
     share = smoothstep(low, high, mask[full]) * cv2.resize(near[half], size)
-    places = cv2.resize(shift[half], size)
-    moved = cv2.remap(
-        patch,
-        places[..., 0] + np.arange(full[1].start, full[1].stop, dtype=np.float32),
-        places[..., 1] + np.arange(full[0].start, full[0].stop, dtype=np.float32)[:, None],
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    seen = _in_view(picture, transform, np.dstack([moved * share[..., None], share]), full)
+    x, y = cv2.split(cv2.resize(shift[half], size))
+    x += np.arange(full[1].start, full[1].stop, dtype=np.float32)
+    y += np.arange(full[0].start, full[0].stop, dtype=np.float32)[:, None]
+    moved = cv2.remap(patch, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    levels = cv2.convertScaleAbs(share, alpha=255)
+    seen = _in_view(picture, transform, cv2.merge([*cv2.split(moved), levels]), full)
     if seen is not None:
         part, laid = seen
-        kept = part * (np.float32(1) - laid[..., 3:])
-        cv2.add(kept, np.ascontiguousarray(laid[..., :3]), dst=part, dtype=cv2.CV_8U)
+        share = laid[..., 3] * np.float32(1 / 255)
+        part[:] = cv2.blendLinear(part, laid[..., :3].copy(), 1 - share, share)
 
 
 def lighten(picture: U8, transform: F32, near: F32, light: F32) -> None:
@@ -86,14 +80,13 @@ def lighten(picture: U8, transform: F32, near: F32, light: F32) -> None:
     if inside is None:
         return
     half, full, size = _part(inside)
-    levels = light[full] * (cv2.resize(near[half], size) * np.float32(255))
-    both = np.stack([levels, -levels], axis=2)
-    seen = _in_view(picture, transform, np.rint(both).clip(0, 255).astype(np.uint8), full)
-    if seen is not None:
-        part, laid = seen
-        brighter, darker = (cv2.merge([one] * 3) for one in cv2.split(laid))
-        cv2.add(part, brighter, dst=part)
-        cv2.subtract(part, darker, dst=part)
+    share = cv2.resize(near[half], size)
+    for scale, lay in ((255, cv2.add), (-255, cv2.subtract)):
+        levels = cv2.multiply(light[full], share, scale=scale, dtype=cv2.CV_8U)
+        seen = _in_view(picture, transform, levels, full)
+        if seen is not None:
+            part, laid = seen
+            lay(part, cv2.merge([laid] * 3), dst=part)
 
 
 def shade(picture: U8, transform: F32, folds: F32, tint: F32) -> None:
@@ -105,7 +98,7 @@ def shade(picture: U8, transform: F32, folds: F32, tint: F32) -> None:
     if inside is None:
         return
     half, full, size = _part(inside)
-    ratio = np.exp(cv2.resize(folds[half], size)[..., None] * tint.astype(np.float32))
+    ratio = cv2.resize(np.exp(folds[half][..., None] * tint.astype(np.float32)), size)
     seen = _in_view(picture, transform, ratio, full, beyond=1)
     if seen is not None:
         part, laid = seen

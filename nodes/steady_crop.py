@@ -77,5 +77,7 @@ def to_tensor(patch: U8, side_px: int = CROP_PX) -> F32:
         matrix = np.array([[scale, 0, shift], [0, scale, shift]], np.float32)
         soft = cv2.blur(rgb, (2, 2)) if side_px < 200 else rgb
         rgb = cv2.warpAffine(soft, matrix, (side_px, side_px), borderMode=cv2.BORDER_REPLICATE)
-    planes = np.ascontiguousarray(rgb.transpose(2, 0, 1), np.float32)
-    return planes[None] / np.float32(255)
+    planes = np.empty((1, 3, side_px, side_px), np.float32)
+    for plane, channel in zip(planes[0], cv2.split(rgb), strict=True):
+        np.divide(channel, np.float32(255), out=plane)
+    return planes

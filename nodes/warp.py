@@ -66,9 +66,10 @@ def dense_flow(
     grid = (after - (left, top) + 0.5) / step - 0.5  # a cell's centre has whole coordinates
     mesh, inside = _rasterize(grid, -moves, triangles, columns, rows)
     coarse = _extend(mesh, inside, FADE * size / float(step.mean()))
-    if np.abs(coarse).max() < 0.02:
+    if max(float(np.abs(axis).max()) for axis in coarse) < 0.02:
         return None
-    shift = cv2.resize(coarse, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+    wide = (right - left, bottom - top)
+    shift = cv2.merge([cv2.resize(axis, wide, interpolation=cv2.INTER_LINEAR) for axis in coarse])
     return Flow(int(left), int(top), shift.astype(np.float32, copy=False))
 
 
@@ -102,7 +103,8 @@ def _still_eyes(points: F32, moves: F32) -> tuple[F32, F32]:
 def _rasterize(
     points: F32, values: F32, triangles: NDArray[np.int32], columns: int, rows: int
 ) -> tuple[F32, NDArray[np.bool_]]:
-    """Values [N, 2] at points [N, 2], interpolated over the triangles that face the camera."""
+    """Values [N, 2] at points [N, 2], interpolated over the triangles that face the camera, and
+    where these are: [2, rows, columns] and [rows, columns]."""
     import cv2
 
     a, b, c = (points[triangles[:, k]] for k in range(3))
@@ -126,27 +128,34 @@ def _rasterize(
     most = np.maximum(np.maximum(value_a, value_b), value_c)
     x = np.arange(columns, dtype=np.float32)
     y = np.arange(rows, dtype=np.float32)[:, None]
-    mesh = np.empty((rows, columns, 2), np.float32)
+    mesh = np.empty((2, rows, columns), np.float32)
     table = np.zeros((2, 5, len(facing) + 1), np.float32)
     table[..., 1:] = np.stack([slope_x.T, slope_y.T, constant.T, least.T, most.T], axis=1)
     for axis in range(2):
         by_x, by_y, plus, low, high = (column.take(ids) for column in table[axis])
-        mesh[..., axis] = np.clip(by_x * x + by_y * y + plus, low, high)
+        by_x *= x
+        by_y *= y
+        by_x += by_y
+        by_x += plus
+        np.clip(by_x, low, high, out=mesh[axis])
     return mesh, ids > 0
 
 
 def _extend(mesh: F32, inside: NDArray[np.bool_], fade: float) -> F32:
-    """The flow carried on outside of the mesh, fading to zero over ``fade`` cells."""
+    """The flow [2, rows, columns] carried on outside of the mesh, fading to zero over ``fade``
+    cells."""
     import cv2
 
     mask = inside.astype(np.float32)
     window = (int(fade) | 1, int(fade) | 1)
-    spread = cv2.blur(cv2.blur(mesh * mask[..., None], window), window)
-    weight = cv2.blur(cv2.blur(mask, window), window)
-    outer = spread / np.maximum(weight, 1e-3)[..., None]
-    distance = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 3)
-    near = smoothstep(0, 1, 1 - distance / fade)
-    flow = np.where(inside[..., None], mesh, outer * near[..., None])
-    smooth = cv2.GaussianBlur(flow.astype(np.float32), (0, 0), 1.0).astype(np.float32, copy=False)
-    smooth[distance >= fade] = 0
-    return smooth
+    spread = cv2.merge([*(mesh * mask), mask])
+    x, y, weight = cv2.split(cv2.blur(cv2.blur(spread, window), window))
+    distance = cv2.distanceTransform((~inside).view(np.uint8), cv2.DIST_L2, 3)
+    near = smoothstep(0, 1, 1 - distance / np.float32(fade)) / np.maximum(weight, 1e-3)
+    still = distance >= fade
+    flow = np.empty_like(mesh)
+    for axis, outer in enumerate((x, y)):
+        carried = np.where(inside, mesh[axis], outer * near)
+        flow[axis] = cv2.GaussianBlur(carried, (0, 0), 1.0)
+        flow[axis][still] = 0
+    return flow
