@@ -105,7 +105,7 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
             del nodes["out"]["inputs"]["audio"]
             del nodes["feeling"]["inputs"]["voice"]
             del nodes["voice_reader"]
-            processes["face"]["nodes"].remove("voice_reader")
+            processes["feelings"]["nodes"].remove("voice_reader")
     if options.virtual_camera:
         nodes["virtual_camera"] = {
             "type": "nodes.virtual_camera:VirtualCamera",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from engine.node import Node
 from engine.parameters import parameter
@@ -88,9 +88,3 @@ class FaceReader(Node):
         if self._model is not None:
             self._model.close()
             self._model = None
-
-
-class FaceReaderAside(FaceReader):
-    """The same in a thread of its own: no picture waits for it. For live graphs."""
-
-    runs: ClassVar[Literal["lane", "thread", "loop"]] = "thread"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
@@ -89,9 +89,3 @@ class VoiceReader(Node):
         if self._model is not None:
             self._model.close()
             self._model = None
-
-
-class VoiceReaderAside(VoiceReader):
-    """The same in a thread of its own: no picture waits for it. For live graphs."""
-
-    runs: ClassVar[Literal["lane", "thread", "loop"]] = "thread"

@@ -104,41 +104,55 @@ def _rasterize(
     points: F32, values: F32, triangles: NDArray[np.int32], columns: int, rows: int
 ) -> tuple[F32, NDArray[np.bool_]]:
     """Values [N, 2] at points [N, 2], interpolated over the triangles that face the camera, and
-    where these are: [2, rows, columns] and [rows, columns]."""
-    import cv2
+    where these are: [2, rows, columns] and [rows, columns].
 
+    All triangles at once, row by row: drawn one by one, each would give way to the threads of other
+    nodes, and take the interpreter back.
+    """
     a, b, c = (points[triangles[:, k]] for k in range(3))
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
     facing = np.flatnonzero(area < -1e-3)
-    a, b, c, area = a[facing], b[facing], c[facing], area[facing]
-    corners = triangles[facing]
-    ids = np.zeros((rows, columns), np.int16)
-    outline = np.rint(np.stack([a, b, c], axis=1) * 16).astype(np.int32)
-    for index, polygon in enumerate(outline, start=1):
-        cv2.fillConvexPoly(ids, polygon, index, cv2.LINE_8, 4)
-    value_a, value_b, value_c = (values[corners[:, k]] for k in range(3))
+    a, b, c, inverse = a[facing], b[facing], c[facing], 1 / area[facing, None]
+    value_a, value_b, value_c = (values[triangles[facing, k]] for k in range(3))
     # value(x, y) = slope_x * x + slope_y * y + constant on each triangle
     rise_b, rise_c = value_b - value_a, value_c - value_a
-    inverse = 1 / area[:, None]
     slope_x = (rise_b * (c - a)[:, 1:] - rise_c * (b - a)[:, 1:]) * inverse
     slope_y = (rise_c * (b - a)[:, :1] - rise_b * (c - a)[:, :1]) * inverse
     constant = value_a - slope_x * a[:, :1] - slope_y * a[:, 1:]
-    # Pixels at a sliver's edge lie a little outside of it, where its slopes lead anywhere.
-    least = np.minimum(np.minimum(value_a, value_b), value_c)
-    most = np.maximum(np.maximum(value_a, value_b), value_c)
-    x = np.arange(columns, dtype=np.float32)
-    y = np.arange(rows, dtype=np.float32)[:, None]
-    mesh = np.empty((2, rows, columns), np.float32)
-    table = np.zeros((2, 5, len(facing) + 1), np.float32)
-    table[..., 1:] = np.stack([slope_x.T, slope_y.T, constant.T, least.T, most.T], axis=1)
-    for axis in range(2):
-        by_x, by_y, plus, low, high = (column.take(ids) for column in table[axis])
-        by_x *= x
-        by_y *= y
-        by_x += by_y
-        by_x += plus
-        np.clip(by_x, low, high, out=mesh[axis])
-    return mesh, ids > 0
+
+    highs = np.maximum(np.ceil(np.minimum(np.minimum(a, b), c)[:, 1]), 0).astype(np.int32)
+    lows = np.minimum(np.floor(np.maximum(np.maximum(a, b), c)[:, 1]), rows - 1).astype(np.int32)
+    triangle, y = _counted(highs, lows)
+    # Facing triangles run such that an edge that goes down bounds them on the left.
+    left = np.zeros(len(y), np.float32)
+    right = np.full(len(y), columns - 1, np.float32)
+    for start, end in ((a, b), (b, c), (c, a)):
+        down = end[:, 1] - start[:, 1]
+        lean = (end[:, 0] - start[:, 0]) / np.where(down == 0, 1, down)
+        crossing = (start[:, 0] - lean * start[:, 1])[triangle] + lean[triangle] * y
+        np.maximum(left, crossing, out=left, where=(down > 0)[triangle])
+        np.minimum(right, crossing, out=right, where=(down < 0)[triangle])
+    span, x = _counted(np.ceil(left).astype(np.int32), np.floor(right).astype(np.int32))
+    triangle, y = triangle[span], y[span]
+    place = y * columns + x
+    mesh = np.zeros((2, rows * columns), np.float32)
+    inside = np.zeros(rows * columns, np.bool_)
+    inside[place] = True
+    for axis, drawn in enumerate(mesh):
+        by_x, by_y, plus = slope_x[:, axis], slope_y[:, axis], constant[:, axis]
+        drawn[place] = by_x[triangle] * x + by_y[triangle] * y + plus[triangle]
+    return mesh.reshape(2, rows, columns), inside.reshape(rows, columns)
+
+
+def _counted(
+    first: NDArray[np.int32], last: NDArray[np.int32]
+) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    """Every whole number from ``first`` to ``last`` [N], and to which of these it belongs."""
+    counts = np.maximum(last - first + 1, 0)
+    ends = np.cumsum(counts)
+    owner = np.repeat(np.arange(len(counts)), counts)
+    number = np.arange(len(owner), dtype=np.int32) - (ends - counts - first)[owner]
+    return owner, number.astype(np.int32)
 
 
 def _extend(mesh: F32, inside: NDArray[np.bool_], fade: float) -> F32:

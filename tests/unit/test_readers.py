@@ -15,13 +15,12 @@ from engine.outputs import each_output
 from engine.parameters import build
 from engine.types import EMOTIONS, F32, Affect, AudioFrame, FaceTrack
 from nodes.affect import chief, from_reading, unknown
-from nodes.compositor import Compositor, CompositorAside
 from nodes.emotions import prototype
-from nodes.face_reader import FaceReader, FaceReaderAside
+from nodes.face_reader import FaceReader
 from nodes.feeling import Feeling
 from nodes.mel import log_mel
 from nodes.speech_steps import STEP_NS, SpeechSteps
-from nodes.voice_reader import VoiceReader, VoiceReaderAside
+from nodes.voice_reader import VoiceReader
 from tests.faces import FRAME_NS, astronaut, frame, landmarker, no_face
 from tests.made_weights import make_weights
 
@@ -242,11 +241,6 @@ def test_a_voice_without_its_weight_is_silent_and_says_so(tmp_path: Path) -> Non
     affects = heard(node, blocks(tone(0.5, 300, 16_000), 16_000, 320))
     assert affects and not any(affect.known for affect in affects)
     assert said.statuses[0][0] == "degraded" and "speech" in said.statuses[0][1]
-
-
-def test_live_readers_and_compositor_have_threads_of_their_own() -> None:
-    assert FaceReader.runs == VoiceReader.runs == Compositor.runs == "lane"
-    assert FaceReaderAside.runs == VoiceReaderAside.runs == CompositorAside.runs == "thread"
 
 
 # -- both ------------------------------------------------------------------------------------------
