@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from bisect import bisect_left
 from collections import defaultdict, deque
 from typing import Any
 
@@ -38,8 +39,9 @@ class Latency:
 
     def recent(self) -> Percentiles:
         """p50, p95, p99 of the last two seconds; empty if nothing came."""
-        since_ns = time.monotonic_ns() - _RECENT_NS
-        values = sorted(value for stamp_ns, value in list(self._recent) if stamp_ns >= since_ns)
+        kept = list(self._recent)
+        first = bisect_left(kept, (time.monotonic_ns() - _RECENT_NS, 0.0))
+        values = sorted([value for _, value in kept[first:]])
         if not values:
             return {}
         return {
@@ -50,16 +52,16 @@ class Latency:
     def total(self) -> Percentiles:
         """p50, p95, p99 since the start."""
         buckets = sorted(self._buckets.copy().items())
-        count = sum(number for _, number in buckets)
-        result = {}
-        for share in (50, 95, 99):
-            seen = 0
-            for bucket, number in buckets:
-                seen += number
-                if seen * 100 >= count * share:
-                    # The middle of a bucket, in the geometric sense.
-                    result[f"p{share}"] = round(_LOWEST_MS * _GROWTH ** (bucket - 0.5), 3)
-                    break
+        count = sum([number for _, number in buckets])
+        result: Percentiles = {}
+        shares = iter((50, 95, 99))
+        share, seen = next(shares), 0
+        for bucket, number in buckets:
+            seen += number
+            while share and seen * 100 >= count * share:
+                # The middle of a bucket, in the geometric sense.
+                result[f"p{share}"] = round(_LOWEST_MS * _GROWTH ** (bucket - 0.5), 3)
+                share = next(shares, 0)
         return result
 
 
@@ -76,7 +78,8 @@ class Rate:
 
     def per_second(self) -> float:
         now_ns = time.monotonic_ns()
-        stamps_ns = [stamp for stamp in list(self._stamps_ns) if stamp >= now_ns - _RECENT_NS]
+        kept_ns = list(self._stamps_ns)
+        stamps_ns = kept_ns[bisect_left(kept_ns, now_ns - _RECENT_NS) :]
         if len(stamps_ns) < 2:
             return 0.0
         # A stall shows as a falling rate once the next event is overdue.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -29,7 +31,11 @@ def move(pixels: U8, transform: F32, shift: F32, out: U8 | None = None) -> U8:
 
     out = np.empty_like(pixels) if out is None else out
     inside = _box((np.abs(shift[..., 0]) > STILL_PX) | (np.abs(shift[..., 1]) > STILL_PX))
-    place = None if inside is None else _in_picture(2 * np.array(inside), transform, pixels.shape)
+    place = (
+        None
+        if inside is None
+        else _in_picture([2 * edge for edge in inside], transform, pixels.shape)
+    )
     if place is None:
         np.copyto(out, pixels)
         return out
@@ -127,7 +133,7 @@ def _in_view(
     import cv2
 
     rows, columns = full
-    box = np.array([columns.start, rows.start, columns.stop, rows.stop])
+    box = columns.start, rows.start, columns.stop, rows.stop
     place = _in_picture(box, transform, picture.shape)
     if place is None:
         return None
@@ -140,15 +146,20 @@ def _in_view(
     return picture[top:bottom, left:right], laid
 
 
-def _in_picture(box: NDArray[np.int_], transform: F32, shape: tuple[int, ...]) -> _Box | None:
+def _in_picture(box: Sequence[float], transform: F32, shape: tuple[int, ...]) -> _Box | None:
     """A box of the crop as one of the picture [H, W, ...]; None where they don't meet."""
-    corners = np.array([[x, y] for x in box[[0, 2]] for y in box[[1, 3]]], np.float32) - 0.5
-    places = (corners - transform[:, 2]) @ np.linalg.inv(transform[:, :2]).T
-    low = np.clip(np.floor(places.min(axis=0)), 0, shape[1::-1]).astype(int)
-    high = np.clip(np.ceil(places.max(axis=0)) + 1, 0, shape[1::-1]).astype(int)
-    if (high - low).min() < 1:
+    (a, b, shift_x), (c, d, shift_y) = transform.tolist()
+    left, top, right, bottom = (float(edge) - 0.5 for edge in box)
+    scale = a * d - b * c
+    corners = [(x - shift_x, y - shift_y) for x in (left, right) for y in (top, bottom)]
+    across = [(d * x - b * y) / scale for x, y in corners]
+    along = [(a * y - c * x) / scale for x, y in corners]
+    height, width = shape[:2]
+    low_x, low_y = max(math.floor(min(across)), 0), max(math.floor(min(along)), 0)
+    high_x, high_y = min(math.ceil(max(across)) + 1, width), min(math.ceil(max(along)) + 1, height)
+    if high_x <= low_x or high_y <= low_y:
         return None
-    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+    return low_x, low_y, high_x, high_y
 
 
 def _box(there: NDArray[np.bool_]) -> _Box | None:
