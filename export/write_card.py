@@ -37,20 +37,20 @@ def write_card(
         "openvino": openvino,
     }
     parts = [f"# {network.name}: {network.task}."]
-    parts.append(_table("", head))
-    parts += [_tensor("inputs", spec) for spec in network.inputs]
-    parts += [_tensor("outputs", spec) for spec in network.outputs]
+    parts.append(section("", head))
+    parts += [tensor_section("inputs", spec) for spec in network.inputs]
+    parts += [tensor_section("outputs", spec) for spec in network.outputs]
     if network.state:
-        parts.append(_table("state", network.state))
+        parts.append(section("state", network.state))
     for role, (name, extra) in files.items():
-        row = {"file": name, "sha256": _sha256(folder / name)}
+        row = {"file": name, "sha256": sha256_of(folder / name)}
         if extra:
-            row |= {"extra": extra, "extra_sha256": _sha256(folder / extra)}
-        parts.append(_table(f"files.{role}", row))
-    parts.append(_table("size", run["size"]))
+            row |= {"extra": extra, "extra_sha256": sha256_of(folder / extra)}
+        parts.append(section(f"files.{role}", row))
+    parts.append(section("size", run["size"]))
     origins = {"weights_of_others": list(network.origins)} if network.origins else {}
-    parts.append(_table("data", {**data, **origins}))
-    parts += [_table(f"metrics.{name}", row) for name, row in metrics.items()]
+    parts.append(section("data", {**data, **origins}))
+    parts += [section(f"metrics.{name}", row) for name, row in metrics.items()]
     with whole(folder / CARD) as part:
         part.write_text("\n".join(parts), encoding="utf-8")
 
@@ -68,7 +68,8 @@ def describe_data(clips: Clips) -> dict[str, Any]:
     }
 
 
-def _tensor(kind: str, spec: Tensor) -> str:
+def tensor_section(kind: str, spec: Tensor) -> str:
+    """``kind`` is inputs or outputs."""
     row = {
         "name": spec.name,
         "shape": list(spec.shape),
@@ -79,7 +80,8 @@ def _tensor(kind: str, spec: Tensor) -> str:
     return f"[[{kind}]]\n{_rows(row)}"
 
 
-def _table(name: str, row: Mapping[str, Any]) -> str:
+def section(name: str, row: Mapping[str, Any]) -> str:
+    """A table of plain values; without a ``name`` they stand at the top."""
     return (f"[{name}]\n" if name else "") + _rows(row)
 
 
@@ -101,5 +103,6 @@ def _value(value: Any) -> str:
     raise TypeError(f"a card has no place for {type(value)}")
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

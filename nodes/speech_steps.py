@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -16,34 +15,24 @@ STEP_NS: Final = STEP_SAMPLES * 1_000_000_000 // RATE_HZ
 GAP_NS: Final = 200_000_000
 """a leap of the stamps by more than this is another recording"""
 
-ABOVE_ROOM_DB: Final = 9.0
-QUIETEST_DB: Final = -55.0
-ROOM_RISES_DB: Final = 0.08
-"""how fast, a step, the room's own level is believed to rise: 2 dB a second"""
-HANGOVER_STEPS: Final = 8
-"""how long somebody still counts as speaking: pauses between words"""
-
 
 class Step(NamedTuple):
-    """``sound`` [640] in -1..1 from the moment ``capture_ns`` on, and whether somebody speaks."""
+    """``sound`` [640] in -1..1 from the moment ``capture_ns`` on."""
 
     capture_ns: int
     sound: F32
-    spoken: bool
 
 
 class SpeechSteps:
     """Blocks in, steps out. Holds what is left of a block for the next."""
 
     def __init__(self) -> None:
-        self._voice = Activity()
         self.reset()
 
     def reset(self) -> None:
         """Another recording."""
         self._resampler: Any = None
         self._rate_hz = 0
-        self._voice.reset()
         self._samples = np.zeros(0, np.float32)
         self._arrived = 0
         self._steps = 0
@@ -64,7 +53,7 @@ class SpeechSteps:
         self._samples = np.concatenate([self._samples, fresh])
         while len(self._samples) >= STEP_SAMPLES:
             sound, self._samples = self._samples[:STEP_SAMPLES], self._samples[STEP_SAMPLES:]
-            yield Step(self._origin_ns + self._steps * STEP_NS, sound, self._voice(sound))
+            yield Step(self._origin_ns + self._steps * STEP_NS, sound)
             self._steps += 1
 
     def _origin(self, frame: AudioFrame) -> int:
@@ -84,22 +73,3 @@ class SpeechSteps:
         if not parts:
             return np.zeros(0, np.float32)
         return (np.concatenate(parts) / 32768).astype(np.float32)
-
-
-class Activity:
-    """Whether somebody speaks: louder than the room, which is the quietest of the last while."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self._room_db = -60.0
-        self._left = 0
-
-    def __call__(self, samples: F32) -> bool:
-        """Of a step's samples in -1..1."""
-        level_db = 10 * math.log10(float(np.mean(np.square(samples))) + 1e-10)
-        self._room_db = min(level_db, self._room_db + ROOM_RISES_DB)
-        loud = level_db > max(self._room_db + ABOVE_ROOM_DB, QUIETEST_DB)
-        self._left = HANGOVER_STEPS if loud else max(0, self._left - 1)
-        return self._left > 0

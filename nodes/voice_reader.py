@@ -13,6 +13,7 @@ from engine.parameters import parameter
 from engine.types import F32, Affect, AudioFrame, Fifo, Input, Message
 from nodes.affect import ANSWERS, from_network, unknown
 from nodes.speech_steps import SpeechSteps, Step
+from nodes.voice_activity import Loud, Spoken, VoiceActivity
 from nodes.weights import open_or_say
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ REST_STEPS: Final = 25
 
 class VoiceReader(Node):
     """audio -> affect: emotion, valence-arousal and intensity of each 40 ms, stamped with their
-    beginning. In silence nothing is known."""
+    beginning. Where nobody speaks nothing is known."""
 
     inputs: ClassVar[Mapping[str, Input]] = {"audio": Fifo(AudioFrame, depth=64)}
     outputs: ClassVar[Mapping[str, type[Message]]] = {"affect": Affect}
@@ -38,9 +39,11 @@ class VoiceReader(Node):
 
     config: Config
     _model: Model | None = None
+    _ear: Model | None = None
 
     def setup(self) -> None:
         self._steps = SpeechSteps()
+        self._activity: VoiceActivity = Loud()
         self._model = open_or_say(
             "speech",
             self.config.weights,
@@ -50,12 +53,30 @@ class VoiceReader(Node):
             gives=ANSWERS,
             threads=self.config.threads,
         )
+        if self._model is not None:
+            self._hear_who_speaks()
         self.reset()
+
+    def _hear_who_speaks(self) -> None:
+        self._ear = open_or_say(
+            "activity",
+            self.config.weights,
+            self.context,
+            "whatever is loud counts as a voice",
+            takes=("sound", "state"),
+            gives=("spoken", "state_next"),
+        )
+        if self._ear is not None:
+            self._activity = Spoken(self._ear)
+        assert self._model is not None
+        self.context.gauge("backend", self._model.label)
 
     def reset(self) -> None:
         self._steps.reset()
+        self._activity.reset()
         self._state: dict[str, F32] = self._model.begin() if self._model is not None else {}
         self._before: Step | None = None
+        self._spoken = False
         self._silent = 0
 
     def process(self, audio: AudioFrame) -> Iterator[Affect]:
@@ -73,19 +94,21 @@ class VoiceReader(Node):
     def _heard(self, step: Step) -> Iterator[Affect]:
         """What a step says of the one before it."""
         before, self._before = self._before, step
-        self._silent = 0 if step.spoken else self._silent + 1
+        was_spoken, self._spoken = self._spoken, self._activity(step.sound)
+        self._silent = 0 if self._spoken else self._silent + 1
         answer = None
         if self._model is not None and self._silent <= REST_STEPS:
             answer = self._model(sound=step.sound[None], **self._state)
             self._state = self._model.carry(answer)
         if before is None:
             return
-        if answer is None or not before.spoken:
+        if answer is None or not was_spoken:
             yield unknown("voice", before.capture_ns)
         else:
             yield from_network(answer, "voice", before.capture_ns)
 
     def close(self) -> None:
-        if self._model is not None:
-            self._model.close()
-            self._model = None
+        for model in (self._model, self._ear):
+            if model is not None:
+                model.close()
+        self._model = self._ear = None

@@ -22,18 +22,20 @@ _Network = tuple[dict[str, Any], dict[str, Any], dict[str, str]]
 
 
 def make_weights(folder: Path, *names: str, painted: float = 0.0) -> Path:
-    """All five networks, or those named. ``painted``: the generator's mask, everywhere.
+    """All six networks, or those named. ``painted``: the generator's mask, everywhere.
 
     visual: the likeliest emotion is that whose shapes the rig has, valence the mean of the crop;
     state counts steps.
     speech: happy where the sound is low (below 850 Hz) or silent, angry where it is high; arousal
     counts the steps so far in hundredths.
+    activity: somebody speaks where there is sound.
     intensity: the mean of those present. identity: the mean of the picture, everywhere.
     generator: the flow as it came, white where it paints.
     """
     makers: dict[str, Callable[[], _Network]] = {
         "visual": _visual,
         "speech": _speech,
+        "activity": _activity,
         "intensity": _intensity,
         "identity": _identity,
         "generator": lambda: _generator(painted),
@@ -109,6 +111,17 @@ def _speech() -> _Network:
         "valence_arousal": ops.concat([ops.multiply(counted, _const([[0.0]])), counted], 1),
         "intensity": ops.add(ops.multiply(counted, _const([[0.0]])), _const([[0.8]])),
         "state_next": later,
+    }
+    return given, outputs, {"state": "state_next"}
+
+
+def _activity() -> _Network:
+    ops = _ops()
+    given = _given(sound=(1, 576), state=(1, STATE))
+    loud = ops.multiply(_mean(ops.absolute(given["sound"])), _const([[1000.0]]))
+    outputs = {
+        "spoken": ops.clamp(loud, 0.0, 1.0),
+        "state_next": ops.add(given["state"], _const(np.ones((1, STATE)))),
     }
     return given, outputs, {"state": "state_next"}
 
