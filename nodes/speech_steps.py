@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from engine.types import F32, AudioFrame
+from engine.types import F32, I16, AudioFrame
 from nodes.mel import RATE_HZ
 
 STEP_SAMPLES: Final = 640
@@ -33,6 +33,8 @@ class SpeechSteps:
         """Another recording."""
         self._resampler: Any = None
         self._rate_hz = 0
+        self._waiting: list[I16] = []
+        self._waited = 0
         self._samples = np.zeros(0, np.float32)
         self._arrived = 0
         self._steps = 0
@@ -42,13 +44,21 @@ class SpeechSteps:
         """Whether a block goes on where the one before it ended."""
         if self._origin_ns is None:
             return True
-        leap_ns = self._origin(frame) - self._origin_ns
-        return frame.rate_hz == self._rate_hz and abs(leap_ns) <= GAP_NS
+        if frame.rate_hz != self._rate_hz:
+            return False
+        return abs(self._origin(frame) - self._origin_ns) <= GAP_NS
 
     def __call__(self, frame: AudioFrame) -> Iterator[Step]:
         """The steps that became whole."""
+        self._rate_hz = frame.rate_hz
         self._origin_ns = self._origin(frame)
-        fresh = self._at_16_khz(frame)
+        mono = frame.samples.mean(axis=1, dtype=np.float32)
+        self._waiting.append(np.rint(mono).astype(np.int16))
+        self._waited += len(mono)
+        if len(self._samples) + self._waited * RATE_HZ / self._rate_hz < STEP_SAMPLES:
+            return  # small blocks are brought to 16 kHz together: each would cost as much
+        fresh = self._at_16_khz(np.concatenate(self._waiting))
+        self._waiting, self._waited = [], 0
         self._arrived += len(fresh)
         self._samples = np.concatenate([self._samples, fresh])
         while len(self._samples) >= STEP_SAMPLES:
@@ -58,17 +68,16 @@ class SpeechSteps:
 
     def _origin(self, frame: AudioFrame) -> int:
         """When the first sample of all was captured, by this block's stamp."""
-        return frame.capture_ns - self._arrived * 1_000_000_000 // RATE_HZ
+        before_s = self._arrived / RATE_HZ + self._waited / self._rate_hz
+        return frame.capture_ns - round(before_s * 1e9)
 
-    def _at_16_khz(self, frame: AudioFrame) -> F32:
+    def _at_16_khz(self, mono: I16) -> F32:
         import av
 
         if self._resampler is None:
             self._resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
-            self._rate_hz = frame.rate_hz
-        mono = np.rint(frame.samples.astype(np.float32).mean(axis=1)).astype(np.int16)
         block = av.AudioFrame.from_ndarray(mono[None], format="s16", layout="mono")
-        block.sample_rate = frame.rate_hz
+        block.sample_rate = self._rate_hz
         parts = [out.to_ndarray()[0] for out in self._resampler.resample(block)]
         if not parts:
             return np.zeros(0, np.float32)
