@@ -64,7 +64,7 @@ def dense_flow(
     rows = max(2, round((bottom - top) / cell))
     step = np.array([(right - left) / columns, (bottom - top) / rows])
     grid = (after - (left, top) + 0.5) / step - 0.5  # a cell's centre has whole coordinates
-    mesh, inside = _rasterize(grid, -moves, triangles, columns, rows)
+    mesh, inside = rasterize(grid, -moves, triangles, columns, rows)
     coarse = _extend(mesh, inside, FADE * size / float(step.mean()))
     if max(float(np.abs(axis).max()) for axis in coarse) < 0.02:
         return None
@@ -100,7 +100,7 @@ def _still_eyes(points: F32, moves: F32) -> tuple[F32, F32]:
     return points, moves
 
 
-def _rasterize(
+def rasterize(
     points: F32, values: F32, triangles: NDArray[np.int32], columns: int, rows: int
 ) -> tuple[F32, NDArray[np.bool_]]:
     """Values [N, 2] at points [N, 2], interpolated over the triangles that face the camera, and

@@ -15,7 +15,7 @@ from nodes.drive import LOWER_INNER, UPPER_INNER, Drive
 from nodes.emotions import FEELING, sides, worn
 from nodes.rig import RIG_PATH, RIGID, Placement, align, camera_pose, load_rig
 from nodes.smoothing import OneEuro
-from nodes.warp import apply_flow, dense_flow
+from nodes.warp import apply_flow, dense_flow, rasterize
 
 rig = load_rig()
 
@@ -238,6 +238,37 @@ def test_a_warp_moves_pixels_with_the_landmarks() -> None:
     rows, columns = np.nonzero(apply_flow(picture, flow)[..., 0] > 127)
     assert columns.mean() - x == pytest.approx(moves[291, 0], abs=1.0)
     assert rows.mean() - y == pytest.approx(moves[291, 1], abs=1.5)
+
+
+@pytest.mark.parametrize("yaw_deg", [0, 35, -60])
+def test_a_mesh_is_drawn_as_each_of_its_triangles(yaw_deg: float) -> None:
+    """Against barycentric coordinates, triangle by triangle; what comes later lies above."""
+    columns, rows = 60, 50
+    points = (turned(yaw_deg, scale=4.0)[0][:, :2] - (290, 215)).astype(np.float32)
+    values = np.random.default_rng(0).normal(0, 5, (478, 2)).astype(np.float32)
+    drawn, inside = rasterize(points, values, rig.triangles, columns, rows)
+    x, y = np.meshgrid(np.arange(columns), np.arange(rows))
+    wanted = np.full((2, rows, columns), np.nan)
+    sure = np.ones((rows, columns), bool)
+    for corners in rig.triangles:
+        a, b, c = points[corners].astype(float)
+        area = (b - a)[0] * (c - a)[1] - (b - a)[1] * (c - a)[0]
+        if area >= -1e-3:
+            continue
+        share_b = ((x - a[0]) * (c - a)[1] - (y - a[1]) * (c - a)[0]) / area
+        share_c = ((b - a)[0] * (y - a[1]) - (b - a)[1] * (x - a[0])) / area
+        least = np.minimum(np.minimum(share_b, share_c), 1 - share_b - share_c)
+        there = least >= 0
+        sure &= np.abs(least) > 1e-3  # on an edge either side may be drawn
+        first, second, third = values[corners].astype(float)
+        flat = first[:, None, None] + np.multiply.outer(second - first, share_b)
+        flat += np.multiply.outer(third - first, share_c)
+        wanted[:, there] = flat[:, there]
+    assert sure.sum() > 500
+    assert np.array_equal(inside[sure], np.isfinite(wanted[0][sure]))
+    compared = sure & inside
+    assert np.abs(drawn - wanted)[:, compared].max() < 0.01
+    assert not drawn[:, ~inside].any()
 
 
 def test_no_flow_without_a_move_or_inside_no_picture() -> None:
