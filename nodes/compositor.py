@@ -80,6 +80,9 @@ class Compositor(Node):
             "", "path of face_landmarker.task; empty: the cache, fetched once", live=False
         )
 
+    aside: ClassVar[bool] = False
+    """whether pictures go on while the generator is asked"""
+
     config: Config
     _learned: LearnedFace | None = None
     _felt = 0.0
@@ -137,7 +140,12 @@ class Compositor(Node):
 
         try:
             self._learned = LearnedFace(
-                self._rig, config.weights, self.context, config.backend, config.threads
+                self._rig,
+                config.weights,
+                self.context,
+                config.backend,
+                config.threads,
+                self.aside,
             )
         except MienError as error:
             if config.renderer == "learned":
@@ -195,7 +203,10 @@ class Compositor(Node):
 
 
 class CompositorAside(Compositor):
-    """The same in a thread of its own, so that the next picture is tracked meanwhile."""
+    """The same in a thread of its own, so that the next picture is tracked meanwhile; what the
+    generator says comes a picture later."""
+
+    aside: ClassVar[bool] = True
 
     runs: ClassVar[Literal["lane", "thread", "loop"]] = "thread"
     paces: ClassVar[bool] = True

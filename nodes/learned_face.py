@@ -3,7 +3,10 @@ full resolution, its paint is added to them, and skin that folds is shaded."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -52,8 +55,16 @@ class LearnedFace:
     """Generator and identity encoder of one face in video. Raises MienError without weights."""
 
     def __init__(
-        self, rig: Rig, weights: str, context: Context, backend: Backend = "auto", threads: int = 2
+        self,
+        rig: Rig,
+        weights: str,
+        context: Context,
+        backend: Backend = "auto",
+        threads: int = 2,
+        aside: bool = False,
     ) -> None:
+        """``aside``: what is learned of a picture is worked out beside it, and comes with a later
+        one; only the first of a face waits."""
         self._rig = rig
         self._shading = load_shading()
         identity = open_model(
@@ -69,6 +80,8 @@ class LearnedFace:
             identity.close()
             raise
         self._identity = identity
+        self._aside = ThreadPoolExecutor(1, "generator") if aside else None
+        self._asked: Future[_Answer] | None = None
         self._person = Person(identity)
         self._crop = SteadyCrop()
         self._border = _fade_to_border()
@@ -80,6 +93,7 @@ class LearnedFace:
 
     def reset(self) -> None:
         """Another face, or another picture."""
+        self._wait()
         self._person.reset()
         self._crop.reset()
         self._last_ns: int | None = None
@@ -88,10 +102,19 @@ class LearnedFace:
         self._steady_shade.reset()
         self._steady_tint.reset()
         self._since_asked_s = 0.0
-        self._pictures = 0
+        self._pictures = self._next_in = 0
+
+    def _wait(self) -> None:
+        """Let a question be answered, and forget the answer."""
+        if self._asked is not None:
+            wait([self._asked])
+            self._asked = None
 
     def close(self) -> None:
         """Free the networks."""
+        self._wait()
+        if self._aside is not None:
+            self._aside.shutdown()
         self._generator.close()
         self._identity.close()
 
@@ -116,7 +139,8 @@ class LearnedFace:
         ``correction``: how much of what the generator would change in the warp is done, 0..1, where
         a face changes much.
         ``shading``: how deeply skin is shaded by the shapes that come.
-        ``every``: it is asked about each n-th picture; what it said holds in between.
+        ``every``: it is asked about each n-th picture, aside no sooner than it has answered; what
+        it said holds in between.
         """
         import cv2
 
@@ -129,21 +153,19 @@ class LearnedFace:
         target = source.copy()
         target[:, :2] += moves @ transform[:, :2].T
         flow = edit_flow(source, target, self._rig.triangles)
-        self._since_asked_s += step_s
-        if self._pictures % every == 0 or step_s > MAX_STEP_S:
-            answer = self._ask(patch, source, target, flow, edit, placement, felt)
-            light = np.concatenate([answer["mask"][0], answer["paint"][0]])
-            change = self._steady_flow(answer["flow_out"][0] - flow, step_s)
-            mask, paint = self._steady_paint(light, step_s)
-            folds = self._shading(target, self._rig.triangles, worn, shading)
-            folds = self._steady_shade(folds, step_s)
-            tint = self._steady_tint(self._shading.tint(patch, source), step_s)
+        question = partial(
+            self._ask, patch, source, target, flow, edit, placement, felt, worn, shading
+        )
+        if (answer := self._answer(question, every, step_s)) is not None:
+            change = self._steady_flow(answer.change, step_s)
+            mask, paint = self._steady_paint(answer.light, step_s)
+            folds = self._steady_shade(answer.folds, step_s)
+            tint = self._steady_tint(answer.tint, step_s)
         else:
             change = self._steady_flow.hold(step_s)
             mask, paint = self._steady_paint.hold(step_s)
             folds = self._steady_shade.hold(step_s)
             tint = self._steady_tint.hold(step_s)
-        self._pictures += 1
         near = _near_face(source, target) * self._border
         folds = folds * near
         near *= np.float32(correction * ramp(*CHANGED, np.abs(worn[FEELING]).sum()))
@@ -159,6 +181,30 @@ class LearnedFace:
         keep_mouth(out, pixels, landmarks, moved, ramp(*OPENED, worn[JAW]))
         return out
 
+    def _answer(
+        self, question: Callable[[float], _Answer], every: int, step_s: float
+    ) -> _Answer | None:
+        """What is said anew of a picture; None: what was said before holds.
+
+        ``question`` takes the seconds since one was asked before.
+        """
+        known = self._pictures > 0 and step_s <= MAX_STEP_S
+        self._pictures += 1
+        self._since_asked_s += step_s
+        answer = None
+        if self._asked is not None and (self._asked.done() or not known):
+            answer, self._asked = self._asked.result(), None
+        self._next_in -= 1
+        if known and (self._next_in > 0 or self._asked is not None):
+            return answer
+        self._next_in = every
+        question = partial(question, self._since_asked_s)
+        self._since_asked_s = 0.0
+        if not known or self._aside is None:
+            return question()
+        self._asked = self._aside.submit(question)
+        return answer
+
     def _ask(
         self,
         patch: U8,
@@ -168,13 +214,15 @@ class LearnedFace:
         edit: FaceEdit,
         placement: Placement,
         felt: float,
-    ) -> Mapping[str, F32]:
-        """The generator's answer to an edit of a crop [256, 256, 3]."""
+        worn: F32,
+        shading: float,
+        since_s: float,
+    ) -> _Answer:
+        """What generator and shading say of an edit of a crop [256, 256, 3]."""
         unfit = tension(edit.source, placement) + felt
-        person = self._person(patch, unfit, self._since_asked_s)
-        self._since_asked_s = 0.0
+        person = self._person(patch, unfit, since_s)
         direction, alpha = feeling(edit.target)
-        return self._generator(
+        said = self._generator(
             source=to_tensor(patch),
             flow=flow[None],
             lines=np.stack([line_map(source), line_map(target)])[None],
@@ -182,6 +230,26 @@ class LearnedFace:
             intensity=np.array([[min(alpha, 2.0)]], np.float32),
             **person,
         )
+        return _Answer(
+            change=said["flow_out"][0] - flow,
+            light=np.concatenate([said["mask"][0], said["paint"][0]]),
+            folds=self._shading(target, self._rig.triangles, worn, shading),
+            tint=self._shading.tint(patch, source),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """What is learned of an edit, over the crop."""
+
+    change: F32
+    """of the rig's flow [2, 128, 128] px"""
+    light: F32
+    """mask and paint [2, 256, 256]"""
+    folds: F32
+    """logarithm of the ratio of brightness [128, 128]"""
+    tint: F32
+    """of that, in each channel [3]"""
 
 
 def _at(points: F32, flow: F32) -> F32:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,7 @@ from engine.errors import MienError
 from engine.node import Context
 from engine.parameters import build
 from engine.types import F32, U8, Affect, FaceEdit, FaceTrack, VideoFrame
-from nodes.compositor import WARP, Compositor
+from nodes.compositor import WARP, Compositor, CompositorAside
 from nodes.expression_editor import ExpressionEditor
 from nodes.face_crop import crop_transform
 from nodes.face_tracker import FaceTracker
@@ -29,14 +31,14 @@ from tests.made_weights import make_weights
 class Made:
     """A compositor and what it says."""
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, kind: type[Compositor] = Compositor, /, **values: Any) -> None:
         self.statuses: list[tuple[str, str]] = []
         self.gauges: dict[str, Any] = {}
         context = Context(
             status=lambda condition, text: self.statuses.append((condition, text)),
             gauge=self.gauges.__setitem__,
         )
-        self.node = Compositor(build(Compositor.Config, values), context)
+        self.node = kind(build(kind.Config, values), context)
 
     def __enter__(self) -> Made:
         self.node.setup()
@@ -224,6 +226,56 @@ def test_what_the_generator_says_is_kept_steady(
     assert told.times == 20 // every
     assert np.abs(np.diff(added[5:])).max() <= 2  # 0.02 of 255 is 5
     assert abs(np.mean(added[5:]) - 25.5) < 2.5
+
+
+class Slow(Told):
+    """Answers when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = threading.Event()
+        self.may.set()
+
+    def __call__(self, **inputs: F32) -> dict[str, F32]:
+        answer = super().__call__(**inputs)
+        assert self.may.wait(10)
+        return answer
+
+
+def test_live_pictures_go_on_while_the_generator_is_asked(
+    weights: Path, tracker: FaceTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first picture of a face waits for it; what it says comes with later ones, and what it
+    says of another face is forgotten."""
+    grey, told = np.full_like(astronaut(), 100), Slow()
+    face, edit = asked(tracker, astronaut(), emotion="sad", intensity=1.0)
+    x, y = face.landmarks[1, :2].astype(int)
+    values = {"weights": str(weights), "correction": 1.0, "shading": 0.0}
+    with Made(CompositorAside, **values) as live:
+        learned_face = live.node._learned
+        assert learned_face is not None
+        generator = learned_face._generator
+        monkeypatch.setattr(learned_face, "_generator", told)
+
+        def added(step: int, cut: bool = False) -> float:
+            later = replace(edit, capture_ns=edit.capture_ns + step * FRAME_NS)
+            out = live.node.process(frame(grey, cut=cut), replace(face, cut=cut), later)
+            return float(out.pixels[y, x, 0]) - 100
+
+        first = added(0, cut=True)
+        assert first == pytest.approx(25, abs=2) and told.times == 1
+        told.may.clear()
+        told.light = 0.3
+        assert [added(step) for step in range(1, 6)] == [first] * 5
+        assert told.times == 2
+        told.may.set()
+        for step in range(6, 80):
+            last = added(step)
+            time.sleep(0.002)
+        assert last == pytest.approx(76, abs=6) and told.times > 5
+        told.light = 0.0
+        assert added(80, cut=True) == pytest.approx(0, abs=2)
+        monkeypatch.setattr(learned_face, "_generator", generator)
 
 
 def test_a_missing_weight_is_said_and_the_face_is_warped(
