@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -27,32 +28,40 @@ ROOM_RISES_DB: Final = 0.08
 """how fast, a step, the room's own level is believed to rise: 2 dB a second"""
 
 
-class VoiceActivity(Protocol):
+class VoiceActivity(ABC):
     """Takes steps of sound in a row, of 16 kHz."""
+
+    def __init__(self) -> None:
+        self.reset()
 
     def reset(self) -> None:
         """Another recording."""
-        ...
+        self._left = 0
 
     def __call__(self, samples: F32) -> bool:
-        """Whether somebody speaks in the samples [N] in -1..1 of the next step."""
-        ...
+        """Whether somebody speaks in the samples [N] in -1..1 of the next step, or paused."""
+        self._left = HANGOVER_STEPS if self._heard(samples) else max(0, self._left - 1)
+        return self._left > 0
+
+    @abstractmethod
+    def _heard(self, samples: F32) -> bool:
+        """Whether there is a voice in the next step itself."""
 
 
-class Spoken:
+class Spoken(VoiceActivity):
     """Asks the network `activity`, which tells voices from music, rooms and noise."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self.reset()
+        super().__init__()
 
     def reset(self) -> None:
+        super().reset()
         self._state = self._model.begin()
         self._samples = np.zeros(CONTEXT_SAMPLES, np.float32)
         self._speaks = False
-        self._left = 0
 
-    def __call__(self, samples: F32) -> bool:
+    def _heard(self, samples: F32) -> bool:
         self._samples = np.concatenate([self._samples, samples])
         heard = False
         while len(self._samples) >= CONTEXT_SAMPLES + LOOK_SAMPLES:
@@ -62,23 +71,17 @@ class Spoken:
             self._samples = self._samples[LOOK_SAMPLES:]
             self._speaks = float(answer["spoken"].item()) > SPEAKS[0 if self._speaks else 1]
             heard |= self._speaks
-        self._left = HANGOVER_STEPS if heard else max(0, self._left - 1)
-        return self._left > 0
+        return heard
 
 
-class Loud:
+class Loud(VoiceActivity):
     """Louder than the room, which is the quietest of the last while: music counts, too."""
 
-    def __init__(self) -> None:
-        self.reset()
-
     def reset(self) -> None:
+        super().reset()
         self._room_db = -60.0
-        self._left = 0
 
-    def __call__(self, samples: F32) -> bool:
+    def _heard(self, samples: F32) -> bool:
         level_db = 10 * math.log10(float(np.mean(np.square(samples))) + 1e-10)
         self._room_db = min(level_db, self._room_db + ROOM_RISES_DB)
-        loud = level_db > max(self._room_db + ABOVE_ROOM_DB, QUIETEST_DB)
-        self._left = HANGOVER_STEPS if loud else max(0, self._left - 1)
-        return self._left > 0
+        return level_db > max(self._room_db + ABOVE_ROOM_DB, QUIETEST_DB)

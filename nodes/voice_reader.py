@@ -43,7 +43,6 @@ class VoiceReader(Node):
 
     def setup(self) -> None:
         self._steps = SpeechSteps()
-        self._activity: VoiceActivity = Loud()
         self._model = open_or_say(
             "speech",
             self.config.weights,
@@ -54,22 +53,17 @@ class VoiceReader(Node):
             threads=self.config.threads,
         )
         if self._model is not None:
-            self._hear_who_speaks()
+            self._ear = open_or_say(
+                "activity",
+                self.config.weights,
+                self.context,
+                "whatever is loud counts as a voice",
+                takes=("sound", "state"),
+                gives=("spoken", "state_next"),
+            )
+            self.context.gauge("backend", self._model.label)
+        self._activity: VoiceActivity = Loud() if self._ear is None else Spoken(self._ear)
         self.reset()
-
-    def _hear_who_speaks(self) -> None:
-        self._ear = open_or_say(
-            "activity",
-            self.config.weights,
-            self.context,
-            "whatever is loud counts as a voice",
-            takes=("sound", "state"),
-            gives=("spoken", "state_next"),
-        )
-        if self._ear is not None:
-            self._activity = Spoken(self._ear)
-        assert self._model is not None
-        self.context.gauge("backend", self._model.label)
 
     def reset(self) -> None:
         self._steps.reset()
