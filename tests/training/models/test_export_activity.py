@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
-onnx: Any = pytest.importorskip("onnx")
+pytest.importorskip("onnx")
 
-from export.activity import INPUTS, OUTPUTS, main  # noqa: E402
-from nodes.model import Model  # noqa: E402
+import onnx
+
+from export.activity import INPUTS, OUTPUTS, main
+from nodes.model import Model
 
 
 def network(path: Path, names: Mapping[str, str]) -> Path:
