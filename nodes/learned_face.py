@@ -102,7 +102,7 @@ class LearnedFace:
         self._steady_shade.reset()
         self._steady_tint.reset()
         self._since_asked_s = 0.0
-        self._pictures = self._next_in = 0
+        self._fresh, self._next_in = True, 0
 
     def _wait(self) -> None:
         """Let a question be answered, and forget the answer."""
@@ -188,21 +188,22 @@ class LearnedFace:
 
         ``question`` takes the seconds since one was asked before.
         """
-        known = self._pictures > 0 and step_s <= MAX_STEP_S
-        self._pictures += 1
+        first = self._fresh or step_s > MAX_STEP_S
+        self._fresh = False
         self._since_asked_s += step_s
+        if first:
+            self._wait()
         answer = None
-        if self._asked is not None and (self._asked.done() or not known):
+        if self._asked is not None and self._asked.done():
             answer, self._asked = self._asked.result(), None
         self._next_in -= 1
-        if known and (self._next_in > 0 or self._asked is not None):
+        if not first and (self._next_in > 0 or self._asked is not None):
             return answer
         self._next_in = every
-        question = partial(question, self._since_asked_s)
-        self._since_asked_s = 0.0
-        if not known or self._aside is None:
-            return question()
-        self._asked = self._aside.submit(question)
+        since_s, self._since_asked_s = self._since_asked_s, 0.0
+        if first or self._aside is None:
+            return question(since_s)
+        self._asked = self._aside.submit(question, since_s)
         return answer
 
     def _ask(
