@@ -96,8 +96,9 @@ class LivePage:
         """The avatar's picture now [H, W, 3], BGR, 0..255."""
         import cv2
 
-        # Statistics count a picture as decoded a little before the element has it.
-        self.page.wait_for_function("document.querySelector('#avatar').videoWidth > 0")
+        # Statistics count a picture as decoded a little before the element has it. A function,
+        # since a bare expression would be an eval at each look, which the page's policy stops.
+        self.page.wait_for_function("() => document.querySelector('#avatar').videoWidth > 0")
         png = np.frombuffer(base64.b64decode(self.page.evaluate(GRAB)), np.uint8)
         picture = cv2.imdecode(png, cv2.IMREAD_COLOR)
         assert picture is not None
