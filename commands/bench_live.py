@@ -293,6 +293,7 @@ def _print(report: dict[str, Any]) -> None:
     rows |= {
         "until received": report["until_received_ms"],
         "received to shown": report["received_to_shown_ms"],
+        "picture to picture": report["shown_gap_ms"],
         "|A/V drift|": report["av_drift_ms"],
         "A/V drift, + voice late": report["av_drift_signed_ms"],
     }

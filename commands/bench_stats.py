@@ -242,6 +242,7 @@ def summarize(
         "sound_markers": len(drift),
         "drops": sum(mark.at_ms not in arrivals for mark in sendings),
         "sent": len(sendings),
+        "shown_gap_ms": percentiles(np.diff(np.asarray(shown, np.float64))),
         "freezes": len(stops),
         "longest_freeze_ms": round(max(stops, default=0.0), 1),
     }

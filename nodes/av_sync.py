@@ -61,12 +61,14 @@ class AvSync:
     """Sound in by capture time, sound out block by block, ``delay`` after its capture.
 
     ``push`` and ``pull`` are called from one thread. Samples are float32 [N, 2] inside. The delay
-    is the picture's, or more where sound comes too late for that; it changes by stretching at most
-    half a percent, larger errors by splices that cross-fade where the waveforms match best.
+    is the picture's less ``lead_ns`` (what a receiver holds sound for longer than pictures), or
+    more where sound comes too late for that; it changes by stretching at most half a percent,
+    larger errors by splices that cross-fade where the waveforms match best.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lead_ns: int = 0) -> None:
         self.picture = SmoothedDelay()
+        self.lead_ns = lead_ns
         self.figures = Figures()
         self._buffer: F32 = np.zeros((0, 2), np.float32)
         self._start_ns = 0.0  # capture time of the buffer's first sample
@@ -81,6 +83,12 @@ class AvSync:
         self._media_end_ns = 0.0  # media time right after the newest sample
         self._chunk = float(BLOCK)  # how long the blocks that come are, in samples
         self._delay_ns = 0.0
+        self._captured_ns = 0.0
+
+    @property
+    def captured_ns(self) -> int:
+        """When the first sample of the block last pulled was captured."""
+        return round(self._captured_ns)
 
     @property
     def delay_ns(self) -> float:
@@ -89,10 +97,10 @@ class AvSync:
 
     @property
     def drift_ns(self) -> float | None:
-        """Sound's delay less the picture's: positive where the sound is late; None: no sound."""
+        """Sound's delay less what it is to be: positive where the sound is late; None: no sound."""
         if not self._playing or self.picture.ns is None:
             return None
-        return self._delay_ns - self.picture.ns
+        return self._delay_ns + self.lead_ns - self.picture.ns
 
     def reset(self) -> None:
         """Forget the sound that waits (a new publisher, nobody listened)."""
@@ -153,6 +161,7 @@ class AvSync:
         """
         waited_ns = 0 if now_ns is None else now_ns - due_ns
         target_ns = self._target_ns()
+        self._captured_ns = due_ns - target_ns
         if not self._playing:
             position = (due_ns - target_ns - self._start_ns) / NS_PER_SAMPLE
             if not len(self._buffer) or not 0 <= position < len(self._buffer):
@@ -187,10 +196,11 @@ class AvSync:
 
     def _target_ns(self) -> float:
         floor_ns = self._chunk * NS_PER_SAMPLE + max(0, self._late_ns) + LATE_MARGIN_NS
-        return max(self.picture.ns or 0.0, floor_ns)
+        return max((self.picture.ns or 0.0) - self.lead_ns, floor_ns)
 
     def _read(self, count: int, ratio: float) -> F32:
         """``count`` samples from the position, ``ratio`` input samples for each; linear between."""
+        self._captured_ns = self._start_ns + self._position * NS_PER_SAMPLE
         if ratio == 1.0:
             first = int(self._position)
             block = self._buffer[first : first + count]

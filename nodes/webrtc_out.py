@@ -21,6 +21,7 @@ LOST_NS = 250_000_000  # without a picture for so long, the stream is kept alive
 REPEAT_NS = 180_000_000
 AWAY_NS = 10_000_000_000  # without any input for so long, the title is shown
 REPORT_S = 0.5
+SOUND_LEAD_NS = 70_000_000  # browsers hold sound for so much longer than pictures
 LEAST_STEP = 90  # 1 ms: RTP time always moves on
 
 
@@ -57,11 +58,15 @@ class WebrtcOut(LoopNode):
         when_lost: Literal["hold", "pass"] = parameter(
             "hold", "without pictures: hold the last one, or pass the camera through"
         )
+        playout_delay_ms: int = parameter(
+            30, "viewers may hold pictures for so long to even them out", low=0, high=500, unit="ms"
+        )
         pass_through: bool = parameter(False, "send the camera as it is")
         mute: bool = parameter(False, "send silence")
 
     async def start(self) -> None:
         from nodes.av_sync import AvSync
+        from nodes.web.playback import PlayoutLimit
         from nodes.web.server import Options, join
         from nodes.web.voice import Voice
 
@@ -76,7 +81,8 @@ class WebrtcOut(LoopNode):
         self._origin_ns = self.context.clock.now_ns() - 1_000_000_000
         self._titles: dict[str, U8] = {}
         self._felt: dict[str, dict[str, Any] | None] = {}
-        self.sync = AvSync()
+        self.sync = AvSync(SOUND_LEAD_NS)
+        self._playout = PlayoutLimit(self.config.playout_delay_ms)
         self._server: WebServer = await join(self.context)
         self._server.register("/whep", self)
         config = self.config
@@ -163,6 +169,7 @@ class WebrtcOut(LoopNode):
             )
         viewer = Viewer(self._server.ice_servers(), self._gone)
         viewer.codec_order = ("H264", "VP8") if self.config.codec == "h264" else ("VP8", "H264")
+        viewer.playout = self._playout
         viewer.want_key = self._want_key
         viewer.started = self._started
         self._viewers.add(viewer)
@@ -272,9 +279,9 @@ class WebrtcOut(LoopNode):
     def _listeners(self) -> bool:
         return any(viewer.has_sound for viewer in self._viewers)
 
-    def _sound(self, payload: bytes, timestamp: int) -> None:
+    def _sound(self, payload: bytes, timestamp: int, capture_ns: int) -> None:
         for viewer in self._viewers:
-            viewer.offer_sound(payload, timestamp)
+            viewer.offer_sound(payload, timestamp, capture_ns)
 
     def _gone(self, peer: Peer, _why: str) -> None:
         self._viewers.discard(peer)
@@ -287,6 +294,7 @@ class WebrtcOut(LoopNode):
         super().reconfigure(config)
         if hasattr(self, "_voice"):
             self._voice.muted = config.mute
+            self._playout.set(config.playout_delay_ms)
         for worker in getattr(self, "_workers", {}).values():
             worker.bitrate_wish_bps = config.bitrate_kbps * 1000
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nodes.web.peer import Peer
+from nodes.web.playback import PlayoutLimit, report_capture_time
 from nodes.web.private import set_private
 from nodes.web.sdp import BadOfferError
 
@@ -60,6 +61,7 @@ class Viewer(Peer):
     """A WHEP viewer. ``codec`` is H264 or VP8 once it is known."""
 
     codec_order: tuple[str, ...] = ("H264", "VP8")
+    playout: PlayoutLimit
     want_key: Callable[[str], None]
     started: Callable[[Viewer], None]
 
@@ -82,7 +84,7 @@ class Viewer(Peer):
                 continue
             seen.add(transceiver.kind)
             transceiver.direction = "sendonly"
-            sender = transceiver.sender
+            sender = report_capture_time(transceiver.sender)
             sender.replaceTrack(placeholder(transceiver.kind))
             self._senders[transceiver.kind] = sender
             if transceiver.kind == "video":
@@ -104,6 +106,7 @@ class Viewer(Peer):
                 self.codec = first.name
                 feed(sender, self._next_video, self._key_wanted)
                 set_private(sender, "encoder", self.remb)
+                self.playout.send_with(transceiver, self.connection.remoteDescription.sdp)
             else:
                 opus = [codec for codec in transceiver._codecs if codec.name.lower() == "opus"]
                 if not opus:
@@ -131,12 +134,12 @@ class Viewer(Peer):
             self._needs_key = False
         self._video.put(picture)
 
-    def offer_sound(self, payload: bytes, timestamp: int) -> None:
+    def offer_sound(self, payload: bytes, timestamp: int, capture_ns: int) -> None:
         if not self.has_sound:
             return
         if len(self._audio) >= WAITING_MOST:
             self._audio.clear()
-        self._audio.put((payload, timestamp))
+        self._audio.put((payload, timestamp, capture_ns))
 
     async def figures(self) -> dict[str, float]:
         """rtt_ms and loss (0..1) as the viewer last reported them."""
@@ -163,12 +166,14 @@ class Viewer(Peer):
 
         picture: Encoded = await self._video.get()
         self.sent_bytes += picture.size_bytes
+        self._senders["video"].captured_ns = picture.capture_ns
         return RTCEncodedFrame(picture.payloads, picture.timestamp & 0xFFFFFFFF, None)  # type: ignore[arg-type]  # no level
 
     async def _next_audio(self, _codec: Any) -> Any:
         from aiortc.rtcrtpsender import RTCEncodedFrame
 
-        payload, timestamp = await self._audio.get()
+        payload, timestamp, capture_ns = await self._audio.get()
+        self._senders["audio"].captured_ns = capture_ns
         return RTCEncodedFrame([payload], timestamp & 0xFFFFFFFF, None)  # type: ignore[arg-type]  # no level
 
     def _state_changed(self) -> None:

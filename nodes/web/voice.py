@@ -50,9 +50,12 @@ class Opus:
 
 
 class Voice:
-    """Takes the voice as it comes, gives packets at ``start + n * 10 ms`` to ``send``."""
+    """Takes the voice as it comes, gives packets at ``start + n * 10 ms`` to ``send``.
 
-    def __init__(self, clock: Clock, sync: AvSync, send: Callable[[bytes, int], None]) -> None:
+    ``send`` takes a packet, its RTP time and when it was captured in monotonic ns.
+    """
+
+    def __init__(self, clock: Clock, sync: AvSync, send: Callable[[bytes, int, int], None]) -> None:
         self.muted = False
         self.late_blocks = 0
         self._clock = clock
@@ -100,7 +103,7 @@ class Voice:
             while (block := self._sync.pull(due_ns, self._clock.now_ns())) is None:
                 await self._sound_or(0.005)
             if packet := opus.encode(self._with_volume(block)):
-                self._send(packet, number * BLOCK)
+                self._send(packet, number * BLOCK, self._sync.captured_ns)
 
     async def _sound_or(self, seconds: float) -> None:
         """Until the next ``push``, at most so long."""

@@ -172,6 +172,7 @@ class Client:
         self.location = ""
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._connecting = track_connecting(self.connection)
+        self.video_line = ""  # of SDP, added to the offer's video
         self.pictures: deque[tuple[int, AvVideo]] = deque(maxlen=400)
         self.sounds: deque[tuple[int, AvAudio]] = deque(maxlen=800)
         self._tasks: list[asyncio.Task[None]] = []
@@ -202,11 +203,15 @@ class Client:
 
     async def _offer(self, path: str) -> None:
         await self.connection.setLocalDescription(await self.connection.createOffer())
+        offer = self.connection.localDescription.sdp
+        if self.video_line:
+            head, video, rest = offer.partition("m=video")
+            offer = head + video + rest.replace("a=mid:", f"{self.video_line}\r\na=mid:", 1)
         async with (
             aiohttp.ClientSession() as session,
             session.post(
                 self.url + path,
-                data=self.connection.localDescription.sdp,
+                data=offer,
                 headers={"Content-Type": "application/sdp"},
             ) as response,
         ):

@@ -21,8 +21,8 @@ def tone(first: int, count: int, hz: float = 220.0) -> I16:
 class Run:
     """Sound that arrives 5 ms after its end, a picture with a delay, block after block."""
 
-    def __init__(self) -> None:
-        self.sync = AvSync()
+    def __init__(self, lead_ms: int = 0) -> None:
+        self.sync = AvSync(lead_ms * MS)
         self.block = 0
         self.out: list[I16] = []
         self.delays_ms: list[float] = []
@@ -164,6 +164,18 @@ def test_without_sound_silence_and_no_drift() -> None:
     block = sync.pull(PERIOD_NS)
     assert block is not None and not block.any()
     assert sync.drift_ns is None
+
+
+def test_sound_leaves_ahead_of_the_picture_by_the_lead_and_knows_its_moment() -> None:
+    run = Run(lead_ms=50)
+    run.go(400, 120)
+    assert run.delays_ms[-1] == pytest.approx(70, abs=3)
+    assert run.sync.drift_ns == pytest.approx(0, abs=3 * MS)
+    left_ns = (run.block - 1) * PERIOD_NS + PERIOD_NS + 6 * MS
+    assert run.sync.captured_ns == pytest.approx(left_ns - run.sync.delay_ns, abs=0.1 * MS)
+    first = run.sync.captured_ns * RATE_HZ / 1e9
+    expected = np.sin(2 * np.pi * 220 * (first + np.arange(BLOCK)) / RATE_HZ) * 10_000
+    assert np.abs(run.out[-1][:, 0] - expected).max() < TONE_STEP
 
 
 def test_never_ahead_of_what_can_have_arrived() -> None:
