@@ -78,7 +78,7 @@ class AvSync:
         self._tail: F32 = np.zeros((FADE, 2), np.float32)
         self._silent = True
         self._late: deque[int] = deque(maxlen=LATE_BLOCKS)
-        self._late_ns = 0  # their median
+        self._late_ns = 0  # what nine in ten keep to
         self._pushes = 0
         self._media_end_ns = 0.0  # media time right after the newest sample
         self._chunk = float(BLOCK)  # how long the blocks that come are, in samples
@@ -125,7 +125,7 @@ class AvSync:
         self._late.append(min(int(now_ns - capture_ns - length_ns), 300_000_000))
         self._pushes += 1
         if self._pushes % LATE_EVERY == 0 or len(self._late) < LATE_EVERY:
-            self._late_ns = sorted(self._late)[len(self._late) // 2]
+            self._late_ns = sorted(self._late)[len(self._late) * 9 // 10]
         self._chunk = max(float(BLOCK), len(block), self._chunk + 0.01 * (len(block) - self._chunk))
         exact = media_ns is not None
         media = float(capture_ns if media_ns is None else media_ns)
