@@ -168,7 +168,7 @@ class WebrtcOut(LoopNode):
                 "or raise max_viewers"
             )
         viewer = Viewer(self._server.ice_servers(), self._gone)
-        viewer.codec_order = ("H264", "VP8") if self.config.codec == "h264" else ("VP8", "H264")
+        viewer.preferred_codec = self.config.codec
         viewer.playout = self._playout
         viewer.want_key = self._want_key
         viewer.started = self._started

@@ -105,6 +105,22 @@ class Peer:
                 return
 
 
+def agree_on_video(transceiver: Any, preferred: str) -> str:
+    """Leave ``transceiver`` one codec, H264 or VP8, and what resends it; its name, "" for neither.
+
+    ``preferred``, h264 or vp8, where the offer has it.
+    """
+    offered = [codec for codec in transceiver._codecs if codec.name in ("H264", "VP8")]
+    if not offered:
+        return ""
+    first = next((codec for codec in offered if codec.name.lower() == preferred), offered[0])
+    resend = [
+        codec for codec in transceiver._codecs if codec.parameters.get("apt") == first.payloadType
+    ]
+    transceiver._codecs = [first, *resend]
+    return str(first.name)
+
+
 def track_connecting(connection: Any) -> set[asyncio.Task[Any]]:
     """The tasks in which aiortc connects: closed in the middle, they would start what was stopped.
 

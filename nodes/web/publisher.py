@@ -7,12 +7,12 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from engine.node import LoopNode
 from engine.parameters import parameter
 from engine.types import I16, U8, AudioFrame, VideoFrame
-from nodes.web.peer import Peer
+from nodes.web.peer import Peer, agree_on_video
 from nodes.web.sdp import check_offer, with_short_packets, with_start_bitrate, without_mdns
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Publisher(Peer):
             if receiver.track is None:
                 continue
             if transceiver.kind == "video" and self.video is None:
+                agree_on_video(transceiver, self.node.config.codec)
                 colors = listen(transceiver, self.connection.remoteDescription.sdp)
                 self.video = VideoIntake(receiver, clock, colors, self._video)
             elif transceiver.kind == "audio" and self.audio is None:
@@ -58,6 +59,9 @@ class PublishNode(LoopNode):
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:
+        codec: Literal["h264", "vp8"] = parameter(
+            "h264", "codec that new publishers are asked to send, if they can"
+        )
         start_kbps: int = parameter(
             1_500, "bitrate that a browser is asked to start at", low=100, high=20_000,
             unit="kbit/s",

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from nodes.web.peer import Peer
+from nodes.web.peer import Peer, agree_on_video
 from nodes.web.playback import PlayoutLimit, report_capture_time
 from nodes.web.private import set_private
 from nodes.web.sdp import BadOfferError
@@ -60,7 +60,7 @@ class Remb:
 class Viewer(Peer):
     """A WHEP viewer. ``codec`` is H264 or VP8 once it is known."""
 
-    codec_order: tuple[str, ...] = ("H264", "VP8")
+    preferred_codec: str
     playout: PlayoutLimit
     want_key: Callable[[str], None]
     started: Callable[[Viewer], None]
@@ -88,22 +88,9 @@ class Viewer(Peer):
             sender.replaceTrack(placeholder(transceiver.kind))
             self._senders[transceiver.kind] = sender
             if transceiver.kind == "video":
-                ordered = [
-                    codec
-                    for name in self.codec_order
-                    for codec in transceiver._codecs
-                    if codec.name == name
-                ]
-                if not ordered:
+                self.codec = agree_on_video(transceiver, self.preferred_codec)
+                if not self.codec:
                     raise BadOfferError("the offer has neither H264 nor VP8")
-                first = ordered[0]
-                resend = [
-                    codec
-                    for codec in transceiver._codecs
-                    if codec.parameters.get("apt") == first.payloadType
-                ]
-                transceiver._codecs = [first, *resend]
-                self.codec = first.name
                 feed(sender, self._next_video, self._key_wanted)
                 set_private(sender, "encoder", self.remb)
                 self.playout.send_with(transceiver, self.connection.remoteDescription.sdp)

@@ -221,6 +221,20 @@ async def test_the_size_may_change_while_it_runs(web: Start) -> None:
     assert pair.engine.counters["out"]["encoder_failures"] == 0
 
 
+@pytest.mark.parametrize(("codec", "other"), [("h264", "VP8"), ("vp8", "H264")])
+async def test_publishers_send_the_codec_they_are_asked_for(
+    web: Start, codec: str, other: str
+) -> None:
+    pair = await web()
+    await pair.engine.call("set", node="browser", parameter="codec", value=codec)
+    publisher = await pair.client().publish("/session", Pictures())
+    answer = publisher.connection.remoteDescription.sdp
+    assert f"{codec.upper()}/90000" in answer
+    assert f"{other}/90000" not in answer
+    viewer = await pair.client().view(kinds=("video",))
+    await until(lambda: viewer.pictures and is_blue(last(viewer)), 8, "the picture at the viewer")
+
+
 async def test_a_new_page_takes_over(web: Start) -> None:
     pair = await web()
     first, second = Pictures(), Pictures(160, 120)
