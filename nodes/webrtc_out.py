@@ -59,7 +59,7 @@ class WebrtcOut(LoopNode):
             "hold", "without pictures: hold the last one, or pass the camera through"
         )
         playout_delay_ms: int = parameter(
-            30, "viewers may hold pictures for so long to even them out", low=0, high=500, unit="ms"
+            10, "viewers may hold pictures for so long to even them out", low=0, high=500, unit="ms"
         )
         pass_through: bool = parameter(False, "send the camera as it is")
         mute: bool = parameter(False, "send silence")
