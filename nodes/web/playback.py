@@ -10,6 +10,9 @@ from nodes.web.private import get_private
 URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 UNIT_MS = 10
 ONE_BYTE_HEADERS = 0xBEDE  # RFC 8285, 4.2
+UNHELD_NS = 30_000_000
+"""how much longer than they are pictures are held, as Chromium's lip-sync has it, where there is a
+limit: it goes by what its buffer would need"""
 
 
 class PlayoutLimit:
@@ -25,9 +28,14 @@ class PlayoutLimit:
     def set(self, most_ms: int) -> None:
         self.content = (min(most_ms // UNIT_MS, 0xFFF)).to_bytes(3, "big")  # least (0) and most
 
-    def send_with(self, transceiver: Any, offer: str) -> None:
-        """Agree to the extension where the offer has it, and send it with each packet."""
+    def send_with(self, transceiver: Any, offer: str) -> bool:
+        """Agree to the extension where the offer has it, and send it with each packet.
+
+        True if so.
+        """
         from aiortc.sdp import SessionDescription
+
+        agreed = False
 
         for media in SessionDescription.parse(offer).media:
             if media.rtp.muxId != transceiver.mid:
@@ -38,6 +46,8 @@ class PlayoutLimit:
                     self._add_to(
                         get_private(transceiver.sender, "rtp_header_extensions_map"), extension.id
                     )
+                    agreed = True
+        return agreed
 
     def _add_to(self, extensions: Any, number: int) -> None:
         pack = extensions.set

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nodes.web.peer import Peer, agree_on_video
-from nodes.web.playback import PlayoutLimit, report_capture_time
+from nodes.web.playback import UNHELD_NS, PlayoutLimit, report_capture_time
 from nodes.web.private import set_private
 from nodes.web.sdp import BadOfferError
 
@@ -74,6 +74,7 @@ class Viewer(Peer):
         self._video = Outbox()
         self._audio = Outbox()
         self._needs_key = True
+        self._unheld_ns = 0
         self._senders: dict[str, Any] = {}
         seen: set[str] = set()
         for transceiver in self.connection.getTransceivers():
@@ -93,7 +94,8 @@ class Viewer(Peer):
                     raise BadOfferError("the offer has neither H264 nor VP8")
                 feed(sender, self._next_video, self._key_wanted)
                 set_private(sender, "encoder", self.remb)
-                self.playout.send_with(transceiver, self.connection.remoteDescription.sdp)
+                if self.playout.send_with(transceiver, self.connection.remoteDescription.sdp):
+                    self._unheld_ns = UNHELD_NS
             else:
                 opus = [codec for codec in transceiver._codecs if codec.name.lower() == "opus"]
                 if not opus:
@@ -153,7 +155,7 @@ class Viewer(Peer):
 
         picture: Encoded = await self._video.get()
         self.sent_bytes += picture.size_bytes
-        self._senders["video"].captured_ns = picture.capture_ns
+        self._senders["video"].captured_ns = picture.capture_ns + self._unheld_ns
         return RTCEncodedFrame(picture.payloads, picture.timestamp & 0xFFFFFFFF, None)  # type: ignore[arg-type]  # no level
 
     async def _next_audio(self, _codec: Any) -> Any:

@@ -12,12 +12,13 @@ import pytest
 from aiortc.rtp import RtcpSrPacket, unpack_header_extensions
 
 from engine.types import VideoFrame
-from nodes.web.playback import URI
+from nodes.web.playback import UNHELD_NS, URI
 from nodes.webrtc_out import SOUND_LEAD_NS
 from tests.loopback.conftest import Start
 from tests.loopback.rig import Client, Pictures, Tone, until
 
 NUMBER = 9
+EXTENSION = f"a=extmap:{NUMBER} {URI}"
 NTP_EPOCH_S = 2_208_988_800
 
 
@@ -68,9 +69,9 @@ async def test_viewers_hear_how_long_they_may_hold_pictures(web: Start) -> None:
     pair = await web()
     await pair.client().publish("/session", Pictures())
     viewer = pair.client()
-    viewer.video_line = f"a=extmap:{NUMBER} {URI}"
+    viewer.video_line = EXTENSION
     await viewer.view()
-    assert f"a=extmap:{NUMBER} {URI}" in viewer.connection.remoteDescription.sdp
+    assert EXTENSION in viewer.connection.remoteDescription.sdp
     seen = limits(viewer)
     await until(lambda: seen and len(viewer.pictures) > 10, 5, "the extension, and pictures")
     assert set(seen) == {b"\0\0\1"}  # at least 0, at most once 10 ms
@@ -94,15 +95,21 @@ async def test_reports_place_sound_and_picture_on_the_capture_clock(web: Start) 
 
     pair.engine.wire("browser.video", after_work)
     await pair.client().publish("/session", Pictures(), Tone())
-    viewer = await pair.client().view()
-    streams = {r.track.kind: Stream(r) for r in viewer.connection.getReceivers()}
+    plain = await pair.client().view()
+    limited = pair.client()
+    limited.video_line = EXTENSION
+    await limited.view(kinds=("video",))
+    picture, sound = (Stream(receiver) for receiver in plain.connection.getReceivers())
+    (unheld,) = (Stream(receiver) for receiver in limited.connection.getReceivers())
+    streams = (picture, sound, unheld)
     observed = pair.engine.observed["out"]
     await until(lambda: len(observed["capture_to_send"]) > 90, 12, "steady state")
-    for stream in streams.values():
+    for stream in streams:
         stream.reports.clear()
-    await until(lambda: all(stream.reports for stream in streams.values()), 5, "reports of both")
-    picture_ms, sound_ms = streams["video"].age_ms(90_000), streams["audio"].age_ms(48_000)
+    await until(lambda: all(stream.reports for stream in streams), 5, "reports of all")
+    picture_ms, sound_ms = picture.age_ms(90_000), sound.age_ms(48_000)
     left_after_ms = (pair.out.sync.picture.ns or 0) / 1e6
     assert left_after_ms > 250
     assert picture_ms == pytest.approx(left_after_ms, abs=40)
     assert sound_ms == pytest.approx(left_after_ms - SOUND_LEAD_NS / 1e6, abs=40)
+    assert picture_ms - unheld.age_ms(90_000) == pytest.approx(UNHELD_NS / 1e6, abs=15)
