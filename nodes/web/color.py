@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.types import U8
+from nodes.web.peer import agree_on_extension
 
 URI = "http://www.webrtc.org/experiments/rtp-hdrext/color-space"
 BT709 = 1
@@ -32,18 +33,10 @@ def listen(transceiver: Any, offer: str) -> Colors:
     Browsers send it with key frames. Without it their canvases and many cameras look wrong:
     their YUV is full range or BT.709 as often as not, and VP8 itself can't say so.
     """
-    from aiortc.sdp import SessionDescription
-
     colors = Colors()
-    for media in SessionDescription.parse(offer).media:
-        if media.rtp.muxId != transceiver.mid:
-            continue
-        for extension in media.rtp.headerExtensions:
-            if extension.uri != URI or extension.id > 14:
-                continue
-            transceiver._headerExtensions.append(extension)
-            extensions = transceiver.receiver.transport._rtp_header_extensions_map
-            _read_off(extensions, extension.id, colors)
+    number = agree_on_extension(transceiver, offer, URI)
+    if number is not None:
+        _read_off(transceiver.receiver.transport._rtp_header_extensions_map, number, colors)
     return colors
 
 

@@ -121,6 +121,20 @@ def agree_on_video(transceiver: Any, preferred: str) -> str:
     return str(first.name)
 
 
+def agree_on_extension(transceiver: Any, offer: str, uri: str) -> int | None:
+    """Take an RTP header extension that the offer has for ``transceiver``; its number, or None."""
+    from aiortc.sdp import SessionDescription
+
+    for media in SessionDescription.parse(offer).media:
+        if media.rtp.muxId != transceiver.mid:
+            continue
+        for extension in media.rtp.headerExtensions:
+            if extension.uri == uri and extension.id <= 14:  # one-byte headers (RFC 8285, 4.2)
+                transceiver._headerExtensions.append(extension)
+                return int(extension.id)
+    return None
+
+
 def track_connecting(connection: Any) -> set[asyncio.Task[Any]]:
     """The tasks in which aiortc connects: closed in the middle, they would start what was stopped.
 

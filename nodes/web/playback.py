@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from nodes.web.peer import agree_on_extension
 from nodes.web.private import get_private
 
 URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
@@ -26,30 +27,14 @@ class PlayoutLimit:
         self.set(most_ms)
 
     def set(self, most_ms: int) -> None:
-        self.content = (min(most_ms // UNIT_MS, 0xFFF)).to_bytes(3, "big")  # least (0) and most
+        self.content = min(most_ms // UNIT_MS, 0xFFF).to_bytes(3, "big")  # least (0) and most
 
     def send_with(self, transceiver: Any, offer: str) -> bool:
-        """Agree to the extension where the offer has it, and send it with each packet.
-
-        True if so.
-        """
-        from aiortc.sdp import SessionDescription
-
-        agreed = False
-
-        for media in SessionDescription.parse(offer).media:
-            if media.rtp.muxId != transceiver.mid:
-                continue
-            for extension in media.rtp.headerExtensions:
-                if extension.uri == URI and extension.id <= 14:
-                    transceiver._headerExtensions.append(extension)
-                    self._add_to(
-                        get_private(transceiver.sender, "rtp_header_extensions_map"), extension.id
-                    )
-                    agreed = True
-        return agreed
-
-    def _add_to(self, extensions: Any, number: int) -> None:
+        """Send the limit with each packet, where the offer has the extension: True if so."""
+        number = agree_on_extension(transceiver, offer, URI)
+        if number is None:
+            return False
+        extensions = get_private(transceiver.sender, "rtp_header_extensions_map")
         pack = extensions.set
         head = bytes([number << 4 | 2])
 
@@ -58,6 +43,7 @@ class PlayoutLimit:
             return ONE_BYTE_HEADERS, others + head + self.content
 
         extensions.set = packed
+        return True
 
 
 def report_capture_time(sender: Any) -> Any:
