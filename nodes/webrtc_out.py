@@ -21,7 +21,6 @@ LOST_NS = 250_000_000  # without a picture for so long, the stream is kept alive
 REPEAT_NS = 180_000_000
 AWAY_NS = 10_000_000_000  # without any input for so long, the title is shown
 REPORT_S = 0.5
-SOUND_LEAD_NS = 70_000_000  # browsers hold sound for so much longer than pictures
 LEAST_STEP = 90  # 1 ms: RTP time always moves on
 
 
@@ -66,7 +65,7 @@ class WebrtcOut(LoopNode):
 
     async def start(self) -> None:
         from nodes.av_sync import AvSync
-        from nodes.web.playback import PlayoutLimit
+        from nodes.web.playback import SOUND_LEAD_NS, PlayoutLimit
         from nodes.web.server import Options, join
         from nodes.web.voice import Voice
 

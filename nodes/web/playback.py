@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from typing import Any
 
 from nodes.web.peer import agree_on_extension
@@ -11,6 +12,8 @@ from nodes.web.private import get_private
 URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 UNIT_MS = 10
 ONE_BYTE_HEADERS = 0xBEDE  # RFC 8285, 4.2
+SOUND_LEAD_NS = 70_000_000
+"""how much longer browsers hold sound than pictures, where there is a limit for those"""
 UNHELD_NS = 30_000_000
 """how much longer than they are pictures are held, as Chromium's lip-sync has it, where there is a
 limit: it goes by what its buffer would need"""
@@ -53,6 +56,13 @@ def report_capture_time(sender: Any) -> Any:
     each frame. A receiver plays sound and picture of the same capture together then, whichever
     of the two left first.
     """
+    get_private(sender, "ntp_timestamp")  # says so where a new aiortc has it no more
+    sender.__class__ = _capture_time_sender()
+    return sender
+
+
+@cache
+def _capture_time_sender() -> type:
     from aiortc import RTCRtpSender
 
     class CaptureTimeSender(RTCRtpSender):
@@ -64,10 +74,8 @@ def report_capture_time(sender: Any) -> Any:
             return self._captured_ntp
 
         @_RTCRtpSender__ntp_timestamp.setter
-        def _RTCRtpSender__ntp_timestamp(self, now_ntp: int) -> None:  # noqa: N802
+        def _RTCRtpSender__ntp_timestamp(self, now_ntp: int) -> None:  # noqa: N802  # the same
             age_ns = 0 if self.captured_ns is None else time.monotonic_ns() - self.captured_ns
             self._captured_ntp = now_ntp - (age_ns << 32) // 1_000_000_000
 
-    get_private(sender, "ntp_timestamp")  # says so where a new aiortc has it no more
-    sender.__class__ = CaptureTimeSender
-    return sender
+    return CaptureTimeSender

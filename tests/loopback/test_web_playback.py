@@ -12,8 +12,7 @@ import pytest
 from aiortc.rtp import RtcpSrPacket, unpack_header_extensions
 
 from engine.types import VideoFrame
-from nodes.web.playback import UNHELD_NS, URI
-from nodes.webrtc_out import SOUND_LEAD_NS
+from nodes.web.playback import SOUND_LEAD_NS, UNHELD_NS, URI
 from tests.loopback.conftest import Start
 from tests.loopback.rig import Client, Pictures, Tone, until
 
