@@ -178,7 +178,7 @@ def _show(found: dict[str, Any]) -> None:
 
 
 def _write(path: Path, found: dict[str, Any]) -> None:
-    from nodes.files import whole
+    from engine.files import whole
 
     with whole(path) as part:
         part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -15,7 +15,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from engine.errors import MienError
+from engine import files
 
 PACKAGES = (
     "mien", "aiortc", "av", "numpy", "opencv-python-headless", "pyzmq", "ai-edge-litert",
@@ -71,24 +71,14 @@ def latency_table(title: str, rows: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def check_writable(path: Path | None) -> None:
     """Refuse at the start what would fail after minutes of measuring. Raises MienError."""
-    if path is None:
-        return
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise MienError(f"--json {path}: there is no folder {folder}")
-    if path.is_dir() or not os.access(folder, os.W_OK):
-        raise MienError(f"--json {path} can't be written; choose another place")
+    if path is not None:
+        files.check(path)
 
 
 def write_json(path: Path, report: Mapping[str, Any]) -> None:
-    """Write beside and rename, so that no reader sees half a report. Raises MienError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise MienError(f"can't write {path}: {error.strerror}") from None
+    """Write the whole report or none of it. Raises MienError."""
+    with files.whole(path) as part:
+        part.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     console.print(f"written: {path}")
 
 

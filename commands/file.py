@@ -37,15 +37,23 @@ from commands.file_report import Outcome, measure, summary, write_report
 from commands.graph import add_settings
 from commands.live import add_face_arguments, face_settings
 from commands.paths import GRAPHS
+from engine import files
 from engine import graph as graphs
 from engine.errors import MienError, UsageError
 from engine.local import run_local
-from nodes import files
 from nodes.image_folder import SUFFIXES, pictures_in
 from nodes.media import probe
 from nodes.media_writer import CONTAINERS
 
 INTERRUPTED = 130
+_NAMED_BY = {
+    "source.path": "IN",
+    "writer.path": "OUT",
+    "writer.like": "IN",
+    "writer.originals": "IN",
+    "report.path": "--report",
+}
+"""parameters that say which files, and what says so here"""
 _READERS = ("face_reader:", "voice_reader:", "feeling:")
 
 
@@ -73,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
 def _convert(options: argparse.Namespace) -> int:
     source, goal = Path(options.input), Path(options.output)
     pictures = _check(source, goal)
+    _check_settings(options.settings)
     for name, path in (("--report", options.report), ("--plot", options.plot)):
         _check_extra(source, goal, name, path)
     if options.plot is not None and pictures:
@@ -117,6 +126,7 @@ def _check(source: Path, goal: Path) -> bool:
     """Whether these are pictures rather than a video. Raises what can be said beforehand."""
     if not source.exists():
         raise MienError(f"no such file or folder: {source}")
+    files.check_source(source)
     if goal.exists() and source.samefile(goal):
         raise UsageError(f"IN and OUT are the same, {source}; name another output")
     video = goal.suffix.lower() in CONTAINERS
@@ -128,13 +138,21 @@ def _check(source: Path, goal: Path) -> bool:
     return source.suffix.lower() in SUFFIXES and not video
 
 
+def _check_settings(settings: list[str]) -> None:
+    """Raises UsageError where --set would lead a file elsewhere than what was checked."""
+    for text in settings:
+        name = text.partition("=")[0].strip()
+        if place := _NAMED_BY.get(name):
+            raise UsageError(f"--set {name}: {place} names that file; change it there")
+
+
 def _check_extra(source: Path, goal: Path, option: str, path: str | None) -> None:
     """Raises MienError where what ``option`` asks for can't be written."""
     if path is None:
         return
     if Path(path).resolve() in (source.resolve(), goal.resolve()):
         raise UsageError(f"{option} {path} is also IN or OUT; name another file")
-    files.begin(Path(path)).unlink()
+    files.check(Path(path))
 
 
 def _video_graph(source: Path, goal: Path) -> dict[str, Any]:

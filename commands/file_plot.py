@@ -12,10 +12,10 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
+from engine import files
 from engine.errors import EndOfStream, MienError
 from engine.parameters import build
 from engine.types import U8, VideoFrame
-from nodes import files
 from nodes.media_file import MediaFile
 
 LOOKS: Final = 10

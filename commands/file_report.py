@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nodes import files
+from engine import files
 from nodes.media import extent, probe
 
 _CUT_OFF_S = 0.25

@@ -19,7 +19,8 @@ from typing import Any
 
 from commands.running import console, run_supervised
 from engine.draw import draw
-from engine.errors import MienError, UsageError
+from engine.errors import UsageError
+from engine.files import whole
 from engine.graph import load, read, suggestion
 from engine.run import host_key
 from engine.supervisor import Supervisor
@@ -74,7 +75,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         graph = load(path, options.settings)
     if options.draw:
-        write_text(Path(options.draw), draw(graph))
+        with whole(Path(options.draw)) as part:
+            part.write_text(draw(graph), encoding="utf-8")
     if options.draw or options.check:
         count = len(graph.nodes)
         console.print(f"{path}: {count} nodes in {len(graph.processes)} processes, no mistakes")
@@ -124,14 +126,3 @@ def replayed(raw: dict[str, Any], recordings: dict[str, str]) -> dict[str, Any]:
             ]:
                 del inputs[name]
     return raw
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file in one step. Raises MienError."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise MienError(f"{path}: can't be written: {error.strerror}") from None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from engine import files
 from engine.errors import EndOfStream, MienError, UsageError
 from engine.node import Source
 from engine.parameters import parameter
@@ -22,17 +23,20 @@ _SIZES = struct.Struct("<II")
 
 
 class Recorder:
-    """Writes envelopes to a file: a header that names the type, then (sizes, header, payload)."""
+    """Writes envelopes to a file: a header that names the type, then (sizes, header, payload).
+
+    Raises MienError where the file can't be written.
+    """
 
     def __init__(self, path: Path, message_type: type[Message]) -> None:
         self.path = path
         self.count = 0
-        self._part = path.with_name(f".{path.name}.part")
+        self._part = files.begin(path)
         self._lock = threading.Lock()
         try:
             self._file: BinaryIO | None = self._part.open("wb")
         except OSError as error:
-            raise MienError(f"{path}: can't be written: {error.strerror}") from None
+            raise files.explain(error, path) from None
         name = f"{message_type.__module__}:{message_type.__qualname__}"
         head = to_bytes({"type": name})
         self._file.write(MAGIC + struct.pack("<I", len(head)) + head)
@@ -60,7 +64,7 @@ class Recorder:
             if self._file is not None:
                 self._file.close()
                 self._file = None
-                self._part.replace(self.path)
+                files.complete(self._part, self.path)
 
 
 def read_type(path: Path) -> type[Message]:

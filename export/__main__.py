@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from engine.files import make_folder, whole
 from export import samples
 from export.networks import HALVED, NAMES, QUANTIZED, Network, load
 from export.onnx_file import to_float16, to_onnx
@@ -23,7 +24,6 @@ from export.parity import Parity, table
 from export.quantize import to_int8
 from export.write_card import describe_data, write_card
 from nodes.card import read_card
-from nodes.files import make_folder, whole
 from nodes.tensorrt import AHEAD_OF_TIME, load_tensorrt, obtain_engine
 from training import command
 from training.data.clip import open_clips

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.errors import MienError
+from engine.files import make_folder, whole
 from export.write_card import section, sha256_of, tensor_section
 from nodes.assets import Asset, locate
 from nodes.card import CARD, Tensor
-from nodes.files import make_folder, whole
 from training import command
 
 SILERO: Final = Asset(

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from engine.files import whole
 from export.networks import Network
 from nodes.card import CARD, Tensor
-from nodes.files import whole
 from training.data.clip import Clips
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from engine.errors import EndOfStream, MienError
+from engine.files import check_source
 from engine.node import Source
 from engine.parameters import parameter
 from engine.types import U8, VideoFrame
@@ -21,6 +22,7 @@ def pictures_in(path: Path) -> list[Path]:
     """The pictures of a folder, or the one that ``path`` is. Raises MienError."""
     if path.is_file():
         return [path]
+    check_source(path)
     try:
         found = sorted(
             item

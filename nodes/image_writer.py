@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from engine import files
 from engine.errors import MienError, UsageError
 from engine.node import Node
 from engine.parameters import parameter
 from engine.types import Fifo, VideoFrame
-from nodes import files
 from nodes.image_folder import SUFFIXES, read_picture
 
 
@@ -45,7 +45,7 @@ class ImageWriter(Node):
         try:
             if not self._single:
                 path.mkdir(parents=True, exist_ok=True)
-            files.begin(self._folder / "write-test").unlink()
+            files.check(self._folder / "write-test")
         except FileExistsError:
             raise MienError(f"{path} is a file, not a folder; name a folder") from None
         except OSError as error:

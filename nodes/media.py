@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
+from engine import files
 from engine.errors import MienError
 from nodes.colours import Colour, colour_of
 
@@ -45,6 +46,7 @@ def open_media(path: str) -> Any:
         raise MienError("no media file is named; set its path")
     if place.is_dir():
         raise MienError(f"{path} is a folder, not a video; name a file in it")
+    files.check_source(place)
     try:
         empty = place.stat().st_size == 0 and place.is_file()
         with place.open("rb"):

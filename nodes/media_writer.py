@@ -7,11 +7,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
+from engine import files
 from engine.errors import MienError, UsageError
 from engine.node import Node
 from engine.parameters import parameter
 from engine.types import NANOSECONDS, U8, AudioFrame, Fifo, VideoFrame
-from nodes import files
 from nodes.colours import Colour, PictureWriter
 from nodes.media import MediaInfo, probe
 from nodes.sound_track import CopiedSound, EncodedSound, SoundTrack

@@ -10,10 +10,10 @@ from typing import Any, ClassVar, NamedTuple, TextIO
 
 import numpy as np
 
+from engine import files
 from engine.node import Node
 from engine.parameters import parameter
 from engine.types import BLENDSHAPES, EMOTIONS, F32, Affect, FaceEdit, FaceTrack, Fifo, VideoFrame
-from nodes import files
 from nodes.affect import chief
 from nodes.speech_steps import STEP_NS
 

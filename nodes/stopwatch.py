@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.files import whole
 from engine.node import Node
 from engine.parameters import parameter
 from engine.types import Latest, VideoFrame
@@ -44,7 +45,6 @@ class Stopwatch(Node):
 
 
 def write_rows(path: Path, rows: list[tuple[int, int, int, int]]) -> None:
-    """Write beside and rename."""
-    beside = path.with_name(f".{path.name}.part.npy")
-    np.save(beside, np.array(rows, np.int64).reshape(-1, 4))
-    beside.replace(path)
+    """Write all of them or none. Raises MienError."""
+    with whole(path) as part, part.open("wb") as file:
+        np.save(file, np.array(rows, np.int64).reshape(-1, 4))

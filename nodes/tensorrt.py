@@ -14,11 +14,11 @@ from typing import Any, Final
 import numpy as np
 
 from engine.errors import MienError
+from engine.files import whole
 from engine.types import F32
 from nodes.assets import cache_folder
 from nodes.card import Card
 from nodes.cuda import Cuda, find_cuda
-from nodes.files import whole
 
 PACKAGES: Final = ("tensorrt_rtx", "tensorrt")
 AHEAD_OF_TIME: Final = ((8, 6), (8, 9), (12, 0))

@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 
 from engine.errors import MienError
-from nodes.files import whole
+from engine.files import whole
 
 LAST: Final = "last.pt"
 

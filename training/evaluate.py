@@ -28,8 +28,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import MienError, UsageError
+from engine.files import make_folder
 from engine.types import EMOTIONS
-from nodes.files import make_folder
 from training import command
 from training.evaluation import report
 from training.evaluation.protocols import (

@@ -29,6 +29,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.errors import MienError
+from engine.files import whole
 from engine.types import EMOTIONS
 from training import checkpoint
 from training.data.clip import Clip, open_clips
@@ -194,7 +195,8 @@ def _write(path: Path, rows: Sequence[tuple[Clip, Floats]], names: Sequence[str]
     for (clip, _), answer in zip(rows, told, strict=True):
         cells = [clip.info.key, clip.info.subject, clip.info.label]
         lines.append("\t".join([*cells, *(f"{value:.4f}" for value in answer)]))
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with whole(path) as part:
+        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _speed(run: Path) -> list[str]:

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import MienError
+from engine.files import make_folder, whole
 from engine.types import BLENDSHAPES, F32
 from nodes.assets import FACE_LANDMARKER, locate
 from nodes.emotions import MIRROR
-from nodes.files import make_folder, whole
 from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT, Landmarker
 from nodes.rig import EYE_SPAN_CM, RIGID, Rig, align, upright
 from training import command

@@ -26,10 +26,10 @@ from rich.console import Console
 from rich.progress import track
 
 from engine.errors import MienError
+from engine.files import make_folder, whole
 from engine.types import BLENDSHAPES, EMOTIONS, F32, U8
 from nodes.conditions import EYES, LIPS_INNER
 from nodes.emotions import FEELING, MIRROR, sides, worn
-from nodes.files import make_folder, whole
 from nodes.ramps import smoothstep
 from nodes.rig import Rig, load_rig
 from nodes.warp import apply_flow, dense_flow

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine.errors import MienError
-from nodes.files import make_folder
+from engine.files import make_folder
 from training import checkpoint, parallel
 from training.losses.faces import total
 

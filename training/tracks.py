@@ -10,8 +10,8 @@ import numpy as np
 from rich.progress import track as progress
 
 from engine.errors import MienError
+from engine.files import make_folder, whole
 from engine.types import F32, U8
-from nodes.files import make_folder, whole
 from nodes.landmarker import Landmarker, region_of
 
 CLIP_SUFFIXES = (".mp4", ".mov", ".mpg", ".avi", ".webm", ".mkv")

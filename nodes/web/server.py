@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from engine.errors import MienError
+from engine.files import check_source
 from engine.node import Context
 from nodes.web.peer import Peer
 from nodes.web.prometheus import exposition
@@ -264,8 +265,17 @@ def _tls(options: Options) -> ssl.SSLContext | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    for path in (options.cert, options.key):
+        check_source(Path(path))
+
+    def no_phrase() -> str:
+        raise MienError(
+            f"{options.key} asks for a pass phrase, which nobody could type here; take it off: "
+            f"openssl pkey -in {options.key} -out plain.pem"
+        )
+
     try:
-        context.load_cert_chain(options.cert, options.key)
+        context.load_cert_chain(options.cert, options.key, no_phrase)
     except FileNotFoundError:
         missing = options.key if Path(options.cert).is_file() else options.cert
         raise MienError(f"{missing}: there is no such file; --cert and --key take PEM") from None

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
+import os
 import socket
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import psutil
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from engine.errors import MienError
 from nodes.webrtc_out import WebrtcOut
@@ -216,6 +222,35 @@ async def test_wrong_options_are_named(config: dict[str, str], words: str) -> No
     with pytest.raises(MienError, match=words) as caught:
         await engine.add("out", WebrtcOut, port=0, **config)
     assert "\n" not in str(caught.value)
+
+
+def with_a_phrase(folder: Path) -> dict[str, str]:
+    """A certificate, and its key behind a pass phrase."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+    pem, locked = serialization.Encoding.PEM, serialization.BestAvailableEncryption(b"secret")
+    kind = serialization.PrivateFormat.PKCS8
+    (folder / "cert.pem").write_bytes(made.sign(key, hashes.SHA256()).public_bytes(pem))
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, kind, locked))
+    return {"cert": str(folder / "cert.pem"), "key": str(folder / "key.pem")}
+
+
+async def test_a_key_with_a_pass_phrase_is_refused_not_asked_for(tmp_path: Path) -> None:
+    config = with_a_phrase(tmp_path)
+    with pytest.raises(MienError, match=r"asks for a pass phrase.*openssl pkey -in") as caught:
+        await Engine().add("out", WebrtcOut, port=0, **config)
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_key_from_a_pipe_does_not_hang(tmp_path: Path) -> None:
+    config = with_a_phrase(tmp_path)
+    (tmp_path / "key.pem").unlink()
+    os.mkfifo(tmp_path / "key.pem")
+    with pytest.raises(MienError, match=r"key\.pem is a pipe, not a file"):
+        await Engine().add("out", WebrtcOut, port=0, **config)
 
 
 async def test_too_many_viewers(web: Start) -> None:

@@ -130,6 +130,24 @@ def report_over_input(folder: Path) -> list[str]:
     return [video(folder), str(folder / "out.mp4"), "--report", str(folder / "in.mp4")]
 
 
+def from_a_pipe(name: str) -> Callable[[Path], list[str]]:
+    def prepare(folder: Path) -> list[str]:
+        os.mkfifo(folder / name)
+        return [str(folder / name), str(folder / f"out{Path(name).suffix}")]
+
+    return prepare
+
+
+def into_a_pipe(folder: Path) -> list[str]:
+    os.mkfifo(folder / "out.mp4")
+    return [video(folder), str(folder / "out.mp4")]
+
+
+def report_into_a_pipe(folder: Path) -> list[str]:
+    os.mkfifo(folder / "r.json")
+    return [video(folder), str(folder / "out.mp4"), "--report", str(folder / "r.json")]
+
+
 TABLE = [
     Bad("no file", lambda f: [str(f / "x.mp4"), str(f / "out.mp4")], "no such file or folder"),
     Bad("empty", plain(b""), "is empty (0 bytes); copy or record it again"),
@@ -153,6 +171,26 @@ TABLE = [
     Bad("only bad pictures", only_bad_pictures, "a.png is no picture that can be read"),
     Bad("report in no folder", report_in_no_folder, "does not exist; make it first"),
     Bad("report over input", report_over_input, "is also IN or OUT", 2),
+    Bad("a video from a pipe", from_a_pipe("in.mp4"), "is a pipe, not a file; save what comes"),
+    Bad("a picture from a pipe", from_a_pipe("in.png"), "is a pipe, not a file; save what comes"),
+    Bad("output into a pipe", into_a_pipe, "is a pipe, which nothing may replace; name a file"),
+    Bad("report into a pipe", report_into_a_pipe, "is a pipe, which nothing may replace"),
+    Bad(
+        "report into a device",
+        to("out.mp4", more=("--report", "/dev/null")),
+        "/dev/null is a device, which nothing may replace",
+    ),
+    Bad(
+        "report into standard output",
+        to("out.mp4", more=("--report", "/dev/stdout")),
+        "/dev/stdout is a device, which nothing may replace",
+    ),
+    Bad(
+        "another output by --set",
+        to("out.mp4", more=("--set", "writer.path=other.mp4")),
+        "--set writer.path: OUT names that file; change it there",
+        2,
+    ),
     Bad(
         "intensity out of range",
         to("out.mp4", more=("--intensity", "7")),

@@ -62,8 +62,8 @@ def test_a_place_that_cannot_be_written_is_said_first(
 ) -> None:
     missing = tmp_path / "no" / "where.json"
     assert main(["bench", "hop", "--json", str(missing)]) == 1
-    assert "there is no folder" in capsys.readouterr().err
-    with pytest.raises(MienError, match="another place"):
+    assert "does not exist; make it first" in capsys.readouterr().err
+    with pytest.raises(MienError, match="is a folder; name a file in it"):
         check_writable(tmp_path)
 
 

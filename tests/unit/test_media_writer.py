@@ -14,12 +14,12 @@ import av
 import numpy as np
 import pytest
 
+from engine import files
 from engine.errors import EndOfStream, MienError, UsageError
 from engine.harness import run_node
 from engine.node import Context
 from engine.parameters import build
 from engine.types import AudioFrame, VideoFrame
-from nodes import files
 from nodes.media import extent
 from nodes.media_file import MediaFile
 from nodes.media_writer import MediaWriter
@@ -281,7 +281,8 @@ def test_one_picture_is_a_video(tmp_path: Path) -> None:
 def test_unfinished_leaves_nothing(tmp_path: Path) -> None:
     node = MediaWriter(build(MediaWriter.Config, {"path": str(tmp_path / "a.mp4")}))
     node.setup()
-    assert folder(tmp_path) == [".a.mp4.part"]
+    (part,) = folder(tmp_path)
+    assert part.startswith(".a.mp4.") and part.endswith(".part")
     for number in range(5):
         node.on_video(video(number)["video"])
     node.close()

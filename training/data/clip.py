@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import MienError
+from engine.files import make_folder, whole
 from engine.types import BLENDSHAPES, EMOTIONS, F32, U8
-from nodes.files import make_folder, whole
 
 FPS: Final = 25
 STEP_NS: Final = 1_000_000_000 // FPS

@@ -24,8 +24,8 @@ from pathlib import Path
 from rich.progress import Progress
 
 from engine.errors import MienError, UsageError
+from engine.files import make_folder
 from nodes.assets import FACE_LANDMARKER, locate
-from nodes.files import make_folder
 from training import command
 from training.data.clip import SPLITS, Clip, ClipInfo, write_shard
 from training.data.layouts import (

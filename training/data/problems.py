@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from nodes.files import whole
+from engine.files import whole
 
 
 def note(shard: Path, problems: list[str]) -> None:

@@ -25,9 +25,9 @@ import numpy as np
 from rich.progress import Progress
 
 from engine.errors import MienError, UsageError
+from engine.files import make_folder
 from engine.types import EMOTIONS, F32, U8, FaceTrack
 from nodes.assets import FACE_LANDMARKER, locate
-from nodes.files import make_folder
 from nodes.mel import HOP, RATE_HZ, log_mel
 from training import command
 from training.data.clip import FPS, Clip, ClipInfo, Phone, encode, to_int16, write_shard

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from engine import files
 from engine.types import F32, U8, FaceTrack
-from nodes import files
 from nodes.face_crop import crop
 from training.evaluation.protocols import Row
 from training.evaluation.takes import Take

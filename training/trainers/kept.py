@@ -13,8 +13,8 @@ from rich.progress import track as progress
 from torch import nn
 
 from engine.errors import MienError
+from engine.files import make_folder, whole
 from nodes.assets import cache_folder
-from nodes.files import make_folder, whole
 from training.data.clip import SHARD_SUFFIX, to_stderr
 from training.trainers.samples import Array, Clips
 

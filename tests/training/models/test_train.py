@@ -138,7 +138,7 @@ def test_a_training_on_a_full_disk_says_so_and_resumes(
 
     with monkeypatch.context() as patch:
         # Only the write after the check: a disk is full once there is something to write.
-        patch.setattr("nodes.files.begin", lambda path: path.with_name(".last.pt.part"))
+        patch.setattr("engine.files.begin", lambda path: path.with_name(".last.pt.part"))
         patch.setattr(Path, "write_bytes", full)
         assert train("speech", data, tmp_path, "--steps", "4") == 1
     error = capsys.readouterr().err
