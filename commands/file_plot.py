@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
-from xml.sax.saxutils import escape
 
 import numpy as np
 
 from engine import files
+from engine.draw import escape
 from engine.errors import EndOfStream, MienError
 from engine.parameters import build
 from engine.types import U8, VideoFrame

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from html import escape
+import html
+import re
 
 from engine.graph import Graph
 
 _NODE_W, _NODE_H = 168, 54
 _GAP_X, _GAP_Y, _PAD = 92, 30, 26
 _TINTS = ("#dbeafe", "#dcfce7", "#fef3c7", "#fce7f3", "#ede9fe", "#e0f2fe")
+
+
+_NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def escape(words: str) -> str:
+    """Any words as XML text or in a quoted attribute; what XML can't hold becomes U+FFFD."""
+    return html.escape(_NOT_IN_XML.sub("\ufffd", words))
 
 
 def draw(graph: Graph) -> str:

@@ -9,9 +9,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-from engine import files
 from engine.errors import MienError
 from nodes.colours import Colour, colour_of
+from nodes.local_file import open_alone
 
 _KEPT_TAGS: Final = ("title", "artist", "album", "date", "creation_time", "comment", "copyright")
 _WITH_LENGTH: Final = ("mov", "matroska", "avi")
@@ -39,32 +39,9 @@ class MediaInfo:
 
 def open_media(path: str) -> Any:
     """An av input container with a video stream. Raises MienError with one line."""
-    import av
-
-    place = Path(path)
     if not path:
         raise MienError("no media file is named; set its path")
-    if place.is_dir():
-        raise MienError(f"{path} is a folder, not a video; name a file in it")
-    files.check_source(place)
-    try:
-        empty = place.stat().st_size == 0 and place.is_file()
-        with place.open("rb"):
-            pass
-    except FileNotFoundError:
-        raise MienError(f"no such file: {path}") from None
-    except OSError as error:
-        raise MienError(f"cannot read {path}: {error.strerror}") from None
-    if empty:
-        raise MienError(f"{path} is empty (0 bytes); copy or record it again")
-    try:
-        container = av.open(str(place), metadata_errors="replace")
-    except (av.FFmpegError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise MienError(
-            f"cannot read {path}: {reason}; is it a whole video file? (a recording that was cut "
-            "off before its end cannot be opened)"
-        ) from None
+    container = open_alone(Path(path))
     if video_stream(container) is None:
         container.close()
         raise MienError(f"{path} has no video; a video or a picture is needed")

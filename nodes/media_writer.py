@@ -13,6 +13,7 @@ from engine.node import Node
 from engine.parameters import parameter
 from engine.types import NANOSECONDS, U8, AudioFrame, Fifo, VideoFrame
 from nodes.colours import Colour, PictureWriter
+from nodes.local_file import as_output
 from nodes.media import MediaInfo, probe
 from nodes.sound_track import CopiedSound, EncodedSound, SoundTrack
 
@@ -92,16 +93,16 @@ class MediaWriter(Node):
         self._format, self._video_encoder, self._sound_encoder = chosen
         self._like: MediaInfo | None = probe(self.config.like) if self.config.like else None
         self._part = files.begin(self._path)
-        self._open()
+        self._open(self._part)
 
-    def _open(self) -> None:
+    def _open(self, part: Path) -> None:
         import av
 
         options = {}
         if self._format in ("mp4", "mov"):
             # The default clock of 1 kHz rounds where a late track begins.
             options = {"movflags": "+faststart", "movie_timescale": "90000"}
-        self._container = av.open(str(self._part), "w", format=self._format, options=options)
+        self._container = av.open(as_output(part), "w", format=self._format, options=options)
         if self._like is not None:
             self._container.metadata.update(self._like.tags)
 

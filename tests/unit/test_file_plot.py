@@ -34,6 +34,18 @@ def points(line: ElementTree.Element) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in pairs]
 
 
+def test_any_name_can_stand_in_a_drawing() -> None:
+    names = {
+        "<a> & \"b\" 'c'.mp4": "<a> & \"b\" 'c'.mp4",
+        "bell\a.mp4": "bell\ufffd.mp4",
+        "bytes\udcff.mp4": "bytes\ufffd.mp4",
+    }
+    for name, shown in names.items():
+        text = draw(frames(felt("happy", 0.5)), [], name)
+        root = ElementTree.fromstring(text.encode())  # as it is written
+        assert root.get("aria-label") == f"feelings in {shown}"
+
+
 def test_every_emotion_has_its_colour() -> None:
     assert set(MOODS) == set(EMOTIONS)
 
