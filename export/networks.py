@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from engine.errors import MienError
 from engine.types import F32
+from export.names import NAMES
 from nodes.card import Tensor as Spec
 from training import checkpoint
 from training.models.ear import EAR_ORIGIN, EAR_WIDTH, STEP_SAMPLES
@@ -33,13 +34,6 @@ from training.models.visual import VisualEncoder
 from training.models.xception import XCEPTION_ORIGIN
 from training.restore import restore
 
-NAMES: Final = ("visual", "speech", "intensity", "identity", "generator")
-RUN_OF: Final = {name: name for name in NAMES} | {"identity": "generator"}
-"""which training a network comes from"""
-HALVED: Final = ("visual", "identity", "generator")
-"""networks that run on a GPU in float16"""
-QUANTIZED: Final = ("visual", "generator")
-"""networks that are worth int8 on a CPU"""
 _ANY: Final = 3.0e38
 
 Call = dict[str, F32]

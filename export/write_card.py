@@ -6,12 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.files import whole
-from export.networks import Network
 from nodes.card import CARD, Tensor
-from training.data.clip import Clips
+
+if TYPE_CHECKING:
+    from export.networks import Network
+    from training.data.clip import Clips
 
 
 def write_card(

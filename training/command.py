@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from typing import Final
 
 from engine.errors import MienError
+
+EXTRAS: Final = "pip install -e '.[train]'"
+"""what commands here need beyond the live half"""
+_OWN: Final = ("commands", "engine", "export", "nodes", "training")
 
 
 def parser_of(module: str, text: str | None) -> argparse.ArgumentParser:
@@ -28,6 +33,12 @@ def run(name: str, work: Callable[[], object], stopped: str = "stopped") -> int:
     except MienError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        if missing in _OWN:
+            raise
+        print(f"{name}: it needs {missing}: {EXTRAS}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"{name}: {stopped}", file=sys.stderr)
         return 130

@@ -21,17 +21,13 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
-
-import torch
+from typing import TYPE_CHECKING, Final
 
 from engine.errors import MienError
-from training import checkpoint, command
-from training.loop import Trainer, train
-from training.trainers.generator import GeneratorTrainer
-from training.trainers.intensity import IntensityTrainer
-from training.trainers.speech import SpeechTrainer
-from training.trainers.visual import VisualTrainer
+from training import command
+
+if TYPE_CHECKING:
+    from training.loop import Trainer
 
 NAMES: Final = ("generator", "visual", "speech", "intensity")
 
@@ -64,6 +60,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(options: argparse.Namespace, made_by: str) -> None:
     """Train; ``made_by`` is the command that does. Raises MienError."""
+    import torch
+
+    from training.loop import train
+
     first = int(os.environ.get("RANK", 0)) == 0
 
     def say(line: str) -> None:
@@ -85,16 +85,26 @@ def make(options: argparse.Namespace, say: Callable[[str], None]) -> Trainer:
     """The trainer that was asked for. Raises MienError."""
     data, config = options.data, options.config
     if options.name == "visual":
+        from training.trainers.visual import VisualTrainer
+
         return VisualTrainer(data, config)
     if options.name == "speech":
+        from training.trainers.speech import SpeechTrainer
+
         return SpeechTrainer(data, config)
     if options.name == "intensity":
+        from training.trainers.intensity import IntensityTrainer
+
         return IntensityTrainer(data, config, options.visual, options.speech)
+    from training.trainers.generator import GeneratorTrainer
+
     return GeneratorTrainer(data, config, options.visual, say, options.paired_share)
 
 
 def start(trainer: Trainer, run: Path) -> str:
     """Give a trainer the weights of a run; the run's command. Raises MienError."""
+    from training import checkpoint
+
     state = checkpoint.load(run)
     if (state["name"], state["size"]) != (trainer.name, trainer.size):
         raise MienError(f"{run} holds {state['name']} {state['size']}, not {trainer.size}")

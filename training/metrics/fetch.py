@@ -49,7 +49,9 @@ def judges_folder() -> Path:
     return Path(named).expanduser() if named else cache_folder() / "judges"
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
+    """Fetch; the exit code: 0 done, 1 failed, 2 wrong use."""
+    command.parser_of("training.metrics.fetch", __doc__).parse_args(argv)
     return command.run("fetch", fetch_all)
 
 

@@ -5,9 +5,9 @@ picture and the landmarks [478, 2..3] px of the face in it.
 
 | judge | what it says | from |
 | --- | --- | --- |
-| dlib | who it is, 128 values | pip install 'mien[metrics]' |
+| dlib | who it is, 128 values | pip install -e '.[metrics]' |
 | faceres | who it is, 1024 values | python -m training.metrics.fetch |
-| lite0 | how a picture looks, 320 values | pip install 'mien[train]' |
+| lite0 | how a picture looks, 320 values | pip install -e '.[train]' |
 | emotion | which of seven emotions it shows (no contempt) | python -m training.metrics.fetch |
 
 None of them is part of any loss but lite0, whose features some losses compare; emotion was trained
@@ -53,7 +53,7 @@ class Dlib:
     def __init__(self) -> None:
         folder = _package_folder("face_recognition_models")
         if folder is None or importlib.util.find_spec("dlib") is None:
-            raise MienError("dlib's descriptor is missing: pip install 'mien[metrics]'")
+            raise MienError("dlib's descriptor is missing: pip install -e '.[metrics]'")
         import dlib
 
         path = folder / "models" / "dlib_face_recognition_resnet_model_v1.dat"
@@ -206,7 +206,7 @@ def _package_folder(name: str) -> Path | None:
 
 def _needs_torch(who: str) -> None:
     if importlib.util.find_spec("torch") is None:
-        raise MienError(f"{who} needs torch: pip install 'mien[train]'")
+        raise MienError(f"{who} needs torch: pip install -e '.[train]'")
 
 
 def _fetched(name: str) -> Path:

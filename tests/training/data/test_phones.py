@@ -14,7 +14,7 @@ from training.data.phones import phones_of
 
 
 def test_phones_lie_in_order_and_name_what_was_said(tmp_path: Path) -> None:
-    pytest.importorskip("pocketsphinx", reason="phones need pip install 'mien[phones]'")
+    pytest.importorskip("pocketsphinx", reason="phones need pip install -e '.[phones]'")
     if shutil.which("espeak-ng") is None:
         pytest.skip("espeak-ng speaks in this test; it is not installed")
     spoken = tmp_path / "spoken.wav"

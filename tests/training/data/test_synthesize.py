@@ -228,7 +228,7 @@ def test_without_anny_one_line_says_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert main([str(tmp_path / "out"), "--heads", "1", "--sentences", "1"]) != 0
     error = capsys.readouterr().err
-    assert "mien[heads]" in error and len(error.splitlines()) == 1
+    assert ".[heads]" in error and len(error.splitlines()) == 1
     assert not (tmp_path / "out").exists()
 
 

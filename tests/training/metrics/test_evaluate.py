@@ -274,7 +274,7 @@ def test_a_judge_that_is_missing_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    pytest.importorskip("torch", reason="faceres needs torch (pip install 'mien[train]')")
+    pytest.importorskip("torch", reason="faceres needs torch (pip install -e '.[train]')")
     monkeypatch.setenv("MIEN_JUDGES", str(tmp_path / "none"))
     assert main([str(pictures), "--judges", "faceres"]) == 1
     assert "the judge faceres is missing" in capsys.readouterr().err

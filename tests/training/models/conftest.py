@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch", reason="training needs torch (pip install 'mien[train]')")
+pytest.importorskip("torch", reason="training needs torch (pip install -e '.[train]')")
 
 import torch
 
 from tests.training.made_clips import made_clips
 from training.data.clip import write_shard
 
-pytest.importorskip("onnxscript", reason="export needs onnxscript (pip install 'mien[train]')")
+pytest.importorskip("onnxscript", reason="export needs onnxscript (pip install -e '.[train]')")
 
 
 @dataclass(frozen=True)

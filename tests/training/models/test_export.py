@@ -20,7 +20,8 @@ import torch
 
 from engine.errors import MienError, UsageError
 from export import samples
-from export.networks import NAMES, RUN_OF, load
+from export.names import NAMES, RUN_OF
+from export.networks import load
 from export.parity import compare, table
 from nodes.card import read_card
 from nodes.model import Backend, Model, missing

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="training needs torch (pip install 'mien[train]')")
+pytest.importorskip("torch", reason="training needs torch (pip install -e '.[train]')")
 
 import torch
 

@@ -185,7 +185,7 @@ def test_the_trunk_stays_as_it_is() -> None:
 
 def test_expressions_are_seen_as_their_authors_network_does() -> None:
     """Six of its map's values, as Keras has them; batch norm folded, padding as TensorFlow's."""
-    pytest.importorskip("h5py", reason="reading Mini-Xception needs pip install 'mien[train]'")
+    pytest.importorskip("h5py", reason="reading Mini-Xception needs pip install -e '.[train]'")
     try:
         network = MiniXception().load_learned(locate(XCEPTION))
     except MienError as error:
@@ -200,7 +200,7 @@ def test_expressions_are_seen_as_their_authors_network_does() -> None:
 
 
 def test_what_is_no_xception_is_one_line(tmp_path: Path) -> None:
-    h5py = pytest.importorskip("h5py", reason="it is read with pip install 'mien[train]'")
+    h5py = pytest.importorskip("h5py", reason="it is read with pip install -e '.[train]'")
     file = tmp_path / "xception.hdf5"
     file.write_bytes(b"not a network at all" * 20)
     with pytest.raises(MienError, match=r"xception\.hdf5 isn't the network"):

@@ -278,7 +278,7 @@ def test_readers_are_cross_validated(
     command += ["--config", "debug", "--out", str(tmp_path / "cv")]
     assert main(command) == 1  # drawn faces are all one picture
     assert "1 people are too few for 2 folds" in capsys.readouterr().err
-    monkeypatch.setattr("training.evaluate_readers.alike", lambda prints: [])
+    monkeypatch.setattr("training.evaluation.cross_validation.alike", lambda prints: [])
     assert main(command) == 0
     said = capsys.readouterr().out
     assert "visual: 12 of 4 people, 2 folds" in said and "| neutral |" in said

@@ -160,7 +160,7 @@ class Anatomy:
 def require_anny() -> None:
     """Raises MienError where anny isn't installed."""
     if importlib.util.find_spec("anny") is None:
-        raise MienError("synthetic heads need anny; install it with pip install 'mien[heads]'")
+        raise MienError("synthetic heads need anny; install it with pip install -e '.[heads]'")
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,210 @@
+"""Readers of faces and voices asked about people left out of training, and held against truth."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+from collections import defaultdict
+from collections.abc import Sequence, Set
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.errors import MienError
+from engine.files import whole
+from engine.types import EMOTIONS
+from training import checkpoint
+from training.data.clip import Clip, open_clips
+from training.loop import Trainer, train
+from training.metrics.classes import judge
+from training.metrics.statistics import concordance
+from training.models.ear import STEP_SAMPLES
+from training.models.intensity import IntensityFusion
+from training.models.speech import SpeechEncoder
+from training.models.visual import VisualEncoder
+from training.people import alike, by_fold, fingerprint, folds, together
+from training.restore import restore
+from training.trainers.intensity import fuse
+from training.trainers.readings import Reader
+from training.trainers.samples import Clips, Look
+from training.trainers.speech import LABELS, SpeechTrainer, utterance
+from training.trainers.visual import VisualTrainer
+
+Floats = NDArray[np.float32]
+FACES: Final = tuple(name for name in EMOTIONS if name != "contempt")
+"""the seven of most face sets"""
+VOICES: Final = tuple(name for name in LABELS if name not in ("contempt", "surprised"))
+"""the seven of EmoDB"""
+
+
+def cross_validate(options: argparse.Namespace, command: str) -> list[str]:
+    """Train without each fold, ask about it; the verdict in lines. Raises MienError."""
+    if options.out is None:
+        raise MienError("give --out, a folder for the folds")
+    clips, names = open_clips(options.data), FACES if options.name == "visual" else VOICES
+    chosen = [
+        index
+        for index, (info, frames) in enumerate(zip(clips.infos, clips.lengths, strict=True))
+        if info.label in names
+        and (not options.of or info.source == options.of)
+        and (frames == 1) == (options.name == "visual")
+    ]
+    if not chosen:
+        raise MienError(f"{options.data} has nothing of {options.of or 'any source'} to ask about")
+    asked = [clips[index] for index in chosen]
+    person_of = _people(asked)
+    if (people := len(set(person_of.values()))) < options.folds:
+        raise MienError(f"{people} people are too few for {options.folds} folds; give --folds")
+    labels = defaultdict(list)
+    for clip in asked:
+        labels[person_of[clip.info.subject]].append(clip.info.label)
+    divided = by_fold(folds(labels, options.folds, options.seed), person_of)
+    rows: list[tuple[Clip, Floats]] = []
+    for number, left_out in enumerate(divided):
+        if options.only and number not in options.only:
+            continue
+        run = options.out / f"fold-{number}"
+        _train(options, run, left_out, command)
+        mine = [clip for clip in asked if clip.info.subject in left_out]
+        rows += zip(mine, _ask(options.name, run, mine), strict=True)
+        print(_summary(f"fold {number}", rows[-len(mine) :], names, person_of)[0], flush=True)
+    _write(options.out / "answers.tsv", rows, names)
+    doubles = len(person_of) - len(set(person_of.values()))
+    lines = [
+        f"{options.name}: {len(rows)} of {len(set(person_of.values()))} people, "
+        f"{len(divided)} folds ({doubles} names tied to others by the same picture)",
+        *_summary("all", rows, names, person_of),
+    ]
+    return lines + (_speed(options.out / "fold-0") if options.name == "speech" else [])
+
+
+def _people(asked: Sequence[Clip]) -> dict[str, str]:
+    """Whose subjects are one person's, since they share a picture."""
+    subjects = [clip.info.subject for clip in asked]
+    if not len(asked[0]):
+        return {name: name for name in subjects}
+    prints = np.stack([fingerprint(clip.frame(0)) for clip in asked])
+    return together(subjects, [(subjects[a], subjects[b]) for a, b in alike(prints)])
+
+
+def _train(options: argparse.Namespace, run: Path, left_out: Set[str], command: str) -> None:
+    torch.manual_seed(options.seed)
+    make: Any = VisualTrainer if options.name == "visual" else SpeechTrainer
+    trainer: Trainer = make(options.data, options.config, left_out)
+    if options.steps:
+        trainer.schedule = dataclasses.replace(trainer.schedule, steps=options.steps)
+    try:
+        if checkpoint.load(run)["step"] >= trainer.schedule.steps:
+            return
+    except MienError:
+        pass
+    train(trainer, run, options.seed, options.device, command, lambda line: print(line, flush=True))
+
+
+def _ask(name: str, run: Path, clips: Sequence[Clip]) -> list[Floats]:
+    """Log-probabilities of each clip, of EMOTIONS or LABELS."""
+    if name == "speech":
+        speech = restore(run, "speech", SpeechEncoder)
+        return [utterance(speech, clip.samples) for clip in clips]
+    visual = restore(run, "visual", VisualEncoder)
+    return [look_at(visual, clip) for clip in clips]
+
+
+def look_at(visual: VisualEncoder, clip: Clip) -> Floats:
+    """Log-probabilities [8] of EMOTIONS for one still, looked at once."""
+    side = visual.size.crop_px
+    crop = torch.from_numpy(Look.plain(side).picture(clip.frame(0), side))[None]
+    with torch.no_grad():
+        out = visual(crop, torch.from_numpy(clip.blendshapes[:1]), visual.begin(1))
+    return np.asarray(torch.log_softmax(out.emotion[0], dim=0).numpy())
+
+
+def _told(rows: Sequence[tuple[Clip, Floats]], names: Sequence[str]) -> Floats:
+    every = EMOTIONS if len(rows[0][1]) == len(EMOTIONS) else LABELS
+    return np.stack([answer[[every.index(name) for name in names]] for _, answer in rows])
+
+
+def _summary(
+    title: str,
+    rows: Sequence[tuple[Clip, Floats]],
+    names: Sequence[str],
+    person_of: dict[str, str],
+) -> list[str]:
+    truth = np.array([names.index(clip.info.label) for clip, _ in rows])
+    told = _told(rows, names).argmax(axis=1)
+    people = [person_of[clip.info.subject] for clip, _ in rows]
+    lines = judge(truth, told, people, len(names)).lines(names)
+    return [f"{title}: {lines[0]}", *lines[1:]]
+
+
+def _write(path: Path, rows: Sequence[tuple[Clip, Floats]], names: Sequence[str]) -> None:
+    told = _told(rows, names)
+    lines = ["\t".join(("clip", "subject", "label", *names))]
+    for (clip, _), answer in zip(rows, told, strict=True):
+        cells = [clip.info.key, clip.info.subject, clip.info.label]
+        lines.append("\t".join([*cells, *(f"{value:.4f}" for value in answer)]))
+    with whole(path) as part:
+        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _speed(run: Path) -> list[str]:
+    """The real-time factor of streaming, 40 ms a call, in torch on one thread."""
+    encoder = restore(run, "speech", SpeechEncoder)
+    sound, state, took_s = torch.zeros(1, STEP_SAMPLES), encoder.begin(1), []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with torch.no_grad():
+        for _ in range(200):
+            began_s = time.perf_counter()
+            state = encoder(sound, state).state
+            took_s.append(time.perf_counter() - began_s)
+    torch.set_num_threads(threads)
+    middle_ms = 1000 * float(np.median(took_s))
+    return [
+        "",
+        f"streaming in torch: {middle_ms:.2f} ms per 40 ms, real-time factor {middle_ms / 40:.4f}",
+    ]
+
+
+def intensities(options: argparse.Namespace) -> list[str]:
+    """Concordance of face, voice and both with clips' known truth. Raises MienError."""
+    runs = [getattr(options, name) for name in ("visual", "speech", "intensity")]
+    if None in runs:
+        raise MienError("intensity needs --visual, --speech and --intensity, three runs")
+    clips = Clips(options.data, options.split, lambda info, frames: info.synthetic and frames > 0)
+    reader = Reader(runs[0], runs[1])
+    fusion = restore(runs[2], "intensity", IntensityFusion)
+    said: dict[str, list[Floats]] = defaultdict(list)
+    for index in clips.chosen:
+        sample = clips[index]
+        out, labels = reader.read(sample), sample.labels
+        truth = np.stack([labels.valence, labels.arousal, labels.intensity], axis=1)
+        present = torch.from_numpy(out.present)[None]
+        pair = torch.from_numpy(out.face)[None], torch.from_numpy(out.voice)[None]
+        both = out.present.all(axis=1)
+        for name, mask in (("face", (1, 0)), ("voice", (0, 1)), ("both", (1, 1))):
+            shown = present * torch.tensor(mask, dtype=torch.float32)
+            with torch.no_grad():
+                fused = fuse(fusion, *pair, shown)
+            told = torch.cat([fused.valence_arousal, fused.intensity], dim=2)[0].numpy()
+            said[name].append(told[both])
+        said["face's own"].append(out.face[both, 8:])
+        said["voice's own"].append(out.voice[both, 8:])
+        said["truth"].append(truth[both])
+    known = np.concatenate(said.pop("truth"))
+    people = len({clips.infos[index].subject for index in clips.chosen})
+    lines = [
+        f"concordance over {len(known)} frames of {len(clips.chosen)} clips of {people} people:",
+        "",
+        "| from | valence | arousal | intensity |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for name, parts in said.items():
+        every = np.concatenate(parts)
+        figures = [concordance(known[:, i], every[:, i]) for i in range(3)]
+        lines.append(f"| {name} | " + " | ".join(f"{value:.3f}" for value in figures) + " |")
+    return lines
