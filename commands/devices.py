@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from engine.errors import MienError
 from nodes.camera import open_camera, why_not
-from nodes.microphone import load_portaudio
+from nodes.microphone import load_portaudio, opens
 
 _SIZES_PX: Final = ((320, 240), (640, 480), (1280, 720), (1920, 1080))
 _ASKED_HZ: Final = 30.0
@@ -135,15 +135,12 @@ def microphones() -> dict[str, Any]:
     for entry in sound.query_devices():
         if entry["max_input_channels"] < 1:
             continue
-        rates_hz = []
-        for rate_hz in (16_000, 44_100, 48_000):
-            try:
-                sound.check_input_settings(
-                    device=entry["index"], channels=1, dtype="int16", samplerate=rate_hz
-                )
-            except (sound.PortAudioError, ValueError):
-                continue
-            rates_hz.append(rate_hz)
+        most = entry["max_input_channels"]
+        rates_hz = [
+            rate_hz
+            for rate_hz in (16_000, 44_100, 48_000)
+            if any(opens(sound, entry["index"], rate_hz, width) for width in {1, most})
+        ]
         rows.append(
             {
                 "device": str(entry["index"]),
