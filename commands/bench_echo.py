@@ -15,13 +15,19 @@ from typing import Any
 async def serve(port: int) -> None:
     """Serve on loopback until SIGINT or SIGTERM."""
     from aiohttp import web
-    from aiortc import RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
+    from aiortc import (
+        RTCConfiguration,
+        RTCPeerConnection,
+        RTCSessionDescription,
+        VideoStreamTrack,
+    )
     from aiortc.contrib.media import MediaRelay
     from av import VideoFrame
 
     relay = MediaRelay()
     received: dict[str, Any] = {}
     connections: set[RTCPeerConnection] = set()
+    nobody = RTCConfiguration(iceServers=[])  # without it aiortc asks a STUN server of Google's
 
     class Echo(VideoStreamTrack):
         """Pictures through an ndarray, one in, one out."""
@@ -44,7 +50,7 @@ async def serve(port: int) -> None:
         )
 
     async def session(request: web.Request) -> web.Response:
-        connection = RTCPeerConnection()
+        connection = RTCPeerConnection(nobody)
         connections.add(connection)
 
         @connection.on("track")
@@ -57,7 +63,7 @@ async def serve(port: int) -> None:
     async def whep(request: web.Request) -> web.Response:
         if len(received) < 2:
             return web.Response(status=409, text="post to /session first")
-        connection = RTCPeerConnection()
+        connection = RTCPeerConnection(nobody)
         connections.add(connection)
         connection.addTrack(relay.subscribe(received["audio"]))
         connection.addTrack(Echo(relay.subscribe(received["video"], buffered=False)))

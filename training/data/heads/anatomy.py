@@ -7,6 +7,7 @@ lies between the eyes, at the corneas' depth. Anny's own are metres with y backw
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from engine.errors import MienError
 from engine.types import BLENDSHAPES, F32
+from nodes.assets import cache_folder
 
 SKIN, MOUTH, SOCKET, TONGUE, EYE, TEETH, CLOTH = range(7)
 """materials of a triangle"""
@@ -65,6 +67,7 @@ class Anatomy:
     def __init__(self) -> None:
         """Load anny. The first time on a machine it builds a cache, which takes a while."""
         require_anny()
+        os.environ.setdefault("ANNY_CACHE_DIR", str(cache_folder() / "anny"))
         import anny
         import torch
         from anny.face_segmentation import get_face_segmentation_mask
