@@ -157,10 +157,10 @@ class WebrtcOut(LoopNode):
 
     async def negotiate(self, offer: str) -> tuple[Peer, str]:
         """A new viewer. Raises BadOfferError, MienError where there are too many."""
-        from nodes.web.sdp import check_offer, without_mdns
+        from nodes.web.sdp import read_offer
         from nodes.web.viewer import Viewer
 
-        check_offer(offer, directions=("recvonly", "sendrecv"), sends="a viewer must receive media")
+        readable = read_offer(offer, viewer=True)
         if len(self._viewers) >= self.config.max_viewers:
             raise MienError(
                 f"{self.config.max_viewers} viewers are here already; close one, "
@@ -172,7 +172,7 @@ class WebrtcOut(LoopNode):
         viewer.want_key = self._want_key
         viewer.started = self._started
         self._viewers.add(viewer)
-        return viewer, await viewer.answer(without_mdns(offer))
+        return viewer, await viewer.answer(readable)
 
     def info(self) -> dict[str, Any]:
         """What the page shows about the viewers."""

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.errors import MienError
+from nodes.web.dtls import accept_rsa
 from nodes.web.private import private
-from nodes.web.sdp import BadOfferError
+from nodes.web.sdp import BadOfferError, Offer
 
 SILENCE_S = 8.0  # a peer that sends nothing for so long is gone
 CONNECT_S = 20.0
@@ -23,6 +24,7 @@ class Peer:
 
         self.id = secrets.token_urlsafe(9)
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=ice_servers))
+        accept_rsa(self.connection)
         self._connecting = track_connecting(self.connection)
         self.connected_s: float | None = None
         self.why = ""
@@ -35,13 +37,14 @@ class Peer:
     def state(self) -> str:
         return str(self.connection.connectionState)
 
-    async def answer(self, offer: str) -> str:
+    async def answer(self, offer: Offer) -> str:
         """Take the offer, gather, and return the answer's SDP. Raises BadOfferError."""
         from aiortc import RTCSessionDescription
         from aiortc.exceptions import InternalError, InvalidStateError, OperationError
 
+        self.offer = offer
         try:
-            await self.connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            await self.connection.setRemoteDescription(RTCSessionDescription(offer.text, "offer"))
             self.prepare()
             await self.connection.setLocalDescription(await self.connection.createAnswer())
         except (
@@ -105,10 +108,10 @@ class Peer:
                 return
 
 
-def agree_on_video(transceiver: Any, preferred: str) -> str:
+def agree_on_video(transceiver: Any, preferred: str, offer: Offer) -> str:
     """Leave ``transceiver`` one codec, H264 or VP8, and what resends it; its name, "" for neither.
 
-    ``preferred``, h264 or vp8, where the offer has it.
+    ``preferred``, h264 or vp8, where the offer has it. The answer repeats the offer's parameters.
     """
     offered = [codec for codec in transceiver._codecs if codec.name in ("H264", "VP8")]
     if not offered:
@@ -117,6 +120,7 @@ def agree_on_video(transceiver: Any, preferred: str) -> str:
     resend = [
         codec for codec in transceiver._codecs if codec.parameters.get("apt") == first.payloadType
     ]
+    first.parameters = offer.h264.get(first.payloadType, first.parameters)
     transceiver._codecs = [first, *resend]
     return str(first.name)
 

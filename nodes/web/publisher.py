@@ -13,7 +13,7 @@ from engine.node import LoopNode
 from engine.parameters import parameter
 from engine.types import I16, U8, AudioFrame, VideoFrame
 from nodes.web.peer import Peer, agree_on_video
-from nodes.web.sdp import check_offer, with_short_packets, with_start_bitrate, without_mdns
+from nodes.web.sdp import read_offer, with_short_packets, with_start_bitrate
 
 if TYPE_CHECKING:
     from nodes.web.intake import AudioIntake, VideoIntake
@@ -38,7 +38,7 @@ class Publisher(Peer):
             if receiver.track is None:
                 continue
             if transceiver.kind == "video" and self.video is None:
-                agree_on_video(transceiver, self.node.config.codec)
+                agree_on_video(transceiver, self.node.config.codec, self.offer)
                 colors = listen(transceiver, self.connection.remoteDescription.sdp)
                 self.video = VideoIntake(receiver, clock, colors, self._video)
             elif transceiver.kind == "audio" and self.audio is None:
@@ -109,11 +109,11 @@ class PublishNode(LoopNode):
 
     async def negotiate(self, offer: str) -> tuple[Peer, str]:
         """A new publisher; the one before it ends. Raises BadOfferError."""
-        check_offer(offer, directions=("sendonly", "sendrecv"), sends="a publisher must send media")
+        readable = read_offer(offer, viewer=False)
         peer = Publisher(self._server.ice_servers(), self._gone)
         peer.node = self
         self._peers.add(peer)
-        answer = await peer.answer(without_mdns(offer))
+        answer = await peer.answer(readable)
         with self._lock:
             before, self._publisher = self._publisher, peer
             self._arrivals_ns.clear()

@@ -2,46 +2,160 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import ipaddress
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+VIEWER = (("recvonly", "sendrecv"), "a viewer must receive media")
+PUBLISHER = (("sendonly", "sendrecv"), "a publisher must send media")
+KNOWN_H264 = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"
+HELPERS = ("rtx", "red", "ulpfec", "flexfec-03", "telephone-event", "cn")
 
 
 class BadOfferError(Exception):
     """An SDP offer that can't be taken; ``str`` is one line for the one who sent it."""
 
 
-def check_offer(text: str, *, directions: Collection[str], sends: str) -> list[str]:
-    """The kinds of its media sections in order. Raises BadOfferError with what is wrong.
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An offer as aiortc can take it, and what it said itself of formats that aiortc can't."""
 
-    ``directions`` are those that make sense here; ``sends`` says so in words.
-    """
+    text: str
+    h264: dict[int, dict[str, Any]]
+    """the parameters as offered of H.264 that aiortc knows by others only, by payload type"""
+
+
+def read_offer(text: str, *, viewer: bool) -> Offer:
+    """What a viewer or a publisher offers. Raises BadOfferError with what is wrong."""
+    try:
+        return _read(text, viewer)
+    except (
+        ValueError, KeyError, IndexError, AttributeError, AssertionError, TypeError, StopIteration,
+    ):  # fmt: skip  # of aiortc's parser
+        raise BadOfferError("the SDP can't be read: a line in it is broken or cut short") from None
+
+
+def _read(text: str, viewer: bool) -> Offer:
     from aiortc.sdp import SessionDescription
 
     if not text.startswith("v=0"):
         raise BadOfferError("the body isn't SDP: it must start with 'v=0'")
-    try:
-        description = SessionDescription.parse(text)
-    except (ValueError, KeyError, IndexError, AttributeError, AssertionError, TypeError):
-        raise BadOfferError("the SDP can't be read: a line in it is broken or cut short") from None
-    media = [item for item in description.media if item.kind in ("audio", "video")]
+    text = without_names(text)
+    media = SessionDescription.parse(text).media
+    media = [item for item in media if item.kind in ("audio", "video")]
     if not media:
         raise BadOfferError("the offer has no audio and no video in it")
     if len(media) > 4:
         raise BadOfferError("the offer has more than four media sections")
-    if not any(item.direction in directions for item in media):
-        raise BadOfferError(f"the offer goes the wrong way: {sends}")
+    wanted, rule = VIEWER if viewer else PUBLISHER
+    if not any(item.direction in wanted for item in media):
+        raise BadOfferError(f"the offer goes the wrong way: {rule}")
     for item in media:
         if item.dtls is None or not item.dtls.fingerprints:
             raise BadOfferError("the offer has no DTLS fingerprint")
         if item.ice is None or not item.ice.usernameFragment or not item.ice.password:
             raise BadOfferError("the offer has no ICE user name or password")
-    return [item.kind for item in media]
+    h264 = _unknown_h264(media, viewer)
+    if h264:
+        text = _as_known_h264(text, h264)
+    for item in SessionDescription.parse(text).media:
+        _check_codecs(item, viewer)
+    return Offer(text, h264)
 
 
-def without_mdns(text: str) -> str:
-    """Drop candidates named x.local: resolving costs a second, the peer's own checks find us."""
+def without_names(text: str) -> str:
+    """Leave out what has a host name for an address: browsers hide theirs behind x.local.
+
+    Resolving costs a second; the peer's own checks find us. So long as those may come, the
+    candidates aren't at their end either.
+    """
     lines = text.splitlines()
-    kept = [line for line in lines if not (line.startswith("a=candidate:") and ".local " in line)]
-    return "\r\n".join(kept) + "\r\n"
+    kept = [line for line in lines if not (line.startswith("a=candidate:") and _named(line, 4))]
+    unnamed = len(kept) < len(lines) or not any(line.startswith("a=candidate:") for line in kept)
+    result = []
+    for line in kept:
+        if line.startswith("c=") and _named(line, 2):
+            line = "c=IN IP4 0.0.0.0"
+        if (line.startswith("a=rtcp:") and _named(line, 3)) or (
+            unnamed and line == "a=end-of-candidates"
+        ):
+            continue
+        result.append(line)
+    return "\r\n".join(result) + "\r\n"
+
+
+def _named(line: str, at: int) -> bool:
+    """Whether the word ``at`` is there and no numeric address."""
+    words = line.split()
+    if len(words) <= at:
+        return False
+    try:
+        ipaddress.ip_address(words[at])
+    except ValueError:
+        return True
+    return False
+
+
+def _unknown_h264(media: Sequence[Any], viewer: bool) -> dict[int, dict[str, Any]]:
+    """H.264 that aiortc would pass over, where a section has no other: any profile can be decoded,
+    and what is sent is constrained baseline, which decoders of every profile take (H.264, A.2).
+
+    A viewer that names packetization-mode 0 couldn't put big pictures together (RFC 6184, 6.2).
+    """
+    found = {}
+    for item in media:
+        if item.kind != "video" or any(codec.name == "H264" for codec in _common(item)):
+            continue
+        for codec in item.rtp.codecs:
+            mode = str(codec.parameters.get("packetization-mode", ""))
+            if codec.name.upper() == "H264" and not (viewer and mode == "0"):
+                found[codec.payloadType] = codec.parameters
+    return found
+
+
+def _as_known_h264(text: str, formats: Collection[int]) -> str:
+    """The offer with parameters that aiortc knows for these payload types."""
+    result = []
+    for line in text.splitlines():
+        name, _, rest = line.partition(":")
+        number = int(rest.split()[0]) if name in ("a=fmtp", "a=rtpmap") else -1
+        if number in formats and name == "a=fmtp":
+            continue
+        result.append(line)
+        if number in formats:
+            result.append(f"a=fmtp:{number} {KNOWN_H264}")
+    return "\r\n".join(result) + "\r\n"
+
+
+def _common(item: Any) -> list[Any]:
+    from aiortc.codecs import CODECS
+    from aiortc.rtcpeerconnection import find_common_codecs
+
+    return find_common_codecs(CODECS[item.kind], item.rtp.codecs)
+
+
+def _check_codecs(item: Any, viewer: bool) -> None:
+    if item.kind == "video":
+        usable = needed = ["H264", "VP8"]
+    elif item.kind == "audio":
+        needed = ["Opus"]
+        usable = ["opus"] if viewer else ["opus", "G722", "PCMU", "PCMA"]
+    else:
+        return
+    if any(codec.name in usable for codec in _common(item)):
+        return
+    names = {codec.name: None for codec in item.rtp.codecs if codec.name.lower() not in HELPERS}
+    if "H264" in names:
+        needed = ["H264 with packetization-mode=1", "VP8"]
+    raise BadOfferError(
+        f"the offer's {item.kind} has no codec that works here: it has "
+        f"{_plain(', '.join(names)) or 'none'}, and {' or '.join(needed)} is needed"
+    )
+
+
+def _plain(text: str) -> str:
+    return "".join(letter for letter in text if letter.isprintable())[:80]
 
 
 def with_start_bitrate(answer: str, start_kbps: int, least_kbps: int, most_kbps: int) -> str:

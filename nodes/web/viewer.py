@@ -89,7 +89,7 @@ class Viewer(Peer):
             sender.replaceTrack(placeholder(transceiver.kind))
             self._senders[transceiver.kind] = sender
             if transceiver.kind == "video":
-                self.codec = agree_on_video(transceiver, self.preferred_codec)
+                self.codec = agree_on_video(transceiver, self.preferred_codec, self.offer)
                 if not self.codec:
                     raise BadOfferError("the offer has neither H264 nor VP8")
                 feed(sender, self._next_video, self._key_wanted)

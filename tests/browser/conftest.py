@@ -82,7 +82,7 @@ def browser(playwright: Playwright, media: tuple[Path, Path]) -> Iterator[Browse
 
 
 @pytest.fixture(scope="package")
-def engine(playwright: Playwright) -> Iterator[Engine]:
+def engine() -> Iterator[Engine]:
     running = Engine()
     yield running
     running.close()
