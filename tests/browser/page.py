@@ -92,6 +92,12 @@ class LivePage:
     def emotion(self, name: str) -> Locator:
         return self.page.locator(f'#emotions [data-emotion="{name}"]')
 
+    def wear_nothing(self) -> None:
+        """Neutral, whichever mode the page is in."""
+        self.page.locator('[data-mode-choice="wear"]').click()
+        self.emotion("neutral").click()
+        self.wait("emotion", "neutral")
+
     def grab(self) -> F32:
         """The avatar's picture now [H, W, 3], BGR, 0..255."""
         import cv2

@@ -142,6 +142,6 @@ def test_killed_face_process_is_told_on_the_picture(page: LivePage, engine: Engi
     page.start()
     os.kill(engine.call("metrics")["processes"]["face"]["pid"], signal.SIGKILL)
     page.page.locator('.badge[data-badge="restarted"]').wait_for()
-    assert "“face” restarted" in " ".join(page.page.locator(".badge").all_inner_texts())
+    assert "“Face” restarted" in " ".join(page.page.locator(".badge").all_inner_texts())
     page.more_frames(5)
     assert page.data("reconnects") == "0"

@@ -102,7 +102,7 @@ def test_more_or_less_of_me(reading: tuple[LivePage, Engine]) -> None:
     assert engine.wait(lambda: engine.value("editor", "scale") == 0.1, 3)
     assert not page.emotion("happy").is_visible()
     slider.fill("1")
-    page.page.locator('[data-mode-choice="neutral"]').click()
+    page.wear_nothing()
     page.emotion("happy").wait_for(state="visible")
 
 
@@ -140,7 +140,7 @@ def test_it_fits_every_screen(
 ) -> None:
     page, _ = reading
     page.page.set_viewport_size({"width": width, "height": height})
-    for mode in ("scale", "voice", "neutral"):
+    for mode in ("scale", "voice", "wear"):
         page.page.locator(f'[data-mode-choice="{mode}"]').click()
         assert page.page.evaluate(FITS), mode
     assert page.page.locator("#traces").is_visible()
@@ -160,4 +160,4 @@ def test_without_weights_the_page_says_why(live: LivePage, engine: Engine) -> No
     live.wait("mode", "voice")
     said = live.page.locator("#mode-text").inner_text()
     assert ("isn't read" in said) == lacking, said
-    live.page.locator('[data-mode-choice="neutral"]').click()
+    live.wear_nothing()

@@ -70,7 +70,7 @@ def test_emotion_and_intensity_change_the_face_alone(live: LivePage) -> None:
 
 
 def test_off_gives_the_own_face_back(live: LivePage) -> None:
-    live.page.locator('[data-mode-choice="neutral"]').click()
+    live.wear_nothing()
     time.sleep(SETTLE_S)
     neutral = live.mean_grab()
     live.page.locator('[data-mode-choice="off"]').click()
@@ -139,7 +139,7 @@ def test_pad_by_pointer_and_by_arrows(live: LivePage, engine: Engine) -> None:
     assert engine.wait(lambda: abs(engine.value("editor", "arousal") - 0.15) < 0.03, 3)
     assert "happy" in (thumb.get_attribute("aria-valuetext") or "")
     live.emotion("neutral").wait_for(state="hidden")
-    live.page.locator('[data-mode-choice="neutral"]').click()
+    live.wear_nothing()
 
 
 def test_refused_value_is_said_at_its_input(live: LivePage, engine: Engine) -> None:

@@ -1,6 +1,7 @@
 // Every parameter of every node as an input with its limits; the engine's refusal beside it.
 
 import { $, h, say } from "./dom.js";
+import { choiceWords, nodeWords, parameterWords } from "./words.js";
 
 export class AdvancedPanel {
   #fields = new Map();
@@ -31,7 +32,7 @@ export class AdvancedPanel {
       $("advanced").replaceChildren(...Object.entries(nodes)
         .map(([node, rows]) => ({ node, rows: rows.filter((row) => row.name !== "token") })) // a secret isn't shown
         .filter(({ rows }) => rows.length)
-        .map(({ node, rows }) => h("fieldset", { "data-node": node }, h("legend", {}, node), ...rows.map((row) => this.#field(node, row)))));
+        .map(({ node, rows }) => h("fieldset", { "data-node": node }, h("legend", {}, nodeWords(node)), ...rows.map((row) => this.#field(node, row)))));
     }
     for (const [node, rows] of Object.entries(nodes)) {
       for (const row of rows) this.#put(this.#fields.get(`${node}.${row.name}`)?.input, row.value);
@@ -46,13 +47,13 @@ export class AdvancedPanel {
 
   #field(node, row) {
     const id = `p-${node}-${row.name}`;
-    const input = this.#input(row);
+    const input = this.#input(node, row);
     input.id = id;
     input.disabled = !row.live;
     input.title = row.doc;
     input.dataset.parameter = `${node}.${row.name}`;
     const error = h("p", { class: "field-error", id: `${id}-error`, role: "alert" });
-    const hint = [row.doc, span(row), row.live ? "" : "fixed while it runs"].filter(Boolean).join(" · ");
+    const hint = [sentence(row.doc), span(row), row.live ? "" : "fixed while it runs"].filter(Boolean).join(" · ");
     input.setAttribute("aria-describedby", `${id}-doc ${id}-error`);
     input.addEventListener("change", () => {
       const value = read(input, row);
@@ -61,12 +62,14 @@ export class AdvancedPanel {
     });
     this.#fields.set(`${node}.${row.name}`, { input, error });
     return h("div", { class: "parameter" },
-      h("label", { for: id }, row.name.replace(/_/g, " ")), input,
-      h("p", { class: "hint", id: `${id}-doc` }, hint), error);
+      h("label", { for: id }, parameterWords(node, row.name)), input,
+      h("p", { class: "hint", id: `${id}-doc` }, hint, " ", h("code", {}, `${node}.${row.name}`)), error);
   }
 
-  #input(row) {
-    if (row.choices) return h("select", {}, ...row.choices.map((choice) => h("option", { value: choice }, String(choice))));
+  #input(node, row) {
+    if (row.choices) {
+      return h("select", {}, ...row.choices.map((choice) => h("option", { value: choice }, choiceWords(node, row.name, choice))));
+    }
     if (row.type === "bool") return h("input", { type: "checkbox" });
     if (row.type === "int" || row.type === "float") {
       return h("input", { type: "number", inputmode: "decimal", step: row.type === "int" ? 1 : "any", min: row.low, max: row.high });
@@ -79,6 +82,10 @@ function read(input, row) {
   if (row.type === "bool") return input.checked;
   if (row.type === "int" || row.type === "float") return input.value === "" ? "" : Number(input.value);
   return input.value;
+}
+
+function sentence(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function span({ low, high, unit }) {

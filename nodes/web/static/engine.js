@@ -1,6 +1,7 @@
 // "What runs where": a bar for each node, the processes, the latest events.
 
 import { $, h, say } from "./dom.js";
+import { nodeWords, processWords } from "./words.js";
 
 const HIDDEN_GAUGES = /^(backend|url|size|target_|publishers)/;
 
@@ -46,7 +47,7 @@ export class EnginePanel {
       say(row.time, p50 === null ? "–" : `${p50.toFixed(1)} ms`);
       row.bar.setAttribute("aria-label", p50 === null ? "no timing yet"
         : `half within ${p50.toFixed(1)} ms, 95 percent within ${(p95 ?? p50).toFixed(1)} ms`);
-      const facts = [node.process, `${(node.fps_out || node.fps_in || 0).toFixed(0)}/s`];
+      const facts = [processWords(node.process), `${(node.fps_out || node.fps_in || 0).toFixed(0)}/s`];
       if (node.gauges?.backend) facts.splice(1, 0, node.gauges.backend);
       for (const [gauge, value] of Object.entries(node.gauges ?? {})) {
         if (!HIDDEN_GAUGES.test(gauge)) facts.push(fact(gauge, value));
@@ -61,7 +62,7 @@ export class EnginePanel {
   #row(name) {
     const bar = h("div", { class: "bar", role: "img" }, h("i", { class: "bar-fill" }), h("i", { class: "bar-whisker" }));
     const [time, facts, status] = [h("span", { class: "node-time" }), h("p", { class: "node-facts" }), h("p", { class: "node-status" })];
-    const root = h("div", { class: "node", "data-node": name }, h("b", {}, name), bar, time, facts, status);
+    const root = h("div", { class: "node", "data-node": name }, h("b", { title: name }, nodeWords(name)), bar, time, facts, status);
     const row = { root, bar, time, facts, status };
     $("nodes").append(root);
     this.#rows.set(name, row);
@@ -74,8 +75,8 @@ export class EnginePanel {
     if (list.dataset.key !== key) {
       list.dataset.key = key;
       list.replaceChildren(...processes.map(([name]) => h("div", { class: "process", "data-process": name },
-        h("b", {}, name), h("span"),
-        name === "supervisor" ? "" : h("button", { type: "button", class: "small", "aria-label": `Restart the process ${name}`, onclick: () => this.restart(name) }, "Restart"))));
+        h("b", { title: name }, processWords(name)), h("span"),
+        name === "supervisor" ? "" : h("button", { type: "button", class: "small", "aria-label": `Restart: ${processWords(name)}`, onclick: () => this.restart(name) }, "Restart"))));
     }
     for (const [name, each] of processes) {
       const row = [...list.children].find((item) => item.dataset.process === name);

@@ -4,7 +4,7 @@
 // (idle permission connecting waiting live lost holding restarted passing degraded reconnecting stopped
 // trouble), data-line (up, down), data-latency, data-latency-p95, data-fps, data-drops, data-drift,
 // data-size (of the returned picture), data-frames (decoded), data-restarts, data-reconnects,
-// data-mode (off neutral wear pad scale voice), data-emotion, data-intensity; data-felt, data-felt-face,
+// data-mode (off wear pad scale voice), data-emotion, data-intensity; data-felt, data-felt-face,
 // data-felt-voice (what is measured), data-traces (moments drawn). The videos are #avatar and #self.
 // Query: ?start begins at once, ?watch only watches, ?clean shows nothing but the avatar.
 
@@ -25,6 +25,7 @@ import { decide } from "./states.js";
 import { Strip } from "./strip.js";
 import { themes } from "./theme.js";
 import { Traces } from "./traces.js";
+import { nodeWords, processWords } from "./words.js";
 
 const MEASURE_EVERY_MS = 500;
 const REFRESH_EVERY_MS = 4000;
@@ -41,7 +42,7 @@ const strip = new Strip();
 const traces = new Traces();
 const recorder = new Recorder();
 const panel = new EnginePanel((process) =>
-  line.call("restart", { process }).then(() => toast(`${process} restarts`), (error) => toast(error.message, "error")));
+  line.call("restart", { process }).then(() => toast(`${processWords(process)}: starts again`), (error) => toast(error.message, "error")));
 new AdvancedPanel(parameters);
 devicesPanel(call, parameters);
 selftest(line, call);
@@ -69,8 +70,8 @@ function render() {
     frames: call.received.frames, everPictured, cameraSeen: !call.sends || (snapshot.session?.session?.frames ?? 1) > 0,
     faceLost: tracker[0] === "lost", pictureLost: out[0] === "lost" ? sentence(out[1]) : "",
     passThrough: Boolean(parameters.value("out", "pass_through")),
-    restarted: restart.name, restartedAgo_ms: now - restart.at,
-    failed: failed ? `${failed[0]}: ${failed[1].status[1] || "failed"}` : "",
+    restarted: processWords(restart.name), restartedAgo_ms: now - restart.at,
+    failed: failed ? `${nodeWords(failed[0])}: ${failed[1].status[1] || "failed"}` : "",
   }));
   root.dataset.line = line.up ? "up" : "down";
   root.dataset.reconnects = String(call.viewer.reconnects);
@@ -155,8 +156,8 @@ shortcuts([
   { keys: ["1", "2", "3", "4", "5", "6", "7", "8"], shown: ["1 – 8"], label: "wear an emotion", run: (key) => mood.wearNth(Number(key) - 1) },
   { keys: ["["], label: "less intense", run: () => mood.nudge(-0.1) },
   { keys: ["]"], label: "more intense", run: () => mood.nudge(0.1) },
-  { keys: ["o"], label: "off: your face as it is", run: () => mood.setMode("off") },
-  { keys: ["n"], label: "neutral", run: () => mood.setMode("neutral") },
+  { keys: ["o"], label: "as I am", run: () => mood.setMode("off") },
+  { keys: ["n"], label: "wear neutral", run: () => mood.wear("neutral") },
   { keys: ["w"], label: "wear", run: () => mood.setMode("wear") },
   { keys: ["d"], label: "pad; then the arrows move", run: () => { mood.setMode("pad"); mood.pad.focus(); } },
   { keys: ["l"], label: "more or less of me", run: () => mood.setMode("scale") },

@@ -1,16 +1,14 @@
 // The expression panel: what the face becomes, which emotion, how strongly.
 
-import { $, check, h, radioKeys, recall, remember, say } from "./dom.js";
+import { $, check, h, radioKeys, say } from "./dom.js";
 import { FACES, HUES, glyph, near } from "./glyph.js";
 import { feelingPad, words } from "./pad.js";
 
 const NODE = "editor";
 
-// Each way, the words for it, and the editor's mode that makes it. "Neutral" is its emotion of
-// that name: a way of its own for a person, who then wears nothing.
+// Each way, the words for it, and the editor's mode that makes it.
 const MODES = [
-  { id: "off", mode: "off", label: "Off", text: "Your face as it is." },
-  { id: "neutral", mode: "emotion", label: "Neutral", text: "No feeling shows. Speech, gaze and blinks stay." },
+  { id: "off", mode: "off", label: "As I am", text: "Your face as it is." },
   { id: "wear", mode: "emotion", label: "Wear", text: "Wear one emotion, as strongly as you like." },
   { id: "pad", mode: "valence_arousal", label: "Pad", text: "Drag to any feeling between them." },
   { id: "scale", mode: "scale", label: "More or less of me", text: "Your own expression, weaker or stronger." },
@@ -38,25 +36,23 @@ export class MoodPanel {
 
   /** The mode's id on this page, "" before the engine told. */
   get mode() {
-    const value = this.#value("mode");
-    if (value === "emotion") return this.#value("emotion") === "neutral" ? "neutral" : "wear";
-    return MODES.find((each) => each.mode === value)?.id ?? "";
+    return MODES.find(({ mode }) => mode === this.#value("mode"))?.id ?? "";
   }
 
-  /** @param {string} id off, neutral, wear, pad, scale or voice */
+  /** What the slider changes: of who wears nothing, how much of the own feeling goes. */
+  get #slider() {
+    return SLIDERS[this.mode === "wear" && this.#value("emotion") === "neutral" ? "neutral" : this.mode];
+  }
+
+  /** @param {string} id off, wear, pad, scale or voice */
   setMode(id) {
     const { mode } = MODES.find((each) => each.id === id);
-    if (!this.#offers(mode)) return;
-    const worn = this.#value("emotion");
-    if (id === "neutral") this.parameters.set(NODE, "emotion", "neutral");
-    if (id === "wear" && worn === "neutral") this.parameters.set(NODE, "emotion", recall("worn", "happy"));
-    this.parameters.set(NODE, "mode", mode);
+    if (this.#offers(mode)) this.parameters.set(NODE, "mode", mode);
   }
 
   /** Wear this emotion now. */
   wear(emotion) {
     this.parameters.set(NODE, "emotion", emotion);
-    if (emotion !== "neutral") remember("worn", emotion);
     if (this.#value("mode") !== "emotion") this.parameters.set(NODE, "mode", "emotion");
   }
 
@@ -76,7 +72,7 @@ export class MoodPanel {
   }
 
   nudge(step) {
-    const name = SLIDERS[this.mode]?.name;
+    const name = this.#slider?.name;
     const row = name && this.parameters.row(NODE, name);
     if (!row) return;
     const value = Math.min(row.high ?? 1, Math.max(row.low ?? 0, Math.round((row.value + step) * 100) / 100));
@@ -107,7 +103,7 @@ export class MoodPanel {
     radioKeys($("emotions"));
     this.#buildEmotions();
     $("intensity").addEventListener("input", (event) => {
-      const slider = SLIDERS[this.mode];
+      const slider = this.#slider;
       if (slider) this.parameters.set(NODE, slider.name, Number(event.target.value));
     });
     this.pad = feelingPad($("pad"), (valence, arousal) => {
@@ -139,13 +135,13 @@ export class MoodPanel {
       button.disabled = !this.#offers(MODES.find((each) => each.id === button.dataset.modeChoice)?.mode);
     }
     const emotion = this.#value("emotion");
-    check($("emotions"), "data-emotion", mode === "wear" || mode === "neutral" ? emotion : "");
+    check($("emotions"), "data-emotion", mode === "wear" ? emotion : "");
     for (const button of $("emotions").children) button.disabled = !this.parameters.row(NODE, "emotion");
     $("emotions").hidden = ["pad", "scale", "voice"].includes(mode);
     $("pad-row").hidden = mode !== "pad";
     say($("mode-text"), known ? this.#text(mode) : "Waiting for the engine to say what it can do.");
 
-    const which = SLIDERS[mode];
+    const which = this.#slider;
     const row = which && this.parameters.row(NODE, which.name);
     const slider = $("intensity");
     $("intensity-row").hidden = !which;
@@ -168,6 +164,7 @@ export class MoodPanel {
 
   #text(mode) {
     if (mode === "voice" && this.deaf) return `Your voice isn't read: ${this.deaf}`;
+    if (mode === "wear" && this.#value("emotion") === "neutral") return "No feeling shows. Speech, gaze and blinks stay.";
     if (mode === "scale") {
       const scale = this.#value("scale") ?? 1;
       if (scale === 0) return "None of your own expression: neutral.";

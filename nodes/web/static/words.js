@@ -1,0 +1,97 @@
+// What a person calls the engine's parts and parameters; their names in code stay in sight beside.
+
+const NODES = {
+  browser: "This page's camera",
+  camera: "Camera of the engine's machine",
+  microphone: "Microphone of the engine's machine",
+  tracker: "Finding the face",
+  face_reader: "Reading the face",
+  voice_reader: "Reading the voice",
+  feeling: "What is felt",
+  editor: "Expression",
+  compositor: "Drawing the face",
+  out: "Sending to viewers",
+  virtual_camera: "Virtual camera",
+};
+
+const PROCESSES = {
+  net: "Connections",
+  face: "Face",
+  feelings: "Feelings",
+  supervisor: "Watching over them",
+};
+
+// By node and name, or by name alone where it means the same everywhere.
+const PARAMETERS = {
+  "browser.codec": "Codec to ask for",
+  "browser.start_kbps": "Bitrate at the start",
+  "browser.least_kbps": "Lowest bitrate",
+  "browser.most_kbps": "Highest bitrate",
+  "browser.whip": "Take pictures from OBS",
+  "tracker.min_confidence": "Sureness that it is a face",
+  "tracker.smoothing": "Steadiness of the outline",
+  "tracker.search_interval_ms": "Pause between searches",
+  "face_reader.every": "Look at every n-th picture",
+  "feeling.smoothing_ms": "Smooth feelings over",
+  "feeling.hold_ms": "Keep a feeling for",
+  "editor.mode": "What the face shows",
+  "editor.emotion": "Emotion to wear",
+  "editor.intensity": "Intensity",
+  "editor.valence": "Pleasant or not",
+  "editor.arousal": "Calm or excited",
+  "editor.scale": "How much of my own",
+  "editor.voice_gain": "Strength of the voice",
+  "editor.neutralize": "Calm my own",
+  "editor.resting": "Resting squint",
+  "editor.open_mouth": "Mouth falls open",
+  "editor.smoothing": "Steadiness of my own",
+  "editor.ease_ms": "Time of a change",
+  "compositor.renderer": "Way of drawing",
+  "compositor.strength": "Strength of the change",
+  "compositor.correction": "Learned correction",
+  "compositor.shading": "Light and shade",
+  "compositor.every": "Correct every n-th picture",
+  "compositor.backend": "What computes",
+  "out.host": "Address",
+  "out.cert": "TLS certificate",
+  "out.key": "TLS key",
+  "out.ice_servers": "STUN and TURN servers",
+  "out.max_viewers": "Most viewers",
+  "out.codec": "Codec for viewers",
+  "out.bitrate_kbps": "Picture bitrate",
+  "out.when_lost": "When pictures stop",
+  "out.playout_delay_ms": "Viewers may hold pictures",
+  "out.pass_through": "Pass through",
+  "out.mute": "Mute",
+  landmarker: "Landmarker's file",
+  threads: "Compute threads",
+  weights: "Networks' folder",
+};
+
+const CHOICES = {
+  "editor.mode": {
+    emotion: "wear an emotion", valence_arousal: "a point on the pad", scale: "more or less of me",
+    voice: "follow my voice", off: "as I am",
+  },
+  "out.when_lost": { hold: "hold the last", pass: "show the camera" },
+};
+
+const UNIT = /_(ms|s|hz|px|kbps)$/;
+
+/** @param {string} name */
+export const nodeWords = (name) => NODES[name] ?? plain(name);
+
+/** @param {string} name */
+export const processWords = (name) => PROCESSES[name] ?? plain(name);
+
+/** @param {string} node @param {string} name */
+export const parameterWords = (node, name) => PARAMETERS[`${node}.${name}`] ?? PARAMETERS[name] ?? plain(name.replace(UNIT, ""));
+
+/** @param {string} node @param {string} name @param {unknown} choice */
+export const choiceWords = (node, name, choice) => CHOICES[`${node}.${name}`]?.[String(choice)] ?? String(choice);
+
+/** "search_pause" -> "Search pause": nodes that this page has never heard of. */
+function plain(name) {
+  const words = name.replace(/_/g, " ");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
