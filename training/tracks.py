@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from nodes.landmarker import Landmarker, region_of
 
 CLIP_SUFFIXES = (".mp4", ".mov", ".mpg", ".avi", ".webm", ".mkv")
 MIN_PRESENCE = 0.5
+_MARKED = re.compile(r"(?:man|woman|boy|girl) [A-Z]?\d*")
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,33 @@ def load_tracks(clips: Path, cache: Path, landmarker: Landmarker, stride: int = 
 
 
 def identities(clips: Path) -> dict[str, str]:
-    """Who is in which clip, from the `id NAME` notes of a manifest.tsv beside the folder."""
+    """Who is in which clip, from the `id NAME` notes of a manifest.tsv beside the folder.
+
+    "id Ann Bo (other day)" is Ann Bo wherever it stands. What begins with no capital describes
+    somebody: with a mark ("man F1", "woman 2") within its repository, else in that file alone
+    ("man", "per file").
+    """
     manifest = clips.parent / "manifest.tsv"
     if not manifest.is_file():
         return {}
     named = {}
-    for line in manifest.read_text(encoding="utf-8").splitlines()[1:]:
-        columns = line.split("\t")
-        notes = [part.strip() for part in columns[-1].split(";")]
-        person = next((note[3:].strip(" ?") for note in notes if note.startswith("id ")), "")
-        generic = person.lower() in ("", "man", "woman", "man glasses", "older man", "blond man")
-        file = Path(columns[0]).name
-        named[file] = Path(file).stem if generic else person
+    lines = manifest.read_text(encoding="utf-8").splitlines()
+    columns = lines[0].split("\t") if lines else []
+    for line in lines[1:]:
+        row = dict(zip(columns, line.split("\t"), strict=False))
+        file = Path(line.partition("\t")[0]).name
+        notes = [part.strip() for part in line.rpartition("\t")[2].split(";")]
+        noted = next((note[3:] for note in notes if note.startswith("id ")), "")
+        named[file] = _person(noted, row.get("repo", ""), Path(file).stem)
     return named
+
+
+def _person(noted: str, repo: str, own: str) -> str:
+    """Whoever a note names, else a description that tells people apart, else ``own``."""
+    person = " ".join(re.sub(r"\([^)]*\)", "", noted).split()).strip(" ?")
+    if person[:1].isupper():
+        return person
+    return f"{repo}:{person}" if _MARKED.fullmatch(person) else own
 
 
 def _follow(file: Path, landmarker: Landmarker, stride: int) -> tuple[F32, F32]:

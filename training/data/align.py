@@ -58,11 +58,11 @@ def frames_in_step(first: F32, second: F32, frames: int, others: int) -> NDArray
 
 
 def pairs(infos: Sequence[ClipInfo]) -> list[tuple[int, int]]:
-    """Places of clips in which one subject says one sentence, seen alike, in two emotions."""
-    groups: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    """Places of clips in which a subject says one sentence, seen by one camera, in two emotions."""
+    groups: dict[tuple[str, str, str, str], list[int]] = defaultdict(list)
     for place, info in enumerate(infos):
         if info.sentence and info.emotion:
-            groups[info.source, info.subject, info.sentence].append(place)
+            groups[info.source, info.subject, info.sentence, info.view].append(place)
     return [
         (a, b)
         for places in groups.values()

@@ -52,7 +52,8 @@ class Phone:
 @dataclass(frozen=True, kw_only=True)
 class ClipInfo:
     """What is known of a clip. ``emotion`` is one of EMOTIONS or "" where unknown; ``level`` 1..3
-    or 0 where unknown; ``sentence`` and ``take`` tell two recordings of a subject apart; ``source``
+    or 0 where unknown; ``sentence`` and ``take`` tell two recordings of a subject apart; ``view``
+    names the camera where one moment was taken by several; ``source``
     names the data set; ``nc`` says that its licence forbids commercial use. ``word`` is a label
     that is none of the eight ("boredom"); ``felt`` the valence and arousal, in -1..1, that a whole
     recording was judged to have, where somebody did."""
@@ -63,6 +64,7 @@ class ClipInfo:
     level: int = 0
     sentence: str = ""
     take: str = ""
+    view: str = ""
     source: str = ""
     split: str = "train"
     licence: str = ""

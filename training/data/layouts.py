@@ -34,6 +34,7 @@ class Entry:
     level: int = 0
     sentence: str = ""
     take: str = ""
+    view: str = ""
     sound: Path | None = None
     licence: str = ""
     nc: bool = False
@@ -109,12 +110,19 @@ def read_splits(path: Path) -> dict[str, str]:
     return splits
 
 
-def _files(folder: Path, suffixes: tuple[str, ...], found: Found) -> Iterator[Path]:
+def _files(
+    folder: Path, suffixes: tuple[str, ...], found: Found, beside: str = ""
+) -> Iterator[Path]:
+    """Files to read; others are strange, but for those ``beside`` them, which the layout knows
+    (a regular expression of the end of their path)."""
     for file in sorted(folder.rglob("*")):
-        if file.is_file() and file.suffix.lower() in suffixes:
+        suffix = file.suffix.lower()
+        if not file.is_file() or suffix not in VIDEO + SOUND + STILL:
+            continue
+        if suffix in suffixes:
             yield file
-        elif file.is_file() and file.suffix.lower() in VIDEO + SOUND + STILL:
-            found.strange(f"{file.suffix.lower()} is not what this layout is read from", file)
+        elif not beside or not re.search(beside, file.as_posix()):
+            found.strange(f"{suffix} is not what this layout is read from", file)
 
 
 def mead(folder: Path, found: Found) -> None:
@@ -124,7 +132,7 @@ def mead(folder: Path, found: Found) -> None:
     numbers name a sentence within their emotion alone.
     """
     pattern = re.compile(r"([^/]+)/video/([^/]+)/([^/]+)/level_(\d)/(\d+)\.\w+$")
-    for file in _files(folder, VIDEO, found):
+    for file in _files(folder, VIDEO, found, r"/audio/[^/]+/level_\d/\d+\.\w+$"):
         match = pattern.search(file.as_posix())
         if not match:
             found.strange("not SUBJECT/video/VIEW/EMOTION/level_N/NNN.mp4", file)
@@ -143,7 +151,7 @@ def mead(folder: Path, found: Found) -> None:
                 emotion=emotion,
                 level=int(level),
                 sentence=number if common else f"{emotion}-{number}",
-                take=view,
+                view=view,
                 sound=next((sound for sound in sounds if sound.is_file()), None),
                 licence="MEAD, research use",
                 nc=True,
@@ -152,7 +160,11 @@ def mead(folder: Path, found: Found) -> None:
 
 
 def ravdess(folder: Path, found: Found) -> None:
-    """Actor_NN/MODALITY-CHANNEL-EMOTION-INTENSITY-STATEMENT-REPETITION-ACTOR.mp4"""
+    """Actor_NN/MODALITY-CHANNEL-EMOTION-INTENSITY-STATEMENT-REPETITION-ACTOR.mp4
+
+    Normal and strong are levels 2 and 3 of an emotion; neutral, which has one, is level 1, as MEAD
+    counts it.
+    """
     emotions = dict(
         zip(
             ("01", "03", "04", "05", "06", "07", "08"),
@@ -176,7 +188,7 @@ def ravdess(folder: Path, found: Found) -> None:
                 file=file,
                 subject=f"actor{actor}",
                 emotion=emotions.get(emotion, ""),
-                level={"01": 2, "02": 3}.get(intensity, 0) if emotion in emotions else 0,
+                level=_ravdess_level(emotions.get(emotion, ""), intensity),
                 sentence=f"{'song' if channel == '02' else 'speech'}-{statement}",
                 take=repetition,
                 licence="CC BY-NC-SA 4.0",
@@ -185,14 +197,26 @@ def ravdess(folder: Path, found: Found) -> None:
         )
 
 
+def _ravdess_level(emotion: str, intensity: str) -> int:
+    if emotion == "neutral":
+        return 1
+    return {"01": 2, "02": 3}.get(intensity, 0) if emotion else 0
+
+
 def hdtf(folder: Path, found: Found) -> None:
-    """RD_NAME_NNN.mp4, WDA_NAME_NNN.mp4, WRA_NAME_NNN.mp4: a politician's talk, no labels."""
+    """WDA_NAMEn_NNN.mp4, WRA_NAMEn_NNN.mp4: clip NNN of a politician's n-th talk, no labels.
+
+    RD_RadioN_NNN.mp4 is of the N-th radio address, whoever gives it.
+    """
     for file in _files(folder, VIDEO, found):
-        match = re.fullmatch(r"(RD|WDA|WRA)_(.+?)_?(\d+)", file.stem)
+        match = re.fullmatch(r"(RD|WDA|WRA)_(.*?[^\d_])(\d*)(?:_(\d+))?", file.stem)
         if not match:
             found.strange("not (RD|WDA|WRA)_NAME_NNN", file)
             continue
-        _, name, take = match.groups()
+        group, name, talk, clip = match.groups()
+        if group == "RD":
+            name, talk = name + talk, ""
+        take = "-".join(part for part in (talk, clip) if part)
         licence = "CC BY 4.0 (list); footage rights unverified"
         found.entries.append(Entry(file=file, subject=name, take=take, licence=licence))
 
@@ -303,6 +327,7 @@ def noted(folder: Path, found: Found) -> None:
 def pictures(folder: Path, found: Found) -> None:
     """Still faces: EMOTION/PERSON_N.jpg, or EMOTION_PERSON_N.jpg behind any prefix that ends in
     two underscores. Many of one person are one person; a name without a number is a person too.
+    Behind the last underscore may stand a number or, as a session, one capital letter.
 
     Licence and sources are those of a manifest.tsv in the folder or beside it, where there is one.
     """
@@ -317,15 +342,15 @@ def pictures(folder: Path, found: Found) -> None:
         if emotion.lower() not in WORDS:
             found.strange("neither EMOTION_PERSON_N nor in a folder EMOTION", file)
             continue
-        match = re.fullmatch(r"(.*?)_*((?:\d+[a-z]?)?)", person)
+        match = re.fullmatch(r"(.+?)(?:_+(\d+[a-z]?|[A-Z]))?", person)
         assert match
         row = known.get(file.name, {})
         found.entries.append(
             Entry(
                 file=file,
-                subject=(match[1] or person).lower(),
+                subject=match[1].lower(),
                 emotion=WORDS[emotion.lower()],
-                take=match[2],
+                take=match[2] or "",
                 licence=_licence(row),
                 nc=(row.get("nc") or "").strip().lower() in ("yes", "true", "1"),
             )

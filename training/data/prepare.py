@@ -171,6 +171,7 @@ def _info(entry: Entry, split: str, source: str, root: Path) -> ClipInfo:
         level=entry.level,
         sentence=entry.sentence,
         take=entry.take,
+        view=entry.view,
         source=source,
         split=split,
         licence=entry.licence,

@@ -29,14 +29,15 @@ def test_nothing_aligns_with_silence() -> None:
 
 def test_pairs_share_all_but_the_emotion() -> None:
     rows = [
-        ("a", "sad", "1"),
-        ("a", "happy", "1"),
-        ("a", "happy", "2"),
-        ("b", "sad", "1"),
-        ("a", "", "1"),
+        ("a", "sad", "1", "front"),
+        ("a", "happy", "1", "front"),
+        ("a", "happy", "2", "front"),
+        ("b", "sad", "1", "front"),
+        ("a", "", "1", "front"),
+        ("a", "angry", "1", "left_30"),
     ]
     infos = [
-        ClipInfo(key=f"k{i}", subject=who, emotion=emotion, sentence=sentence)
-        for i, (who, emotion, sentence) in enumerate(rows)
+        ClipInfo(key=f"k{i}", subject=who, emotion=emotion, sentence=sentence, view=view)
+        for i, (who, emotion, sentence, view) in enumerate(rows)
     ]
     assert pairs(infos) == [(0, 1)]

@@ -37,18 +37,25 @@ def test_mead(tmp_path: Path) -> None:
         tmp_path,
         "M003/video/front/angry/level_2/001.mp4",
         "M003/video/front/angry/level_2/017.mp4",
+        "M003/video/left_30/angry/level_2/001.mp4",
         "M003/audio/angry/level_2/001.m4a",
+        "M003/other.wav",
         "M003/video/front/cross/level_1/001.mp4",
         "M003/notes.mp4",
     )
     assert rows(found) == [
-        ("M003", "angry", 2, "001", "front"),
-        ("M003", "angry", 2, "angry-017", "front"),
+        ("M003", "angry", 2, "001", ""),
+        ("M003", "angry", 2, "angry-017", ""),
+        ("M003", "angry", 2, "001", ""),
     ]
-    sound, none = (entry.sound for entry in found.entries)
+    assert [entry.view for entry in found.entries] == ["front", "front", "left_30"]
+    sound, none, other = (entry.sound for entry in found.entries)
+    assert other == sound
     assert sound is not None and sound.name == "001.m4a" and none is None
     assert all(entry.nc for entry in found.entries)
     assert len(found.lines()) == 3 and any("cross" in line for line in found.lines())
+    assert not any("m4a" in line for line in found.lines())  # MEAD's own sound is no stranger
+    assert any("other.wav" in line for line in found.lines())
 
 
 def test_ravdess(tmp_path: Path) -> None:
@@ -58,10 +65,12 @@ def test_ravdess(tmp_path: Path) -> None:
         "Actor_01/01-01-06-02-01-02-01.mp4",
         "Actor_01/02-01-06-02-01-02-01.mp4",
         "Actor_01/02-01-02-01-01-01-01.mp4",
+        "Actor_01/02-01-01-01-01-01-01.mp4",
         "Actor_01/odd.mp4",
     )
     assert rows(found) == [
         ("actor01", "fear", 3, "speech-01", "02"),
+        ("actor01", "neutral", 1, "speech-01", "01"),
         ("actor01", "", 0, "speech-01", "01"),
     ]
     assert len(found.lines()) == 3
@@ -70,6 +79,14 @@ def test_ravdess(tmp_path: Path) -> None:
 def test_hdtf_crema_d_and_emodb(tmp_path: Path) -> None:
     hdtf = read("hdtf", tmp_path / "h", "RD_Radio10_000.mp4", "WDA_Ann_Bo_001.mp4", "x.mp4")
     assert [entry.subject for entry in hdtf.entries] == ["Radio10", "Ann_Bo"]
+    talks = ["WDA_Ann0_000.mp4", "WDA_Ann1_000.mp4", "WRA_Ann1.mp4", "RD_Radio1.mp4"]
+    people = read("hdtf", tmp_path / "t", *talks).entries
+    assert sorted((entry.subject, entry.take) for entry in people) == [
+        ("Ann", "0-000"),
+        ("Ann", "1"),
+        ("Ann", "1-000"),
+        ("Radio1", ""),
+    ]
     crema = read("crema-d", tmp_path / "c", "1001_DFA_ANG_HI.flv", "1001_DFA_BAD_HI.flv")
     assert rows(crema) == [("1001", "angry", 3, "DFA", "")] and len(crema.lines()) == 1
     emodb = read("emodb", tmp_path / "e", "03a01Fa.wav", "03a01La.wav", "a.wav")
@@ -112,6 +129,24 @@ def test_notes_tell_what_is_felt(tmp_path: Path) -> None:
     assert all(entry.licence == "MIT" for entry in entries)
 
 
+def test_notes_that_name_nobody_tie_nobody_together(tmp_path: Path) -> None:
+    notes = {
+        "a.mp4": "id per file, 360x288", "b.mp4": "id per file, 360x288",
+        "c.mp4": "id Ann", "d.mp4": "id Ann (other day)?",
+        "e.mp4": "id man F1", "f.mp4": "id man F1", "g.mp4": "id bearded man",
+        "h.mp4": "id bearded man", "i.mp4": "face~90px",
+    }  # fmt: skip
+    folder = tree(tmp_path / "clips", *notes)
+    rows = [
+        f"clips/{name}\tr/{'two' if name == 'f.mp4' else 'one'}\t{notes[name]}" for name in notes
+    ]
+    (tmp_path / "manifest.tsv").write_text("\n".join(["file\trepo\tnotes", *rows]))
+    entries = read_layout("folder", folder).entries
+    assert [entry.subject for entry in entries] == [
+        *("a", "b", "Ann", "Ann", "r/one:man F1", "r/two:man F1", "g", "h", "i")
+    ]
+
+
 def test_labelled_pictures(tmp_path: Path) -> None:
     found = read(
         "pictures",
@@ -130,6 +165,20 @@ def test_labelled_pictures(tmp_path: Path) -> None:
     ]
     assert found.lines() == [
         "1 x neither EMOTION_PERSON_N nor in a folder EMOTION (such as holiday_Al_Bo_1.jpg)"
+    ]
+
+
+def test_people_of_labelled_pictures_are_told_apart_by_more_than_their_number(
+    tmp_path: Path,
+) -> None:
+    names = ("angry/F01_A.jpg", "happy/F01_B.jpg", "angry/F02_A.jpg", "sad/d12.jpg", "sad/d13.jpg")
+    found = read("pictures", tmp_path, *names)
+    assert sorted((e.subject, e.take) for e in found.entries) == [
+        ("d12", ""),
+        ("d13", ""),
+        ("f01", "A"),
+        ("f01", "B"),
+        ("f02", "A"),
     ]
 
 
