@@ -8,6 +8,7 @@ Examples:
   run_engine.py --emotion happy --intensity 0.7  start with an emotion
   run_engine.py --set editor.mode=voice          let the voice drive the face
   run_engine.py live --camera 0 --mic default --virtual-camera
+  run_engine.py live --no-settings               as delivered, whatever was set before
   run_engine.py live --address 0.0.0.0 --cert cert.pem --key key.pem
 """
 
@@ -17,6 +18,7 @@ import argparse
 import asyncio
 import secrets
 import socket
+from pathlib import Path
 from typing import Any
 
 from commands.graph import add_settings
@@ -24,6 +26,7 @@ from commands.paths import GRAPHS
 from commands.running import console, run_supervised
 from engine.errors import UsageError
 from engine.graph import load, read
+from engine.settings import Settings, default_path
 from engine.supervisor import Supervisor
 from engine.types import EMOTIONS
 
@@ -57,6 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     face = parser.add_argument_group("face")
     add_face_arguments(face)
     add_settings(parser)
+    kept = parser.add_mutually_exclusive_group()
+    kept.add_argument(
+        "--settings", metavar="FILE", dest="kept", help="keep settings and presets in this file"
+    )
+    kept.add_argument(
+        "--no-settings", action="store_true", help="start fresh and keep nothing of this run"
+    )
     parser.add_argument("--seconds", type=float, default=0, help="end after so many seconds")
 
 
@@ -137,8 +147,23 @@ def free_port(address: str) -> int:
 def run(options: argparse.Namespace) -> int:
     if options.port == 0:
         options.port = free_port(options.address)
-    graph = load(live_graph(options), [*face_settings(options), *options.settings])
-    return run_supervised(graph, seconds=options.seconds, on_ready=_tell_url)
+    given = [*face_settings(options), *options.settings]
+    return run_supervised(
+        load(live_graph(options), given),
+        seconds=options.seconds,
+        on_ready=_tell_url,
+        settings=kept_settings(options, given),
+    )
+
+
+def kept_settings(options: argparse.Namespace, given: list[str]) -> Settings:
+    """What was set in earlier runs; what is given for this one wins."""
+    names = {text.partition("=")[0].strip() for text in given}
+    if options.emotion is not None:
+        names.add("editor.mode")  # or the emotion that is asked for might not be worn
+    if options.no_settings:
+        return Settings()
+    return Settings(Path(options.kept) if options.kept else default_path(), names)
 
 
 async def _tell_url(supervisor: Supervisor) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from engine.graph import Graph
 from engine.loops import run_loop
+from engine.settings import Settings
 from engine.supervisor import Supervisor
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -24,9 +25,10 @@ def run_supervised(
     host: str = "",
     seconds: float = 0,
     on_ready: Callable[[Supervisor], Awaitable[None]] | None = None,
+    settings: Settings | None = None,
 ) -> int:
     """Run a graph until it ends, Ctrl-C, or ``seconds`` are over. Raises MienError."""
-    return run_loop(_run(graph, host, seconds, on_ready))
+    return run_loop(_run(graph, host, seconds, on_ready, settings))
 
 
 async def _run(
@@ -34,9 +36,10 @@ async def _run(
     host: str,
     seconds: float,
     on_ready: Callable[[Supervisor], Awaitable[None]] | None,
+    settings: Settings | None,
 ) -> int:
     loop = asyncio.get_running_loop()
-    supervisor = Supervisor(graph, host, _news)
+    supervisor = Supervisor(graph, host, _news, settings)
     main = asyncio.current_task()
     assert main is not None
     started = False

@@ -377,6 +377,13 @@ def is_queued(kind: Input) -> bool:
     return isinstance(kind, Fifo)
 
 
+def set_parameter(graph: Graph, node: str, name: str, config: Any) -> None:
+    """From now on the node has this Config, one of whose values is new; so has one started anew."""
+    graph.nodes[node].config = config
+    entry = graph.raw["nodes"][node]
+    entry["parameters"] = {**entry.get("parameters", {}), name: getattr(config, name)}
+
+
 def with_parameter(spec: NodeSpec, name: str, value: Any) -> Any:
     """The node's Config with one change, validated. Raises UsageError."""
     return change(spec.config, name, value, f"{spec.name}.")

@@ -19,14 +19,16 @@ def parameter(
     high: float | None = None,
     unit: str = "",
     live: bool = True,
+    kept: bool = True,
 ) -> Any:
     """A Config field with its meaning and limits.
 
-    ``low`` and ``high`` bound a number (inclusive); ``live`` False: fixed once the node runs.
+    ``low`` and ``high`` bound a number (inclusive); ``live`` False: fixed once the node runs;
+    ``kept`` False: of the moment, so the next run starts without it.
     """
     return dataclasses.field(
         default=default,
-        metadata={"doc": doc, "low": low, "high": high, "unit": unit, "live": live},
+        metadata={"doc": doc, "low": low, "high": high, "unit": unit, "live": live, "kept": kept},
     )
 
 
@@ -51,6 +53,7 @@ def describe(config_type: type) -> list[dict[str, Any]]:
                 "high": item.metadata.get("high"),
                 "unit": item.metadata.get("unit", ""),
                 "live": item.metadata.get("live", True),
+                "kept": item.metadata.get("kept", True),
             }
         )
     return rows

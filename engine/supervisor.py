@@ -19,10 +19,12 @@ import zmq.asyncio
 from engine import run as runs
 from engine.control import Peer
 from engine.errors import MienError, UsageError
-from engine.graph import Graph, suggestion, with_parameter
+from engine.graph import Graph, set_parameter, suggestion, with_parameter
 from engine.hosts import Hosts
 from engine.parameters import describe
+from engine.presets import OPS, Presets
 from engine.process import Process, add_up, how_it_ended
+from engine.settings import Settings
 from engine.wire import to_bytes
 
 RESTART_DELAYS_S = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
@@ -41,6 +43,7 @@ class Supervisor:
         graph: Graph,
         host: str = "",
         on_event: Callable[[str, str], None] | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self.graph = graph
         self.events: deque[dict[str, Any]] = deque(maxlen=50)
@@ -51,6 +54,9 @@ class Supervisor:
         self.run: runs.Run | None = None
         self._host = host
         self._on_event = on_event
+        self._settings = settings or Settings()
+        self._settings.begin(graph)
+        self._presets = Presets(graph, self._settings, self._set)
         self._ended = asyncio.Event()
         self._watchers: list[asyncio.Task[None]] = []
         self._started_s = time.monotonic()
@@ -73,6 +79,9 @@ class Supervisor:
 
     async def _start(self) -> None:
         self.run = runs.begin(self.graph, self._host)
+        self._settings.on_trouble = lambda text: self.event("warning", text)
+        for note in self._settings.notes:
+            self.event("warning", note)
         self._context = zmq.asyncio.Context()
         socket = self._context.socket(zmq.ROUTER)
         socket.linger = 0
@@ -142,6 +151,7 @@ class Supervisor:
             self._context.destroy(linger=0)
         if self.run is not None:
             runs.end(self.run)
+        await self._settings.close()
 
     # -- processes -------------------------------------------------------------------------------
 
@@ -235,6 +245,8 @@ class Supervisor:
         if op in ("record", "record_stop"):
             node = str(arguments["edge"]).partition(".")[0]
             return await self._call(self._process_of(node), op, **arguments)
+        if op in OPS:
+            return await self._presets.call(op, arguments)
         if op == "stop":
             return self.request_stop()
         raise UsageError(f"unknown operation '{op}'")
@@ -288,12 +300,9 @@ class Supervisor:
         elif self._hosts is not None:
             host = self.graph.processes[process]
             await self._hosts.call(host, "set", node=node, parameter=parameter, value=value)
-        # A process that is restarted starts with what was set.
-        spec.config = config
-        entry = self.graph.raw["nodes"][node]
-        taken = getattr(config, parameter)
-        entry["parameters"] = {**entry.get("parameters", {}), parameter: taken}
-        return taken
+        set_parameter(self.graph, node, parameter, config)
+        self._settings.changed(self.graph, node, parameter)
+        return getattr(config, parameter)
 
     def _process_of(self, node: str) -> str:
         if node not in self.graph.nodes:

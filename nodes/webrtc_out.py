@@ -60,8 +60,8 @@ class WebrtcOut(LoopNode):
         playout_delay_ms: int = parameter(
             10, "viewers may hold pictures for so long to even them out", low=0, high=500, unit="ms"
         )
-        pass_through: bool = parameter(False, "send the camera as it is")
-        mute: bool = parameter(False, "send silence")
+        pass_through: bool = parameter(False, "send the camera as it is", kept=False)
+        mute: bool = parameter(False, "send silence", kept=False)
 
     async def start(self) -> None:
         from nodes.av_sync import AvSync

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import WSMsgType, web
 
 from engine.errors import MienError
+from engine.presets import OPS as PRESET_OPS
 from nodes.web.security import Buckets, refuse
 from nodes.web.selftest import selftest
 
@@ -20,7 +21,8 @@ PUSH_S = 0.25
 SOCKETS_MOST = 16
 MESSAGE_MOST = 64 * 1024
 SEND_S = 2.0
-OPS = ("parameters", "set", "metrics", "graph", "restart")  # what a page may ask of the engine
+# what a page may ask of the engine
+OPS = ("parameters", "set", "metrics", "graph", "restart", *PRESET_OPS)
 
 
 class Sockets:

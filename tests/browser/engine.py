@@ -29,9 +29,10 @@ def free_port() -> int:
 class Engine:
     """``run_engine.py live`` on a port that stays the same when its process is killed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
+        options = options or ("--no-settings",)
         self.process = subprocess.Popen(
-            [sys.executable, "-u", "run_engine.py", "live", "--port", str(free_port())],
+            [sys.executable, "-u", "run_engine.py", "live", "--port", str(free_port()), *options],
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

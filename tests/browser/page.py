@@ -55,7 +55,7 @@ class LivePage:
         context = browser.new_context(accept_downloads=True, **options)
         page = cls(context.new_page())
         page.page.add_init_script(WATCH_POLICY)
-        page.page.set_default_timeout(10_000)
+        page.page.set_default_timeout(30_000)
         page.page.goto(url)
         page.wait("line", "up")
         try:

@@ -17,6 +17,7 @@ import { Call } from "./live.js";
 import { MoodPanel } from "./mood.js";
 import { Parameters } from "./parameters.js";
 import { iceServers } from "./peer.js";
+import { PresetsPanel } from "./presets.js";
 import { Recorder, clock, snapshot as savePicture } from "./recorder.js";
 import { selftest } from "./selftest.js";
 import { EngineLine } from "./socket.js";
@@ -44,6 +45,7 @@ const recorder = new Recorder();
 const panel = new EnginePanel((process) =>
   line.call("restart", { process }).then(() => toast(`${processWords(process)}: starts again`), (error) => toast(error.message, "error")));
 new AdvancedPanel(parameters);
+const presets = new PresetsPanel(line, parameters);
 devicesPanel(call, parameters);
 selftest(line, call);
 const nextTheme = themes();
@@ -171,7 +173,7 @@ shortcuts([
   { keys: ["p"], label: "snapshot", run: takePicture },
   { keys: ["r"], label: "record", run: () => $("record").disabled || toggleRecord() },
   { keys: ["t"], label: "theme", run: nextTheme },
-]);
+], (key) => presets.press(key));
 
 parameters.addEventListener("change", () => {
   const servers = parameters.value("out", "ice_servers") ?? "";
