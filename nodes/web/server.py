@@ -180,8 +180,9 @@ class WebServer:
         page = STATIC / "index.html"
         if not page.is_file():
             return refuse(404, "the page isn't installed: nodes/web/static/index.html is missing")
-        if request.query.get("token"):
-            return web.Response(status=302, headers={"Location": "/"})
+        if request.query.get("token"):  # the cookie holds it from here on; addresses get copied
+            rest = str(request.rel_url.without_query_params("token"))
+            return web.Response(status=302, headers={"Location": rest})
         return web.FileResponse(page)
 
     async def _health(self, _: web.Request) -> web.Response:

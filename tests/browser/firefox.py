@@ -86,12 +86,11 @@ class Firefox:
         result: dict[str, Any] = self._run(self._ask(method, parameters))
         return result
 
-    def page(self, url: str) -> Page:
+    def page(self, url: str, width: int = 1280, height: int = 800) -> Page:
         """A tab of its own with ``url`` in it."""
         tab = self.ask("browsingContext.create", type="tab")["context"]
-        self.ask(
-            "browsingContext.setViewport", context=tab, viewport={"width": 1280, "height": 800}
-        )
+        size = {"width": width, "height": height}
+        self.ask("browsingContext.setViewport", context=tab, viewport=size)
         self.ask("browsingContext.navigate", context=tab, url=url, wait="complete")
         return Page(self, tab)
 

@@ -209,7 +209,7 @@ def test_connection_check_finds_all_well(live: LivePage) -> None:
 
 
 def test_a_watcher_sees_without_a_camera(live: LivePage, browser: Browser, engine: Engine) -> None:
-    with LivePage.opened(browser, engine.url + "?watch&clean&start") as watcher:
+    with LivePage.opened(browser, engine.url + "?watch&clean") as watcher:
         watcher.wait("state", "live")
         watcher.more_frames(5)
         assert watcher.grab().shape == (480, 640, 3)

@@ -188,8 +188,11 @@ async def test_off_loopback_a_token_is_asked_for(web: Start) -> None:
     assert (await ask("POST", url + "/whep", data="x", headers=SDP))[0] == 401
     status, _, headers = await ask("GET", f"{url}/?token={token}")
     assert status == 302
+    assert headers["Location"] == "/"
     cookie = headers["Set-Cookie"]
     assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    status, _, headers = await ask("GET", f"{url}/?token={token}&watch&clean&background=%23fff")
+    assert status == 302 and headers["Location"] == "/?watch=&clean=&background=%23fff"
     status, _, _ = await ask("GET", url + "/metrics", cookies={"mien_token": token})
     assert status == 200
     bearer = {"Authorization": f"Bearer {token}", **SDP}

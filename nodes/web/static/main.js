@@ -6,9 +6,11 @@
 // data-size (of the returned picture), data-frames (decoded), data-restarts, data-reconnects,
 // data-mode (off wear pad scale voice), data-emotion, data-intensity; data-felt, data-felt-face,
 // data-felt-voice (what is measured), data-traces (moments drawn). The videos are #avatar and #self.
-// Query: ?start begins at once, ?watch only watches, ?clean shows nothing but the avatar.
+// Query: ?start begins at once, ?watch only watches, ?clean begins at once and shows nothing but the
+// avatar, with its sound, on ?background=COLOUR or nothing.
 
 import { AdvancedPanel } from "./advanced.js";
+import { playAloud } from "./aloud.js";
 import { devicesPanel } from "./devices.js";
 import { $, icon, say } from "./dom.js";
 import { EnginePanel } from "./engine.js";
@@ -190,6 +192,7 @@ call.addEventListener("returned", () => {
   if (tracks === frameTracks) return;
   frameTracks = tracks;
   $("avatar").srcObject = call.returned;
+  if (query.has("clean")) playAloud($("avatar"));
   $("avatar").requestVideoFrameCallback?.(() => {
     call.received.frames ||= 1; // shown: don't wait for the next look at the statistics
     render();
@@ -228,7 +231,7 @@ line.addEventListener("up", async () => {
   } catch {
     return render(); // it went down again; the next "up" asks anew
   }
-  if (query.has("start") && call.phase === "idle" && !started) toggleStart();
+  if ((query.has("start") || query.has("clean")) && call.phase === "idle" && !started) toggleStart();
   render();
 });
 
@@ -259,7 +262,6 @@ if (query.has("token")) {
   query.delete("token"); // the cookie holds it now; addresses get copied
   history.replaceState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}`);
 }
-if (query.has("clean")) root.dataset.clean = "on";
 
 setInterval(() => {
   call.measure(line.up).then(render); // the engine sends pictures always, a still one if need be
