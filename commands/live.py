@@ -1,7 +1,8 @@
 """A camera and a microphone in, the same person with another expression out.
 
 Without options the camera and the microphone are the browser's: open the page that is printed
-and press Start. With --camera they are this machine's and the page only shows the result.
+and press Start. With --camera they are this machine's, or the network's, and the page only shows
+the result.
 
 Examples:
   run_engine.py                                  the page, the browser's camera and microphone
@@ -9,6 +10,7 @@ Examples:
   run_engine.py --set editor.mode=voice          let the voice drive the face
   run_engine.py live --camera 0 --mic default --virtual-camera
   run_engine.py live --no-settings               as delivered, whatever was set before
+  run_engine.py live --camera rtsp://192.168.1.20/stream
   run_engine.py live --address 0.0.0.0 --cert cert.pem --key key.pem
 """
 
@@ -29,6 +31,8 @@ from engine.graph import load, read
 from engine.settings import Settings, default_path
 from engine.supervisor import Supervisor
 from engine.types import EMOTIONS
+from nodes.media import audio_stream, open_media
+from nodes.network_camera import check_address, is_address
 
 URL_WITHIN_S = 5.0
 
@@ -36,7 +40,10 @@ URL_WITHIN_S = 5.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     devices = parser.add_argument_group("devices")
     devices.add_argument(
-        "--camera", metavar="N", help="a camera of this machine: its number or path (see devices)"
+        "--camera",
+        metavar="N|URL|FILE",
+        help="a camera of this machine (its number or path, see devices), one of the network "
+        "(rtsp://..., http://...), or a video that is played over and over",
     )
     devices.add_argument(
         "--mic", metavar="NAME", help="a microphone of this machine: default, a number or a name"
@@ -94,10 +101,7 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
         raise UsageError("--mic needs --camera: the page brings its own microphone")
     if options.camera is not None:
         del nodes["browser"]
-        nodes["camera"] = {
-            "type": "nodes.camera:Camera",
-            "parameters": {"device": options.camera},
-        }
+        nodes["camera"], sounds = _camera(options.camera, muted=options.mic is not None)
         for name in ("tracker", "face_reader", "compositor"):
             nodes[name]["inputs"]["frame"] = "camera.video"
         nodes["out"]["inputs"]["raw"] = "camera.video"
@@ -111,6 +115,9 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
             for name in ("voice_reader", "out"):
                 nodes[name]["inputs"]["audio"] = "microphone.audio"
             processes["net"]["nodes"].append("microphone")
+        elif sounds:
+            for name in ("voice_reader", "out"):
+                nodes[name]["inputs"]["audio"] = "camera.audio"
         else:
             del nodes["out"]["inputs"]["audio"]
             del nodes["feeling"]["inputs"]["voice"]
@@ -131,6 +138,21 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
         "ice_servers": options.ice,
     }
     return raw
+
+
+def _camera(device: str, muted: bool) -> tuple[dict[str, Any], bool]:
+    """The node that reads ``device``, and whether sound comes from it. Raises MienError."""
+    if is_address(device):
+        check_address(device)
+        node = {"type": "nodes.network_camera:NetworkCamera", "parameters": {"address": device}}
+        return node, False
+    if Path(device).is_file():
+        with open_media(device) as opened:
+            sounds = not muted and audio_stream(opened) is not None
+        path = str(Path(device).resolve())
+        parameters = {"path": path, "paced": True, "loop": True, "sound": sounds}
+        return {"type": "nodes.media_file:MediaFile", "parameters": parameters}, sounds
+    return {"type": "nodes.camera:Camera", "parameters": {"device": device}}, False
 
 
 def _token_for(address: str) -> str:

@@ -1,0 +1,79 @@
+"""`live --camera`: a device, an address or a film, each by its own node; mistakes are one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import pytest
+
+from commands.live import add_arguments, live_graph
+from engine.graph import Graph, load
+from nodes.camera import Camera
+from nodes.media_file import MediaFile
+from nodes.network_camera import NetworkCamera
+from run_engine import main
+from tests.made_media import bars, clicks, make_video
+
+
+def graph(*arguments: str) -> Graph:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return load(live_graph(parser.parse_args(arguments)))
+
+
+def test_a_device() -> None:
+    made = graph("--camera", "/dev/video3")
+    assert made.nodes["camera"].node_type is Camera
+    assert "voice_reader" not in made.nodes
+
+
+def test_an_address() -> None:
+    made = graph("--camera", "rtsp://192.168.1.20/stream", "--mic", "default")
+    assert made.nodes["camera"].node_type is NetworkCamera
+    assert made.nodes["voice_reader"].inputs["audio"] == ("microphone", "audio")
+
+
+def test_a_film_brings_its_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_video(tmp_path / "film: 1.mp4", [bars()] * 5, sound=clicks(0.2, [0.1]))
+    monkeypatch.chdir(tmp_path)
+    made = graph("--camera", "film: 1.mp4")
+    config = made.nodes["camera"].config
+    assert made.nodes["camera"].node_type is MediaFile
+    assert (config.path, config.paced, config.loop) == (str(tmp_path / "film: 1.mp4"), True, True)
+    assert made.nodes["voice_reader"].inputs["audio"] == ("camera", "audio")
+    assert made.nodes["out"].inputs["audio"] == ("camera", "audio")
+    spoken = graph("--camera", "film: 1.mp4", "--mic", "default")
+    assert spoken.nodes["out"].inputs["audio"] == ("microphone", "audio")
+    assert not spoken.nodes["camera"].config.sound
+
+
+def test_a_film_without_sound(tmp_path: Path) -> None:
+    make_video(tmp_path / "film.mp4", [bars()] * 5)
+    made = graph("--camera", str(tmp_path / "film.mp4"))
+    assert "voice_reader" not in made.nodes and "audio" not in made.nodes["out"].inputs
+
+
+@pytest.mark.parametrize(
+    ("camera", "says", "code"),
+    [
+        ("gopher://host/x", "a camera cannot be read by 'gopher://'", 2),
+        ("rtsp://", "names no host", 2),
+        ("notes.txt", "cannot read", 1),
+    ],
+)
+def test_what_is_no_camera(
+    camera: str,
+    says: str,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "notes.txt").write_text("nothing moves here" + os.linesep)
+    monkeypatch.chdir(tmp_path)
+    assert main(["live", "--camera", camera]) == code
+    error = capsys.readouterr().err
+    assert error.startswith("mien: ") and says in error
+    assert error.count("\n") == 1
