@@ -12,8 +12,8 @@ examples:
 A video becomes .mp4 .m4v .mov .mkv (H.264) or .webm (VP9): every frame keeps its time, colours,
 size and pixel shape; the sound is copied bit for bit where the new file can hold it, encoded as
 AAC (mp4, mov) or Opus (mkv, webm) where it can't or with --set writer.sound=encode. A folder of
-pictures (jpg, png, webp, bmp) becomes a folder with the same names; a picture in which nothing
-changes, for want of a face, is copied as it is.
+pictures (jpg, png, webp, bmp, tiff, avif) becomes a folder with the same names; a picture in which
+nothing changes, for want of a face, is copied as it is. What can't be kept is said.
 
 The output is written beside its place and renamed when whole; what had its name before is then
 replaced. Ctrl-C leaves no output and ends with 130. Pictures that can't be read are named, the
@@ -41,7 +41,9 @@ from engine import files
 from engine import graph as graphs
 from engine.errors import MienError, UsageError
 from engine.local import run_local
-from nodes.image_folder import SUFFIXES, pictures_in
+from nodes.image_file import SUFFIXES, is_picture
+from nodes.image_folder import pictures_in
+from nodes.left_out import left_out
 from nodes.media import probe
 from nodes.media_writer import CONTAINERS
 
@@ -96,12 +98,14 @@ def _convert(options: argparse.Namespace) -> int:
             plan["nodes"]["report"]["parameters"] = {"path": str(rows)}
         graph = graphs.load(plan, [*face_settings(options), *options.settings])
         expected = len(pictures_in(source)) if pictures else probe(str(source)).frames
+        lost = left_out(source, goal_is_video=not pictures)
         warnings: list[str] = []
         with Progress(goal.name, expected) as progress:
             snapshot = asyncio.run(_run(graph, progress, warnings))
         if snapshot is None:
             raise KeyboardInterrupt
         outcome = measure(snapshot, source, goal, expected if pictures else None)
+        outcome.plain["left_out"] = lost
         if options.report:
             write_report(Path(options.report), outcome, rows)
         if options.plot:
@@ -135,7 +139,7 @@ def _check(source: Path, goal: Path) -> bool:
             raise UsageError(f"{source} is a folder, so OUT is a folder too, not {goal.name}")
         pictures_in(source)
         return True
-    return source.suffix.lower() in SUFFIXES and not video
+    return is_picture(source) and not video
 
 
 def _check_settings(settings: list[str]) -> None:
@@ -181,6 +185,8 @@ def _tell(outcome: Outcome, warnings: list[str], goal: Path, reported: bool) -> 
             continue
         if text.startswith("compositor:") and not outcome.faces:  # it had nothing to do
             continue
+        print(f"mien: {text}", file=sys.stderr)
+    for text in outcome.plain["left_out"]:
         print(f"mien: {text}", file=sys.stderr)
     if outcome.frames_out == 0:
         raise MienError(f"not one picture could be done; {goal} holds nothing new")

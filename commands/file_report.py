@@ -54,6 +54,7 @@ def measure(
             "duration_in_s": round(before.video_s, 6),
             "duration_out_s": round(after.video_s, 6),
             "audio": after.audio_s > 0,
+            "sound": nodes["writer"]["gauges"].get("sound", ""),
             "audio_duration_in_s": round(before.audio_s, 6),
             "audio_duration_out_s": round(after.audio_s, 6),
             "av_difference_s": round(drift_s, 6) if after.audio_s else 0.0,
@@ -119,7 +120,9 @@ def summary(outcome: Outcome, goal: Path) -> str:
     parts.append(f"a face in {outcome.faces}")
     parts.append(f"{plain['dropped']} dropped")
     if plain["audio"]:
-        parts.append(f"sound kept, A/V difference {abs(plain['av_difference_s']) * 1e3:.0f} ms")
+        how, _, why = plain["sound"].partition(": ")
+        sound = f"sound {how} ({why})" if why else "sound kept"
+        parts.append(f"{sound}, A/V difference {abs(plain['av_difference_s']) * 1e3:.0f} ms")
     elif unit == "frames":
         parts.append("no sound")
     if plain.get("ends_early_s"):

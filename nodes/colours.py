@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.types import U8
+from nodes.orientation import of_frame
 
 UNSPECIFIED: Final = 2
 _FULL_RANGE: Final = 2
@@ -42,14 +43,18 @@ def colour_of(frame: Any) -> Colour:
     """The colour tags of a decoded picture."""
     full = int(frame.color_range) == _FULL_RANGE or frame.format.name.startswith("yuvj")
     if frame.format.is_rgb or frame.format.has_palette:
-        matrix = _BT709 if frame.height >= 720 else _SMPTE170M
-        return Colour(matrix=matrix)
+        return colour_of_rgb(frame.height)
     return Colour(
         matrix=int(frame.colorspace),
         primaries=int(frame.color_primaries),
         transfer=int(frame.color_trc),
         full_range=full,
     )
+
+
+def colour_of_rgb(height_px: int) -> Colour:
+    """What pictures that came as RGB become."""
+    return Colour(matrix=_BT709 if height_px >= 720 else _SMPTE170M)
 
 
 class PictureReader:
@@ -61,7 +66,7 @@ class PictureReader:
         self._reformatter = VideoReformatter()
 
     def read(self, frame: Any) -> U8:
-        """One picture, rotated as players show it; transparent parts are white."""
+        """One picture, turned and mirrored as players show it; transparent parts are white."""
         import numpy as np
 
         colour = colour_of(frame)
@@ -77,10 +82,7 @@ class PictureReader:
         pixels: Any = bgr.to_ndarray()
         if alpha:
             pixels = over_white(pixels)
-        quarter_turns = round(frame.rotation / 90) % 4
-        if quarter_turns:
-            pixels = np.rot90(pixels, quarter_turns)
-        pixels = np.ascontiguousarray(pixels)
+        pixels = np.ascontiguousarray(of_frame(frame).upright(pixels))
         upright: U8 = pixels
         upright.flags.writeable = False
         return upright

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from engine.errors import EndOfStream, MienError
 from engine.files import check_source
 from engine.node import Source
 from engine.parameters import parameter
-from engine.types import U8, VideoFrame
-from nodes.colours import over_white
+from engine.types import VideoFrame
+from nodes.image_file import SUFFIXES, is_picture, read_picture
 
-SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 _SPACING_NS: Final = 40_000_000
 
 
@@ -22,49 +21,21 @@ def pictures_in(path: Path) -> list[Path]:
     """The pictures of a folder, or the one that ``path`` is. Raises MienError."""
     if path.is_file():
         return [path]
-    check_source(path)
-    try:
-        found = sorted(
-            item
-            for item in path.iterdir()
-            if item.suffix.lower() in SUFFIXES and item.is_file() and not item.name.startswith(".")
-        )
-    except FileNotFoundError:
-        raise MienError(f"no such file or folder: {path}") from None
-    except OSError as error:
-        raise MienError(f"cannot read {path}: {error.strerror}") from None
+    found = [item for item in files_in(path) if is_picture(item)]
     if not found:
         raise MienError(f"no pictures in {path}; it should hold {' '.join(SUFFIXES)}")
     return found
 
 
-def read_picture(path: Path) -> U8:
-    """One upright BGR picture [H, W, 3]; transparent parts are white. Raises MienError."""
-    import cv2
-    import numpy as np
-
+def files_in(path: Path) -> list[Path]:
+    """What isn't hidden in a folder, by name; folders in it too. Raises MienError."""
+    check_source(path)
     try:
-        content = np.fromfile(path, np.uint8)
+        return sorted(item for item in path.iterdir() if not item.name.startswith("."))
+    except FileNotFoundError:
+        raise MienError(f"no such file or folder: {path}") from None
     except OSError as error:
-        raise MienError(f"{path.name} cannot be read: {error.strerror}") from None
-    if not len(content):
-        raise MienError(f"{path.name} is empty (0 bytes)")
-    try:
-        pixels: Any = cv2.imdecode(content, cv2.IMREAD_COLOR)
-        if pixels is not None and path.suffix.lower() in (".png", ".webp"):
-            layered: Any = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
-            if layered is not None and layered.ndim == 3 and layered.shape[2] == 4:
-                if layered.dtype == np.uint16:
-                    layered = (layered // 257).astype(np.uint8)
-                if layered.shape[:2] == pixels.shape[:2]:
-                    pixels = over_white(layered)
-    except cv2.error as error:
-        raise MienError(f"{path.name} cannot be read: {error.err}") from None
-    if pixels is None:
-        raise MienError(f"{path.name} is no picture that can be read, or it is damaged")
-    picture: U8 = np.ascontiguousarray(pixels)
-    picture.flags.writeable = False
-    return picture
+        raise MienError(f"cannot read {path}: {error.strerror}") from None
 
 
 class ImageFolder(Source):
@@ -91,7 +62,7 @@ class ImageFolder(Source):
         path = self._left.popleft()
         began_ns = self.context.clock.now_ns()
         try:
-            pixels = read_picture(path)
+            pixels = read_picture(path).pixels
         except MienError as error:
             self.context.count("unreadable", 1)
             self.context.status("degraded", str(error))

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from engine import files
 from engine.errors import MienError, UsageError
 from engine.node import Node
 from engine.parameters import parameter
 from engine.types import Fifo, VideoFrame
-from nodes.image_folder import SUFFIXES, read_picture
+from nodes.image_file import FORMATS, SUFFIXES, Picture, encode, format_of, read_picture
 
 
 class ImageWriter(Node):
     """Write every picture as it comes. video -> files named like the pictures.
 
-    The suffix decides the format. Pictures without a name are numbered and written as png.
+    The suffix decides the format; without a known one it is that of the original. Colour profiles
+    are kept. Pictures without a name are numbered and written as png.
     """
 
     inputs: ClassVar = {"video": Fifo(VideoFrame, depth=8)}
@@ -28,7 +29,7 @@ class ImageWriter(Node):
         path: str = parameter(
             "", "the folder to write to (made if need be), or one picture", live=False
         )
-        quality: int = parameter(95, "of jpg and webp", low=1, high=100)
+        quality: int = parameter(95, "of jpg, webp and avif", low=1, high=100)
         originals: str = parameter(
             "",
             "where the pictures came from: those that nothing changed are copied byte for byte",
@@ -56,42 +57,31 @@ class ImageWriter(Node):
         self._count += 1
         name = Path(video.name).name or f"{self._count:06d}.png"
         goal = Path(self.config.path) if self._single else self._folder / name
-        content = self._original(video, goal)
-        if content is None:
-            content = self._encoded(video, goal)
+        content = self._content(video, goal)
         with files.whole(goal) as part:
             part.write_bytes(content)
         self.context.count("frames_written", 1)
 
-    def _original(self, video: VideoFrame, goal: Path) -> bytes | None:
-        """The bytes that the picture came from, if it is still the same."""
+    def _content(self, video: VideoFrame, goal: Path) -> bytes:
+        """The bytes that the picture came from, if it is still the same; else it is encoded."""
         import numpy as np
 
+        origin = self._origin(video)
+        if origin is None:
+            kind = FORMATS.get(goal.suffix.lower(), "PNG")
+            return encode(Picture(pixels=video.pixels), kind, self.config.quality)
+        before = read_picture(origin)
+        same_kind = origin.suffix.lower() == goal.suffix.lower()
+        if same_kind and np.array_equal(before.pixels, video.pixels):
+            self.context.count("unchanged", 1)
+            return origin.read_bytes()
+        kind = FORMATS.get(goal.suffix.lower()) or format_of(origin)
+        after = Picture(pixels=video.pixels, icc=before.icc)
+        return encode(after, kind, self.config.quality)
+
+    def _origin(self, video: VideoFrame) -> Path | None:
         if not (self.config.originals and video.name):
             return None
         origin = Path(self.config.originals)
         origin = origin / video.name if origin.is_dir() else origin
-        if origin.suffix.lower() != goal.suffix.lower() or not origin.is_file():
-            return None
-        if not np.array_equal(read_picture(origin), video.pixels):
-            return None
-        self.context.count("unchanged", 1)
-        return origin.read_bytes()
-
-    def _encoded(self, video: VideoFrame, goal: Path) -> Any:
-        import cv2
-
-        suffix = goal.suffix.lower()
-        options: list[int] = []
-        if suffix in (".jpg", ".jpeg"):
-            options = [cv2.IMWRITE_JPEG_QUALITY, self.config.quality]
-            options += [
-                cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-                int(cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
-            ]
-        elif suffix == ".webp":
-            options = [cv2.IMWRITE_WEBP_QUALITY, self.config.quality]
-        done, content = cv2.imencode(suffix, video.pixels, options)
-        if not done:
-            raise MienError(f"{goal} cannot be encoded as {suffix}")
-        return content.tobytes()
+        return origin if origin.is_file() else None

@@ -30,7 +30,7 @@ class LocalFile:
         self._file: BinaryIO = path.open("rb", buffering=0)
         self.name = f"media{path.suffix.lower()}"
 
-    def read(self, count: int) -> bytes:
+    def read(self, count: int = -1) -> bytes:
         return self._file.read(count)
 
     def seek(self, offset: int, whence: int = 0) -> int:

@@ -6,14 +6,23 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, ClassVar
 
 from engine.errors import EndOfStream, MienError
 from engine.node import Source
 from engine.parameters import parameter
-from engine.types import AudioFrame, VideoFrame
+from engine.types import U8, AudioFrame, VideoFrame
 from nodes.colours import PictureReader
-from nodes.media import audio_stream, nominal_rate, open_media, video_stream
+from nodes.image_file import is_picture, read_moving
+from nodes.media import (
+    audio_stream,
+    decoder_of,
+    nominal_rate,
+    open_media,
+    video_stream,
+)
+from nodes.timeline import Timeline
 
 _NS = 1_000_000_000
 _LOOKAHEAD_VIDEO, _LOOKAHEAD_AUDIO = 8, 96
@@ -25,7 +34,8 @@ _Item = tuple[str, int, Callable[[int], VideoFrame | AudioFrame]]
 class MediaFile(Source):
     """Play a file. -> video (upright BGR), audio (int16).
 
-    Every picture that decodes comes out once, with its own time (pts from the file's start).
+    Every picture that decodes comes out once, with its own time (pts from the file's start; a clock
+    that is set back within the file goes on, see ``nodes.timeline``).
     ``capture_ns`` is the start of playing plus media time, in both paces, so that whatever
     smooths over time does the same at any speed. Damaged packets are skipped and counted.
     """
@@ -45,7 +55,7 @@ class MediaFile(Source):
 
     def setup(self) -> None:
         self._epoch_ns: int | None = None
-        self._passed_s = Fraction(0)
+        self._end_s = Fraction(0)
         self._open()
         self._pending = next(self._messages, None)
         self.context.gauge("ready_ns", self.context.clock.now_ns())
@@ -84,8 +94,7 @@ class MediaFile(Source):
         began_ns = self.context.clock.now_ns()
         item = next(self._messages, None)
         if item is None and self.config.loop:
-            self._container.close()
-            self._passed_s += self._end_s
+            self.close()
             self._open()
             item = next(self._messages, None)
         if item is None:
@@ -94,35 +103,52 @@ class MediaFile(Source):
         return item
 
     def _open(self) -> None:
+        """Begin at the beginning; what comes is placed after what has been."""
+        path = Path(self.config.path)
+        if is_picture(path):
+            self._messages = self._stills(path)
+            return
         self._container = open_media(self.config.path)
         video = video_stream(self._container)
         sound = audio_stream(self._container) if self.config.sound else None
         assert video is not None
         video.thread_type = "AUTO"
-        self._end_s = Fraction(0)
-        start_us = self._container.start_time
-        self._origin_s = Fraction(start_us, 1_000_000) if start_us is not None else None
         self._messages = self._interleave(self._decode(video, sound), sound is not None)
+
+    def _stills(self, path: Path) -> Iterator[_Item]:
+        base = Fraction(1, 1000)
+        at = start = round(self._end_s / base)
+        for pixels, stays_ms in read_moving(path):
+            self._end_s = (at + stays_ms) * base
+            make = _picture(pixels, at, base, cut=at == start)
+            yield "video", _to_ns(at, base), make
+            at += stays_ms
 
     def _decode(self, video: Any, sound: Any | None) -> Iterator[_Item]:
         """Everything that decodes, in the file's order."""
         import av
 
         streams = [video] if sound is None else [video, sound]
-        pictures, sounds = _Pictures(self, video), _Sounds(self, sound)
+        timeline = Timeline(self._container, self._end_s)
+        made: dict[int, tuple[Any, _Pictures | _Sounds]] = {
+            video.index: (decoder_of(video), _Pictures(self, video))
+        }
+        if sound is not None:
+            made[sound.index] = (decoder_of(sound), _Sounds(self, sound))
         failures = 0
         while True:
             try:
                 for packet in self._container.demux(streams):
+                    timeline.place(packet)
+                    decode, messages = made[packet.stream_index]
                     try:
-                        frames = packet.decode()
+                        frames = decode(packet)
                     except av.FFmpegError:
                         self.context.count("damaged_packets", 1)
                         continue
                     for frame in frames:
                         failures = 0
-                        made = pictures if packet.stream is video else sounds
-                        yield from made.take(frame)
+                        yield from messages.take(frame)
                 return
             except av.EOFError:
                 return
@@ -151,65 +177,47 @@ class MediaFile(Source):
         yield from sorted([*video, *audio], key=lambda item: item[1])
 
 
-class _Timeline:
-    """Media time of one stream: from zero, growing, without holes in what has no stamps."""
+class _Stamps:
+    """Stamps of one stream's messages: growing, without holes in what has none."""
 
     def __init__(self, owner: MediaFile, stream: Any, nominal_s: Fraction) -> None:
-        self.owner = owner
         self.base = Fraction(stream.time_base)
+        self._owner = owner
         self._nominal = max(1, round(nominal_s / self.base))
-        self._shift = round(owner._passed_s / self.base)
-        self._next = self._shift
-        self._last: int | None = self._shift - 1 if owner._passed_s else None
+        self._next = round(owner._end_s / self.base)
+        self._last = self._next - 1 if owner._end_s else None
 
     def place(self, pts: int | None, duration: int | None) -> int:
-        """The stamp in ticks of ``base`` for a message that the file stamps ``pts``."""
-        at: int
-        if pts is None:
-            at = self._next
-        else:
-            if self.owner._origin_s is None:
-                self.owner._origin_s = pts * self.base
-            at = pts - round(self.owner._origin_s / self.base) + self._shift
-            if self._last is not None and at <= self._last:
-                backwards = self._last - at > Fraction(1, 2) / self.base
-                if backwards:  # the file's clock was set back: go on after the last one
-                    self._shift += self._next - at
-                    at = self._next
-                else:
-                    at = self._last + 1
+        """The stamp in ticks of ``base`` for a message that the timeline puts at ``pts``."""
+        at: int = self._next if pts is None else pts
+        if self._last is not None:
+            at = max(at, self._last + 1)
         self._last = at
         self._next = at + (duration or self._nominal)
-        self.owner._end_s = max(self.owner._end_s, self._next * self.base - self.owner._passed_s)
+        self._owner._end_s = max(self._owner._end_s, self._next * self.base)
         return at
 
 
 class _Pictures:
     def __init__(self, owner: MediaFile, stream: Any) -> None:
         self._reader = PictureReader()
-        self._timeline = _Timeline(owner, stream, 1 / nominal_rate(stream))
+        self._stamps = _Stamps(owner, stream, 1 / nominal_rate(stream))
         self._first = True
         self._owner = owner
 
     def take(self, frame: Any) -> Iterator[_Item]:
         if frame.is_corrupt:
             self._owner.context.count("damaged_frames", 1)
-        base = self._timeline.base
-        pts = self._timeline.place(frame.pts, frame.duration)
+        base = self._stamps.base
+        pts = self._stamps.place(frame.pts, frame.duration)
         cut, self._first = self._first, False
         pixels = self._reader.read(frame)
-
-        def make(capture_ns: int) -> VideoFrame:
-            return VideoFrame(
-                capture_ns=capture_ns, pixels=pixels, pts=pts, time_base=base, cut=cut
-            )
-
-        yield "video", _to_ns(pts, base), make
+        yield "video", _to_ns(pts, base), _picture(pixels, pts, base, cut)
 
 
 class _Sounds:
-    def __init__(self, owner: MediaFile, stream: Any | None) -> None:
-        self._timeline = _Timeline(owner, stream, Fraction(1024, 48_000)) if stream else None
+    def __init__(self, owner: MediaFile, stream: Any) -> None:
+        self._stamps = _Stamps(owner, stream, Fraction(1024, 48_000))
         self._resampler: Any = None
         self._signature: tuple[Any, ...] = ()
 
@@ -217,7 +225,6 @@ class _Sounds:
         import av
         import numpy as np
 
-        assert self._timeline is not None
         if not frame.samples:
             return
         channels = frame.layout.nb_channels
@@ -226,9 +233,9 @@ class _Sounds:
             layout = frame.layout.name if channels in (1, 2, 6, 8) else "stereo"
             self._resampler = av.AudioResampler("s16", layout, frame.sample_rate)
             self._signature = signature
-        rate_hz, base = frame.sample_rate, self._timeline.base
+        rate_hz, base = frame.sample_rate, self._stamps.base
         duration = round(Fraction(frame.samples, rate_hz) / base)
-        pts = self._timeline.place(frame.pts, duration)
+        pts = self._stamps.place(frame.pts, duration)
         frame.pts = None
         blocks = [block.to_ndarray() for block in self._resampler.resample(frame)]
         if not blocks:
@@ -243,6 +250,13 @@ class _Sounds:
             )
 
         yield "audio", _to_ns(pts, base), make
+
+
+def _picture(pixels: U8, pts: int, base: Fraction, cut: bool) -> Callable[[int], VideoFrame]:
+    def make(capture_ns: int) -> VideoFrame:
+        return VideoFrame(capture_ns=capture_ns, pixels=pixels, pts=pts, time_base=base, cut=cut)
+
+    return make
 
 
 def _to_ns(pts: int, base: Fraction) -> int:

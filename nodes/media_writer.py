@@ -15,7 +15,7 @@ from engine.types import NANOSECONDS, U8, AudioFrame, Fifo, VideoFrame
 from nodes.colours import Colour, PictureWriter
 from nodes.local_file import as_output
 from nodes.media import MediaInfo, probe
-from nodes.sound_track import CopiedSound, EncodedSound, SoundTrack
+from nodes.sound_track import LAYOUTS, CopiedSound, EncodedSound, SoundTrack
 
 # suffix -> (container, video encoder, sound encoder)
 CONTAINERS: Final = {
@@ -110,10 +110,17 @@ class MediaWriter(Node):
         """The track that is known beforehand; the pictures' comes first in the file."""
         like, choice = self._like, self.config.sound
         if like is not None and like.audio_codec and choice != "none":
-            if choice == "copy" and CopiedSound.fits(like.audio_codec, self._format):
-                self._sound = CopiedSound(self._container, self.config.like)
-            else:
+            why_not = "as asked"
+            if choice == "copy":
+                why_not = CopiedSound.why_not(self.config.like, self._format)
+            if why_not:
                 self._sound = self._encoded(like.audio_rate_hz, like.audio_channels)
+                if like.audio_channels not in LAYOUTS:
+                    why_not += f"; of {like.audio_channels} channels 2 are made"
+                self.context.gauge("sound", f"encoded anew: {why_not}")
+            else:
+                self._sound = CopiedSound(self._container, self.config.like)
+                self.context.gauge("sound", "copied")
         early, self._early = self._early, []
         for frame in early:
             self.on_audio(frame)

@@ -12,11 +12,12 @@ from engine.types import I16, AudioFrame
 from nodes.media import audio_stream, open_media
 
 _HOLE_S = Fraction(1, 50)
+_JITTER_S = Fraction(1, 20)
 _LONGEST_SILENCE_S = 3600
 _AAC_RATES_HZ = (
     96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350,
 )  # fmt: skip
-_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 
 
 class SoundTrack(Protocol):
@@ -43,8 +44,8 @@ class EncodedSound:
 
         opus = codec == "libopus"
         self._rate_hz = 48_000 if opus or rate_hz not in _AAC_RATES_HZ else rate_hz
-        self._channels = channels if channels in _LAYOUTS else 2
-        self._layout = _LAYOUTS[self._channels]
+        self._channels = channels if channels in LAYOUTS else 2
+        self._layout = LAYOUTS[self._channels]
         self._stream = container.add_stream(codec, rate=self._rate_hz, layout=self._layout)
         self._stream.bit_rate = kbps * 1000 * self._channels
         if opus:
@@ -69,7 +70,7 @@ class EncodedSound:
                 count = min(missing, self._rate_hz)
                 packets += self._encode(np.zeros((count, self._channels), np.int16))
                 missing -= count
-        elif missing < -hole:
+        elif missing < -int(_JITTER_S * self._rate_hz):
             samples = samples[-missing:]
         return packets + (self._encode(samples) if len(samples) else [])
 
@@ -91,11 +92,11 @@ class EncodedSound:
         channels = frame.samples.shape[1]
         source = (frame.rate_hz, channels)
         if source != self._source:
-            layout = _LAYOUTS.get(channels, "stereo")
+            layout = LAYOUTS.get(channels, "stereo")
             self._plain = source == (self._rate_hz, self._channels)
             self._resampler = av.AudioResampler("s16", self._layout, self._rate_hz)
             self._source, self._source_layout = source, layout
-        samples = frame.samples if channels in _LAYOUTS else frame.samples[:, :2]
+        samples = frame.samples if channels in LAYOUTS else frame.samples[:, :2]
         if self._plain:
             return samples
         block = _block(samples, self._source_layout, frame.rate_hz)
@@ -121,9 +122,18 @@ class CopiedSound:
     }
 
     @classmethod
-    def fits(cls, codec: str, container: str) -> bool:
-        """Whether the container can hold the codec."""
-        return codec.removesuffix("float") in cls._FITS[container]
+    def why_not(cls, path: str, container: str) -> str:
+        """Why the sound of a file can't be copied into a container; "" where it can."""
+        source = open_media(path)
+        try:
+            sound = audio_stream(source)
+            assert sound is not None
+            codec = sound.codec_context.name.removesuffix("float")
+            if codec not in cls._FITS[container]:
+                return f"{container} is not for {codec}"
+            return "its times fall back" if _falls_back(source, sound) else ""
+        finally:
+            source.close()
 
     def __init__(self, container: Any, path: str) -> None:
         self._input = open_media(path)
@@ -165,6 +175,23 @@ class CopiedSound:
                 yield packet
         except (av.FFmpegError, OSError):
             return  # a damaged end: what came before it is kept
+
+
+def _falls_back(source: Any, sound: Any) -> bool:
+    """Whether a packet isn't later than the one before it: no file can hold that."""
+    import av
+
+    last: int | None = None
+    try:
+        for packet in source.demux(sound):
+            if packet.dts is None or not packet.size:
+                continue
+            if last is not None and packet.dts <= last:
+                return True
+            last = packet.dts
+    except (av.FFmpegError, OSError):
+        pass  # a damaged end: what comes before it counts
+    return False
 
 
 def _block(samples: I16, layout: str, rate_hz: int) -> Any:

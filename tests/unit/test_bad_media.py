@@ -167,7 +167,7 @@ TABLE = [
     Bad("no suffix", to("out"), "cannot write '' files; name the output .mp4", 2),
     Bad("folder to video", folder_to_video, "is a folder, so OUT is a folder too", 2),
     Bad("folder to itself", folder_to_itself, "IN and OUT are the same", 2),
-    Bad("no pictures", no_pictures, "it should hold .jpg .jpeg .png .webp .bmp"),
+    Bad("no pictures", no_pictures, "it should hold .jpg .jpeg .jpe .jfif .png .webp .bmp .tif"),
     Bad("only bad pictures", only_bad_pictures, "a.png is no picture that can be read"),
     Bad("report in no folder", report_in_no_folder, "does not exist; make it first"),
     Bad("report over input", report_over_input, "is also IN or OUT", 2),

@@ -13,7 +13,8 @@ from engine.errors import MienError, UsageError
 from engine.harness import run_node
 from engine.node import Context
 from engine.types import U8, VideoFrame
-from nodes.image_folder import ImageFolder, read_picture
+from nodes.image_file import read_picture
+from nodes.image_folder import ImageFolder
 from nodes.image_writer import ImageWriter
 from tests.made_media import bar_errors, bars
 
@@ -95,7 +96,7 @@ def test_nothing_to_read(tmp_path: Path, name: str, words: str) -> None:
 def test_kinds_of_png(tmp_path: Path, pixels: Any, expected: tuple[int, int, int]) -> None:
     path = tmp_path / "a.png"
     cv2.imwrite(str(path), pixels)
-    found = read_picture(path)
+    found = read_picture(path).pixels
     assert found.dtype == np.uint8
     assert np.abs(found.astype(int) - expected).max() <= 1
 
@@ -110,7 +111,7 @@ def test_a_turned_photograph_stands_upright(tmp_path: Path) -> None:
     segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
     path = tmp_path / "turned.jpg"
     path.write_bytes(plain[:2] + segment + plain[2:])
-    found = read_picture(path)
+    found = read_picture(path).pixels
     assert found.shape == (160, 96, 3)
     assert np.abs(found.astype(int) - np.rot90(bars(), -1)).mean() < 4
 
@@ -121,8 +122,8 @@ def test_written_under_their_names(tmp_path: Path) -> None:
     assert sorted(item.name for item in (tmp_path / "out").iterdir()) == sorted(names)
     assert counted["frames_written"] == 5
     for name in names:
-        assert bar_errors(read_picture(tmp_path / "out" / name)).max() <= 12, name
-    assert bar_errors(read_picture(tmp_path / "out" / "b.png")).max() == 0
+        assert bar_errors(read_picture(tmp_path / "out" / name).pixels).max() <= 12, name
+    assert bar_errors(read_picture(tmp_path / "out" / "b.png").pixels).max() == 0
 
 
 def test_pictures_without_names_are_numbered(tmp_path: Path) -> None:
@@ -159,7 +160,7 @@ def test_one_picture_to_one_file(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "in.png"), bars())
     frames = read(tmp_path / "in.png")
     write(tmp_path / "out.jpg", frames)
-    assert read_picture(tmp_path / "out.jpg").shape == (96, 160, 3)
+    assert read_picture(tmp_path / "out.jpg").pixels.shape == (96, 160, 3)
     assert sorted(item.name for item in tmp_path.iterdir()) == ["in.png", "out.jpg"]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.errors import MienError
 from engine.types import EMOTIONS, F32, U8
-from nodes.image_folder import SUFFIXES, read_picture
+from nodes.image_file import SUFFIXES, read_picture
 from training.data.clip import SHARD_SUFFIX, SPLITS, Clips, open_clips
 from training.data.words import WORDS
 
@@ -140,7 +140,7 @@ def _clips(clips: Clips, split: str, voices: bool) -> list[Take]:
 
 
 def _read(file: Path) -> Sequence[U8]:
-    return [read_picture(file)]
+    return [read_picture(file).pixels]
 
 
 def _mel(clips: Clips, place: int) -> F32:
