@@ -76,6 +76,8 @@ def measure(
             if "backend" in node["gauges"]
         },
         "unread": _unread(nodes),
+        "several_faces": counters["tracker"].get("several_faces", 0),
+        "followed": nodes["tracker"]["gauges"].get("followed", ""),
         "damaged_packets": counters["source"].get("damaged_packets", 0),
     }
     expected = expected_pictures if expected_pictures is not None else frames_in
@@ -125,6 +127,11 @@ def summary(outcome: Outcome, goal: Path) -> str:
         parts.append(f"{sound}, A/V difference {abs(plain['av_difference_s']) * 1e3:.0f} ms")
     elif unit == "frames":
         parts.append("no sound")
+    if plain["several_faces"]:
+        parts.append(
+            f"several faces in {plain['several_faces']}, the {plain['followed']} one is changed "
+            "(--set tracker.follow=left, right, largest or nearest)"
+        )
     if plain.get("ends_early_s"):
         parts.append(f"warning: the input ends {plain['ends_early_s']:.1f} s early")
     if plain["damaged_packets"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from engine.node import Node
 from engine.parameters import parameter
 from engine.types import BLENDSHAPES, F32, FaceTrack, Input, Latest, Message, VideoFrame
 from nodes.assets import FACE_LANDMARKER, locate
-from nodes.landmarker import LANDMARKS, Landmarker, Region, region_of
+from nodes.landmarker import LANDMARKS, ROI_SCALE, Landmarker, Region, region_of
 from nodes.rig import camera_pose, load_rig
 from nodes.smoothing import OneEuro
 
@@ -31,7 +31,12 @@ MAX_OUTSIDE = 0.5
 
 
 class FaceTracker(Node):
-    """Follow one face. frame -> 478 landmarks [px], 52 blendshapes [0..1], head pose [4, 4]."""
+    """Follow one face. frame -> 478 landmarks [px], 52 blendshapes [0..1], head pose [4, 4].
+
+    Where several are seen, ``follow`` says which it is, and gauges say where they are: ``faces``,
+    how many; ``followed``, which; ``face_box``, where it is; ``other_boxes``, the others, with
+    semicolons between. A box is left, top, width and height in shares of the picture.
+    """
 
     inputs: ClassVar[Mapping[str, Input]] = {"frame": Latest(VideoFrame)}
     outputs: ClassVar[Mapping[str, type[Message]]] = {"face": FaceTrack}
@@ -40,6 +45,11 @@ class FaceTracker(Node):
     class Config:
         min_confidence: float = parameter(
             0.5, "below this the face counts as lost", low=0.0, high=1.0
+        )
+        follow: Literal["largest", "left", "right", "nearest"] = parameter(
+            "largest",
+            "of several faces: the largest, the outermost in the camera's picture, or the one that "
+            "was followed before, as long as it is there",
         )
         smoothing: float = parameter(
             0.5, "steadiness of the landmarks: 0 raw, 1 calmest", low=0.0, high=1.0
@@ -60,10 +70,13 @@ class FaceTracker(Node):
         self._landmarker = Landmarker(task, self.config.threads)
         self.context.gauge("backend", f"LiteRT, CPU, {self.config.threads} threads")
         self._points = OneEuro(1.0, 1.0)
+        self._told = False
         self._tune()
         self.reset()
 
     def reconfigure(self, config: Config) -> None:
+        if config.follow != self.config.follow:  # what was chosen by hand isn't waited for
+            self._anew = True
         super().reconfigure(config)
         self._tune()
 
@@ -71,9 +84,12 @@ class FaceTracker(Node):
         self._region: Region | None = None
         self._checked_ns: int | None = None
         self._last_ns = 0
+        self._place: Region | None = None
+        self._others: list[Region] = []
         self._faces = 0
         self._rivals = 0
         self._part = -1
+        self._anew = False
         self._seen = True
         self._points.reset()
 
@@ -84,11 +100,12 @@ class FaceTracker(Node):
         jumped = self._region is None
         if self._region is None:
             self._search(frame)
-        elif self._due(now_ns, CHECK_S * 1e9):
+        elif self._due(now_ns, CHECK_S * 1e9) or self._anew:
             jumped = self._check(frame)
         points, confidence = None, 0.0
         if self._region is not None:
             points, confidence = self._follow(frame, refine=jumped)
+        self._tell(frame)
         step_s = (now_ns - self._last_ns) / 1e9
         self._last_ns = now_ns
         if points is None:
@@ -128,7 +145,9 @@ class FaceTracker(Node):
         if self._due(frame.capture_ns, self.config.search_interval_ms * 1e6):
             found = self._landmarker.detect(frame.pixels) or self._look_closer(frame)
             self._faces, self._rivals = len(found), 0
-            self._region = found[0][0] if found else None
+            regions = [region for region, _ in found]
+            self._region = self._chosen(regions) if regions else None
+            self._others = [region for region in regions if region is not self._region]
 
     def _look_closer(self, frame: VideoFrame) -> list[tuple[Region, float]]:
         """Search parts of the picture for a small face: all of a still, a few of a video's frame.
@@ -149,17 +168,61 @@ class FaceTracker(Node):
         return []
 
     def _check(self, frame: VideoFrame) -> bool:
-        """Count the faces; True where another one has been the largest for long enough."""
+        """Count the faces; True where another one has been the one to follow for long enough."""
         found = self._landmarker.detect(frame.pixels)
-        self._faces = max(len(found), 1)
         assert self._region is not None
-        others = [region for region, _ in found if region.overlap(self._region) < 0.2]
-        larger = [region for region in others if region.side > LARGER * self._region.side]
-        self._rivals = self._rivals + 1 if larger else 0
-        if self._rivals < TAKE_OVER_CHECKS:
+        self._others = [region for region, _ in found if region.overlap(self._region) < 0.2]
+        self._faces = 1 + len(self._others)
+        if self._anew:
+            chosen = self._chosen([self._region, *self._others])
+        else:
+            rivals = [region for region in self._others if self._beats(region, self._region)]
+            self._rivals = self._rivals + 1 if rivals else 0
+            chosen = self._chosen(rivals) if self._rivals >= TAKE_OVER_CHECKS else self._region
+        self._anew = False
+        if chosen is self._region:
             return False
-        self._region, self._rivals = larger[0], 0
+        self._others = [self._region, *(other for other in self._others if other is not chosen)]
+        self._region, self._rivals = chosen, 0
         return True
+
+    def _beats(self, other: Region, followed: Region) -> bool:
+        """Whether another face is the one to follow."""
+        match self.config.follow:
+            case "largest":
+                return other.side > LARGER * followed.side
+            case "left":
+                return other.x < followed.x
+            case "right":
+                return other.x > followed.x
+        return False
+
+    def _chosen(self, faces: list[Region]) -> Region:
+        """The one to follow of faces."""
+        place = self._place
+        match self.config.follow:
+            case "left":
+                return min(faces, key=lambda face: face.x)
+            case "right":
+                return max(faces, key=lambda face: face.x)
+            case "nearest" if place is not None:
+                return min(faces, key=lambda face: math.hypot(face.x - place.x, face.y - place.y))
+        return max(faces, key=lambda face: face.side)
+
+    def _tell(self, frame: VideoFrame) -> None:
+        """Say where the faces are while there are several, and when there no longer are."""
+        if self._region is None:
+            self._others = []
+        several = bool(self._others)
+        if several:
+            self.context.count("several_faces", 1)
+        if several or self._told:
+            boxes = [_box(face, frame) for face in self._others]
+            self.context.gauge("followed", self.config.follow)
+            self.context.gauge("faces", self._faces)
+            self.context.gauge("face_box", _box(self._region, frame) if several else "")
+            self.context.gauge("other_boxes", "; ".join(boxes))
+        self._told = several
 
     def _follow(self, frame: VideoFrame, refine: bool) -> tuple[F32 | None, float]:
         """Landmarks near the last ones; the detector's square is rough, so look twice there."""
@@ -170,7 +233,7 @@ class FaceTracker(Node):
         if confidence < self.config.min_confidence or not _plausible(points, frame):
             self._region = None
             return None, confidence
-        self._region = region_of(points)
+        self._region = self._place = region_of(points)
         return points, confidence
 
     def _steady(self, points: F32, step_s: float) -> F32:
@@ -195,6 +258,16 @@ class FaceTracker(Node):
             faces=self._faces,
             cut=frame.cut,
         )
+
+
+def _box(face: Region | None, frame: VideoFrame) -> str:
+    """Left, top, width and height of a face's square, in shares of the picture."""
+    if face is None:
+        return ""
+    height, width = frame.pixels.shape[:2]
+    side = face.side / ROI_SCALE
+    place = (face.x - side / 2) / width, (face.y - side / 2) / height, side / width, side / height
+    return " ".join(f"{share:.3f}" for share in place)
 
 
 def _parts(height: int, width: int) -> list[tuple[int, int, int]]:

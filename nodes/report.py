@@ -22,6 +22,7 @@ class _Row(NamedTuple):
     name: str
     seconds: float
     capture_ns: int
+    faces: int
     measured: F32 | None
     target: F32 | None
     emotion: Affect | None
@@ -73,6 +74,7 @@ class Report(Node):
                 name=frame.name,
                 seconds=float(frame.pts * frame.time_base),
                 capture_ns=frame.capture_ns,
+                faces=face.faces,
                 measured=face.blendshapes if face.found else None,
                 target=edit.target if edit.active else None,
                 emotion=emotion,
@@ -104,6 +106,7 @@ class Report(Node):
             plain: dict[str, Any] = {
                 "time_s": round(row.seconds, 6),
                 "face": row.measured is not None,
+                "faces": row.faces,
                 "blendshapes": _by_name(BLENDSHAPES, row.measured),
                 "edit": _by_name(BLENDSHAPES, row.target),
             }

@@ -212,3 +212,80 @@ def test_growing_and_shifting_keeps_the_landmarks_on_the_face(tracker: FaceTrack
         face = tracker.process(frame(moved(astronaut(), shift, shift, scale), index))
         wanted = (base - (225, 130)) * scale + (225, 130) + shift
         assert np.abs(face.landmarks[:, :2] - wanted).mean() < 3.0
+
+
+def pair_of(left: float, right: float) -> U8:
+    """A picture of 600 x 300 with a head of these sizes at either side."""
+    both = np.full((300, 600, 3), 60, np.uint8)
+    head = np.ascontiguousarray(astronaut()[:300, 75:375])
+    for scale, start in ((left, 0), (right, 300)):
+        side = round(300 * scale)
+        low = (300 - side) // 2
+        small = cv2.resize(head, (side, side), interpolation=cv2.INTER_AREA)
+        both[low : low + side, start + low : start + low + side] = small
+    return both
+
+
+def at_the_right(node: FaceTracker, pixels: U8, pictures: int, start: int = 0) -> list[bool]:
+    faces = [node.process(frame(pixels, start + index)) for index in range(pictures)]
+    assert all(face.found for face in faces)
+    return [middle(face) > 300 for face in faces]
+
+
+@pytest.mark.parametrize(
+    ("follow", "right"), [("largest", True), ("left", False), ("right", True), ("nearest", True)]
+)
+def test_which_of_two_faces_is_followed(tracker: FaceTracker, follow: str, right: bool) -> None:
+    tracker.reconfigure(build(FaceTracker.Config, {"follow": follow}))
+    assert at_the_right(tracker, pair_of(0.65, 1.0), 20) == [right] * 20
+
+
+def test_another_face_is_chosen_while_it_runs(tracker: FaceTracker) -> None:
+    both = pair_of(0.8, 1.0)
+    assert all(at_the_right(tracker, both, 4))
+    for number, (follow, right) in enumerate(
+        [("left", False), ("nearest", False), ("right", True), ("left", False), ("largest", True)]
+    ):
+        tracker.reconfigure(build(FaceTracker.Config, {"follow": follow}))
+        assert at_the_right(tracker, both, 30, start=4 + 30 * number) == [right] * 30
+
+
+def test_a_new_face_further_out_takes_over_once(tracker: FaceTracker) -> None:
+    tracker.reconfigure(build(FaceTracker.Config, {"follow": "left"}))
+    alone = pair_of(0.8, 1.0)
+    alone[:, :300] = 60
+    assert all(at_the_right(tracker, alone, 3))
+    sides = at_the_right(tracker, pair_of(0.8, 1.0), 70, start=3)
+    changes = [index for index in range(1, 70) if sides[index] != sides[index - 1]]
+    assert len(changes) == 1 and not sides[-1]
+
+
+def test_the_one_before_is_found_again_where_it_was(tracker: FaceTracker) -> None:
+    tracker.reconfigure(build(FaceTracker.Config, {"follow": "nearest"}))
+    alone = pair_of(0.65, 1.0)
+    alone[:, 300:] = 60
+    assert not any(at_the_right(tracker, alone, 3))
+    black = np.zeros_like(alone)
+    assert not tracker.process(frame(black, 3)).found
+    # Both are there again: the larger is at the other side.
+    tracker.process(frame(black, 4))
+    assert not any(at_the_right(tracker, pair_of(0.65, 1.0), 10, start=10))
+
+
+def test_where_the_faces_are_is_told() -> None:
+    node = make(follow="left")
+    gauges: dict[str, Any] = {}
+    counts: list[str] = []
+    node.context.gauge = gauges.__setitem__
+    node.context.count = lambda name, n: counts.append(name)
+    at_the_right(node, pair_of(0.65, 1.0), 3)
+    assert gauges["faces"] == 2 and counts.count("several_faces") == 3
+    left, top, width, height = map(float, str(gauges["face_box"]).split())
+    assert 0 < left < left + width < 0.5 and 0 < top < top + height < 1
+    assert width * 600 == pytest.approx(height * 300, rel=0.02)  # a square
+    (other,) = str(gauges["other_boxes"]).split("; ")
+    assert 0.5 < float(other.split()[0]) < 1
+    alone = pair_of(0.65, 1.0)
+    alone[:, 300:] = 60
+    at_the_right(node, alone, 30, start=3)
+    assert (gauges["faces"], gauges["face_box"], gauges["other_boxes"]) == (1, "", "")

@@ -27,6 +27,7 @@ def row(number: int, *, found: bool = True, active: bool = True, name: str = "")
         "face": FaceTrack(
             capture_ns=stamp,
             found=found,
+            faces=2 * found,
             landmarks=np.zeros((478, 3), np.float32),
             blendshapes=shapes if found else np.zeros(52, np.float32),
             pose=np.eye(4, dtype=np.float32),
@@ -45,6 +46,7 @@ def test_a_list_for_a_video(tmp_path: Path) -> None:
         tmp_path / "r.json", [row(0), row(1, found=False, active=False), row(2, active=False)]
     )
     assert [frame["face"] for frame in frames] == [True, False, True]
+    assert [frame["faces"] for frame in frames] == [2, 0, 2]
     assert [frame["time_s"] for frame in frames] == [0, 0.04, 0.08]
     assert frames[0]["blendshapes"] == dict.fromkeys(BLENDSHAPES, 0.25)
     assert frames[0]["edit"] == dict.fromkeys(BLENDSHAPES, 0.5)

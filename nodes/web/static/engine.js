@@ -3,7 +3,7 @@
 import { $, h, say } from "./dom.js";
 import { nodeWords, processWords } from "./words.js";
 
-const HIDDEN_GAUGES = /^(backend|url|size|target_|publishers)/;
+const HIDDEN_GAUGES = /^(backend|url|size|target_|publishers|face_box|other_boxes)/;
 
 export class EnginePanel {
   #rows = new Map();
