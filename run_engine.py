@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from engine import signals
+
+if __name__ == "__main__":
+    signals.end_at_once("mien")  # first, or what follows could still be torn apart
+
 import argparse
 import importlib
 import os
@@ -49,7 +54,8 @@ def main(argv: list[str] | None = None) -> int:
             module.add_arguments(subparser)
     options = parser.parse_args(arguments)
     try:
-        return int(module.run(options))
+        with signals.as_interrupt():
+            return int(module.run(options))
     except MienError as error:
         print(f"mien: {error}", file=sys.stderr)
         return error.exit_code
@@ -58,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 if __name__ == "__main__":
     try:
         code = main()
-    except KeyboardInterrupt:  # while still loading; a running command ends by itself
+    except KeyboardInterrupt:
         print("mien: interrupted", file=sys.stderr)
-        code = 130
+        code = signals.INTERRUPTED
     raise SystemExit(code)

@@ -24,8 +24,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -37,7 +35,7 @@ from commands.file_report import Outcome, measure, summary, write_report
 from commands.graph import add_settings
 from commands.live import add_face_arguments, face_settings
 from commands.paths import GRAPHS
-from engine import files
+from engine import files, signals
 from engine import graph as graphs
 from engine.errors import MienError, UsageError
 from engine.local import run_local
@@ -47,7 +45,6 @@ from nodes.left_out import left_out
 from nodes.media import probe
 from nodes.media_writer import CONTAINERS
 
-INTERRUPTED = 130
 _NAMED_BY = {
     "source.path": "IN",
     "writer.path": "OUT",
@@ -77,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
         return _convert(options)
     except KeyboardInterrupt:  # before or after the graph ran; nodes have cleaned up
         print(f"mien: interrupted; {options.output} was not written", file=sys.stderr)
-        return INTERRUPTED
+        return signals.INTERRUPTED
 
 
 def _convert(options: argparse.Namespace) -> int:
@@ -116,13 +113,10 @@ def _convert(options: argparse.Namespace) -> int:
 async def _run(graph: Any, progress: Progress, warnings: list[str]) -> dict[str, Any] | None:
     """The last figures, or None where the user stopped it."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-    snapshot = await run_local(
-        graph, progress.tick, stop=stop, on_event=lambda _, text: warnings.append(text)
-    )
+    with signals.told(stop.set):
+        snapshot = await run_local(
+            graph, progress.tick, stop=stop, on_event=lambda _, text: warnings.append(text)
+        )
     return None if stop.is_set() else snapshot
 
 

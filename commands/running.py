@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from engine import signals
 from engine.graph import Graph
 from engine.loops import run_loop
 from engine.settings import Settings
@@ -27,8 +27,11 @@ def run_supervised(
     on_ready: Callable[[Supervisor], Awaitable[None]] | None = None,
     settings: Settings | None = None,
 ) -> int:
-    """Run a graph until it ends, Ctrl-C, or ``seconds`` are over. Raises MienError."""
-    return run_loop(_run(graph, host, seconds, on_ready, settings))
+    """Run a graph until it ends, Ctrl-C, or ``seconds`` are over. Raises MienError, and
+    KeyboardInterrupt where it was stopped before it ran."""
+    if not run_loop(_run(graph, host, seconds, on_ready, settings)):
+        raise KeyboardInterrupt
+    return 0
 
 
 async def _run(
@@ -37,8 +40,8 @@ async def _run(
     seconds: float,
     on_ready: Callable[[Supervisor], Awaitable[None]] | None,
     settings: Settings | None,
-) -> int:
-    loop = asyncio.get_running_loop()
+) -> bool:
+    """Whether it ran, rather than being interrupted while it started."""
     supervisor = Supervisor(graph, host, _news, settings)
     main = asyncio.current_task()
     assert main is not None
@@ -50,23 +53,22 @@ async def _run(
         else:
             main.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt)
-    try:
-        async with supervisor:
-            started = True
-            if on_ready is not None:
-                await on_ready(supervisor)
-            try:
-                await asyncio.wait_for(supervisor.wait(), seconds or None)
-            except TimeoutError:
-                supervisor.request_stop()
-            metrics = supervisor.metrics()
-    except asyncio.CancelledError:
-        return 0
+    with signals.told(interrupt):
+        try:
+            async with supervisor:
+                started = True
+                if on_ready is not None:
+                    await on_ready(supervisor)
+                try:
+                    await asyncio.wait_for(supervisor.wait(), seconds or None)
+                except TimeoutError:
+                    supervisor.request_stop()
+                metrics = supervisor.metrics()
+        except asyncio.CancelledError:
+            return False
     if sys.stderr.isatty() or seconds:
         print_metrics(metrics)
-    return 0
+    return True
 
 
 def _news(level: str, text: str) -> None:

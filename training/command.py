@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
+from engine import signals
 from engine.errors import MienError
 
 EXTRAS: Final = "pip install -e '.[train]'"
@@ -24,12 +25,13 @@ def parser_of(module: str, text: str | None) -> argparse.ArgumentParser:
 
 
 def run(name: str, work: Callable[[], object], stopped: str = "stopped") -> int:
-    """Do it; the exit code: 0 done, 1 failed, 2 wrong use, 130 stopped by Ctrl-C.
+    """Do it; the exit code: 0 done, 1 failed, 2 wrong use, 130 interrupted.
 
     Whatever isn't 0 is one line on standard error; ``stopped`` says what to do after Ctrl-C.
     """
     try:
-        work()
+        with signals.as_interrupt():
+            work()
     except MienError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return error.exit_code
@@ -41,5 +43,5 @@ def run(name: str, work: Callable[[], object], stopped: str = "stopped") -> int:
         return 1
     except KeyboardInterrupt:
         print(f"{name}: {stopped}", file=sys.stderr)
-        return 130
+        return signals.INTERRUPTED
     return 0
