@@ -28,6 +28,7 @@ class Peer:
         self._connecting = track_connecting(self.connection)
         self.connected_s: float | None = None
         self.why = ""
+        self.candidates = 0  # that came after the offer
         self._on_gone = on_gone
         self._closing: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -60,6 +61,23 @@ class Peer:
             raise MienError("the connection was closed while it was made; connect again")
         self._watch = asyncio.create_task(self._watch_over())
         return str(self.connection.localDescription.sdp)
+
+    @property
+    def remote_user(self) -> str:
+        """The ICE user name that the offer gave."""
+        for line in self.offer.text.splitlines():
+            if line.startswith("a=ice-ufrag:"):
+                return line.partition(":")[2].strip()
+        return ""
+
+    async def add_candidates(self, candidates: list[Any]) -> None:
+        """More addresses to try the peer at. What isn't UDP over one component is of no use."""
+        self.candidates += len(candidates)
+        transceivers = self.connection.getTransceivers()
+        for candidate in candidates:
+            if candidate.protocol.lower() == "udp" and candidate.component == 1 and transceivers:
+                candidate.sdpMid = transceivers[0].mid  # everything is bundled
+                await self.connection.addIceCandidate(candidate)
 
     def prepare(self) -> None:
         """Called once the offer is known and before anything flows."""

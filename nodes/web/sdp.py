@@ -64,6 +64,24 @@ def _read(text: str, viewer: bool) -> Offer:
     return Offer(text, h264)
 
 
+def read_candidates(text: str) -> tuple[str, list[Any]]:
+    """The user name and the candidates of an SDP fragment (RFC 8840, 9), those with numeric
+    addresses. Raises BadOfferError."""
+    from aiortc.sdp import candidate_from_sdp
+
+    user, candidates = "", []
+    for line in without_names(text).splitlines():
+        name, _, value = line.partition(":")
+        if name == "a=ice-ufrag":
+            user = value.strip()
+        elif name == "a=candidate":
+            try:
+                candidates.append(candidate_from_sdp(value))
+            except (ValueError, IndexError, AssertionError):
+                raise BadOfferError("a candidate can't be read: its line is broken") from None
+    return user, candidates
+
+
 def without_names(text: str) -> str:
     """Leave out what has a host name for an address: browsers hide theirs behind x.local.
 

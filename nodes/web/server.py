@@ -18,6 +18,7 @@ from nodes.web.peer import Peer
 from nodes.web.prometheus import exposition
 from nodes.web.sdp import BadOfferError, parse_ice_servers
 from nodes.web.security import BODY_MOST, Guard, refuse
+from nodes.web.sessions import ENDPOINT, SESSION, created, trickle
 from nodes.web.websocket import Sockets
 
 STATIC = Path(__file__).parent / "static"
@@ -172,9 +173,12 @@ class WebServer:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/ws", self.sockets.handle)
         for path in PATHS:
-            app.router.add_post(path, self._negotiate)
+            for endpoint in (path, path + "/"):
+                app.router.add_post(endpoint, self._negotiate)
+                app.router.add_options(endpoint, self._options)
             app.router.add_delete(path + "/{id}", self._end)
-            app.router.add_patch(path + "/{id}", self._no_trickle)
+            app.router.add_patch(path + "/{id}", self._trickle)
+            app.router.add_options(path + "/{id}", self._options)
 
     async def _index(self, request: web.Request) -> web.StreamResponse:
         page = STATIC / "index.html"
@@ -197,7 +201,7 @@ class WebServer:
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4"})
 
     async def _negotiate(self, request: web.Request) -> web.Response:
-        path = request.path
+        path = request.path.rstrip("/")
         node = self.nodes.get(path)
         if node is None:
             return refuse(
@@ -216,25 +220,28 @@ class WebServer:
         except MienError as error:
             return refuse(503, str(error), {"Retry-After": "5"})
         self.peers[peer.id] = (path, peer)
-        return web.Response(
-            status=201,
-            text=answer,
-            content_type="application/sdp",
-            headers={"Location": f"{path}/{peer.id}"},
-        )
+        servers = parse_ice_servers(self.options.ice_servers)
+        return created(f"{path}/{peer.id}", peer, answer, servers)
 
     async def _end(self, request: web.Request) -> web.Response:
-        path, peer = self.peers.get(request.match_info["id"], ("", None))
-        if peer is None or not request.path.startswith(path + "/"):
+        peer = self._session(request)
+        if peer is None:
             return refuse(404, "that session has ended already")
         await peer.close("ended by the peer")
         return web.Response(status=200)
 
-    async def _no_trickle(self, _: web.Request) -> web.Response:
-        return refuse(
-            405, "no trickle ICE here: wait for all candidates, then POST the offer once",
-            {"Allow": "DELETE"},
-        )  # fmt: skip
+    async def _trickle(self, request: web.Request) -> web.Response:
+        peer = self._session(request)
+        if peer is None:
+            return refuse(404, "that session has ended already")
+        return await trickle(request, peer)
+
+    def _session(self, request: web.Request) -> Peer | None:
+        path, peer = self.peers.get(request.match_info["id"], ("", None))
+        return peer if request.path.startswith(path + "/") else None
+
+    async def _options(self, request: web.Request) -> web.Response:
+        return web.Response(status=204, headers=SESSION if "id" in request.match_info else ENDPOINT)
 
 
 async def join(context: Context) -> WebServer:

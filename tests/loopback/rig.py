@@ -219,7 +219,10 @@ class Client:
             assert response.status == 201, (response.status, text)
             assert response.content_type == "application/sdp"
             self.location = response.headers["Location"]
-        await self.connection.setRemoteDescription(RTCSessionDescription(text, "answer"))
+        await self.take(text)
+
+    async def take(self, answer: str) -> None:
+        await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
 
     def _track(self, track: MediaStreamTrack) -> None:
         self._tasks.append(asyncio.create_task(self._read(track)))

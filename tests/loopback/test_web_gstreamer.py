@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -129,3 +132,68 @@ async def test_gstreamer_views(web: Start, codec: str) -> None:
         await until(lambda: said.newest("size") == [320, 240], 10, "the publisher's size")
         await until(loud(said), 10, "sound at the viewer")
         assert pair.engine.gauges["out"]["codec"] == codec.removesuffix("-bare").upper()
+
+
+# Debian's whip-client brings libsoup 2, libnice libsoup 3 for UPnP alone; a process can't have both.
+NO_UPNP = """
+void *gupnp_simple_igd_thread_new(void) { return 0; }
+unsigned long gupnp_simple_igd_get_type(void) { return 0; }
+void gupnp_simple_igd_add_port(void) {}
+void gupnp_simple_igd_remove_port_local(void) {}
+"""
+WHIP_CLIENT_SENDS = {
+    "vp8": "vp8enc deadline=1 ! rtpvp8pay pt=96 ssrc=2 ! "
+    "application/x-rtp,media=video,encoding-name=VP8,payload=96",
+    "h264": "x264enc tune=zerolatency key-int-max=30 "
+    "! rtph264pay pt=96 ssrc=2 config-interval=-1 ! "
+    "application/x-rtp,media=video,encoding-name=H264,payload=96",
+}
+
+
+@pytest.fixture(scope="module")
+def no_upnp(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment in which libnice finds no UPnP."""
+    if not shutil.which("cc"):
+        pytest.skip("no C compiler here: apt install gcc libc6-dev")
+    folder = tmp_path_factory.mktemp("no_upnp")
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(folder / "libgupnp-igd-1.0.so.4")],
+        input=NO_UPNP, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    return {**os.environ, "LD_LIBRARY_PATH": str(folder)}
+
+
+@pytest.mark.parametrize("codec", WHIP_CLIENT_SENDS)
+async def test_simple_whip_client_publishes(
+    web: Start, codec: str, no_upnp: dict[str, str]
+) -> None:
+    """It sends its candidates by PATCH, and DELETE when it is interrupted."""
+    client = shutil.which("whip-client")
+    if not client or why_no_gstreamer():
+        pytest.skip(why_no_gstreamer() or "no simple-whip-client: apt install simple-whip-client")
+    pair = await web()
+    process = await asyncio.create_subprocess_exec(
+        client, "-u", f"{pair.url}/whip", "-l", "7", "-o",
+        "-A", "audiotestsrc is-live=true freq=440 ! opusenc ! rtpopuspay pt=97 ssrc=1 ! "
+        "application/x-rtp,media=audio,encoding-name=OPUS,payload=97",
+        "-V", "videotestsrc is-live=true pattern=blue ! "
+        f"video/x-raw,width=320,height=240,framerate=30/1 ! {WHIP_CLIENT_SENDS[codec]}",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        env=no_upnp,
+    )  # fmt: skip
+    said = asyncio.create_task(process.communicate())
+    try:
+        await until(lambda: blue(pair) or said.done(), 30, "pictures")
+        await until(lambda: len(pair.engine.emitted["browser.audio"]) > 50, 10, "sound")
+        assert loudest_hz(pair) == pytest.approx(440, abs=6)
+        (peer,) = pair.browser._peers
+        await until(lambda: peer.candidates > 0, 10, "candidates by PATCH")
+        process.send_signal(signal.SIGINT)
+        await until(lambda: not pair.browser._peers, 10, "its DELETE")
+        assert peer.why == "ended by the peer"
+    finally:
+        if process.returncode is None and not said.done():
+            await asyncio.wait([said], timeout=5)
+        if process.returncode is None:
+            process.kill()
+        await said
