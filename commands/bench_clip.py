@@ -20,6 +20,8 @@ from commands.bench_markers import (
     strip_height_px,
 )
 from engine.errors import MienError
+from engine.types import VideoFrame
+from nodes.media_reader import MediaReader
 
 U8 = NDArray[np.uint8]
 LOOP_S = CODES  # one marker code per second of the loop
@@ -110,26 +112,25 @@ def moving_face(width_px: int, height_px: int) -> Callable[[float], U8]:
 
 def read_pictures(source: Path, width_px: int, height_px: int) -> Iterator[U8]:
     """A file's pictures as BGR, fitted to the size over a grey ground, there and back forever."""
-    import av
     import cv2
 
-    try:
-        with av.open(str(source)) as container:
-            held: list[U8] = []
-            for frame in container.decode(video=0):
-                pixels: Any = frame.to_ndarray(format="bgr24")
-                free_px = height_px - strip_height_px(height_px)
-                factor = min(width_px / pixels.shape[1], free_px / pixels.shape[0])
-                size = (round(pixels.shape[1] * factor), round(pixels.shape[0] * factor))
-                canvas = np.full((height_px, width_px, 3), 96, np.uint8)
-                left = (width_px - size[0]) // 2
-                top = height_px - size[1]
-                canvas[top : top + size[1], left : left + size[0]] = cv2.resize(pixels, size)
-                held.append(canvas)
-                if len(held) >= 600:
-                    break
-    except (OSError, av.error.FFmpegError, IndexError) as error:
-        raise MienError(f"{source} can't be read as a video: {error}") from None
+    held: list[U8] = []
+    reader = MediaReader(str(source), sound=False)
+    for _, media_ns, make in reader:
+        frame = make(media_ns)
+        assert isinstance(frame, VideoFrame)
+        pixels = frame.pixels
+        free_px = height_px - strip_height_px(height_px)
+        factor = min(width_px / pixels.shape[1], free_px / pixels.shape[0])
+        size = (round(pixels.shape[1] * factor), round(pixels.shape[0] * factor))
+        canvas = np.full((height_px, width_px, 3), 96, np.uint8)
+        left = (width_px - size[0]) // 2
+        top = height_px - size[1]
+        canvas[top : top + size[1], left : left + size[0]] = cv2.resize(pixels, size)
+        held.append(canvas)
+        if len(held) >= 600:
+            break
+    reader.close()
     if not held:
         raise MienError(f"{source} holds no picture")
     while True:

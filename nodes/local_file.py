@@ -14,6 +14,8 @@ from engine.errors import MienError
 # FFmpeg may open no file or address by itself, such as those that a playlist names.
 ALONE: Final = {"protocol_whitelist": "none"}
 _LFS: Final = b"version https://git-lfs.github.com/spec/"
+# High-efficiency pictures (ISO 23008-12): FFmpeg takes one tile of many for the whole.
+_HEIC: Final = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 _PLAYLIST: Final = re.compile(
     rb"\s*(#EXTM3U|ffconcat version|\[playlist\]|v=0\s|(<\?xml[^>]*>\s*)?<(MPD|smil|asx)\b)", re.I
 )
@@ -64,6 +66,8 @@ def local_file(path: Path) -> LocalFile:
         raise MienError(f"{path} is empty (0 bytes); copy or record it again")
     if head.startswith(_LFS):
         raise MienError(f"{path} is a Git LFS pointer, not the file itself; run git lfs pull")
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
+        raise MienError(f"{path} is a HEIC picture, which can't be read here; save it as JPEG")
     if _PLAYLIST.match(head):
         raise MienError(f"{path} is a playlist; name the video that it plays")
     return file

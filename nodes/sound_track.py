@@ -20,6 +20,15 @@ _AAC_RATES_HZ = (
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 
 
+def misplaced(due: int, done: int, rate_hz: int) -> int:
+    """How many samples of silence are to come before a block that is ``due`` when ``done`` are
+    there; negative: how many of its first are to be left out. 0 where stamps only tremble."""
+    missing = due - done
+    if missing > (_HOLE_S * rate_hz if done else 0):
+        return min(missing, _LONGEST_SILENCE_S * rate_hz)
+    return missing if missing < -_JITTER_S * rate_hz else 0
+
+
 class SoundTrack(Protocol):
     """Packets for the muxer, as time goes on."""
 
@@ -60,17 +69,15 @@ class EncodedSound:
         samples = self._resampled(frame)
         if not len(samples):
             return []
-        missing = round(at_s * self._rate_hz) - self._samples
-        hole = int(_HOLE_S * self._rate_hz)
+        missing = misplaced(round(at_s * self._rate_hz), self._samples, self._rate_hz)
         packets = []
-        if missing > (hole if self._samples else 0):
-            missing = min(missing, _LONGEST_SILENCE_S * self._rate_hz)
+        if missing > 0:
             self.silence_samples += missing
             while missing > 0:
                 count = min(missing, self._rate_hz)
                 packets += self._encode(np.zeros((count, self._channels), np.int16))
                 missing -= count
-        elif missing < -int(_JITTER_S * self._rate_hz):
+        elif missing < 0:
             samples = samples[-missing:]
         return packets + (self._encode(samples) if len(samples) else [])
 
@@ -99,12 +106,12 @@ class EncodedSound:
         samples = frame.samples if channels in LAYOUTS else frame.samples[:, :2]
         if self._plain:
             return samples
-        block = _block(samples, self._source_layout, frame.rate_hz)
+        block = block_of(samples, self._source_layout, frame.rate_hz)
         made = [_interleaved(item, self._channels) for item in self._resampler.resample(block)]
         return np.concatenate(made) if made else np.zeros((0, self._channels), np.int16)
 
     def _encode(self, samples: I16) -> list[Any]:
-        block = _block(samples, self._layout, self._rate_hz)
+        block = block_of(samples, self._layout, self._rate_hz)
         block.pts, block.time_base = self._samples, Fraction(1, self._rate_hz)
         self._samples += len(samples)
         return list(self._stream.encode(block))
@@ -194,7 +201,8 @@ def _falls_back(source: Any, sound: Any) -> bool:
     return False
 
 
-def _block(samples: I16, layout: str, rate_hz: int) -> Any:
+def block_of(samples: I16, layout: str, rate_hz: int) -> Any:
+    """Samples [N, channels] as an av.AudioFrame."""
     import av
 
     flat = np.ascontiguousarray(samples).reshape(1, -1)

@@ -147,6 +147,24 @@ def tracks(path: Path, sounds: list[list[float]], default: int, layout: str = "m
     return path
 
 
+def late_sound(path: Path, late_s: float, moments: list[float]) -> Path:
+    """A second of pictures, and a second of sound that begins later than they do."""
+    with av.open(str(path), "w") as output:
+        video: Any = output.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
+        track: Any = output.add_stream("aac", rate=RATE_HZ, layout="mono")
+        for number in range(25):
+            frame = av.VideoFrame.from_ndarray(numbered(number), "bgr24")
+            output.mux(video.encode(frame.reformat(format="yuv420p")))
+        output.mux(video.encode(None))
+        block = av.AudioFrame.from_ndarray(clicks(1, moments).reshape(1, -1), "s16", "mono")
+        block.sample_rate, block.pts = RATE_HZ, round(late_s * RATE_HZ)
+        block.time_base = Fraction(1, RATE_HZ)
+        output.mux(track.encode(block))
+        output.mux(track.encode(None))
+    return path
+
+
 @cache
 def profile() -> bytes:
     """An ICC profile of RGB."""

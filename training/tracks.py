@@ -12,8 +12,9 @@ from rich.progress import track as progress
 
 from engine.errors import MienError
 from engine.files import make_folder, whole
-from engine.types import F32, U8
+from engine.types import F32, U8, VideoFrame
 from nodes.landmarker import Landmarker, region_of
+from nodes.media_reader import MediaReader
 
 CLIP_SUFFIXES = (".mp4", ".mov", ".mpg", ".avi", ".webm", ".mkv")
 MIN_PRESENCE = 0.5
@@ -105,9 +106,13 @@ def _follow(file: Path, landmarker: Landmarker, stride: int) -> tuple[F32, F32]:
 
 
 def pictures(file: Path, stride: int) -> Iterator[U8]:
-    import av
-
-    with av.open(str(file)) as container:
-        for index, frame in enumerate(container.decode(video=0)):
+    """Every ``stride``-th picture of a video, BGR [H, W, 3]."""
+    reader = MediaReader(str(file), sound=False)
+    try:
+        for index, (_, media_ns, make) in enumerate(reader):
             if index % stride == 0:
-                yield frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
+                frame = make(media_ns)
+                assert isinstance(frame, VideoFrame)
+                yield frame.pixels
+    finally:
+        reader.close()

@@ -71,3 +71,9 @@ def test_a_git_lfs_pointer_is_named(tmp_path: Path) -> None:
         play(tmp_path / "a.mp4")
     with pytest.raises(MienError, match="is a Git LFS pointer"):
         extent(str(tmp_path / "a.mp4"))
+
+
+def test_a_heic_picture_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x1cftypheic" + b"\0" * 99)
+    with pytest.raises(MienError, match="is a HEIC picture, which can't be read here; save it as"):
+        play(tmp_path / "a.heic")

@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.errors import MienError
 from engine.types import EMOTIONS
+from nodes.image_file import SUFFIXES
 from training.data.clip import SPLITS
 from training.data.problems import write_lines
 from training.data.words import WORDS, emotion_in, felt_in
@@ -21,7 +22,7 @@ from training.tracks import identities
 
 VIDEO: Final = (".mp4", ".mov", ".mpg", ".mpeg", ".avi", ".webm", ".mkv", ".flv", ".m4v")
 SOUND: Final = (".wav", ".flac", ".mp3", ".m4a", ".ogg")
-STILL: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+STILL: Final = SUFFIXES
 
 
 @dataclass(frozen=True, kw_only=True)

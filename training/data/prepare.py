@@ -88,6 +88,9 @@ def prepare(options: argparse.Namespace) -> None:
     problems = sorted(noted(job.shard for job in jobs))
     write_lines(options.output / "problems.txt", [*found.lines(), *problems])
     print(f"{clips} clips in {len(left)} shards; {len(problems)} recordings left out")
+    if mine and not any(job.shard.exists() for job in mine):
+        why = options.output / "problems.txt"
+        raise MienError(f"not one clip could be made of these recordings; {why} says why")
 
 
 def plan(
@@ -118,6 +121,8 @@ def make(job: Job) -> tuple[int, list[str]]:
                 problems.append(str(error))
 
     count = write_shard(job.shard, clips())
+    if not count:  # an empty one would count as done when the recordings have been mended
+        job.shard.unlink()
     note(job.shard, problems)
     return count, problems
 

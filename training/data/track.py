@@ -15,6 +15,7 @@ from engine.parameters import build
 from engine.types import BLENDSHAPES, F32, U8, FaceTrack, VideoFrame
 from nodes.face_crop import CROP_PX, crop, crop_landmarks
 from nodes.face_tracker import FaceTracker
+from nodes.image_file import read_picture
 from nodes.mel import HOP, RATE_HZ, log_mel
 from nodes.rig import camera_pose, load_rig
 from nodes.steady_crop import SteadyCrop
@@ -68,14 +69,10 @@ def clips_of(
 
 def _still(file: Path, landmarker: str) -> tuple[U8, FaceTrack]:
     """A picture as `_follow` gives frames. Looked at three times: a tracker settles on a face."""
-    import cv2
-
-    pixels = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise MienError(f"{file.name}: the picture cannot be read")
+    pixels = read_picture(file).pixels
     tracker = _kept_tracker(landmarker)
     tracker.reset()
-    *_, last = _frames(tracker, iter([pixels.astype(np.uint8, copy=False)] * 3))
+    *_, last = _frames(tracker, iter([pixels] * 3))
     if not last[1].found:
         raise MienError(f"{file.name}: no face is seen")
     return last

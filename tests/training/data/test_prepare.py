@@ -78,7 +78,7 @@ def test_a_still_picture_is_a_clip_of_one_frame(tmp_path: Path) -> None:
     smile = [BLENDSHAPES.index(f"mouthSmile{side}") for side in ("Left", "Right")]
     assert clip.blendshapes[0, smile].min() > 0.5
     problems = (tmp_path / "out" / "problems.txt").read_text()
-    assert "no face is seen" in problems and "cannot be read" in problems
+    assert "no face is seen" in problems and "is no picture that can be read" in problems
 
 
 def test_what_a_user_gets_wrong_is_one_line(
