@@ -14,6 +14,7 @@ import { playAloud } from "./aloud.js";
 import { devicesPanel } from "./devices.js";
 import { $, icon, say } from "./dom.js";
 import { EnginePanel } from "./engine.js";
+import { facesRow } from "./faces.js";
 import { shortcuts } from "./keys.js";
 import { Call } from "./live.js";
 import { MoodPanel } from "./mood.js";
@@ -49,6 +50,7 @@ const panel = new EnginePanel((process) =>
 new AdvancedPanel(parameters);
 const presets = new PresetsPanel(line, parameters);
 devicesPanel(call, parameters);
+const showFaces = facesRow(parameters);
 selftest(line, call);
 const nextTheme = themes();
 
@@ -207,6 +209,7 @@ line.addEventListener("metrics", (event) => {
   noteRestarts(snapshot.processes ?? {});
   strip.show(snapshot, call.received);
   panel.show(snapshot);
+  showFaces(snapshot);
   traces.explain(snapshot);
   mood.explain(snapshot);
   render();
