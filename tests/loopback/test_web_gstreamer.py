@@ -134,7 +134,7 @@ async def test_gstreamer_views(web: Start, codec: str) -> None:
         assert pair.engine.gauges["out"]["codec"] == codec.removesuffix("-bare").upper()
 
 
-# Debian's whip-client brings libsoup 2, libnice libsoup 3 for UPnP alone; a process can't have both.
+# Debian's whip-client brings libsoup 2, libnice libsoup 3 for UPnP alone: no process takes both.
 NO_UPNP = """
 void *gupnp_simple_igd_thread_new(void) { return 0; }
 unsigned long gupnp_simple_igd_get_type(void) { return 0; }
