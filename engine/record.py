@@ -90,6 +90,7 @@ def read(path: Path) -> Iterator[Envelope]:
 
 
 def _open(path: Path) -> BinaryIO:
+    files.check_source(path)
     try:
         return path.open("rb")
     except OSError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from engine.errors import MienError
+from engine.files import complete
 
 Progress = Callable[[str, int, int], None]
 """progress(what, bytes done, bytes in all)"""
@@ -116,7 +117,7 @@ def _fetch(asset: Asset, kept: Path, progress: Progress) -> Path:
                 failures.append(f"{where}: {_short(error)}")
                 continue
             if _sha256(fresh) == asset.sha256:
-                fresh.replace(kept)
+                complete(fresh, kept)
                 return kept
             failures.append(f"{where}: the file has another SHA-256 than expected")
     raise MienError(

@@ -148,3 +148,13 @@ def test_the_real_asset_is_the_one_expected() -> None:
     file = locate(FACE_LANDMARKER)
     assert file.stat().st_size == FACE_LANDMARKER.bytes
     assert dataclasses.is_dataclass(FACE_LANDMARKER)
+
+
+def test_a_folder_in_its_place_is_one_line(
+    asset: Asset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(monkeypatch, GOOD, None)
+    (tmp_path / "cache" / "thing.bin").mkdir(parents=True)
+    with pytest.raises(MienError, match=r"thing\.bin cannot be written"):
+        locate(asset)
+    assert left_in_cache(tmp_path) == ["thing.bin"]

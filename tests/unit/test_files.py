@@ -15,9 +15,11 @@ from engine import files
 from engine.errors import MienError
 from engine.node import Context
 from engine.parameters import build
-from engine.record import Recorder
+from engine.record import Recorder, read_type
 from engine.types import VideoFrame
+from nodes.image_folder import pictures_in
 from nodes.image_writer import ImageWriter
+from nodes.media import open_media
 from nodes.media_writer import MediaWriter
 from nodes.report import Report
 from nodes.stopwatch import write_rows
@@ -112,6 +114,15 @@ def test_devices_and_standard_output_are_refused() -> None:
     for place in ("/dev/null", "/dev/stdout", "/dev/fd/1"):
         with pytest.raises(MienError, match=f"{place} is a "):
             files.begin(Path(place))
+
+
+@pytest.mark.parametrize(
+    "read", [read_type, lambda path: pictures_in(path), lambda path: open_media(str(path))]
+)
+def test_a_pipe_is_never_waited_for(read: Callable[[Path], object], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a")
+    with pytest.raises(MienError, match="is a pipe, not a file"):
+        read(tmp_path / "a")
 
 
 def test_two_at_once_do_not_meet(tmp_path: Path) -> None:
