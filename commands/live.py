@@ -26,7 +26,8 @@ from typing import Any
 from commands.graph import add_settings
 from commands.paths import GRAPHS
 from commands.running import console, run_supervised
-from engine.errors import UsageError
+from engine.errors import MienError, UsageError
+from engine.files import unusual
 from engine.graph import load, read
 from engine.settings import Settings, default_path
 from engine.supervisor import Supervisor
@@ -146,13 +147,23 @@ def _camera(device: str, muted: bool) -> tuple[dict[str, Any], bool]:
         check_address(device)
         node = {"type": "nodes.network_camera:NetworkCamera", "parameters": {"address": device}}
         return node, False
-    if Path(device).is_file():
+    if not _is_device(device):
+        if not Path(device).exists():
+            raise MienError(
+                f"--camera {device}: there is no such file; a camera is a number, a path like "
+                "/dev/video0, or an address like rtsp://192.168.1.20/stream"
+            )
         with open_media(device) as opened:
             sounds = not muted and audio_stream(opened) is not None
         path = str(Path(device).resolve())
         parameters = {"path": path, "paced": True, "loop": True, "sound": sounds}
         return {"type": "nodes.media_file:MediaFile", "parameters": parameters}, sounds
     return {"type": "nodes.camera:Camera", "parameters": {"device": device}}, False
+
+
+def _is_device(name: str) -> bool:
+    """Whether a camera of this machine is meant, be it plugged in or not."""
+    return name.isdecimal() or name.startswith("/dev/") or unusual(Path(name)) == "a device"
 
 
 def _token_for(address: str) -> str:

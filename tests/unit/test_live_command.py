@@ -61,6 +61,9 @@ def test_a_film_without_sound(tmp_path: Path) -> None:
         ("gopher://host/x", "a camera cannot be read by 'gopher://'", 2),
         ("rtsp://", "names no host", 2),
         ("notes.txt", "cannot read", 1),
+        ("film.mov", "there is no such file; a camera is a number", 1),
+        ("pipe.mp4", "is a pipe, not a file", 1),
+        (".", "is a folder, not a video", 1),
     ],
 )
 def test_what_is_no_camera(
@@ -71,6 +74,7 @@ def test_what_is_no_camera(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "notes.txt").write_text("nothing moves here" + os.linesep)
     monkeypatch.chdir(tmp_path)
     assert main(["live", "--camera", camera]) == code
