@@ -21,9 +21,9 @@ from typing import Any, Self
 import psutil
 
 from commands.paths import ROOT
+from commands.set import find_run
 from engine.control import ask
 from engine.errors import MienError
-from engine.run import base_folder
 
 START_WITHIN_S = 60.0
 END_WITHIN_S = 5.0
@@ -122,7 +122,7 @@ class EngineServer(Server):
         return bool(self.url)
 
     def metrics(self) -> dict[str, Any]:
-        endpoint = f"ipc://{base_folder() / str(self.pid)}/control.sock"
+        endpoint = f"ipc://{find_run(self.pid)}/control.sock"
         result: dict[str, Any] = ask(endpoint, "metrics")
         return result
 

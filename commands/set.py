@@ -17,7 +17,7 @@ from rich.table import Table
 
 from engine.control import ask
 from engine.errors import MienError, UsageError
-from engine.run import base_folder, running
+from engine.folders import running
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,16 +41,13 @@ def run(options: argparse.Namespace) -> int:
 
 def find_run(pid: int | None) -> Path:
     """The folder of the engine that is meant. Raises MienError."""
-    if pid is not None:
-        folder = base_folder() / str(pid)
-        if not folder.is_dir():
-            raise MienError(f"no engine with process number {pid} is running")
-        return folder
-    folders = running()
+    folders = running(pid)
+    if pid is not None and not folders:
+        raise MienError(f"no engine with process number {pid} is running")
     if not folders:
         raise MienError("no engine is running; start one with: python run_engine.py")
     if len(folders) > 1:
-        pids = ", ".join(folder.name for folder in folders)
+        pids = ", ".join(folder.name.partition("-")[0] for folder in folders)
         raise UsageError(f"several engines are running ({pids}); say which with --pid")
     return folders[0]
 

@@ -7,22 +7,23 @@ the supervisor, however that one ends.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import signal
 import sys
+import time
 from typing import Any
 
 import zmq
 import zmq.asyncio
 
 from engine import graph as graphs
-from engine.control import Peer
-from engine.errors import MienError
+from engine.control import REPORTS_MOST, Peer
+from engine.errors import MienError, words
 from engine.loops import run_loop
 from engine.run import Run
 from engine.wire import from_bytes
-from engine.worker import Worker
-
-REPORT_EVERY_S = 0.25
+from engine.worker import TICK_S, Worker
 
 
 async def main(task: dict[str, Any], parent: asyncio.StreamReader | None = None) -> int:
@@ -33,6 +34,8 @@ async def main(task: dict[str, Any], parent: asyncio.StreamReader | None = None)
     context = zmq.asyncio.Context()
     socket = context.socket(zmq.DEALER)
     socket.linger = 200
+    # A supervisor that is slow gets what is new when it comes back, not minutes of old reports.
+    socket.sndhwm = REPORTS_MOST
     socket.connect(run.control_endpoint)
     worker: Worker | None = None
 
@@ -69,25 +72,23 @@ async def main(task: dict[str, Any], parent: asyncio.StreamReader | None = None)
     try:
         graph = graphs.load(task["graph"])
         worker = Worker(graph, process, run, _Line(peer), event)
-        await peer.tell("hello", process=process)
+        await peer.tell("hello", process=process, pid=os.getpid())
         await worker.start()
-        await peer.tell("ready", process=process)
-        finished = False
         while not stopping.is_set():
-            report = {**worker.snapshot(), "stalled": worker.stalled()}
+            worker.tick()
+            report = worker.snapshot()
+            report["counts"]["reports_dropped"] = peer.dropped
+            report["stalled"] = worker.stalled()
+            report["finished"] = worker.finished.is_set() and worker.failure is None
+            report["at_ns"] = time.monotonic_ns()
             await peer.tell("report", process=process, report=report)
             if worker.failure is not None:
                 raise worker.failure
-            if worker.finished.is_set() and not finished:
-                finished = True
-                await peer.tell("finished", process=process)
-            try:
-                await asyncio.wait_for(stopping.wait(), REPORT_EVERY_S)
-            except TimeoutError:
-                continue
-    except MienError as error:
-        await peer.tell("failed", process=process, text=str(error), code=error.exit_code)
-        code = error.exit_code
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), TICK_S)
+    except Exception as error:
+        code = error.exit_code if isinstance(error, MienError) else 1
+        await peer.tell("failed", process=process, text=words(error))
     finally:
         watch.cancel()
         if worker is not None:

@@ -49,3 +49,23 @@ class FakeClock:
     def wait_until(self, deadline_ns: int, stop: threading.Event | None = None) -> bool:
         self._now_ns = max(self._now_ns, deadline_ns)
         return stop is None or not stop.is_set()
+
+
+class RunningTime:
+    """Seconds for which this process really ran, as its ticks tell.
+
+    A tick that comes late (the process was stopped, the machine is overloaded) counts for
+    ``most_s`` only: who waits for others by this clock doesn't blame them for its own absence.
+    """
+
+    def __init__(self, most_s: float) -> None:
+        self.seconds = 0.0
+        self._most_s = most_s
+        self._last_s = time.monotonic()
+
+    def tick(self) -> float:
+        """To be called over and over; the seconds that this tick came too late."""
+        now_s = time.monotonic()
+        passed_s, self._last_s = now_s - self._last_s, now_s
+        self.seconds += min(passed_s, self._most_s)
+        return max(0.0, passed_s - self._most_s)

@@ -9,6 +9,7 @@ Operations: ``parameters``, ``set`` (node, parameter, value), ``metrics``, ``gra
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,11 +18,19 @@ from typing import Any
 import zmq
 import zmq.asyncio
 
-from engine.errors import MienError, UsageError
+from engine.errors import MienError, UsageError, words
 from engine.wire import from_bytes, to_bytes
 
 TIMEOUT_S = 5.0
+REPORTS_MOST = 32
+"""messages that wait at either end of a worker's control socket"""
+REQUESTS_MOST = 256
+"""requests that are being answered; more are refused"""
 Answer = Callable[[str, dict[str, Any]], Awaitable[Any]]
+
+
+class _BusyError(MienError):
+    """What was sent before hasn't been read yet."""
 
 
 class Peer:
@@ -30,6 +39,7 @@ class Peer:
     def __init__(self, socket: zmq.asyncio.Socket, answer: Answer) -> None:
         self._socket = socket
         self._answer = answer
+        self.dropped = 0
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -52,51 +62,64 @@ class Peer:
             self._waiting.pop(number, None)
 
     async def tell(self, op: str, *, to: bytes | None = None, **arguments: Any) -> None:
-        """Say something that needs no answer."""
-        await self._send(to, {"op": op, "with": arguments})
+        """Say something that needs no answer; dropped and counted where the other end is slow."""
+        try:
+            await self._send(to, {"op": op, "with": arguments})
+        except _BusyError:
+            self.dropped += 1
 
     async def _send(self, to: bytes | None, message: dict[str, Any]) -> None:
-        data = to_bytes(message)
+        try:
+            data = to_bytes(message)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UsageError(f"it can't be sent to another process: {error}") from None
         try:
             await self._socket.send_multipart([to, data] if to is not None else [data], zmq.NOBLOCK)
+        except zmq.Again:
+            raise _BusyError("the other end of the control socket is busy; try again") from None
         except zmq.ZMQError as error:
             raise MienError(f"the control socket is closed: {error}") from None
 
     async def _read(self) -> None:
         while True:
             parts = await self._socket.recv_multipart()
-            sender = parts[0] if self._router else None
-            try:
-                message = from_bytes(parts[-1])
-                if "op" in message:
-                    task = asyncio.get_running_loop().create_task(self._handle(sender, message))
-                    self._tasks.add(task)
-                    task.add_done_callback(self._tasks.discard)
-                elif (future := self._waiting.get(message["id"])) and not future.done():
-                    if "error" in message:
-                        kind = UsageError if message.get("usage") else MienError
-                        future.set_exception(kind(message["error"]))
-                    else:
-                        future.set_result(message.get("result"))
-            except (ValueError, KeyError, TypeError, IndexError):
-                continue  # not a request: nobody to answer to
+            # What is there already is had without waiting; others must have their turn, too.
+            await asyncio.sleep(0)
+            # What is neither a request nor an answer leaves nobody to tell.
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                self._take(parts[0] if self._router else None, from_bytes(parts[-1]))
+
+    def _take(self, sender: bytes | None, message: Any) -> None:
+        if not isinstance(message, dict):
+            raise ValueError("no request")
+        if "op" in message:
+            task = asyncio.get_running_loop().create_task(self._handle(sender, message))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif (future := self._waiting.get(message["id"])) and not future.done():
+            if "error" in message:
+                kind = UsageError if message.get("usage") else MienError
+                future.set_exception(kind(str(message["error"])))
+            else:
+                future.set_result(message.get("result"))
 
     async def _handle(self, sender: bytes | None, message: dict[str, Any]) -> None:
         reply: dict[str, Any] = {"id": message.get("id")}
         try:
+            if len(self._tasks) > REQUESTS_MOST:
+                raise MienError("too many requests at once; try again")
             arguments = {str(key): value for key, value in message.get("with", {}).items()}
             if sender is not None:
                 arguments["sender"] = sender
             reply["result"] = await self._answer(str(message["op"]), arguments)
         except MienError as error:
-            reply |= {"error": str(error), "usage": isinstance(error, UsageError)}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            reply |= {"error": f"'{message['op']}' was refused: {error}", "usage": True}
-        if message.get("id") is not None:
-            try:
+            reply |= {"error": words(error), "usage": isinstance(error, UsageError)}
+        except Exception as error:  # whatever was asked, the asker is told and others are served
+            op = str(message["op"])[:40]
+            reply |= {"error": f"{op!r} was refused: {words(error)}", "usage": True}
+        if reply["id"] is not None:
+            with contextlib.suppress(MienError):  # the asker is gone
                 await self._send(sender, reply)
-            except MienError:
-                return  # the asker is gone
 
     async def close(self) -> None:
         tasks = [self._reader, *self._tasks]

@@ -17,3 +17,10 @@ class UsageError(MienError):
 
 class EndOfStream(Exception):  # noqa: N818 - a signal, like StopIteration
     """Raised by ``Source.read`` when nothing more will ever come."""
+
+
+def words(error: BaseException) -> str:
+    """An error in one line that can be printed."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(sign if sign.isprintable() else "?" for sign in text)
+    return text if isinstance(error, MienError) else f"{type(error).__name__}: {text}"

@@ -5,22 +5,30 @@ from __future__ import annotations
 import copy
 import difflib
 import importlib
+import math
 import re
 import sys
 import tomllib
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.errors import MienError, UsageError
+from engine.errors import MienError, UsageError, words
 from engine.lines import find_line
 from engine.node import Node
 from engine.parameters import build, change
-from engine.types import Fifo, Input, Message
+from engine.types import Input, Message
 
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
-_TOP_KEYS = ("name", "delivery", "stalled_after_s", "nodes", "processes", "hosts")
+TEXT_MOST = 2**20
+_KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z")  # Z85
+_TYPE = re.compile(r"\w+(\.\w+)*:\w+\Z")
+_RESERVED = ("control", "supervisor")
+_TOP_KEYS = (
+    "name", "delivery", "stalled_after_s", "silent_after_s", "nodes", "processes", "hosts",
+)  # fmt: skip
 _NODE_KEYS = ("type", "inputs", "parameters")
 _PROCESS_KEYS = ("nodes", "host")
 _HOST_KEYS = ("address", "port", "public_key")
@@ -64,6 +72,8 @@ class Graph:
     hosts: dict[str, HostSpec]
     stalled_after_s: float
     """a live process whose step lasts longer is killed and started again"""
+    silent_after_s: float
+    """and so is one that can't even report for so long: stopped, or its interpreter held"""
     raw: dict[str, Any] = field(repr=False)
 
     def consumers(self, node: str, port: str) -> list[tuple[NodeSpec, str]]:
@@ -107,18 +117,32 @@ def load(
     if isinstance(source, Mapping):
         return _Checker(copy.deepcopy(dict(source)), "", "graph").check(settings)
     path = Path(source)
-    return _Checker(read(path), path.read_text(encoding="utf-8"), str(path)).check(settings)
+    text = _text(path)
+    return _Checker(_parse(path, text), text, str(path)).check(settings)
 
 
 def read(path: Path) -> dict[str, Any]:
     """The content of a TOML file. Raises UsageError."""
+    return _parse(path, _text(path))
+
+
+def _text(path: Path) -> str:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            text = file.read(TEXT_MOST + 1)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such graph file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: can't be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: can't be read: {words(error)}") from None
+    if len(text) > TEXT_MOST:
+        raise UsageError(f"{path}: no graph file: it is larger than any can be")
+    return text
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from None
 
 
@@ -140,7 +164,7 @@ class _Checker:
     def fail(self, problem: str, table: str = "", key: str = "", word: str = "") -> UsageError:
         line = find_line(self.text, table, key, word) if table else None
         place = f"{self.where}:{line}" if line else self.where
-        return UsageError(f"{place}: {problem}")
+        return UsageError(words(UsageError(f"{place}: {problem}")))
 
     def table(self, value: Any, name: str, allowed: Iterable[str] | None = None) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -154,15 +178,30 @@ class _Checker:
         return value
 
     def check(self, settings: Iterable[str]) -> Graph:
+        """The graph. Raises UsageError, whatever is wrong."""
+        try:
+            return self._check(settings)
+        except MienError:
+            raise
+        except Exception as error:  # nobody can foresee all that a file may hold
+            raise self.fail(f"not a graph: {words(error)}") from error
+
+    def seconds(self, key: str, default: float) -> float:
+        value = self.raw.get(key, default)
+        if type(value) not in (int, float) or not 0 < value < math.inf:
+            raise self.fail(f"{key} is a number of seconds, not {value!r}", key)
+        return float(value)
+
+    def _check(self, settings: Iterable[str]) -> Graph:
         for key in self.raw:
             if key not in _TOP_KEYS:
                 raise self.fail(f"unknown key '{key}'{suggestion(key, _TOP_KEYS)}", key)
         delivery = self.raw.get("delivery", "live")
         if delivery not in ("live", "lossless"):
-            raise self.fail(f"delivery is 'live' or 'lossless', not {delivery!r}")
-        stalled_after_s = self.raw.get("stalled_after_s", 10.0)
-        if not isinstance(stalled_after_s, int | float) or not stalled_after_s > 0:
-            raise self.fail(f"stalled_after_s is a number of seconds, not {stalled_after_s!r}")
+            raise self.fail(f"delivery is 'live' or 'lossless', not {delivery!r}", "delivery")
+        name = self.raw.get("name", Path(self.where).stem)
+        if not isinstance(name, str):
+            raise self.fail(f"name is text, not {name!r}", "name")
         entries = self.table(self.raw.get("nodes", {}), "nodes")
         if not entries:
             raise self.fail("the graph has no nodes; write one as [nodes.NAME]")
@@ -189,12 +228,13 @@ class _Checker:
                         "type",
                     )
         return Graph(
-            name=str(self.raw.get("name", Path(self.where).stem)),
+            name=name,
             delivery=delivery,
             nodes=self.order(nodes),
             processes=processes,
             hosts=hosts,
-            stalled_after_s=float(stalled_after_s),
+            stalled_after_s=self.seconds("stalled_after_s", 10.0),
+            silent_after_s=self.seconds("silent_after_s", 3.0),
             raw=self.raw,
         )
 
@@ -207,7 +247,8 @@ class _Checker:
             if node not in entries:
                 raise UsageError(f"--set {text}: no node '{node}'{suggestion(node, entries)}")
             entry = self.table(entries[node], f"nodes.{node}")
-            entry["parameters"] = {**entry.get("parameters", {}), name: value.strip()}
+            parameters = self.table(entry.get("parameters", {}), f"nodes.{node}.parameters")
+            entry["parameters"] = {**parameters, name: value.strip()}
 
     def hosts(self) -> dict[str, HostSpec]:
         hosts = {}
@@ -215,10 +256,14 @@ class _Checker:
             table = f"hosts.{name}"
             entry = self.table(entry, table, _HOST_KEYS)
             for key, kind in (("address", str), ("port", int), ("public_key", str)):
-                if not isinstance(entry.get(key), kind):
+                if type(entry.get(key)) is not kind:
                     raise self.fail(f"[{table}] needs {key} ({kind.__name__})", table, key)
-            if len(entry["public_key"]) != 40:
-                raise self.fail("public_key has 40 characters; `graph --key` shows it", table)
+            if not 0 < entry["port"] < 2**16 - len(self.raw.get("processes", {})):
+                raise self.fail(f"port {entry['port']} is none", table, "port")
+            if not _KEY.match(entry["public_key"]):
+                raise self.fail(
+                    "public_key has 40 characters; `graph --key` shows it", table, "public_key"
+                )
             hosts[name] = HostSpec(entry["address"], entry["port"], entry["public_key"])
         return hosts
 
@@ -232,13 +277,17 @@ class _Checker:
             entry = self.table(entry, table, _PROCESS_KEYS)
             if not NAME.match(process):
                 raise self.fail(f"'{process}' is no name for a process: a-z, 0-9 and _", table)
+            if process in _RESERVED:
+                raise self.fail(
+                    f"'{process}' is the engine's own; name the process otherwise", table
+                )
             host = entry.get("host", "")
-            if host and host not in hosts:
+            if not isinstance(host, str) or (host and host not in hosts):
                 raise self.fail(f"unknown host '{host}'{suggestion(host, hosts)}", table, "host")
             processes[process] = host
             names = entry.get("nodes")
-            if not isinstance(names, list):
-                raise self.fail(f"[{table}] needs nodes = [names]", table)
+            if not isinstance(names, list) or not all(isinstance(node, str) for node in names):
+                raise self.fail(f"[{table}] needs nodes = [names]", table, "nodes")
             for node in names:
                 if node not in entries:
                     known = suggestion(node, entries)
@@ -257,7 +306,7 @@ class _Checker:
         table = f"nodes.{name}"
         entry = self.table(entry, table, _NODE_KEYS)
         type_name = entry.get("type")
-        if not isinstance(type_name, str) or ":" not in type_name:
+        if not isinstance(type_name, str) or not _TYPE.match(type_name):
             raise self.fail(f'[{table}] needs type = "module:Class"', table, "type")
         node_type = self.find_type(type_name, table)
         inputs = {}
@@ -270,7 +319,7 @@ class _Checker:
                     port,
                 )
             origin, dot, output = str(source).partition(".")
-            if not dot:
+            if not dot or not isinstance(source, str):
                 raise self.fail(f'{port} = "{source}": write it as "node.port"', table, "inputs")
             inputs[port] = (origin, output)
         for port, kind in node_type.inputs.items():
@@ -301,6 +350,13 @@ class _Checker:
             known += _siblings(module_name)
             raise self.fail(
                 f"no module '{module_name}'{suggestion(module_name, set(known))}", table, "type"
+            ) from None
+        except SyntaxError as error:
+            place = f"{error.filename}:{error.lineno}"
+            raise self.fail(f"{type_name}: {place}: {error.msg}", table, "type") from None
+        except (Exception, SystemExit) as error:  # the file is somebody's code: anything goes
+            raise self.fail(
+                f"{module_name} can't be loaded: {words(error)}{_where(error)}", table, "type"
             ) from None
         found = getattr(module, class_name, None)
         if not (isinstance(found, type) and issubclass(found, Node)):
@@ -373,8 +429,10 @@ def _siblings(module_name: str) -> list[str]:
     return [f"{package}.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__"]
 
 
-def is_queued(kind: Input) -> bool:
-    return isinstance(kind, Fifo)
+def _where(error: BaseException) -> str:
+    """Where in a file an error arose, as " (FILE:LINE)"."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    return f" ({last[0].filename}:{last[0].lineno})" if last else ""
 
 
 def set_parameter(graph: Graph, node: str, name: str, config: Any) -> None:

@@ -17,6 +17,7 @@ from engine.wire import Envelope
 
 LOSSLESS_DEPTH = 8
 BRIEF_NS = 500_000
+AFTER_ESCAPE_S = 0.1
 
 
 class Receiver(Protocol):
@@ -64,15 +65,21 @@ def _is_picture(entry: _Entry) -> bool:
     return entry.inlet.latest and entry.envelope.message is not None
 
 
+def _raise(error: Exception) -> None:
+    raise error
+
+
 class Lane:
     """A bounded mailbox in order of arrival; subclasses say who empties it.
 
     Latest inlets hold one message, a newer one takes its place; Fifo inlets drop their oldest;
-    lossless inlets make the sender wait.
+    lossless inlets make the sender wait. What escapes from a delivery goes to ``escaped``; the next
+    one is made all the same.
     """
 
     def __init__(self, lossless: bool) -> None:
         self.lossless = lossless
+        self.escaped: Callable[[Exception], None] = _raise
         self._items: deque[_Entry | Callable[[], None]] = deque()
         self._condition = threading.Condition()
         self._stopped = False
@@ -135,6 +142,12 @@ class Lane:
 
     def queue_depth(self) -> int:
         return len(self._items)
+
+    def _do(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Exception as error:  # a thread that ends here would end service for all
+            self.escaped(error)
 
     def _wake(self) -> None:
         raise NotImplementedError
@@ -225,7 +238,7 @@ class ThreadLane(Lane):
         self._thread_id = threading.get_ident()
         while job is not None:
             self.busy_since_ns = time.monotonic_ns()
-            job()
+            self._do(job)
             self.brief = time.monotonic_ns() - self.busy_since_ns < BRIEF_NS
             self.busy_since_ns = 0
             with self._condition:
@@ -271,7 +284,12 @@ class ThreadLane(Lane):
     ) -> Callable[[threading.Event], bool] | None:
         """One step of a source; None when it has ended."""
         self.busy_since_ns = time.monotonic_ns()
-        goes_on = idle(self.stopping)
+        goes_on = True
+        try:
+            goes_on = idle(self.stopping)
+        except Exception as error:  # as in _do
+            self.escaped(error)
+            self.stopping.wait(AFTER_ESCAPE_S)
         self.busy_since_ns = 0
         with self._condition:
             self._running = False
@@ -300,7 +318,7 @@ class LoopLane(Lane):
                 job = self._take()
             if job is None:
                 return
-            job()
+            self._do(job)
 
     def close(self) -> None:
         with self._condition:

@@ -1,24 +1,26 @@
-"""Edges between processes: ZeroMQ headers, payloads in shared memory (or inline across hosts)."""
+"""The sending end of an edge: ZeroMQ headers; payloads in shared memory, inline to other hosts."""
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
 
 import zmq
 
-from engine.lane import Inlet, Lane, ThreadLane
 from engine.metrics import EdgeStats
 from engine.shm import Ring
-from engine.types import U8, Message
-from engine.wire import Envelope, Form, Layout, Packed, from_bytes, pack, to_bytes
+from engine.types import U8
+from engine.wire import Envelope, Layout, Packed, pack, to_bytes
 
 SHARED_FROM_BYTES = 32 * 1024
 SLOTS = 8
 LOSSLESS_WAIT_S = 0.0005
-KNOWN_MOST = 64
+SHRINK_AFTER = 50
+"""so many payloads of at most half a slot, and the slots become as small"""
+IDLE_S = 5.0
+FULL_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class SendLink:
         self._shared = curve is None
         self._host = host
         self._ring: Ring | None = None
+        self._small = 0
+        self._full_until_s = 0.0
         # What doesn't change from message to message is packed here, and parsed there, once.
         self._described: tuple[Layout | None, Ring | None] | None = None
         self._description = b""
@@ -93,7 +97,7 @@ class SendLink:
         segment = None if slot is None else ring
         if (packed.layout, segment) != self._described:
             self._described = (packed.layout, segment)
-            place = segment and (segment.path.name, segment.slots, segment.slot_bytes)
+            place = segment and segment.path.name
             self._description = to_bytes((self._topic, packed.layout, place))
         header = to_bytes((self._description, slot, *packed.values))
         wait = self._lossless or envelope.message is None
@@ -131,163 +135,39 @@ class SendLink:
         return False
 
     def _ring_for(self, size: int) -> Ring | None:
-        if not self._shared:
+        if not self._shared or time.monotonic() < self._full_until_s:
             return None
-        if self._ring is None or self._ring.slot_bytes < size:
-            if self._ring is not None:
-                self._ring.close()
+        ring = self._ring
+        self._small = self._small + 1 if ring is not None and 2 * size <= ring.slot_bytes else 0
+        if ring is None or ring.slot_bytes < size or self._small > SHRINK_AFTER:
+            self._drop_ring()
             try:
                 self._ring = Ring.create(self._run, SLOTS, size)
             except OSError:
-                # No shared memory left: the payload travels inside the message.
-                self._ring = None
-                self._shared = False
+                # No shared memory left: for a while, payloads travel inside the messages.
+                self._full_until_s = time.monotonic() + FULL_S
         return self._ring
+
+    def _drop_ring(self) -> None:
+        if self._ring is not None:
+            self._ring.close()
+        self._ring = self._described = None
+        self._small = 0
+
+    def rest(self) -> None:
+        """Give memory back that nothing was sent in for a while."""
+        if self._lock.acquire(blocking=False):
+            if self._ring is not None and time.monotonic() - self._ring.used_s > IDLE_S:
+                self._drop_ring()
+            self._lock.release()
 
     def peer_restarted(self) -> None:
         """The receiver died: slots that it held will never come back, so start a new ring."""
         with self._lock:
-            if self._ring is not None:
-                self._ring.close()
-                self._ring = self._described = None
+            self._drop_ring()
 
     def close(self) -> None:
         self._stopped.set()
         with self._lock:
             self._socket.close()
-            if self._ring is not None:
-                self._ring.close()
-                self._ring = self._described = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A description that came before: where its messages go, how they are read, from where."""
-
-    targets: list[tuple[Lane, Inlet]]
-    form: Form
-    ring: Ring | None
-
-
-class ReceiveLink:
-    """Everything that comes into a process, drained at once into the lanes.
-
-    Two threads take turns at the socket: the one that has a message for the idle compute lane
-    runs the lane itself, while the other goes on receiving. A hop so wakes one thread less.
-    """
-
-    def __init__(
-        self,
-        zmq_context: zmq.Context[zmq.Socket[bytes]],
-        endpoint: str,
-        curve: Curve | None,
-        compute: ThreadLane,
-        malformed: Callable[[str], None],
-    ) -> None:
-        self._compute = compute
-        self._socket = zmq_context.socket(zmq.PULL)
-        self._socket.linger = 0
-        self._socket.rcvhwm = 64
-        if curve is not None:
-            self._socket.curve_server = True
-            self._socket.curve_publickey = curve.public
-            self._socket.curve_secretkey = curve.secret
-            self._socket.setsockopt(zmq.ZAP_DOMAIN, b"mien")
-        self._socket.bind(endpoint)
-        self._malformed = malformed
-        self._routes: dict[str, tuple[type[Message], list[tuple[Lane, Inlet]]]] = {}
-        self._rings: dict[str, Ring] = {}
-        self._known: dict[bytes, _Known] = {}
-        self._stopped = threading.Event()
-        self._turn = threading.Lock()
-        self._threads = [
-            threading.Thread(target=self._run, name=f"receive {number}", daemon=True)
-            for number in range(2)
-        ]
-
-    def add(self, topic: str, message_type: type[Message], lane: Lane, inlet: Inlet) -> None:
-        self._routes.setdefault(topic, (message_type, []))[1].append((lane, inlet))
-
-    def start(self) -> None:
-        self._socket.rcvtimeo = 100
-        for thread in self._threads:
-            thread.start()
-
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                with self._turn:
-                    job = self._receive()
-                    if job is not None and self._compute.brief:
-                        # Over before the other thread would have woken.
-                        self._compute.work(job)
-                        job = None
-            except zmq.Again:
-                continue
-            except zmq.ZMQError:
-                return
-            except (ValueError, KeyError, TypeError, OSError, IndexError) as error:
-                self._malformed(f"a message was refused: {error}")
-                continue
-            if job is not None:
-                self._compute.work(job)
-            del job
-
-    def _receive(self) -> Callable[[], None] | None:
-        """Queue the next message; a job where the compute lane was idle and is ours now."""
-        header = self._socket.recv()
-        try:
-            envelope, targets = self._open(header)
-        except Exception:
-            # Whatever was wrong with it, the rest of it must not be taken for the next message.
-            while self._socket.rcvmore:
-                self._socket.recv()
-            raise
-        job = None
-        for lane, inlet in targets:
-            if lane is self._compute and job is None:
-                job = self._compute.claim_or_put(inlet, envelope)
-            else:
-                lane.put(inlet, envelope)
-        return job
-
-    def _open(self, header: bytes) -> tuple[Envelope, list[tuple[Lane, Inlet]]]:
-        description, slot, *values = from_bytes(header, lists=False)
-        known = self._known.get(description) or self._learn(description)
-        if known.ring is not None:
-            payload = known.ring.lease(slot)
-        elif known.form.size and self._socket.rcvmore:
-            payload = self._socket.recv(copy=False).buffer
-        else:
-            payload = b""
-        if len(payload) < known.form.size:
-            raise ValueError("its payload is too small")
-        return known.form.unpack(values, payload), known.targets
-
-    def _learn(self, description: bytes) -> _Known:
-        topic, layout, place = from_bytes(description, lists=False)
-        if topic not in self._routes:
-            raise ValueError(f"nothing here takes '{topic}'")
-        message_type, targets = self._routes[topic]
-        form = Form(message_type, layout)
-        ring = None
-        if place is not None:
-            ring = self._rings.get(topic)
-            if ring is None or ring.path.name != place[0]:
-                ring = self._rings[topic] = Ring.open(*place)
-                self._known.clear()
-        if len(self._known) >= KNOWN_MOST:
-            self._known.clear()
-        known = self._known[description] = _Known(targets, form, ring)
-        return known
-
-    def close(self) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(1)
-        if self._turn.acquire(timeout=1):
-            self._socket.close()
-            self._turn.release()
-        self._known.clear()
-        self._rings.clear()
+            self._drop_ring()

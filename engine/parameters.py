@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from typing import Any, Literal
@@ -122,13 +123,13 @@ def coerce(value: Any, hint: Any, metadata: typing.Mapping[str, Any], name: str)
             raise UsageError(f"{name}: expected a number, got {value!r}")
         try:
             number = hint(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise UsageError(f"{name}: expected a number, got {value!r}") from None
         if hint is int and isinstance(value, float) and value != number:
             raise UsageError(f"{name}: expected a whole number, got {value!r}")
         low, high = metadata.get("low"), metadata.get("high")
         if (
-            number != number
+            not abs(number) < (2**63 if hint is int else math.inf)
             or (low is not None and number < low)
             or (high is not None and number > high)
         ):

@@ -20,9 +20,13 @@ class Process:
         self.identity: bytes | None = None
         self.ready = asyncio.Event()
         self.restarts = 0
+        self.hangs = 0
         self.state = "starting"
-        self.report: dict[str, Any] = {"nodes": {}, "edges": {}}
+        self.report: dict[str, Any] = {"nodes": {}, "edges": {}, "counts": {}}
         self.past_edges: dict[str, dict[str, int]] = {}
+        self.past_counts: dict[str, int] = {}
+        self.heard_s = 0.0
+        """when it was started or last reported, in its supervisor's running time"""
         self.failure = ""
         self.finished = False
         self.started_s = 0.0
@@ -31,7 +35,8 @@ class Process:
         """Keep what the dead one had counted."""
         for name, figures in self.report["edges"].items():
             add_up(self.past_edges.setdefault(name, {}), figures)
-        self.report["edges"] = {}
+        add_up(self.past_counts, self.report["counts"])
+        self.report["edges"], self.report["counts"] = {}, {}
         self.identity = None
         self.child = None
 
@@ -48,11 +53,15 @@ class Process:
             with contextlib.suppress(psutil.Error):
                 memory_mb = round(self.usage.memory_info().rss / 2**20, 1)
                 cpu_percent = self.usage.cpu_percent()
+        counts = dict(self.past_counts)
+        add_up(counts, self.report["counts"])
         return {
             "pid": self.child.pid if self.child else None,
             "rss_mb": memory_mb,
             "cpu_percent": cpu_percent,
             "restarts": self.restarts,
+            "hangs": self.hangs,
+            **counts,
             "state": self.state,
         }
 

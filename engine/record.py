@@ -16,7 +16,15 @@ from engine.errors import EndOfStream, MienError, UsageError
 from engine.node import Source
 from engine.parameters import parameter
 from engine.types import Message, Outputs
-from engine.wire import Envelope, Form, from_bytes, pack, to_bytes
+from engine.wire import (
+    HEADER_BYTES_MOST,
+    Envelope,
+    Form,
+    from_bytes,
+    from_header,
+    pack,
+    to_bytes,
+)
 
 MAGIC = b"mien-recording-2\n"
 _SIZES = struct.Struct("<II")
@@ -80,12 +88,19 @@ def read(path: Path) -> Iterator[Envelope]:
         while sizes := file.read(_SIZES.size):
             try:
                 head, size = _SIZES.unpack(sizes)
-                layout, values = from_bytes(file.read(head), lists=False)
-                form, payload = Form(message_type, layout), file.read(size)
-                if len(payload) < form.size:
+                if head > HEADER_BYTES_MOST:
+                    raise ValueError("a header is too large")
+                parts = from_header(file.read(head))
+                if len(parts) != 2 or type(parts[1]) is not tuple:
+                    raise ValueError("a header is none")
+                form = Form(message_type, parts[0])
+                if not form.fits(size):
+                    raise ValueError("a header doesn't fit what it describes")
+                payload = file.read(size)
+                if len(payload) < size:
                     raise ValueError("it ends inside a message")
-                yield form.unpack(values, payload)
-            except (ValueError, TypeError, struct.error) as error:
+                yield form.unpack(parts[1], payload)
+            except (ValueError, struct.error) as error:
                 raise MienError(f"{path}: damaged: {error}") from None
 
 

@@ -1,22 +1,19 @@
-"""Where one run of a graph lives: its folder of sockets, its hosts' addresses and keys."""
+"""Where one run of a graph lives: its endpoints, its hosts' addresses and keys."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils import z85
 
-from engine import shm
 from engine.errors import MienError, UsageError
+from engine.folders import RunFolder
 from engine.graph import Graph
 from engine.link import Curve
 
@@ -100,35 +97,8 @@ class Authenticator:
         self._thread.stop()
 
 
-def base_folder() -> Path:
-    """The folder of all runs of this user, readable by nobody else. Raises MienError."""
-    parent = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    folder = Path(parent) / f"mien-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise MienError(
-            f"{folder} belongs to somebody else; set XDG_RUNTIME_DIR to your own folder"
-        )
-    return folder
-
-
-def running() -> list[Path]:
-    """The folders of this user's runs that are alive, oldest first."""
-    runs = [
-        path
-        for path in base_folder().iterdir()
-        if path.name.isdigit() and psutil.pid_exists(int(path.name))
-    ]
-    return sorted(runs, key=lambda path: path.stat().st_mtime)
-
-
-def begin(graph: Graph, host: str = "") -> Run:
-    """A folder for a new run, after sweeping up what dead runs left. Raises MienError."""
-    base = base_folder()
-    for path in base.iterdir():
-        if path.name.isdigit() and not psutil.pid_exists(int(path.name)):
-            shm.sweep(path.name)
-            shutil.rmtree(path, ignore_errors=True)
+def begin(graph: Graph, host: str = "") -> tuple[Run, RunFolder]:
+    """A new run and its folder, which is to be released. Raises MienError."""
     if graph.hosts and host not in graph.hosts:
         known = ", ".join(graph.hosts)
         raise UsageError(f"this graph runs on several hosts; say which this is: --host {known}")
@@ -141,21 +111,14 @@ def begin(graph: Graph, host: str = "") -> Run:
             raise UsageError(
                 f"this machine's key is not the public_key of [hosts.{host}]; put {public} there"
             )
-    name = str(os.getpid())
-    folder = base / name
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = RunFolder()
     longest = max([len("control"), *map(len, graph.processes)])
-    if len(f"{folder}/.sock") + longest > SOCKET_PATH_MOST:
+    if len(f"{folder.path}/.sock") + longest > SOCKET_PATH_MOST:
+        folder.release()
         raise MienError(
-            f"{folder} is too long a path for sockets; set XDG_RUNTIME_DIR to a short one"
+            f"{folder.path} is too long a path for sockets; set XDG_RUNTIME_DIR to a short one"
         )
-    return Run(name, str(folder), host, secret)
-
-
-def end(run: Run) -> None:
-    """Leave nothing behind."""
-    shm.sweep(run.name)
-    shutil.rmtree(run.folder, ignore_errors=True)
+    return Run(folder.name, str(folder.path), host, secret), folder
 
 
 def host_key() -> tuple[str, str]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from engine.errors import EndOfStream, MienError
+from engine.errors import EndOfStream, MienError, words
 from engine.graph import NodeSpec
 from engine.join import JOIN_DEPTH, Join, Matcher, Whole
 from engine.lane import Inlet, Lane
@@ -123,7 +123,7 @@ class Runner:
             try:
                 self.node.close()
             except Exception as error:  # closing goes on with the other nodes
-                self.host.event("error", f"{self.name}: closing failed: {_words(error)}")
+                self.host.event("error", f"{self.name}: closing failed: {words(error)}")
 
     def take_config(self, config: Any) -> None:
         """A new Config, between two messages."""
@@ -272,7 +272,7 @@ class Runner:
 
     def _failure(self, error: Exception) -> None:
         self.stats.errors += 1
-        text = _words(error)
+        text = words(error)
         if self.lossless:
             mended = error if isinstance(error, MienError) else MienError(f"{self.name}: {text}")
             self.host.failed(mended)
@@ -297,7 +297,7 @@ class Runner:
             self.setup()
         except Exception as error:
             self.stats.errors += 1
-            self._status("failed", _words(error))
+            self._status("failed", words(error))
             self.close()
             self._postpone()
             return False
@@ -332,9 +332,3 @@ class SourceRunner(Runner):
             self._failure(error)
             return not self.lossless
         return True
-
-
-def _words(error: BaseException) -> str:
-    """An error in one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if isinstance(error, MienError) else f"{type(error).__name__}: {text}"

@@ -6,7 +6,11 @@ import ctypes
 import itertools
 import mmap
 import os
+import re
+import stat
+import struct
 import tempfile
+import time
 import weakref
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,10 @@ import numpy as np
 
 from engine.types import U8
 
+SLOTS_MOST = 64
+SLOT_BYTES_MOST = 2**31
 _PAGE = 4096
+_SIZES = struct.Struct("<QQ")  # slots and bytes a slot, at the end of the first page
 _numbers = itertools.count()
 
 
@@ -31,31 +38,17 @@ class Ring:
     A slot has two flags: ``held`` while the producer writes or still refers to it, ``sent`` from
     when it is sent until the consumer's last array over it is gone. Each flag is one byte that
     only one side clears, so no lock is needed; a slot is free when both are clear. The segment
-    vanishes with its name: the producer unlinks it, the supervisor sweeps up.
+    says itself how large it is. It vanishes with its name: the producer unlinks it, or, where that
+    one died, the supervisor does.
     """
 
-    def __init__(self, path: Path, slots: int, slot_bytes: int, *, create: bool) -> None:
+    def __init__(self, path: Path, slots: int, slot_bytes: int, descriptor: int) -> None:
         self.path = path
         self.slots = slots
         self.slot_bytes = slot_bytes
-        self._owner = create
+        populate = getattr(mmap, "MAP_POPULATE", 0)
         size = _PAGE + slots * slot_bytes
-        flags = os.O_RDWR | (os.O_CREAT | os.O_EXCL if create else 0)
-        descriptor = os.open(path, flags, 0o600)
-        try:
-            if create:
-                # Reserve the pages now: a full /dev/shm must be an error here, not a SIGBUS later.
-                try:
-                    os.posix_fallocate(descriptor, 0, size)
-                except OSError:
-                    path.unlink()
-                    raise
-            elif os.fstat(descriptor).st_size < size:
-                raise OSError(f"{path} is smaller than announced")
-            populate = getattr(mmap, "MAP_POPULATE", 0)
-            self._map = mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED | populate)
-        finally:
-            os.close(descriptor)
+        self._map = mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED | populate)
         whole: U8 = np.frombuffer(self._map, np.uint8)
         self._held = whole[:slots]
         self._sent = whole[slots : 2 * slots]
@@ -63,23 +56,57 @@ class Ring:
         self._block = ctypes.c_ubyte * slot_bytes
         self._watched: list[weakref.ref[Any] | None] = [None] * slots
         self._blocks: dict[int, int] = {}
+        self.used_s = time.monotonic()
+        """when a slot was last taken or leased"""
 
     @classmethod
     def create(cls, run: str, slots: int, payload_bytes: int) -> Ring:
         """A new segment for payloads of up to ``payload_bytes``. Raises OSError where it's full."""
-        slot_bytes = -(-payload_bytes // _PAGE) * _PAGE
+        slot_bytes = max(1, -(-payload_bytes // _PAGE)) * _PAGE
         path = folder() / f"mien-{run}-{os.getpid()}-{next(_numbers)}"
-        return cls(path, slots, slot_bytes, create=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            # Reserve the pages now: a full /dev/shm must be an error here, not a SIGBUS later.
+            os.posix_fallocate(descriptor, 0, _PAGE + slots * slot_bytes)
+            os.pwrite(descriptor, _SIZES.pack(slots, slot_bytes), _PAGE - _SIZES.size)
+            return cls(path, slots, slot_bytes, descriptor)
+        except OSError:
+            path.unlink()
+            raise
+        finally:
+            os.close(descriptor)
 
     @classmethod
-    def open(cls, name: str, slots: int, slot_bytes: int) -> Ring:
-        """The consumer's side of an announced segment. Raises OSError."""
-        if "/" in name or not name.startswith("mien-"):
-            raise OSError(f"{name!r} is not a segment of Mien")
-        return cls(folder() / name, slots, slot_bytes, create=False)
+    def open(cls, name: str, run: str) -> Ring:
+        """The consumer's side of an announced segment of a run.
+
+        Raises OSError or ValueError where it is none, or isn't what it says.
+        """
+        if not re.fullmatch(rf"mien-{re.escape(run)}-\d+-\d+", name):
+            raise ValueError(f"{name!r} is no segment of this run")
+        path = folder() / name
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size < _PAGE:
+                raise ValueError(f"{name} is no segment")
+            slots, slot_bytes = _SIZES.unpack(
+                os.pread(descriptor, _SIZES.size, _PAGE - _SIZES.size)
+            )
+            if not (
+                0 < slots <= SLOTS_MOST
+                and 0 < slot_bytes <= SLOT_BYTES_MOST
+                and slot_bytes % _PAGE == 0
+                and status.st_size == _PAGE + slots * slot_bytes
+            ):
+                raise ValueError(f"{name} isn't as large as it says")
+            return cls(path, slots, slot_bytes, descriptor)
+        finally:
+            os.close(descriptor)
 
     def take(self) -> int | None:
         """Hold a free slot: its number, or None. The lowest one's memory is likely in cache."""
+        self.used_s = time.monotonic()
         for slot in range(self.slots):
             if not (self._held[slot] or self._sent[slot]):
                 self._held[slot] = 1
@@ -115,9 +142,16 @@ class Ring:
         return None if slot is None or self._sent[slot] else slot
 
     def lease(self, number: int) -> Any:
-        """A buffer over a filled slot; the consumer gives it back when nothing refers to it."""
-        if not 0 <= number < self.slots:
-            raise ValueError(f"slot {number} of {self.slots}")
+        """A buffer over a filled slot; the consumer gives it back when nothing refers to it.
+
+        Raises ValueError where there is none, or it isn't filled, or lent already.
+        """
+        if type(number) is not int or not 0 <= number < self.slots:
+            raise ValueError(f"there is no slot {number!r}")
+        watched = self._watched[number]
+        if not self._sent[number] or (watched is not None and watched() is not None):
+            raise ValueError(f"slot {number} holds nothing new")
+        self.used_s = time.monotonic()
         return self._owned(number, self._sent)
 
     def _owned(self, slot: int, flags: U8) -> Any:
@@ -134,14 +168,13 @@ class Ring:
         return block
 
     def close(self) -> None:
-        """Remove the name; the memory goes when the last array over it does."""
-        if self._owner:
-            self.path.unlink(missing_ok=True)
+        """Remove the name, as its producer; the memory goes when the last array over it does."""
+        self.path.unlink(missing_ok=True)
 
 
-def sweep(run: str) -> int:
-    """Remove what a run left behind; the number of segments."""
-    segments = list(folder().glob(f"mien-{run}-*"))
+def sweep(run: str, pid: int | None = None) -> int:
+    """Remove what a run (or one process of it) left behind; the number of segments."""
+    segments = list(folder().glob(f"mien-{run}-{'*' if pid is None else f'{pid}-*'}"))
     for segment in segments:
         segment.unlink(missing_ok=True)
     return len(segments)

@@ -17,10 +17,14 @@ import zmq
 import zmq.asyncio
 
 from engine import run as runs
-from engine.control import Peer
+from engine import shm
+from engine.clock import RunningTime
+from engine.control import REPORTS_MOST, Peer
 from engine.errors import MienError, UsageError
+from engine.folders import RunFolder
 from engine.graph import Graph, set_parameter, suggestion, with_parameter
 from engine.hosts import Hosts
+from engine.news import News
 from engine.parameters import describe
 from engine.presets import OPS, Presets
 from engine.process import Process, add_up, how_it_ended
@@ -31,6 +35,10 @@ RESTART_DELAYS_S = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
 HEALTHY_AFTER_S = 10.0
 STOP_WITHIN_S = 2.0
 READY_WITHIN_S = 60.0
+WATCH_EVERY_S = 0.25
+SILENT_AFTER_S = 1.5
+"""a process that doesn't report for so long is called silent"""
+FRESH_NS = 1_000_000_000
 STARTS_AT_MOST = 3
 ROOT = str(Path(__file__).resolve().parent.parent)
 
@@ -52,6 +60,7 @@ class Supervisor:
         }
         self.failure: MienError | None = None
         self.run: runs.Run | None = None
+        self._folder: RunFolder | None = None
         self._host = host
         self._on_event = on_event
         self._settings = settings or Settings()
@@ -59,12 +68,15 @@ class Supervisor:
         self._presets = Presets(graph, self._settings, self._set)
         self._ended = asyncio.Event()
         self._watchers: list[asyncio.Task[None]] = []
+        self._listener: asyncio.Task[None] | None = None
         self._started_s = time.monotonic()
         self._stopping = False
         self._peer: Peer | None = None
         self._hosts: Hosts | None = None
         self._context: zmq.asyncio.Context | None = None
-        self._monitored: dict[str, int] = {}
+        self._ran = RunningTime(2 * WATCH_EVERY_S)
+        self._hangs = 0
+        self._news: News | None = None
 
     async def __aenter__(self) -> Supervisor:
         try:
@@ -78,13 +90,14 @@ class Supervisor:
         await self.stop()
 
     async def _start(self) -> None:
-        self.run = runs.begin(self.graph, self._host)
+        self.run, self._folder = runs.begin(self.graph, self._host)
         self._settings.on_trouble = lambda text: self.event("warning", text)
         for note in self._settings.notes:
             self.event("warning", note)
         self._context = zmq.asyncio.Context()
         socket = self._context.socket(zmq.ROUTER)
         socket.linger = 0
+        socket.rcvhwm = REPORTS_MOST
         socket.bind(self.run.control_endpoint)
         self._peer = Peer(socket, self._answer)
         if self.graph.hosts:
@@ -94,6 +107,7 @@ class Supervisor:
             watcher = asyncio.ensure_future(self._keep_alive(process))
             watcher.add_done_callback(self._watcher_ended)
             self._watchers.append(watcher)
+        self._listener = asyncio.ensure_future(self._listen())
         ready = asyncio.ensure_future(self._all_ready())
         ended = asyncio.ensure_future(self._ended.wait())
         await asyncio.wait(
@@ -127,6 +141,8 @@ class Supervisor:
         """End every process within seconds and leave nothing behind."""
         self._stopping = True
         self._ended.set()
+        if self._listener is not None:
+            self._listener.cancel()
         children = [process for process in self.processes.values() if process.child is not None]
         for process in children:
             if process.identity is not None and self._peer is not None:
@@ -149,9 +165,11 @@ class Supervisor:
             await self._peer.close()
         if self._context is not None:
             self._context.destroy(linger=0)
-        if self.run is not None:
-            runs.end(self.run)
+        if self._folder is not None:
+            self._folder.release()
         await self._settings.close()
+        if self._news is not None:
+            await self._news.close()
 
     # -- processes -------------------------------------------------------------------------------
 
@@ -160,7 +178,9 @@ class Supervisor:
         while not self._stopping:
             await self._spawn(process)
             assert process.child is not None
+            assert self.run is not None
             code = await process.child.wait()
+            shm.sweep(self.run.name, process.child.pid)
             process.died()
             how = how_it_ended(code)
             if self._stopping:
@@ -189,6 +209,7 @@ class Supervisor:
     async def _spawn(self, process: Process) -> None:
         assert self.run is not None
         process.started_s = time.monotonic()
+        process.heard_s = self._ran.seconds
         process.failure = ""
         process.state = "starting"
         path = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH", "")]))
@@ -212,11 +233,45 @@ class Supervisor:
                 with contextlib.suppress(MienError):
                     await self._peer.tell("peer_restarted", to=other.identity, process=process.name)
 
+    async def _listen(self) -> None:
+        """End what doesn't report: a step that holds the interpreter can't say that it does."""
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            late_s = self._ran.tick()
+            if late_s > SILENT_AFTER_S:
+                self._hangs += 1
+                self.event("warning", f"the supervisor didn't run for {late_s:.1f} s")
+            for process in self.processes.values():
+                self._listen_to(process)
+
+    def _listen_to(self, process: Process) -> None:
+        silent_s = self._ran.seconds - process.heard_s
+        if process.state == "starting" and process.restarts and silent_s > READY_WITHIN_S:
+            self._hang(process, f"wasn't ready within {READY_WITHIN_S:.0f} s")
+        elif process.state == "running" and silent_s > SILENT_AFTER_S:
+            process.state = "silent"
+            process.hangs += 1
+        elif (
+            process.state == "silent"
+            and self.graph.delivery == "live"
+            and silent_s > self.graph.silent_after_s
+        ):
+            self._hang(process, f"no answer for {silent_s:.1f} s", counted=True)
+
+    def _hang(self, process: Process, how: str, counted: bool = False) -> None:
+        if process.state == "hanging":
+            return
+        process.hangs += not counted
+        process.state = "hanging"
+        self.event("error", f"{process.name}: {how}; the process is killed")
+        process.kill()
+
     def event(self, level: str, text: str) -> None:
         """Something that a person should know."""
         self.events.append({"time_ns": time.time_ns(), "level": level, "text": text})
         if self._on_event is not None:
-            self._on_event(level, text)
+            self._news = self._news or News(self._on_event)
+            self._news.add(level, text)
 
     def _fail(self, error: MienError) -> None:
         self.failure = self.failure or error
@@ -226,10 +281,10 @@ class Supervisor:
 
     async def _answer(self, op: str, arguments: dict[str, Any]) -> Any:
         sender = arguments.pop("sender", None)
-        if op in ("hello", "ready", "report", "finished", "failed"):
+        if op in ("hello", "report", "failed"):
             return self._from_worker(op, sender, **arguments)
         if op == "event":
-            return self.event(arguments["level"], arguments["text"])
+            return self.event(str(arguments["level"]), str(arguments["text"]))
         if op == "metrics":
             return self.metrics()
         if op == "own_metrics":
@@ -254,25 +309,35 @@ class Supervisor:
     def _from_worker(self, op: str, sender: bytes, process: str, **arguments: Any) -> None:
         worker = self.processes[process]
         if op == "hello":
-            worker.identity = sender
-        elif op == "ready":
-            worker.state = "running"
-            worker.ready.set()
+            if worker.child is not None and arguments["pid"] == worker.child.pid:
+                worker.identity = sender
+        elif sender != worker.identity:
+            raise UsageError(f"{process} is somebody else")
         elif op == "report":
-            worker.report = arguments["report"]
-            if stalled := worker.report["stalled"]:
-                self.event("error", f"{process}: {stalled} hangs; the process is killed")
-                worker.kill()
-        elif op == "finished":
-            worker.finished = True
-            if all(other.finished for other in self.processes.values()):
-                self._ended.set()
+            self._reported(worker, arguments["report"])
         elif op == "failed":
             worker.failure = arguments["text"]
             if worker.ready.is_set():
                 self.event("error", f"{process}: {arguments['text']}")
             if self.graph.delivery == "lossless":
                 self._fail(MienError(arguments["text"]))
+
+    def _reported(self, worker: Process, report: dict[str, Any]) -> None:
+        """What a worker says of itself, over and over: any one report may be lost."""
+        silent_s, worker.heard_s = self._ran.seconds - worker.heard_s, self._ran.seconds
+        worker.report = report
+        if worker.state == "silent":
+            self.event("warning", f"{worker.name} answers again, after {silent_s:.1f} s")
+        if worker.state in ("starting", "silent"):
+            worker.state = "running"
+            worker.ready.set()
+        stalled = report["stalled"]
+        # One that waited while this process didn't run may no longer be true.
+        if stalled and time.monotonic_ns() - report["at_ns"] < FRESH_NS:
+            self._hang(worker, f"{stalled} hangs")
+        worker.finished = worker.finished or report["finished"]
+        if all(other.finished for other in self.processes.values()):
+            self._ended.set()
 
     def _clock_known(self, host: str, offset_ns: int) -> None:
         assert self._peer is not None
@@ -348,6 +413,7 @@ class Supervisor:
             "rss_mb": round(psutil.Process().memory_info().rss / 2**20, 1),
             "cpu_percent": 0.0,
             "restarts": 0,
+            "hangs": self._hangs,
             "state": "running",
         }
         result["end_to_end"] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +36,32 @@ EMOTIONS: Final = (
 )  # fmt: skip
 
 
+class Shape:
+    """How many elements an array has along each axis: exactly, or within a range."""
+
+    def __init__(self, *axes: int | range) -> None:
+        self.axes = tuple(
+            axis if isinstance(axis, range) else range(axis, axis + 1) for axis in axes
+        )
+
+
+class Between:
+    """What a number may be, both ends included."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+
+
+_SIDE: Final = range(1, 2**15 + 1)
+_RIG: Final = Shape(len(BLENDSHAPES))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Message:
     """Whatever travels over an edge. Arrays are read-only once emitted.
 
     ``capture_ns`` is monotonic time at capture; nodes copy it unchanged to what they emit.
+    What comes from another process is held to the types, shapes and ranges that are declared.
     """
 
     capture_ns: int
@@ -55,7 +76,7 @@ class VideoFrame(Message):
     name where it came from a folder.
     """
 
-    pixels: U8
+    pixels: Annotated[U8, Shape(_SIDE, _SIDE, 3)]
     pts: int = 0
     time_base: Fraction = NANOSECONDS
     cut: bool = False
@@ -66,8 +87,8 @@ class VideoFrame(Message):
 class AudioFrame(Message):
     """A block of sound. ``samples`` int16 [N, channels]; ``capture_ns`` is its first sample's."""
 
-    samples: I16
-    rate_hz: int
+    samples: Annotated[I16, Shape(range(2**20), range(1, 65))]
+    rate_hz: Annotated[int, Between(1, 1_000_000)]
     pts: int = 0
     time_base: Fraction = NANOSECONDS
 
@@ -82,9 +103,9 @@ class FaceTrack(Message):
     """
 
     found: bool
-    landmarks: F32
-    blendshapes: F32
-    pose: F32
+    landmarks: Annotated[F32, Shape(478, 3)]
+    blendshapes: Annotated[F32, _RIG]
+    pose: Annotated[F32, Shape(4, 4)]
     confidence: float = 0.0
     faces: int = 0
     cut: bool = False
@@ -99,8 +120,8 @@ class FaceEdit(Message):
     """
 
     active: bool
-    source: F32
-    target: F32
+    source: Annotated[F32, _RIG]
+    target: Annotated[F32, _RIG]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -114,7 +135,7 @@ class Affect(Message):
 
     source: Literal["face", "voice", "both"]
     known: bool
-    probabilities: F32
+    probabilities: Annotated[F32, Shape(len(EMOTIONS))]
     valence: float = 0.0
     arousal: float = 0.0
     intensity: float = 0.0

@@ -1,4 +1,4 @@
-"""Messages as bytes: a msgpack header and raw buffers. Nothing is ever unpickled."""
+"""Messages as bytes: a msgpack header and raw buffers. Nothing is ever unpickled, nor believed."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ import math
 import operator
 import threading
 import typing
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import msgpack
 import numpy as np
 
-from engine.types import U8, Message
+from engine.types import U8, Between, Message, Shape
 
 ALIGNMENT = 64
-_DTYPES = {
-    name: np.dtype(name)
-    for name in ("|u1", "|i1", "|b1", "<i2", "<u2", "<i4", "<u4", "<i8", "<f2", "<f4", "<f8")
-}
+HEADER_BYTES_MOST = 2**16
+PAYLOAD_BYTES_MOST = 2**31
+_ITEMS_MOST = 256  # of a list, a map or a trace in a header
+_ANY_LENGTH = range(2**31)
+_INT64 = Between(-(2**63), 2**63 - 1)
 
 Hop = tuple[str, int, int]
 
@@ -38,21 +40,80 @@ class Envelope(NamedTuple):
     origin: str = ""
 
 
+Check = Callable[[Any], bool]
+
+
 class _Plan:
     """How the fields of a message type travel: arrays as payload, the rest in the header."""
 
     def __init__(self, message_type: type) -> None:
-        hints = typing.get_type_hints(message_type)
-        names = [item.name for item in dataclasses.fields(message_type)]
-        self.arrays = tuple(name for name in names if typing.get_origin(hints[name]) is np.ndarray)
-        self.plain = tuple(name for name in names if name not in self.arrays)
-        self.fractions = tuple(name for name in self.plain if hints[name] is Fraction)
+        hints = typing.get_type_hints(message_type, include_extras=True)
+        kinds = {item.name: _split(hints[item.name]) for item in dataclasses.fields(message_type)}
+        self.arrays = {
+            name: (np.dtype(typing.get_args(typing.get_args(hint)[1])[0]), shape)
+            for name, (hint, shape) in kinds.items()
+            if typing.get_origin(hint) is np.ndarray
+        }
+        plain = {name: kind for name, kind in kinds.items() if name not in self.arrays}
+        self.plain = tuple(plain)
+        self.checks = tuple(_check(hint, bound) for hint, bound in plain.values())
+        self.fractions = tuple(name for name, (hint, _) in plain.items() if hint is Fraction)
         self._get = operator.attrgetter(*self.plain)
         self._one = len(self.plain) == 1
 
     def get_plain(self, message: Message) -> tuple[Any, ...]:
         """The values of ``plain``, in order."""
         return (self._get(message),) if self._one else self._get(message)
+
+
+def _split(hint: Any) -> tuple[Any, Any]:
+    """A type, and what else is said about it (None where nothing is)."""
+    if typing.get_origin(hint) is typing.Annotated:
+        return typing.get_args(hint)[:2]
+    return hint, None
+
+
+def _check(hint: Any, bound: Between | None) -> Check:
+    """Whether a value from the wire is of a field's type, and within its bounds."""
+    choices = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return lambda value: type(value) is str and value in choices
+    if hint is Fraction:
+        return _is_positive_ratio
+    if hint is int:
+        low, high = (bound or _INT64).low, (bound or _INT64).high
+        return lambda value: type(value) is int and low <= value <= high
+    if hint is float:
+        low, high = (bound.low, bound.high) if bound else (-math.inf, math.inf)
+        return lambda value: (
+            type(value) in (int, float) and math.isfinite(value) and low <= value <= high
+        )
+    if hint in (bool, str):
+        return lambda value: type(value) is hint
+    raise TypeError(f"fields of type {hint} can't travel")
+
+
+def _is_positive_ratio(value: Any) -> bool:
+    return (
+        type(value) is tuple
+        and len(value) == 2
+        and all(type(part) is int and 0 < part <= _INT64.high for part in value)
+    )
+
+
+_is_int64 = _check(int, None)
+_is_count = _check(int, Between(0, _INT64.high))
+
+
+def _is_trace(value: Any) -> bool:
+    return type(value) is tuple and all(
+        type(hop) is tuple
+        and len(hop) == 3
+        and type(hop[0]) is str
+        and _is_int64(hop[1])
+        and _is_int64(hop[2])
+        for hop in value
+    )
 
 
 _plans: dict[type, _Plan] = {}
@@ -122,42 +183,65 @@ def pack(envelope: Envelope, host: str = "") -> Packed:
 class Form:
     """How messages of one type and layout are put together again; checked once, used for each.
 
-    Raises ValueError where the layout doesn't fit the type.
+    ``layout`` and the values are what somebody sent: nothing is made of them before each is known
+    to be of its type and within its bounds. Raises ValueError where one isn't.
     """
 
-    def __init__(self, message_type: type[Message], layout: Layout | None) -> None:
+    def __init__(self, message_type: type[Message], layout: Any) -> None:
         self.size = 0
         self._type = message_type
-        self._plan = _plan(message_type)
+        self._plan = plan = _plan(message_type)
         self._ends = layout is None
         self._arrays = []
-        for name, (dtype_name, shape, offset) in zip(
-            () if layout is None else self._plan.arrays, layout or (), strict=True
-        ):
-            dtype = _DTYPES.get(dtype_name)
-            if dtype is None:
-                raise ValueError(f"{name}: dtype {dtype_name!r} is not allowed")
-            end = offset + math.prod(shape) * dtype.itemsize
-            if min(shape, default=1) < 0 or offset < 0:
-                raise ValueError(f"{name}: shape {shape} at {offset} can't be")
-            self.size = max(self.size, end)
+        places = () if layout is None else layout
+        if type(places) is not tuple or len(places) != (0 if self._ends else len(plan.arrays)):
+            raise ValueError(f"{message_type.__name__} has {len(plan.arrays)} arrays")
+        for (name, (dtype, wanted)), place in zip(plan.arrays.items(), places, strict=False):
+            if type(place) is not tuple or len(place) != 3 or place[0] != dtype.str:
+                raise ValueError(f"{name} should be {dtype.name}")
+            shape, offset = _shape(name, place[1], wanted), place[2]
+            if not _is_count(offset) or offset % ALIGNMENT:
+                raise ValueError(f"{name} can't start there")
+            self.size = max(self.size, offset + math.prod(shape) * dtype.itemsize)
             self._arrays.append((name, shape, dtype, offset))
+        if self.size > PAYLOAD_BYTES_MOST:
+            raise ValueError("it is too large")
+
+    def fits(self, size: int) -> bool:
+        """Whether a payload that travels inline may have so many bytes."""
+        return self.size <= size <= self.size + ALIGNMENT
 
     def unpack(self, values: tuple[Any, ...], payload: Any) -> Envelope:
-        """The envelope; arrays are read-only views of ``payload``, a buffer of ``size`` or more.
-
-        Raises ValueError where the values don't fit the type.
-        """
+        """The envelope; arrays are read-only views of ``payload``, a buffer of ``size`` or more."""
+        plan = self._plan
+        if len(values) != (3 if self._ends else 3 + len(plan.plain)):
+            raise ValueError("it has another number of fields")
         seq, trace, origin, *plain = values
+        if not (_is_count(seq) and type(origin) is str and _is_trace(trace)):
+            raise ValueError("its number, trace or origin can't be")
         if self._ends:
             return Envelope(None, seq, (), origin)
-        fields = dict(zip(self._plan.plain, plain, strict=True))
-        for name in self._plan.fractions:
+        for name, check, value in zip(plan.plain, plan.checks, plain, strict=True):
+            if not check(value):
+                raise ValueError(f"{name} can't be that")
+        fields = dict(zip(plan.plain, plain, strict=True))
+        for name in plan.fractions:
             fields[name] = _fraction(*fields[name])
         for name, shape, dtype, offset in self._arrays:
             fields[name] = array = np.ndarray(shape, dtype, payload, offset)
             array.setflags(write=False)
         return Envelope(self._type(**fields), seq, trace, origin)
+
+
+def _shape(name: str, shape: Any, wanted: Shape | None) -> tuple[int, ...]:
+    axes = wanted.axes if wanted is not None else (_ANY_LENGTH,) * 4
+    if (
+        type(shape) is not tuple
+        or not (len(shape) == len(axes) or (wanted is None and len(shape) < len(axes)))
+        or not all(type(n) is int and n in axis for n, axis in zip(shape, axes, strict=False))
+    ):
+        raise ValueError(f"{name} can't have that shape")
+    return shape
 
 
 class _Packers(threading.local):
@@ -177,7 +261,23 @@ def to_bytes(value: Any) -> bytes:
 
 def from_bytes(data: Any, *, lists: bool = True) -> Any:
     """Plain data of msgpack, arrays as lists or tuples. Raises ValueError on anything else."""
+    return _from_bytes(data, use_list=lists)
+
+
+def from_header(data: bytes) -> tuple[Any, ...]:
+    """A header's items; checked for size before anything is allocated. Raises ValueError."""
+    if type(data) is not bytes or len(data) > HEADER_BYTES_MOST:
+        raise ValueError("its header is no bytes, or too many")
+    items = _from_bytes(
+        data, use_list=False, max_array_len=_ITEMS_MOST, max_map_len=_ITEMS_MOST, max_ext_len=0
+    )
+    if type(items) is not tuple:
+        raise ValueError("its header is no list")
+    return items
+
+
+def _from_bytes(data: Any, **options: Any) -> Any:
     try:
-        return msgpack.unpackb(data, raw=False, strict_map_key=False, use_list=lists)
-    except (msgpack.UnpackException, ValueError) as error:
+        return msgpack.unpackb(data, raw=False, strict_map_key=False, **options)
+    except (msgpack.UnpackException, ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"not a message of Mien: {error}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,22 @@ from typing import Any
 import zmq
 
 from engine import graph as graphs
-from engine.errors import MienError, UsageError
+from engine.clock import RunningTime
+from engine.errors import MienError, UsageError, words
 from engine.graph import Graph, NodeSpec
 from engine.lane import Inlet, Lane, LoopLane, ThreadLane
-from engine.link import ReceiveLink, SendLink
+from engine.link import SendLink
 from engine.metrics import EdgeStats
 from engine.node import Control, LoopNode, Source
+from engine.often import Often
 from engine.parameters import describe
+from engine.receive import ReceiveLink
 from engine.record import Recorder
 from engine.run import Authenticator, Run
 from engine.runner import LaneRoute, Runner, SourceRunner
 from engine.types import Fifo
+
+TICK_S = 0.25
 
 
 class Worker:
@@ -47,12 +52,17 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._lossless = graph.delivery == "lossless"
         self._offsets_ns: dict[str, int] = {}
+        self._ran = RunningTime(2 * TICK_S)
+        self._steps: dict[ThreadLane, tuple[int, float]] = {}
+        """when each lane's current step began, by its own stamp and in running time"""
         self._running: set[str] = set()
         self._lane = ThreadLane("lane", self._lossless)
         self._loop_lane = LoopLane(self._loop)
         self._threads: list[ThreadLane] = []
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._authenticator: Authenticator | None = None
+        self.refused = Often(lambda text: self.event("error", text))
+        self.escaped = Often(lambda text: self.event("error", text))
         self._receivers: list[ReceiveLink] = []
         self._senders: dict[str, list[SendLink]] = {}
         self._recorders: dict[str, Recorder] = {}
@@ -62,7 +72,8 @@ class Worker:
 
     def event(self, level: str, text: str) -> None:
         if self._on_event is not None:
-            self._loop.call_soon_threadsafe(self._on_event, level, text)
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._on_event, level, text)
 
     def failed(self, error: MienError) -> None:
         self._loop.call_soon_threadsafe(self._fail, error)
@@ -110,7 +121,7 @@ class Worker:
                     self._authenticator = Authenticator(self._context, self.graph)
                 try:
                     receiver = ReceiveLink(
-                        self._context, endpoint, curve, self._lane, self._malformed
+                        self._context, endpoint, curve, self._lane, self._refuse, run=self.run.name
                     )
                 except zmq.ZMQError as error:
                     raise MienError(f"can't listen on {endpoint}: {error}") from None
@@ -200,8 +211,14 @@ class Worker:
     def _edge(self, origin: str, port: str, node: str, input_port: str) -> EdgeStats:
         return self.edges.setdefault(f"{origin}.{port}->{node}.{input_port}", EdgeStats())
 
-    def _malformed(self, text: str) -> None:
-        self.event("error", text)
+    def _refuse(self, error: Exception) -> None:
+        self.refused.add(f"a message was refused: {words(error)[:200]}")
+
+    def _escape(self, error: Exception) -> None:
+        text = f"{self.process or self.graph.name}: {words(error)}"
+        self.escaped.add(text)
+        if self._lossless:
+            self.failed(MienError(text))
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -209,6 +226,8 @@ class Worker:
         """Set every node up and let the sources run. Raises MienError where one can't start."""
         try:
             self._build()
+            for lane in (self._lane, self._loop_lane, *self._threads):
+                lane.escaped = self._escape
             for lane in (self._lane, *self._threads):
                 lane_is_source = lane is not self._lane and self._source_of(lane) is not None
                 if not lane_is_source:
@@ -243,8 +262,7 @@ class Worker:
             except MienError:
                 raise
             except Exception as error:
-                text = " ".join(str(error).split())
-                raise MienError(f"{runner.name}: {type(error).__name__}: {text}") from error
+                raise MienError(f"{runner.name}: {words(error)}") from error
 
     async def stop(self) -> None:
         """Stop sources, then lanes, close every node, give everything back."""
@@ -292,16 +310,28 @@ class Worker:
         return {
             "nodes": nodes,
             "edges": {name: edge.snapshot() for name, edge in self.edges.items()},
+            "counts": {"refused": self.refused.count, "escaped": self.escaped.count},
         }
 
+    def tick(self) -> None:
+        """What is to be done every TICK_S: tell of troubles, give unused memory back."""
+        self._ran.tick()
+        self.refused.tell_if_due()
+        self.escaped.tell_if_due()
+        for senders in self._senders.values():
+            for sender in senders:
+                sender.rest()
+
     def stalled(self) -> str:
-        """The name of a lane whose current step lasts too long, or ""."""
+        """The name of a lane whose current step lasts too long, or ""; to be asked at each tick."""
         if self._lossless:
             return ""
         for lane in (self._lane, *self._threads):
-            since_ns = lane.busy_since_ns
-            busy_s = (time.monotonic_ns() - since_ns) / 1e9 if since_ns else 0.0
-            if busy_s > self.graph.stalled_after_s:
+            step_ns = lane.busy_since_ns
+            known_ns, began_s = self._steps.get(lane, (0, 0.0))
+            if step_ns != known_ns:
+                self._steps[lane] = (step_ns, self._ran.seconds)
+            elif step_ns and self._ran.seconds - began_s > self.graph.stalled_after_s:
                 return lane.name
         return ""
 

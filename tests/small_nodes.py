@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ class Add(Node):
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:
         amount: int = parameter(1, "what is added", low=0, high=100)
-        mode: Literal["add", "fail", "hang"] = parameter("add", "what happens")
+        mode: Literal["add", "fail", "hang", "hold"] = parameter("add", "what happens")
         wait_ms: float = parameter(0.0, "how long it takes", low=0)
 
     config: Config
@@ -68,6 +69,8 @@ class Add(Node):
     def process(self, *, frame: VideoFrame) -> Outputs:
         if self.config.mode == "fail":
             raise MienError("asked to fail")
+        if self.config.mode == "hold":
+            ctypes.PyDLL(None).sleep(3600)  # with the interpreter's lock held
         time.sleep(3600 if self.config.mode == "hang" else self.config.wait_ms / 1000)
         return VideoFrame(
             capture_ns=frame.capture_ns, pixels=frame.pixels + self.config.amount, pts=frame.pts

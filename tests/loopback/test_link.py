@@ -14,8 +14,9 @@ import zmq
 from engine import shm
 from engine.join import Whole
 from engine.lane import Inlet, ThreadLane
-from engine.link import SLOTS, ReceiveLink, SendLink
+from engine.link import SLOTS, SendLink
 from engine.metrics import EdgeStats
+from engine.receive import ReceiveLink
 from engine.types import Latest, VideoFrame
 from engine.wire import Envelope
 
@@ -37,11 +38,14 @@ class Edge:
     def __init__(self, folder: Path) -> None:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.keeper = Keeper()
+        self.refused = self.lies = 0
         self.lane = ThreadLane("test", lossless=True)
         inlet = Inlet(Latest(VideoFrame), lossless=True)
         inlet.consumers.append((self.keeper, "in"))
         endpoint = f"ipc://{folder}/edge.sock"
-        self.receiver = ReceiveLink(self.context, endpoint, None, self.lane, self.refuse)
+        self.receiver = ReceiveLink(
+            self.context, endpoint, None, self.lane, self.refuse, run="testlink"
+        )
         self.receiver.add("a.video", VideoFrame, self.lane, inlet)
         self.stats = EdgeStats()
         self.sender = SendLink(
@@ -51,8 +55,8 @@ class Edge:
         self.lane.start()
         self.receiver.start()
 
-    def refuse(self, text: str) -> None:
-        raise AssertionError(text)
+    def refuse(self, error: Exception) -> None:
+        self.refused += 1
 
     def send(self, number: int, pixels: np.ndarray | None = None) -> None:
         if pixels is None:
@@ -74,6 +78,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     made.receiver.close()
     made.sender.close()
     made.context.destroy(linger=0)
+    assert made.refused == made.lies
     assert not list(shm.folder().glob("mien-testlink-*"))
 
 

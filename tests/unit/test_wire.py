@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from engine.errors import MienError
 from engine.harness import run_node
 from engine.node import Context
 from engine.types import AudioFrame, FaceTrack, Message, VideoFrame
-from engine.wire import Envelope, Form, from_bytes, pack, to_bytes
+from engine.wire import Envelope, Form, from_bytes, from_header, pack, to_bytes
 
 FRAME = VideoFrame(
     capture_ns=123,
@@ -68,9 +70,17 @@ def test_the_end_of_a_stream_survives() -> None:
 @pytest.mark.parametrize(
     "layout",
     [
-        ("|O", (1,), 0),
-        ("|u1", (-1, 3), 0),
-        ("|u1", (4,), -8),
+        ("|O", (4, 4, 3), 0),
+        ("<f4", (4, 4, 3), 0),
+        ("|u1", (-1, 4, 3), 0),
+        ("|u1", (4, 3), 0),
+        ("|u1", (4, 4, 4), 0),
+        ("|u1", (2**16, 4, 3), 0),
+        ("|u1", ("abcdefgh", 2**28, 3), 0),
+        ("|u1", (4, True, 3), 0),
+        ("|u1", (4, 4, 3), -64),
+        ("|u1", (4, 4, 3), 8),
+        ("|u1", (4, 4, 3), 2.0),
     ],
 )
 def test_a_header_that_lies_is_refused(layout: tuple[str, tuple[int, ...], int]) -> None:
@@ -79,11 +89,63 @@ def test_a_header_that_lies_is_refused(layout: tuple[str, tuple[int, ...], int])
 
 
 def test_a_form_knows_how_much_it_reads() -> None:
-    assert Form(VideoFrame, (("|u1", (10, 5, 3), 64),)).size == 64 + 150
-    with pytest.raises(ValueError, match="shorter"):
+    form = Form(VideoFrame, (("|u1", (10, 5, 3), 64),))
+    assert form.size == 64 + 150
+    assert [size for size in range(300) if form.fits(size)] == list(range(214, 214 + 65))
+    with pytest.raises(ValueError, match="1 arrays"):
         Form(VideoFrame, ())
-    with pytest.raises(ValueError, match="shorter"):
-        Form(VideoFrame, (("|u1", (1, 1, 3), 0),)).unpack((1, (), "", 5), bytes(3))
+    with pytest.raises(ValueError, match="too large"):
+        Form(VideoFrame, (("|u1", (2**15, 2**15, 3), 0),))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "says"),
+    [
+        (0, -1, "number"),
+        (0, b"1", "number"),
+        (1, ("node", 1), "trace"),
+        (1, (("node", 1, "2"),), "trace"),
+        (2, 5, "origin"),
+        (3, b"123", "capture_ns"),
+        (3, 2**63, "capture_ns"),
+        (4, 1.5, "pts"),
+        (5, (1, 0), "time_base"),
+        (5, (1, -5), "time_base"),
+        (5, (2**64 - 1, 1), "time_base"),
+        (5, ("1", "2"), "time_base"),
+        (5, 1, "time_base"),
+        (6, 1, "cut"),
+        (7, None, "name"),
+    ],
+)
+def test_a_field_of_another_type_or_out_of_bounds_is_refused(
+    place: int, value: object, says: str
+) -> None:
+    packed = pack(Envelope(FRAME, 7))
+    layout, values = from_bytes(to_bytes((packed.layout, packed.values)), lists=False)
+    form = Form(VideoFrame, layout)
+    form.unpack(values, packed.payload())
+    with pytest.raises(ValueError, match=says):
+        form.unpack((*values[:place], value, *values[place + 1 :]), packed.payload())
+    with pytest.raises(ValueError, match="another number"):
+        form.unpack(values[:place], packed.payload())
+
+
+@pytest.mark.parametrize("rate_hz", [0, -48000, 2**40, 48000.0])
+def test_a_rate_of_sound_that_cannot_be_is_refused(rate_hz: float) -> None:
+    packed = pack(Envelope(AudioFrame(capture_ns=1, samples=np.zeros((4, 1), np.int16),
+                                      rate_hz=48000), 0))  # fmt: skip
+    values = tuple(rate_hz if value == 48000 else value for value in packed.values)
+    with pytest.raises(ValueError, match="rate_hz"):
+        Form(AudioFrame, packed.layout).unpack(values, packed.payload())
+
+
+def test_a_header_that_announces_much_costs_nothing() -> None:
+    """Lists in lists, each of as many items as msgpack's own bound allows."""
+    nested = b"\xdd\x00\x00\xff\xf0" * 500
+    for header in (nested + bytes(60_000), b"\xdf\xff\xff\xff\xff", bytes(2**16 + 1), 5):
+        with pytest.raises(ValueError):
+            from_header(header)  # type: ignore[arg-type]
 
 
 def test_bytes_that_are_no_message_are_refused() -> None:
@@ -94,7 +156,7 @@ def test_bytes_that_are_no_message_are_refused() -> None:
 def test_a_slot_is_free_again_when_its_last_view_goes() -> None:
     producer = shm.Ring.create("test", 2, 10_000)
     try:
-        consumer = shm.Ring.open(producer.path.name, 2, producer.slot_bytes)
+        consumer = shm.Ring.open(producer.path.name, "test")
         first, second = producer.take(), producer.take()
         assert first is not None
         assert second is not None
@@ -102,13 +164,18 @@ def test_a_slot_is_free_again_when_its_last_view_goes() -> None:
         producer.slot(first)[:4] = (1, 2, 3, 4)
         producer.mark_sent(first)
         producer.let_go(first)
+        with pytest.raises(ValueError, match="holds nothing new"):
+            consumer.lease(second)
         view = np.frombuffer(consumer.lease(first), np.uint8, 4)[1:]
+        with pytest.raises(ValueError, match="holds nothing new"):
+            consumer.lease(first)
         assert producer.take() is None
         assert list(view) == [2, 3, 4]
         del view
         assert producer.take() == first
-        with pytest.raises(ValueError, match="slot 9"):
-            consumer.lease(9)
+        for slot in (9, -1, None, True, "0"):
+            with pytest.raises(ValueError, match="there is no slot"):
+                consumer.lease(slot)  # type: ignore[arg-type]
     finally:
         producer.close()
     assert not producer.path.exists()
@@ -125,7 +192,7 @@ def test_a_lent_slot_waits_for_both_sides() -> None:
         assert ring.lent(np.zeros((10, 10, 3), np.uint8)) is None
         ring.mark_sent(0)
         assert ring.lent(lent) is None, "it is on its way already"
-        consumer = shm.Ring.open(ring.path.name, 1, ring.slot_bytes)
+        consumer = shm.Ring.open(ring.path.name, "test")
         received = np.frombuffer(consumer.lease(0), np.uint8)
         del received
         assert ring.take() is None, "the producer still refers to it"
@@ -135,18 +202,48 @@ def test_a_lent_slot_waits_for_both_sides() -> None:
         ring.close()
 
 
-def test_only_announced_segments_are_opened() -> None:
-    for name in ("../etc/passwd", "other-1"):
-        with pytest.raises(OSError, match="not a segment"):
-            shm.Ring.open(name, 1, 4096)
+def test_only_segments_of_the_run_are_opened(tmp_path: Path) -> None:
+    for name in ("../etc/passwd", "other-1-1", "mien-test", "mien-test-1-1/../x", "mien-text-1-1"):
+        with pytest.raises(ValueError, match="no segment of this run"):
+            shm.Ring.open(name, "test")
+
+
+@pytest.mark.parametrize(
+    ("slots", "slot_bytes"), [(2**28, 4096), (0, 4096), (2, 0), (2, 4095), (2, 2**40), (1, 4096)]
+)
+def test_a_segment_that_lies_about_its_size_is_refused(slots: int, slot_bytes: int) -> None:
+    ring = shm.Ring.create("test", 2, 4096)
+    try:
+        with ring.path.open("r+b") as file:
+            file.seek(4096 - 16)
+            file.write(struct.pack("<QQ", slots, slot_bytes))
+        with pytest.raises(ValueError, match="as large as it says"):
+            shm.Ring.open(ring.path.name, "test")
+    finally:
+        ring.close()
+
+
+def test_a_link_or_a_pipe_is_no_segment(tmp_path: Path) -> None:
+    path = shm.folder() / "mien-test-1-1"
+    try:
+        path.symlink_to(tmp_path / "victim")
+        with pytest.raises(OSError, match="symbolic links"):
+            shm.Ring.open(path.name, "test")
+        path.unlink()
+        os.mkfifo(path)
+        with pytest.raises(ValueError, match="is no segment"):
+            shm.Ring.open(path.name, "test")
+    finally:
+        path.unlink()
 
 
 def test_a_sweep_takes_only_its_own_run() -> None:
     ours, other = shm.Ring.create("sweep1", 1, 10), shm.Ring.create("sweep2", 1, 10)
+    assert shm.sweep("sweep1", 1) == 0
     assert shm.sweep("sweep1") == 1
     assert not ours.path.exists()
     assert other.path.exists()
-    other.close()
+    assert shm.sweep("sweep2", os.getpid()) == 1
 
 
 def test_a_recording_plays_back_with_its_timing(tmp_path: Path) -> None:
@@ -191,3 +288,16 @@ def test_a_recording_cut_short_ends_in_one_line(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(MienError, match="damaged"):
         list(record.read(path))
+
+
+def test_a_recording_whose_sizes_lie_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "lies.mrec"
+    recorder = record.Recorder(path, VideoFrame)
+    recorder.write(Envelope(FRAME, 0))
+    recorder.close()
+    whole = path.read_bytes()
+    at = whole.index(struct.pack("<I", 128), len(record.MAGIC))  # the payload: 105 bytes, aligned
+    for sizes in (struct.pack("<I", 2**32 - 1), struct.pack("<I", 0)):
+        path.write_bytes(whole[:at] + sizes + whole[at + 4 :])
+        with pytest.raises(MienError, match="doesn't fit"):
+            list(record.read(path))
