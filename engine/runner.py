@@ -22,6 +22,8 @@ from engine.types import U8, Fifo, Latest, Message
 from engine.wire import Envelope, Hop
 
 FAILURES_BEFORE_RESTART = 5
+GAP_MOST = 1_000_000
+"""numbers that are further apart are those of two lives of a node"""
 BACKOFF_S = (0.25, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -86,7 +88,9 @@ class Runner:
         self.node = spec.node_type(spec.config, self.context)
         self.is_set_up = False
         self._open = False
-        self._numbers = {port: itertools.count() for port in spec.outputs}
+        # Far above those of a life before, whose last messages may come between ours.
+        first = time.monotonic_ns()
+        self._numbers = {port: itertools.count(first) for port in spec.outputs}
         self._handlers = {port: getattr(self.node, f"on_{port}", None) for port in spec.inputs}
         # Rates and ages speak of one stream: the first picture where there is one.
         pictures = [port for port in spec.ports if isinstance(spec.ports[port], Latest)]
@@ -139,7 +143,7 @@ class Runner:
             return
         if isinstance(envelope, Envelope):
             missed = envelope.seq - self._expected.get(port, envelope.seq)
-            if missed > 0 and isinstance(self.spec.ports[port], Fifo):
+            if 0 < missed < GAP_MOST and isinstance(self.spec.ports[port], Fifo):
                 self.incoming[port].gaps += missed
             self._expected[port] = envelope.seq + 1
         if not self.is_set_up and not self._set_up_again():

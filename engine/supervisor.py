@@ -396,6 +396,9 @@ class Supervisor:
             for part in (process.past_edges, process.report["edges"]):
                 for name, figures in part.items():
                     add_up(edges.setdefault(name, {}), figures)
+        for figures in edges.values():
+            # What a process sent between its last report and its death it could not count.
+            figures["sent"] = max(figures["sent"], figures["received"] + figures["gaps"])
         result: dict[str, Any] = {
             "name": self.graph.name,
             "uptime_s": round(time.monotonic() - self._started_s, 1),

@@ -114,7 +114,7 @@ class Found:
 class Bench:
     """A process's receiving end without its sockets: reader, lane, runner, node."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, source: str = "in") -> None:
         self.random = random.Random(seed)
         self.ring = shm.Ring.create(RUN, 48, 64 * 1024)
         self.reader = Reader(RUN)
@@ -132,11 +132,11 @@ class Bench:
             inlet = Inlet(Reads.inputs[port], lossless=False)
             inlet.consumers.append((self.runner, port))
             inlet.edges.append(self.runner.incoming[port])
-            self.reader.add(f"in.{port}", type(message), self.lane, inlet)
+            self.reader.add(f"{source}.{port}", type(message), self.lane, inlet)
             packed = pack(Envelope(message, 7, (("camera", 1, 2), ("tracker", 3, 4))))
             payload = packed.payload().tobytes()
             for segment in (None, self.ring.path.name):
-                description = [f"in.{port}", _lists(packed.layout), segment]
+                description = [f"{source}.{port}", _lists(packed.layout), segment]
                 self.valid.append((description, _lists(packed.values), payload))
 
     def event(self, level: str, text: str) -> None:
@@ -171,6 +171,15 @@ class Bench:
         if chance.random() < 0.1:
             inline = chance.choice((None, b"", b"x", payload + payload, payload[:-1]))
         return header, inline
+
+    def refused(self) -> list[bytes]:
+        """A damaged message that is refused, in its parts."""
+        while True:
+            header, inline = self.header()
+            try:
+                self.reader.read(header, inline)
+            except (ValueError, OSError):
+                return [header] if inline is None else [header, inline]
 
     def _spoil(self, items: list[Any]) -> list[Any]:
         """One value at any depth taken out, put in, or made another."""

@@ -21,7 +21,13 @@ EDGE_COUNTS = {"sent": "sent", "received": "received", "dropped": "replaced", "g
 PROCESS_FIGURES = {
     "rss_mb": ("resident_bytes", "Resident memory", 1024 * 1024),
     "cpu_percent": ("cpu_ratio", "Processor time per second", 0.01),
-    "restarts": ("restarts", "Times it was started again", 1),
+}
+PROCESS_COUNTS = {
+    "restarts": "Times it was started again",
+    "hangs": "Times it hung, whether it recovered or not",
+    "refused": "Messages refused as malformed",
+    "escaped": "Errors outside of nodes",
+    "reports_dropped": "Reports that the supervisor didn't read",
 }
 
 
@@ -96,7 +102,12 @@ def _families(snapshot: Mapping[str, Any]) -> list[Any]:
     for process, figures in snapshot.get("processes", {}).items():
         for key, (name, doc, factor) in PROCESS_FIGURES.items():
             value = figures.get(key)
-            kind = CounterMetricFamily if key == "restarts" else GaugeMetricFamily
             if value is not None:
-                add(kind, f"process_{name}", doc, {"process": process}, value * factor)
+                add(
+                    GaugeMetricFamily, f"process_{name}", doc, {"process": process}, value * factor
+                )  # fmt: skip
+        for key, doc in PROCESS_COUNTS.items():
+            add(
+                CounterMetricFamily, f"process_{key}", doc, {"process": process}, figures.get(key)
+            )  # fmt: skip
     return list(families.values())

@@ -14,11 +14,12 @@ import zmq
 from engine import shm
 from engine.join import Whole
 from engine.lane import Inlet, ThreadLane
-from engine.link import SLOTS, SendLink
+from engine.link import SHRINK_AFTER, SLOTS, SendLink
 from engine.metrics import EdgeStats
 from engine.receive import ReceiveLink
 from engine.types import Latest, VideoFrame
 from engine.wire import Envelope
+from tests.fuzz_headers import Bench
 
 
 class Keeper:
@@ -42,7 +43,7 @@ class Edge:
         self.lane = ThreadLane("test", lossless=True)
         inlet = Inlet(Latest(VideoFrame), lossless=True)
         inlet.consumers.append((self.keeper, "in"))
-        endpoint = f"ipc://{folder}/edge.sock"
+        self.endpoint = endpoint = f"ipc://{folder}/edge.sock"
         self.receiver = ReceiveLink(
             self.context, endpoint, None, self.lane, self.refuse, run="testlink"
         )
@@ -64,7 +65,7 @@ class Edge:
         self.sender.send(Envelope(VideoFrame(capture_ns=number, pixels=pixels), number))
 
     def wait_for(self, count: int) -> list[VideoFrame]:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while len(self.keeper.kept) < count:
             assert time.monotonic() < deadline, f"{len(self.keeper.kept)} of {count} came"
             threading.Event().wait(0.005)
@@ -126,3 +127,85 @@ def test_a_restarted_receiver_gets_a_new_ring(edge: Edge) -> None:
     edge.send(2)
     edge.wait_for(2)
     assert set(shm.folder().glob("mien-testlink-*")).isdisjoint(before)
+
+
+def test_slots_shrink_when_pictures_do(edge: Edge) -> None:
+    def slot_bytes() -> int:
+        (path,) = shm.folder().glob("mien-testlink-*")
+        return path.stat().st_size // SLOTS
+
+    edge.send(0, np.zeros((1080, 1920, 3), np.uint8))
+    large = slot_bytes()
+    count = SHRINK_AFTER + 10
+    for number in range(1, count):
+        edge.send(number)
+        edge.wait_for(number + 1)
+        edge.keeper.kept[number] = edge.keeper.kept[0]  # its slot is free again
+    assert slot_bytes() * 50 < large
+
+
+def test_memory_goes_when_nothing_is_sent_and_comes_back(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge.send(0)
+    edge.wait_for(1)
+    edge.sender.rest()
+    assert list(shm.folder().glob("mien-testlink-*")), "it was just used"
+    monkeypatch.setattr("engine.link.IDLE_S", 0.0)
+    monkeypatch.setattr("engine.receive.UNUSED_S", 0.0)
+    edge.sender.rest()
+    assert not list(shm.folder().glob("mien-testlink-*"))
+    rings = edge.receiver._reader._rings
+    deadline = time.monotonic() + 20
+    while rings:
+        assert time.monotonic() < deadline, "the receiver keeps it"
+        threading.Event().wait(0.02)
+    edge.send(1)
+    assert int(edge.wait_for(2)[1].pixels[0, 0, 0]) == 1
+
+
+def test_shared_memory_is_tried_again_after_it_was_full(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("engine.link.FULL_S", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.link.Ring.create", full)
+        edge.send(0)
+    edge.send(1)
+    edge.wait_for(2)
+    assert list(shm.folder().glob("mien-testlink-*"))
+
+
+def test_20000_malformed_messages_cost_no_picture(edge: Edge) -> None:
+    """A stranger floods the socket that pictures come in by; all of them come, in order."""
+    bench = Bench(seed=5, source="a")
+    stranger = edge.context.socket(zmq.PUSH)
+    stranger.connect(edge.endpoint)
+    lies = [bench.refused() for _ in range(2_000)]
+    bench.close()
+
+    def flood() -> None:
+        for number in range(20_000):
+            stranger.send_multipart(lies[number % len(lies)])
+        for _ in range(10):
+            stranger.send_multipart([b"a", b"b", b"c"])
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    count = 0
+    while flooding.is_alive() or count < 200:
+        edge.send(count % 200)
+        count += 1
+        edge.wait_for(count)
+        edge.keeper.kept[:-1] = [edge.keeper.kept[0]] * (count - 1)
+        assert int(edge.keeper.kept[-1].pixels[0, 0, 0]) == (count - 1) % 200
+    flooding.join()
+    edge.lies = 20_010
+    deadline = time.monotonic() + 20
+    while edge.refused < edge.lies and time.monotonic() < deadline:
+        threading.Event().wait(0.02)
+    stranger.close()
+    assert edge.stats.dropped == 0

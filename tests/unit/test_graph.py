@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from engine.draw import draw
-from engine.errors import UsageError
+from engine.errors import MienError, UsageError
 from engine.graph import load
 
 GOOD = """\
@@ -79,6 +80,23 @@ def _write(tmp_path: Path, text: str) -> Path:
         ("inputs = { video", "input = { video", 13, "did you mean 'inputs'?"),
         ("[nodes.add]", "[nodes.Add]", 7, "no name for a node"),
         ('["add"]', '["add"]\nhost = "gpu"', 21, "unknown host 'gpu'"),
+        ('["add"]', '["add"]\nhost = ["gpu"]', 21, "unknown host"),
+        ('["add"]', '[["add"]]', 20, "needs nodes = [names]"),
+        ('["add"]', "{ add = 1 }", 20, "needs nodes = [names]"),
+        ("count = 3", "count = inf", 5, "expected a number, got inf"),
+        ("count = 3", "count = [[3]]", 5, "expected a number"),
+        ("count = 3", f"count = {2**63}", 5, "out of range"),
+        ("count = 3", "period_ms = inf", 5, "out of range"),
+        ("count = 3", "period_ms = nan", 5, "out of range"),
+        ("count = 3", "count = 1979-05-27", 5, "expected a number"),
+        ("{ count = 3 }", "[3]", 5, "should be a table"),
+        ('frame = "numbers.video"', "frame = [[1]]", 9, 'write it as "node.port"'),
+        ("tests.small_nodes:Add", ":Y", 8, 'needs type = "module:Class"'),
+        ("tests.small_nodes:Add", ".small:Y", 8, 'needs type = "module:Class"'),
+        ("tests.small_nodes:Add", "a..b:Y", 8, 'needs type = "module:Class"'),
+        ("tests.small_nodes:Add", "no:Y", 8, "no module 'no'"),
+        ("[processes.second]", "[processes.control]", 19, "'control' is the engine's own"),
+        ("[processes.second]", "[processes.supervisor]", 19, "is the engine's own"),
     ],
 )
 def test_mistakes_name_their_line(tmp_path: Path, old: str, new: str, line: int, says: str) -> None:
@@ -96,14 +114,25 @@ def test_mistakes_name_their_line(tmp_path: Path, old: str, new: str, line: int,
         ("", "no nodes"),
         ("nodes = 3", "should be a table"),
         ('delivery = "fast"', "'live' or 'lossless'"),
+        ("delivery = [[1]]", "'live' or 'lossless'"),
+        (GOOD.replace('"small"', "[1]"), "name is text"),
+        (GOOD.replace("nodes.add", 'nodes."a\\nb\\u001b"'), "no name for a node"),
+        ("silent_after_s = inf\n" + GOOD, "silent_after_s is a number of seconds, not inf"),
+        ("stalled_after_s = nan\n" + GOOD, "stalled_after_s is a number of seconds, not nan"),
+        ("stalled_after_s = true\n" + GOOD, "stalled_after_s is a number of seconds"),
+        ("a = " + "[" * 5000, "not valid TOML"),
+        ("a = " + "9" * 5000, "not valid TOML"),
+        ("nodes = [[[]]]", "should be a table"),
+        ("#" * 2**21, "no graph file"),
         ("nmae = 1", "did you mean 'name'?"),
         ("[nodes", "not valid TOML"),
         (GOOD.replace("[nodes.collect]", "[nodes.add]"), "not valid TOML"),
     ],
 )
 def test_mistakes_without_a_line(tmp_path: Path, text: str, says: str) -> None:
-    with pytest.raises(UsageError, match=says.replace("?", r"\?")):
+    with pytest.raises(UsageError, match=says.replace("?", r"\?")) as caught:
         _load(tmp_path, text)
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -124,6 +153,32 @@ def test_bad_settings(tmp_path: Path, setting: str, says: str) -> None:
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such graph file"):
         load(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("class X(:", r"broken\.py:1: invalid syntax"),
+        ("x = 1 / 0", r"ZeroDivisionError: division by zero \(.*broken\.py:1\)"),
+        ("import sys; sys.exit(3)", r"SystemExit: 3 \(.*broken\.py:1\)"),
+        ("raise ValueError('two\\nlines')", "ValueError: two lines"),
+        ("import nothing_of_this_name", "needs the package 'nothing_of_this_name'"),
+        (
+            "from engine.node import Node\nclass Y(Node):\n    inputs = 3",
+            "not a graph: AttributeError",
+        ),
+        ("from engine.node import Node\nclass Y(Node):\n    Config = 3", "not a graph: "),
+    ],
+)
+def test_a_node_file_with_a_mistake_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, says: str
+) -> None:
+    (tmp_path / "broken.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken", raising=False)
+    with pytest.raises(MienError, match=says) as caught:
+        load({"nodes": {"y": {"type": "broken:Y"}}})
+    assert "\n" not in str(caught.value)
 
 
 def test_drawing_shows_every_node_process_and_edge(tmp_path: Path) -> None:
