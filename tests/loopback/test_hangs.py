@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -183,15 +184,20 @@ async def test_killed_processes_leave_no_shared_memory(tmp_path: Path) -> None:
     def segments() -> int:
         return len(list(shm.folder().glob(f"mien-{os.getpid()}-*")))
 
+    def restarted(name: str, times: int) -> bool:
+        return bool(_figures(supervisor, name)["restarts"] == times)
+
+    def more(than: int) -> bool:
+        return len(lines(tmp_path)) > than
+
     async with Supervisor(load(graph(tmp_path))) as supervisor:
         await until(lambda: len(lines(tmp_path)) > 5)
         before = segments()
         for number in range(1, 4):
             for name in ("ends", "middle"):
                 supervisor.processes[name].kill()
-                await until(lambda at=number, of=name: _figures(supervisor, of)["restarts"] == at)
-            seen = len(lines(tmp_path))
-            await until(lambda at=seen: len(lines(tmp_path)) > at + 5)
+                await until(partial(restarted, name, number))
+            await until(partial(more, len(lines(tmp_path)) + 5))
         assert segments() == before
         for name, edge in supervisor.metrics()["edges"].items():
             assert edge["received"] + edge["gaps"] <= edge["sent"], (name, edge)
