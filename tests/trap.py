@@ -43,6 +43,7 @@ class Home:
         self.folder = folder
         self.home, self.work = folder / "home", folder / "work"
         self.cache = self.home / ".cache" / "mien"
+        self.settings = self.home / ".config" / "mien"
         for part in (self.cache, self.work, folder / "tmp"):
             part.mkdir(parents=True)
         (folder / "run").mkdir(mode=0o700)
@@ -90,14 +91,16 @@ class Home:
 
     def strays(self) -> list[str]:
         """Every file and folder made outside of what is the command's, and what stayed behind in
-        the home outside the cache, in the temporary or in the runtime folder."""
+        the home outside cache and settings, in the temporary or in the runtime folder."""
         allowed = (f"{self.folder}/", *SHARED_OR_DEVICES)
         outside = [path for path in map(self._made, self._lines()) if path is not None]
         left = [
             str(path)
             for name in ("home", "tmp", "run")
             for path in (self.folder / name).rglob("*")
-            if not path.is_dir() and not path.is_relative_to(self.cache)
+            if not path.is_dir()
+            and not path.is_relative_to(self.cache)
+            and not path.is_relative_to(self.settings)
         ]
         return [path for path in outside if not path.startswith(allowed)] + left
 
