@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 
+from engine import __version__, terminal
 from engine.errors import MienError
 
 COMMANDS = {
@@ -32,7 +33,7 @@ os.environ.setdefault("OPENCV_FOR_THREADS_NUM", str(max(1, min(4, (os.cpu_count(
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 1 failed, 2 wrong use."""
     arguments = sys.argv[1:] if argv is None else argv
-    if not arguments or (arguments[0] not in COMMANDS and arguments[0] not in ("-h", "--help")):
+    if not arguments or arguments[0] not in (*COMMANDS, "-h", "--help", "--version"):
         if arguments and not arguments[0].startswith("-"):
             known = ", ".join(COMMANDS)
             print(f"mien: unknown command '{arguments[0]}'; it is one of {known}", file=sys.stderr)
@@ -43,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Mien, a real-time avatar engine. Without a command it runs live.",
         epilog="run_engine.py COMMAND --help explains a command with examples.",
     )
+    parser.add_argument("--version", action="version", version=f"mien {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, summary in COMMANDS.items():
         subparser = subparsers.add_parser(
@@ -62,9 +64,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     try:
         code = main()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("mien: interrupted", file=sys.stderr)
         code = signals.INTERRUPTED
+    except OSError as error:
+        print(f"mien: what it says cannot be written: {error.strerror}", file=sys.stderr)
+        code = 1
     raise SystemExit(code)

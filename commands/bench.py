@@ -17,6 +17,8 @@ import argparse
 import importlib
 from pathlib import Path
 
+from commands.numbers import within
+
 SECTIONS = {
     "hop": "pictures between two processes: latency, throughput, CPU",
     "live": "camera to screen through a real browser: latency, frame rate, drift of the sound",
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         section.add_argument(
             "--seconds",
-            type=_positive,
+            type=within(float, 1e-3, 1e6),
             default=module.SECONDS,
             help=f"how long to measure (default {module.SECONDS:g})",
         )
@@ -47,13 +49,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     return int(importlib.import_module(f"commands.bench_{options.section}").run(options))
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return value

@@ -34,6 +34,7 @@ from commands.bench_report import (
     print_environment,
     write_json,
 )
+from commands.numbers import INTENSITY
 from commands.paths import ROOT
 from engine.errors import MienError
 from engine.types import EMOTIONS
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--emotion", choices=EMOTIONS, default="happy", help="what the face wears (default happy)"
     )
-    parser.add_argument("--intensity", type=float, default=0.8, help="0 to 1 (default 0.8)")
+    parser.add_argument("--intensity", type=INTENSITY, default=0.8, help="0 to 1 (default 0.8)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -39,6 +39,7 @@ from commands.bench_report import (
     write_json,
 )
 from commands.bench_stats import percentiles
+from commands.numbers import within
 from commands.paths import GRAPHS, ROOT
 from engine.errors import MienError, UsageError
 
@@ -54,8 +55,15 @@ Rows = NDArray[np.int64]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--peers", action="store_true", help="time three other ways beside it")
     parser.add_argument("--size", default="1280x720", help="of the picture (default 1280x720)")
-    parser.add_argument("--rate", type=float, default=60.0, help="pictures per second (default 60)")
-    parser.add_argument("--rounds", type=int, default=3, help="turns that each gets (default 3)")
+    parser.add_argument(
+        "--rate",
+        type=within(float, 1.0, 1000.0),
+        default=60.0,
+        help="pictures per second (default 60)",
+    )
+    parser.add_argument(
+        "--rounds", type=within(int, 1, 1000), default=3, help="turns that each gets (default 3)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -39,6 +39,7 @@ from commands.bench_report import (
 )
 from commands.bench_server import EchoServer, EngineServer, Resources, Server, temporary_folder
 from commands.bench_stats import Marks, per_minute, summarize
+from commands.numbers import INTENSITY, within
 from engine.errors import MienError, UsageError
 from engine.types import EMOTIONS
 
@@ -50,14 +51,18 @@ FIRST_PICTURE_WITHIN_S = 20.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--peers", action="store_true", help="compare with a bare aiortc echo")
-    parser.add_argument("--warmup", type=float, default=8.0, help="seconds left out (default 8)")
+    parser.add_argument(
+        "--warmup", type=within(float, 0.0, 1e6), default=8.0, help="seconds left out (default 8)"
+    )
     parser.add_argument("--size", default="640x480", help="of the camera (default 640x480)")
-    parser.add_argument("--fps", type=int, default=30, help="of the camera (default 30)")
+    parser.add_argument(
+        "--fps", type=within(int, 1, 240), default=30, help="of the camera (default 30)"
+    )
     parser.add_argument("--input", type=Path, help="a video to take the face from")
     parser.add_argument(
         "--emotion", choices=EMOTIONS, default="happy", help="what the face wears (default happy)"
     )
-    parser.add_argument("--intensity", type=float, default=0.8, help="0 to 1 (default 0.8)")
+    parser.add_argument("--intensity", type=INTENSITY, default=0.8, help="0 to 1 (default 0.8)")
     parser.add_argument(
         "--set",
         action="append",

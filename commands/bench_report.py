@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from rich.console import Console
 from rich.table import Table
 
-from engine import files
+from engine import files, terminal
 
 PACKAGES = (
     "mien", "aiortc", "av", "numpy", "opencv-python-headless", "pyzmq", "ai-edge-litert",
     "uvloop", "ezmsg", "playwright",
 )  # fmt: skip
 
-console = Console(stderr=True, highlight=False)
+console = terminal.console(stderr=True)
 
 
 def environment() -> dict[str, Any]:
@@ -47,15 +46,17 @@ def print_environment(about: Mapping[str, Any], settings: Mapping[str, Any]) -> 
     """One block that says on what and how it was measured."""
     hardware = about["hardware"]
     console.print(
-        f"[bold]on[/] {hardware['cpu']}, {hardware['usable_cores']} cores, "
+        f"on {hardware['cpu']}, {hardware['usable_cores']} cores, "
         f"{hardware['memory_gb']:.0f} GB, {hardware['system']}, "
         f"load before {hardware['load_before'][0]}"
     )
     if hardware["load_before"][0] > 0.5 * hardware["usable_cores"]:
-        console.print("[yellow]the machine is busy with something else: figures will be worse[/]")
+        console.print(
+            "the machine is busy with something else: figures will be worse", style="yellow"
+        )
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    console.print(f"[bold]with[/] {versions}")
-    console.print("[bold]set[/] " + ", ".join(f"{key} {value}" for key, value in settings.items()))
+    console.print(f"with {versions}")
+    console.print("set " + ", ".join(f"{key} {value}" for key, value in settings.items()))
 
 
 def latency_table(title: str, rows: Mapping[str, Mapping[str, Any]]) -> Table:

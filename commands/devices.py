@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from engine import terminal
 from engine.errors import MienError
 from nodes.camera import open_camera, why_not
 from nodes.microphone import load_portaudio, opens
@@ -157,10 +158,9 @@ def microphones() -> dict[str, Any]:
 
 
 def _show(found: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(soft_wrap=True)
+    console = terminal.console()
     if found["cameras"]["found"]:
         table = Table("camera", "name", "size", "format", "claims", "measured")
         for camera in found["cameras"]["found"]:
@@ -178,7 +178,7 @@ def _show(found: dict[str, Any]) -> None:
                 table.add_row(camera["device"], camera["name"], camera["problem"], "", "", "")
         console.print(table)
     else:
-        console.print(f"cameras: {found['cameras']['problem']}", markup=False)
+        console.print(f"cameras: {found['cameras']['problem']}")
     if found["microphones"]["found"]:
         table = Table("mic", "name", "system", "channels", "works at")
         for row in found["microphones"]["found"]:
@@ -191,4 +191,4 @@ def _show(found: dict[str, Any]) -> None:
             )
         console.print(table)
     else:
-        console.print(f"microphones: {found['microphones']['problem']}", markup=False)
+        console.print(f"microphones: {found['microphones']['problem']}")

@@ -27,6 +27,8 @@ from pathlib import Path
 from commands.devices import camera_devices, microphones
 from commands.doctor_networks import NETWORKS, describe
 from commands.doctor_speed import measure_face_ms
+from commands.numbers import within
+from engine import terminal
 from engine.errors import MienError
 from nodes.assets import FACE_LANDMARKER, locate
 from nodes.virtual_camera import missing as virtual_camera_missing
@@ -48,7 +50,9 @@ class Check:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument("--port", type=int, default=8080, help="the page's port (8080)")
+    parser.add_argument(
+        "--port", type=within(int, 1, 65_535), default=8080, help="the page's port (8080)"
+    )
     parser.add_argument("--no-speed", action="store_true", help="don't measure the frame rate")
 
 
@@ -79,17 +83,19 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show(checks: list[Check], healthy: bool) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = terminal.console()
+    right, open_, wrong = "✓–✗" if terminal.sayable("✓–✗") else "+-x"
     for check in checks:
-        sign, colour = ("✓", "green") if check.works else ("–", "yellow")
+        sign, colour = (right, "green") if check.works else (open_, "yellow")
         if check.needed and not check.works:
-            sign, colour = "✗", "red"
+            sign, colour = wrong, "red"
         mend = f"; {check.mend}" if check.mend else ""
         console.print(Text(sign, colour), Text(f"{check.name}: {check.fact}{mend}"))
-    console.print("live works here" if healthy else "live does not work here yet: see ✗ above")
+    console.print(
+        "live works here" if healthy else f"live does not work here yet: see {wrong} above"
+    )
 
 
 def python() -> Check:

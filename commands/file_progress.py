@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import Any
 
+from engine import terminal
+
 _PLAIN_EVERY_S = 10.0
 
 
@@ -16,23 +18,23 @@ class Progress:
     def __init__(self, title: str, expected: int) -> None:
         self._title = title
         self._expected = max(1, expected)
-        self._began_s = self._said_s = time.monotonic()
+        self._said_s = time.monotonic()
+        self._first: tuple[float, int] | None = None  # when [s] the first pictures were there
         self._bar: Any = None
         self._task: Any = None
 
     def __enter__(self) -> Progress:
         if sys.stderr.isatty():
-            from rich.console import Console
             from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
 
             self._bar = Bar(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 TextColumn("{task.completed}/{task.total} frames"),
                 TextColumn("{task.fields[fps]:.0f} fps"),
                 TimeRemainingColumn(),
-                console=Console(stderr=True),
+                console=terminal.console(stderr=True),
                 transient=True,
             )
             self._bar.start()
@@ -49,16 +51,21 @@ class Progress:
             self._bar.update(self._task, completed=done, total=total, fps=fps)
             return
         now_s = time.monotonic()
+        if self._first is None and done:
+            self._first = now_s, done
         if now_s - self._said_s >= _PLAIN_EVERY_S and done:
             self._said_s = now_s
-            left_s = (now_s - self._began_s) * max(0, self._expected - done) / done
             share = min(100, 100 * done // self._expected)
-            print(
-                f"{self._title}: {done}/{self._expected} frames ({share} %), "
-                f"{fps:.0f} fps, about {left_s:.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )
+            line = f"{self._title}: {done}/{self._expected} frames ({share} %), {fps:.0f} fps"
+            print(line + self._left(now_s, done), file=sys.stderr, flush=True)
+
+    def _left(self, now_s: float, done: int) -> str:
+        """How long it will take, by the pictures after the first: the networks load before it."""
+        since_s, there = self._first or (now_s, done)
+        if done <= there:
+            return ""
+        left_s = (now_s - since_s) * max(0, self._expected - done) / (done - there)
+        return f", about {left_s:.0f} s left"
 
     def __exit__(
         self,

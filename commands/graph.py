@@ -14,9 +14,11 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
+from commands.numbers import SECONDS
 from commands.running import console, run_supervised
 from engine.draw import draw
 from engine.errors import UsageError
@@ -30,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("graph", nargs="?", help="a graph file (TOML)")
     add_settings(parser)
     parser.add_argument("--check", action="store_true", help="check the graph, don't run it")
+    parser.add_argument("--json", action="store_true", help="describe the graph, don't run it")
     parser.add_argument("--draw", metavar="FILE.svg", help="draw the graph, don't run it")
     parser.add_argument(
         "--record",
@@ -46,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="play recordings in place of a node, with their timing",
     )
     parser.add_argument("--host", default="", help="which host of the graph this machine is")
-    parser.add_argument("--seconds", type=float, default=0, help="end after so many seconds")
+    parser.add_argument("--seconds", type=SECONDS, default=0, help="end after so many seconds")
     parser.add_argument("--key", action="store_true", help="print this machine's public key")
 
 
@@ -77,9 +80,13 @@ def run(options: argparse.Namespace) -> int:
     if options.draw:
         with whole(Path(options.draw)) as part:
             part.write_text(draw(graph), encoding="utf-8")
-    if options.draw or options.check:
+    if options.draw or options.check or options.json:
         count = len(graph.nodes)
         console.print(f"{path}: {count} nodes in {len(graph.processes)} processes, no mistakes")
+        if options.draw:
+            console.print(f"drawn: {options.draw}")
+        if options.json:
+            print(json.dumps(graph.describe(), indent=1))
         return 0
     records = {
         edge: str(Path(file).resolve()) for edge, file in pairs(options.record, "--record").items()

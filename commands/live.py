@@ -23,7 +23,10 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 from commands.graph import add_settings
+from commands.numbers import INTENSITY, PORT, SECONDS
 from commands.paths import GRAPHS
 from commands.running import console, run_supervised
 from engine.errors import MienError, UsageError
@@ -56,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     page = parser.add_argument_group("page")
     page.add_argument(
-        "--port", type=int, default=8080, help="port of the page (default 8080; 0: a free one)"
+        "--port", type=PORT, default=8080, help="port of the page (default 8080; 0: a free one)"
     )
     page.add_argument("--address", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
     page.add_argument("--token", default="", help="what the page asks for when bound elsewhere")
@@ -75,13 +78,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kept.add_argument(
         "--no-settings", action="store_true", help="start fresh and keep nothing of this run"
     )
-    parser.add_argument("--seconds", type=float, default=0, help="end after so many seconds")
+    parser.add_argument("--seconds", type=SECONDS, default=0, help="end after so many seconds")
 
 
 def add_face_arguments(parser: Any) -> None:
     """--emotion and --intensity, for every command that edits a face."""
     parser.add_argument("--emotion", choices=EMOTIONS, help="the emotion to wear (default neutral)")
-    parser.add_argument("--intensity", type=float, help="how strong, 0 to 1")
+    parser.add_argument("--intensity", type=INTENSITY, help="how strong, 0 to 1")
 
 
 def face_settings(options: argparse.Namespace) -> list[str]:
@@ -204,6 +207,6 @@ async def _tell_url(supervisor: Supervisor) -> None:
     while asyncio.get_running_loop().time() < deadline:
         out = supervisor.metrics()["nodes"].get("out", {})
         if url := out.get("gauges", {}).get("url"):
-            console.print(f"Mien is running: [bold]{url}[/]   (Ctrl-C ends it)")
+            console.print(Text.assemble("Mien is running: ", (url, "bold"), "   (Ctrl-C ends it)"))
             return
         await asyncio.sleep(0.05)

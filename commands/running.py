@@ -7,16 +7,16 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from engine import signals
+from engine import signals, terminal
 from engine.graph import Graph
 from engine.loops import run_loop
 from engine.settings import Settings
 from engine.supervisor import Supervisor
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = terminal.console(stderr=True)
 
 
 def run_supervised(
@@ -72,12 +72,14 @@ async def _run(
 
 
 def _news(level: str, text: str) -> None:
-    console.print(f"[{'red' if level == 'error' else 'yellow'}]{level}[/]: {text}")
+    sign = Text(level, "red" if level == "error" else "yellow")
+    console.print(Text.assemble(sign, f": {text}"))
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:
     """The table at exit."""
-    table = Table(title=f"{metrics['name']}, {metrics['uptime_s']:.0f} s", title_justify="left")
+    console.print(f"{metrics['name']}, {metrics['uptime_s']:.0f} s")
+    table = Table()
     for heading in ("node", "in", "out", "ms p50", "p95", "p99", "age p50", "p95", "errors"):
         table.add_column(heading, justify="left" if heading == "node" else "right")
     for name, node in metrics["nodes"].items():

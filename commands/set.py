@@ -4,17 +4,19 @@ Examples:
   run_engine.py set                          list the nodes' parameters and their values
   run_engine.py set editor.emotion happy
   run_engine.py set editor.intensity 0.5
+  run_engine.py set --json                   all of it as JSON, with types and limits
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from engine import terminal
 from engine.control import ask
 from engine.errors import MienError, UsageError
 from engine.folders import running
@@ -24,18 +26,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", nargs="?", metavar="NODE.PARAMETER", help="what to change")
     parser.add_argument("value", nargs="?", help="the new value")
     parser.add_argument("--pid", type=int, help="which engine, if several run")
+    parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     endpoint = f"ipc://{find_run(options.pid)}/control.sock"
     if options.target is None:
-        _list(ask(endpoint, "parameters"))
+        parameters = ask(endpoint, "parameters")
+        if options.json:
+            print(json.dumps(parameters, indent=1))
+        else:
+            _list(parameters)
         return 0
     node, dot, parameter = options.target.partition(".")
     if not dot or options.value is None:
         raise UsageError("write it as: set NODE.PARAMETER VALUE")
     taken = ask(endpoint, "set", node=node, parameter=parameter, value=options.value)
-    print(f"{options.target} = {taken}")
+    print(json.dumps({options.target: taken}) if options.json else f"{options.target} = {taken}")
     return 0
 
 
@@ -55,11 +62,11 @@ def find_run(pid: int | None) -> Path:
 def _list(parameters: dict[str, list[dict[str, Any]]]) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("parameter", "value", "allowed", "meaning"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading == "parameter", overflow="fold")
     for node, rows in parameters.items():
         for row in rows:
             table.add_row(f"{node}.{row['name']}", str(row["value"]), _allowed(row), row["doc"])
-    Console(highlight=False).print(table)
+    terminal.console().print(table, soft_wrap=False)
 
 
 def _allowed(row: dict[str, Any]) -> str:

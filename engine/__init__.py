@@ -8,5 +8,7 @@ sends events to Microsoft, from native code, unless a variable forbids it before
 import os
 import sys
 
+__version__ = "0.1.0"
+
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # its import now fails
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

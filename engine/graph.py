@@ -122,7 +122,7 @@ def load(
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The content of a TOML file. Raises UsageError."""
+    """The content of a TOML file. Raises MienError where there is none, else UsageError."""
     return _parse(path, _text(path))
 
 
@@ -131,7 +131,7 @@ def _text(path: Path) -> str:
         with path.open(encoding="utf-8") as file:
             text = file.read(TEXT_MOST + 1)
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such graph file") from None
+        raise MienError(f"{path}: no such graph file") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: can't be read: {words(error)}") from None
     if len(text) > TEXT_MOST:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from engine import signals
+from engine import signals, terminal
 from engine.errors import MienError
 
 EXTRAS: Final = "pip install -e '.[train]'"
@@ -17,6 +17,7 @@ _OWN: Final = ("commands", "engine", "export", "nodes", "training")
 
 def parser_of(module: str, text: str | None) -> argparse.ArgumentParser:
     """A parser for ``python -m module`` whose help is the module's own ``text``."""
+    terminal.say_any_sign()
     return argparse.ArgumentParser(
         prog=f"python -m {module}",
         description=text,

@@ -40,6 +40,29 @@ def test_a_line_every_ten_seconds(
     ]
 
 
+def test_what_is_left_does_not_count_how_long_the_start_took(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(file_progress, "time", Clock)
+    Clock.now_s = 0.0
+    with Progress("out.mp4", 301) as progress:
+        for now_s, done in ((9.0, 1), (10.0, 11), (20.5, 11)):
+            Clock.now_s = now_s
+            progress.tick(figures(done))
+    assert "about 29 s left" in capsys.readouterr().err.splitlines()[0]
+
+
+def test_nothing_is_said_of_the_time_left_by_one_picture(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(file_progress, "time", Clock)
+    Clock.now_s = 0.0
+    with Progress("out.mp4", 300) as progress:
+        Clock.now_s = 10.0
+        progress.tick(figures(1))
+    assert capsys.readouterr().err == "out.mp4: 1/300 frames (0 %), 40 fps\n"
+
+
 def test_more_frames_than_expected(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -151,7 +151,7 @@ def test_bad_settings(tmp_path: Path, setting: str, says: str) -> None:
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such graph file"):
+    with pytest.raises(MienError, match="no such graph file"):
         load(tmp_path / "none.toml")
 
 
