@@ -33,8 +33,8 @@ def test_help_teaches(section: str, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (["hop", "--seconds", "0"], "above 0"),
-        (["hop", "--seconds", "soon"], "above 0"),
+        (["hop", "--seconds", "0"], "not a number from 0.001"),
+        (["hop", "--seconds", "soon"], "not a number from 0.001"),
         (["hop", "--size", "wide"], "1280x720"),
         (["hop", "--rounds", "0"], "--rounds"),
         (["hop", "--rate", "-3"], "--rate"),
