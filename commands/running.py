@@ -99,8 +99,14 @@ def print_metrics(metrics: dict[str, Any]) -> None:
     for name, edge in lost.items():
         console.print(f"{name}: {edge['dropped']} of {edge['sent']} dropped, {edge['gaps']} gaps")
     for name, process in metrics["processes"].items():
-        restarts = f", restarted {process['restarts']} times" if process["restarts"] else ""
-        console.print(f"process {name}: {process['rss_mb']:.0f} MB{restarts}")
+        counts = {
+            "restarted {} times": process["restarts"],
+            "hung {} times": process.get("hangs"),
+            "{} messages refused": process.get("refused"),
+            "{} reports dropped": process.get("reports_dropped"),
+        }
+        told = "".join(f", {text.format(number)}" for text, number in counts.items() if number)
+        console.print(f"process {name}: {process['rss_mb']:.0f} MB{told}")
 
 
 def _ms(value: float | None) -> str:

@@ -234,7 +234,7 @@ class _Checker:
             processes=processes,
             hosts=hosts,
             stalled_after_s=self.seconds("stalled_after_s", 10.0),
-            silent_after_s=self.seconds("silent_after_s", 3.0),
+            silent_after_s=self.seconds("silent_after_s", 2.5),
             raw=self.raw,
         )
 

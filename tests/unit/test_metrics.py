@@ -11,6 +11,7 @@ from engine.errors import UsageError
 from engine.hosts import ClockOffset
 from engine.metrics import Latency
 from engine.parameters import build, change, describe, parameter
+from nodes.web.prometheus import exposition
 
 
 def test_percentiles_of_a_known_distribution() -> None:
@@ -101,3 +102,10 @@ def test_a_config_describes_itself() -> None:
     assert rows["way"]["choices"] == ["hold", "pass"]
     assert rows["name"]["live"] is False
     assert build(Config, {"number": "9"}).number == 9
+
+
+def test_what_hung_or_was_refused_is_a_counter() -> None:
+    process = {"rss_mb": 1.0, "restarts": 1, "hangs": 2, "refused": 3, "reports_dropped": 4}
+    text = exposition({"processes": {"face": process}}).decode()
+    for name, value in (("restarts", 1), ("hangs", 2), ("refused", 3), ("reports_dropped", 4)):
+        assert f'mien_process_{name}_total{{process="face"}} {value}.0' in text

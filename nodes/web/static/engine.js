@@ -84,6 +84,8 @@ export class EnginePanel {
         each.state, `pid ${each.pid}`, each.host,
         `${Math.round(each.rss_mb ?? 0)} MB`, `${Math.round(each.cpu_percent ?? 0)} % CPU`,
         plural(each.restarts ?? 0, "restart"),
+        each.hangs ? plural(each.hangs, "hang") : "",
+        each.refused ? `${each.refused} refused` : "",
       ].filter(Boolean).join(" · "));
     }
   }
