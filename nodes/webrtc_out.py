@@ -70,7 +70,7 @@ class WebrtcOut(LoopNode):
         from nodes.web.voice import Voice
 
         self._loop = asyncio.get_running_loop()
-        self._viewers: set[Viewer] = set()
+        self._viewers: list[Viewer] = []  # in the order of their offers
         self._workers: dict[str, EncodeWorker] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._shown: U8 | None = None
@@ -157,11 +157,12 @@ class WebrtcOut(LoopNode):
 
     async def negotiate(self, offer: str) -> tuple[Peer, str]:
         """A new viewer. Raises BadOfferError, MienError where there are too many."""
+        from nodes.web.peer import make_room
         from nodes.web.sdp import read_offer
         from nodes.web.viewer import Viewer
 
         readable = read_offer(offer, viewer=True)
-        if len(self._viewers) >= self.config.max_viewers:
+        if not make_room(self._viewers, self.config.max_viewers):
             raise MienError(
                 f"{self.config.max_viewers} viewers are here already; close one, "
                 "or raise max_viewers"
@@ -171,7 +172,7 @@ class WebrtcOut(LoopNode):
         viewer.playout = self._playout
         viewer.want_key = self._want_key
         viewer.started = self._started
-        self._viewers.add(viewer)
+        self._viewers.append(viewer)
         return viewer, await viewer.answer(readable)
 
     def info(self) -> dict[str, Any]:
@@ -283,7 +284,7 @@ class WebrtcOut(LoopNode):
             viewer.offer_sound(payload, timestamp, capture_ns)
 
     def _gone(self, peer: Peer, _why: str) -> None:
-        self._viewers.discard(peer)
+        self._viewers = [viewer for viewer in self._viewers if viewer is not peer]
         self._server.forget(peer)
         wanted = {viewer.codec for viewer in self._viewers}
         for name in [name for name in self._workers if name not in wanted]:

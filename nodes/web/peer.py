@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from engine.errors import MienError
 from nodes.web.dtls import accept_rsa
-from nodes.web.private import private
+from nodes.web.private import get_private, private
 from nodes.web.sdp import BadOfferError, Offer
+
+logger = logging.getLogger(__name__)
 
 SILENCE_S = 8.0  # a peer that sends nothing for so long is gone
 CONNECT_S = 20.0
+CLOSE_S = 5.0  # aiortc gets so long to say goodbye
 
 
 class Peer:
@@ -38,26 +43,30 @@ class Peer:
     def state(self) -> str:
         return str(self.connection.connectionState)
 
+    @property
+    def closing(self) -> bool:
+        """Its end has begun."""
+        return self._closing is not None
+
     async def answer(self, offer: Offer) -> str:
         """Take the offer, gather, and return the answer's SDP. Raises BadOfferError."""
         from aiortc import RTCSessionDescription
-        from aiortc.exceptions import InternalError, InvalidStateError, OperationError
 
         self.offer = offer
         try:
             await self.connection.setRemoteDescription(RTCSessionDescription(offer.text, "offer"))
             self.prepare()
             await self.connection.setLocalDescription(await self.connection.createAnswer())
-        except (
-            ValueError, KeyError, IndexError, AttributeError, AssertionError, TypeError,
-            InternalError, InvalidStateError, OperationError,
-        ) as error:  # fmt: skip
-            await self.close("broken offer")
-            raise BadOfferError(f"the offer can't be answered: {_one_line(error)}") from None
         except BadOfferError:
             await self.close("broken offer")
             raise
-        if self._closing is not None:
+        except Exception as error:  # what aiortc raises at an offer has no common base
+            if self.closing:
+                raise MienError("the connection was closed while it was made") from None
+            logger.debug("an offer can't be answered", exc_info=True)
+            await self.close("broken offer")
+            raise BadOfferError(f"the offer can't be answered: {_one_line(error)}") from None
+        if self.closing:
             raise MienError("the connection was closed while it was made; connect again")
         self._watch = asyncio.create_task(self._watch_over())
         return str(self.connection.localDescription.sdp)
@@ -82,26 +91,35 @@ class Peer:
     def prepare(self) -> None:
         """Called once the offer is known and before anything flows."""
 
-    async def close(self, why: str = "closed") -> None:
-        """End the connection; returns when everything of it has ended."""
+    def established(self) -> None:
+        """Called once, when it is connected."""
+
+    def close_soon(self, why: str) -> None:
+        """Begin to end the connection, where that hasn't begun."""
         if self._closing is None:
             self.why = why
             self._closing = asyncio.create_task(self._close())
+
+    async def close(self, why: str = "closed") -> None:
+        """End the connection; returns when everything of it has ended."""
+        self.close_soon(why)
+        assert self._closing is not None
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
         if self._watch is not None and self._watch is not asyncio.current_task():
             self._watch.cancel()
-        await end(self.connection, self._connecting)
-        self._on_gone(self, self.why)
+        try:
+            await end(self.connection, self._connecting)
+        finally:
+            self._on_gone(self, self.why)
 
     def _state_changed(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self.state == "connected":
-            self.connected_s = loop.time()
-        elif self.state in ("failed", "closed") and self._closing is None:
-            self.why = "the connection failed" if self.state == "failed" else "the peer left"
-            self._closing = asyncio.create_task(self._close())
+        if self.state == "connected" and self.connected_s is None:
+            self.connected_s = asyncio.get_running_loop().time()
+            self.established()
+        elif self.state in ("failed", "closed"):
+            self.close_soon("the connection failed" if self.state == "failed" else "the peer left")
 
     def received_packets(self) -> int:
         """Packets that came over the connection so far, media and reports alike."""
@@ -113,17 +131,29 @@ class Peer:
 
     async def _watch_over(self) -> None:
         loop = asyncio.get_running_loop()
-        last, last_s = -1, loop.time()
-        while True:
+        began_s = last_s = loop.time()
+        last = -1
+        while not self.closing:
             await asyncio.sleep(1.0)
             packets = self.received_packets()
             if packets != last:
                 last, last_s = packets, loop.time()
-            limit_s = CONNECT_S if self.connected_s is None else SILENCE_S
-            if loop.time() - last_s > limit_s and self._closing is None:
-                self.why = "nothing came from the peer"
-                self._closing = asyncio.create_task(self._close())
-                return
+            if self.connected_s is None and loop.time() - began_s > CONNECT_S:
+                self.close_soon("it never connected")
+            elif self.connected_s is not None and loop.time() - last_s > SILENCE_S:
+                self.close_soon("nothing came from the peer")
+
+
+def make_room(peers: Collection[Peer], most: int) -> bool:
+    """Whether one more peer has a place; who never connected gives way, the oldest first."""
+    staying = [peer for peer in peers if not peer.closing]
+    if len(staying) < most:
+        return True
+    waiting = [peer for peer in staying if peer.connected_s is None]
+    if not waiting:
+        return False
+    waiting[0].close_soon("others connected before it")
+    return True
 
 
 def agree_on_video(transceiver: Any, preferred: str, offer: Offer) -> str:
@@ -172,6 +202,8 @@ def track_connecting(connection: Any) -> set[asyncio.Task[Any]]:
         tasks.add(task)
         try:
             await connect()
+        except Exception:  # the peer is closed as one that never connected
+            logger.debug("a connection can't be made", exc_info=True)
         finally:
             tasks.discard(task)
 
@@ -180,12 +212,35 @@ def track_connecting(connection: Any) -> set[asyncio.Task[Any]]:
 
 
 async def end(connection: Any, connecting: set[asyncio.Task[Any]]) -> None:
-    """Close a connection so that no task of it is left."""
+    """Close a connection so that no task or socket of it is left, whatever fails meanwhile."""
     tasks = list(connecting)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await connection.close()
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await connection.close()
+        return
+    except Exception:  # an offer can leave aiortc with parts that aren't whole
+        logger.debug("a connection can't be closed", exc_info=True)
+    # aiortc stopped at the first part that failed: the others are still there
+    for transceiver in connection.getTransceivers():
+        await _quietly(transceiver.receiver.stop())
+        await _quietly(transceiver.sender.stop())
+    for transport in [*get_private(connection, "dtlsTransports")]:
+        await _quietly(transport.stop())
+        await _quietly(transport.transport.stop())
+        await _quietly(transport.transport._connection.close())  # where its stop was cut short
+    connection.remove_all_listeners()
+    closed = get_private(connection, "isClosed")
+    if not closed.done():
+        closed.set_result(True)  # who else waits for the end
+
+
+async def _quietly(ending: Awaitable[None]) -> None:
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(CLOSE_S):
+            await ending
 
 
 def _one_line(error: BaseException) -> str:

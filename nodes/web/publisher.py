@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from engine.node import LoopNode
 from engine.parameters import parameter
 from engine.types import I16, U8, AudioFrame, VideoFrame
-from nodes.web.peer import Peer, agree_on_video
+from nodes.web.peer import Peer, agree_on_video, make_room
 from nodes.web.sdp import read_offer, with_short_packets, with_start_bitrate
+
+PUBLISHERS_MOST = 8  # one that is live, others that connect
 
 if TYPE_CHECKING:
     from nodes.web.intake import AudioIntake, VideoIntake
@@ -43,6 +45,9 @@ class Publisher(Peer):
                 self.video = VideoIntake(receiver, clock, colors, self._video)
             elif transceiver.kind == "audio" and self.audio is None:
                 self.audio = AudioIntake(receiver, clock, self._audio)
+
+    def established(self) -> None:
+        self.node.take_over(self)
 
     def _video(self, pixels: U8, capture_ns: int, dropped: int) -> None:
         self.node.take_video(self, pixels, capture_ns, dropped)
@@ -79,7 +84,7 @@ class PublishNode(LoopNode):
         from nodes.web.server import join
 
         self._publisher: Publisher | None = None
-        self._peers: set[Publisher] = set()
+        self._peers: list[Publisher] = []  # in the order of their offers
         self._lock = threading.Lock()
         self._arrivals_ns: deque[int] = deque(maxlen=90)
         self._size = (0, 0)
@@ -108,22 +113,30 @@ class PublishNode(LoopNode):
         raise NotImplementedError
 
     async def negotiate(self, offer: str) -> tuple[Peer, str]:
-        """A new publisher; the one before it ends. Raises BadOfferError."""
+        """A new publisher; the one before it ends once this one is connected.
+
+        Raises BadOfferError.
+        """
         readable = read_offer(offer, viewer=False)
+        make_room(self._peers, PUBLISHERS_MOST)
         peer = Publisher(self._server.ice_servers(), self._gone)
         peer.node = self
-        self._peers.add(peer)
+        self._peers.append(peer)
         answer = await peer.answer(readable)
-        with self._lock:
-            before, self._publisher = self._publisher, peer
-            self._arrivals_ns.clear()
-        if before is not None:
-            self.context.count("takeovers", 1)
-            await before.close("another publisher took over")
         config = self.config
         answer = with_start_bitrate(answer, config.start_kbps, config.least_kbps, config.most_kbps)
         answer = with_short_packets(answer)
         return peer, answer
+
+    def take_over(self, peer: Publisher) -> None:
+        """``peer`` is connected: it is the one, and all who offered before it go."""
+        if self._publisher is not None:
+            self.context.count("takeovers", 1)
+        with self._lock:
+            self._publisher = peer
+            self._arrivals_ns.clear()
+        for before in self._peers[: self._peers.index(peer)]:
+            before.close_soon("another publisher took over")
 
     def take_video(self, peer: Publisher, pixels: U8, capture_ns: int, dropped: int) -> None:
         """Called in the decoder's thread."""
@@ -182,7 +195,7 @@ class PublishNode(LoopNode):
         return (len(times) - 1) * 1e9 / (times[-1] - times[0])
 
     def _gone(self, peer: Peer, why: str) -> None:
-        self._peers.discard(peer)
+        self._peers = [other for other in self._peers if other is not peer]
         self._server.forget(peer)
         with self._lock:
             if self._publisher is not peer:

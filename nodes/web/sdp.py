@@ -30,9 +30,9 @@ def read_offer(text: str, *, viewer: bool) -> Offer:
     """What a viewer or a publisher offers. Raises BadOfferError with what is wrong."""
     try:
         return _read(text, viewer)
-    except (
-        ValueError, KeyError, IndexError, AttributeError, AssertionError, TypeError, StopIteration,
-    ):  # fmt: skip  # of aiortc's parser
+    except BadOfferError:
+        raise
+    except Exception:  # what aiortc's parser raises at a broken line has no common base
         raise BadOfferError("the SDP can't be read: a line in it is broken or cut short") from None
 
 
@@ -42,10 +42,12 @@ def _read(text: str, viewer: bool) -> Offer:
     if not text.startswith("v=0"):
         raise BadOfferError("the body isn't SDP: it must start with 'v=0'")
     text = without_names(text)
-    media = SessionDescription.parse(text).media
-    media = [item for item in media if item.kind in ("audio", "video")]
+    sections = SessionDescription.parse(text).media
+    media = [item for item in sections if item.kind in ("audio", "video")]
     if not media:
         raise BadOfferError("the offer has no audio and no video in it")
+    if len(media) < len(sections):
+        raise BadOfferError("the offer has a data channel; only picture and sound are taken here")
     if len(media) > 4:
         raise BadOfferError("the offer has more than four media sections")
     wanted, rule = VIEWER if viewer else PUBLISHER

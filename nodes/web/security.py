@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
+import logging
 import math
 import secrets
 import time
@@ -13,8 +15,12 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+logger = logging.getLogger(__name__)
+
 COOKIE = "mien_token"
+TOKEN_LEAST = 12  # characters: the right token always passes, so it mustn't be found by trying
 BODY_MOST = 64 * 1024
+BODY_S = 5.0  # a body is here by then
 CLIENTS_MOST = 1024
 NEGOTIATIONS = (30.0, 3.0)  # burst, per second and address
 REQUESTS = (200.0, 60.0)
@@ -54,6 +60,11 @@ class Buckets:
             self._levels.popitem(last=False)
         return 0.0
 
+    def give_back(self, client: str) -> None:
+        """What was taken last cost nothing."""
+        level, at_s = self._levels.get(client, (self.burst, 0.0))
+        self._levels[client] = (level + 1, at_s)
+
 
 class Guard:
     """The rules for one bound address; ``middleware`` applies them to every request."""
@@ -70,12 +81,25 @@ class Guard:
     def middleware(self) -> Middleware:
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-            response: web.StreamResponse | None = self._refusal(request)
-            if response is None:
-                try:
-                    response = await handler(request)
-                except web.HTTPException as error:
-                    response = _in_words(request, error)
+            response: web.StreamResponse | None
+            try:
+                response = self._refusal(request) or await self._within_rate(request, handler)
+            except web.HTTPException as error:
+                response = _in_words(request, error)
+            except ConnectionError:
+                raise  # nobody is there to be told
+            except TimeoutError:
+                text = f"the body wasn't here within {BODY_S:.0f} s"
+                response = refuse(408, text, {"Connection": "close"})
+            except web.RequestPayloadError:
+                response = refuse(
+                    400, "the body isn't what its headers say (length, chunks, encoding)"
+                )
+            except OSError:  # a name that no file can have
+                response = refuse(404, f"there is nothing at {_short(request.path)}")
+            except Exception:
+                logger.exception("%s %s failed", _short(request.method), _short(request.path))
+                response = refuse(500, "the engine failed at this request; its terminal says how")
             if not response.prepared:
                 self._harden(request, response)
             return response
@@ -83,15 +107,7 @@ class Guard:
         return guard
 
     def _refusal(self, request: web.Request) -> web.Response | None:
-        client = request.remote or ""
-        wait_s = self._requests.take(client)
-        if not wait_s and request.method == "POST" and request.path in NEGOTIATION_PATHS:
-            wait_s = self._negotiations.take(client)
-        if wait_s:
-            seconds = math.ceil(wait_s)
-            return refuse(
-                429, f"too many requests; try again in {seconds} s", {"Retry-After": str(seconds)}
-            )
+        """Who may not speak here at all: it costs nothing, so nothing is counted against them."""
         if self.loopback and not self._host_known(request):
             return refuse(
                 403,
@@ -101,30 +117,51 @@ class Guard:
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is not None and origin.lower() != f"{self.scheme}://{request.host}".lower():
             return refuse(403, f"another page ('{_short(origin)}') may not drive this one")
+        if origin is None and _is_part_of_another_page(request):
+            return refuse(403, "another page may not load this; open it in a tab of its own")
         if (request.content_length or 0) > BODY_MOST:
             return refuse(
                 413, f"the body is over {BODY_MOST // 1024} KiB; an SDP offer is smaller",
                 {"Connection": "close"},
             )  # fmt: skip
         if self.token and request.path != "/healthz":
-            return self._token_refusal(request, client)
+            return self._token_refusal(request)
         return None
 
+    async def _within_rate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Requests are bounded per address; so are connections made, bad offers apart."""
+        client = request.remote or ""
+        if wait_s := self._requests.take(client):
+            return _too_many(wait_s)
+        if request.method != "POST" or request.path.rstrip("/") not in NEGOTIATION_PATHS:
+            return await handler(request)
+        if wait_s := self._negotiations.take(client):
+            return _too_many(wait_s)
+        made = False
+        try:
+            response = await handler(request)
+            made = response.status < 400
+            return response
+        finally:
+            if not made:
+                self._negotiations.give_back(client)
+
     def _host_known(self, request: web.Request) -> bool:
-        name = urlsplit(f"//{request.host}").hostname or ""
+        try:
+            name = urlsplit(f"//{request.host}").hostname or ""
+        except ValueError:
+            return False
         return name == self.host or name == "localhost" or is_loopback(name)
 
-    def _token_refusal(self, request: web.Request, client: str) -> web.Response | None:
+    def _token_refusal(self, request: web.Request) -> web.Response | None:
         given = request.query.get("token") or request.cookies.get(COOKIE) or ""
         authorization = request.headers.get(hdrs.AUTHORIZATION, "")
         if authorization.lower().startswith("bearer "):
             given = authorization[7:].strip()
-        if self._wrong.level(client) < 1:
-            return refuse(429, "too many wrong tokens; wait a minute", {"Retry-After": "60"})
-        if hmac.compare_digest(given.encode(), self.token.encode()):
+        if hmac.compare_digest(_bytes(given), _bytes(self.token)):
             return None
-        if given:
-            self._wrong.take(client)
+        if given and self._wrong.take(request.remote or ""):
+            return refuse(429, "too many wrong tokens; wait a minute", {"Retry-After": "60"})
         return refuse(
             401,
             "a token is needed: open the address that was printed at the start, with ?token=...; "
@@ -154,9 +191,33 @@ class Guard:
             )  # fmt: skip
 
 
+async def read_body(request: web.Request) -> bytes:
+    """The body, within its deadline; the guard says what is wrong where it doesn't come."""
+    async with asyncio.timeout(BODY_S):
+        return await request.read()
+
+
 def refuse(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
     """A plain-text answer of one line."""
     return web.Response(status=status, text=text + "\n", headers=headers)
+
+
+def _too_many(wait_s: float) -> web.Response:
+    seconds = math.ceil(wait_s)
+    return refuse(
+        429, f"too many requests; try again in {seconds} s", {"Retry-After": str(seconds)}
+    )
+
+
+def _is_part_of_another_page(request: web.Request) -> bool:
+    """Images, scripts and frames come without an origin; browsers say whose they are."""
+    if request.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin"):
+        return False
+    return request.headers.get("Sec-Fetch-Dest") != "document"
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="backslashreplace")  # headers may hold what isn't UTF-8
 
 
 def _in_words(request: web.Request, error: web.HTTPException) -> web.Response:

@@ -17,7 +17,7 @@ from engine.node import Context
 from nodes.web.peer import Peer
 from nodes.web.prometheus import exposition
 from nodes.web.sdp import BadOfferError, parse_ice_servers
-from nodes.web.security import BODY_MOST, Guard, refuse
+from nodes.web.security import BODY_MOST, TOKEN_LEAST, Guard, read_body, refuse
 from nodes.web.sessions import ENDPOINT, SESSION, created, trickle
 from nodes.web.websocket import Sockets
 
@@ -122,6 +122,11 @@ class WebServer:
         async with self._lock:
             if self._runner is not None:
                 raise MienError("the server is bound already; give its options to one node only")
+            if 0 < len(options.token) < TOKEN_LEAST:
+                raise MienError(
+                    f"the token could be guessed: take {TOKEN_LEAST} characters or more, "
+                    "or leave --token out and one is made up"
+                )
             tls = _tls(options)
             self.options = options
             self.guard = Guard(options.host, options.token, tls is not None)
@@ -210,7 +215,7 @@ class WebServer:
         if request.content_type != "application/sdp":
             return refuse(415, "send the offer as Content-Type: application/sdp")
         try:
-            offer = (await request.read()).decode()
+            offer = (await read_body(request)).decode()
         except UnicodeDecodeError:
             return refuse(400, "the offer isn't UTF-8 text")
         try:
@@ -219,7 +224,8 @@ class WebServer:
             return refuse(400, str(error))
         except MienError as error:
             return refuse(503, str(error), {"Retry-After": "5"})
-        self.peers[peer.id] = (path, peer)
+        if not peer.closing:  # it may have given way to another meanwhile
+            self.peers[peer.id] = (path, peer)
         servers = parse_ice_servers(self.options.ice_servers)
         return created(f"{path}/{peer.id}", peer, answer, servers)
 

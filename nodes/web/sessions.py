@@ -9,7 +9,7 @@ from aiohttp import web
 
 from nodes.web.peer import Peer
 from nodes.web.sdp import BadOfferError, read_candidates
-from nodes.web.security import refuse
+from nodes.web.security import read_body, refuse
 
 FRAGMENT = "application/trickle-ice-sdpfrag"
 ENDPOINT = {"Allow": "POST, OPTIONS", "Accept-Post": "application/sdp"}
@@ -46,7 +46,7 @@ async def trickle(request: web.Request, peer: Peer) -> web.Response:
     if match != "*" and match != etag(peer):
         return refuse(412, "If-Match isn't the ETag of this session")
     try:
-        user, candidates = read_candidates((await request.read()).decode(errors="replace"))
+        user, candidates = read_candidates((await read_body(request)).decode(errors="replace"))
     except BadOfferError as error:
         return refuse(400, str(error))
     if match == "*" or (user and user != peer.remote_user):

@@ -165,10 +165,8 @@ class Viewer(Peer):
         self._senders["audio"].captured_ns = capture_ns
         return RTCEncodedFrame([payload], timestamp & 0xFFFFFFFF, None)  # type: ignore[arg-type]  # no level
 
-    def _state_changed(self) -> None:
-        super()._state_changed()
-        if self.state == "connected":
-            self.started(self)
+    def established(self) -> None:
+        self.started(self)
 
 
 def feed(sender: Any, next_frame: Any, key_wanted: Any) -> None:

@@ -4,25 +4,25 @@ answered by id."""
 from __future__ import annotations
 
 import asyncio
-import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType, web
 
 from engine.errors import MienError
-from engine.presets import OPS as PRESET_OPS
+from nodes.web.messages import MESSAGE_MOST, BadRequestError, parse_request, to_json
 from nodes.web.security import Buckets, refuse
 from nodes.web.selftest import selftest
 
 if TYPE_CHECKING:
     from nodes.web.server import WebServer
 
+logger = logging.getLogger(__name__)
+
 PUSH_S = 0.25
 SOCKETS_MOST = 16
-MESSAGE_MOST = 64 * 1024
 SEND_S = 2.0
-# what a page may ask of the engine
-OPS = ("parameters", "set", "metrics", "graph", "restart", *PRESET_OPS)
+ERROR_MOST = 300  # letters of an answer that says what is wrong
 
 
 class Sockets:
@@ -69,13 +69,14 @@ class Sockets:
         try:
             async for message in socket:
                 if message.type != WSMsgType.TEXT:
+                    await socket.close(code=1003, message=b"send JSON as text")
                     break
                 if bucket.take(""):
                     await socket.close(code=1008, message=b"too many messages")
                     break
                 reply = await self._reply(message.data)
-                await asyncio.wait_for(socket.send_str(json.dumps(reply)), SEND_S)
-        except (ConnectionError, TimeoutError):
+                await asyncio.wait_for(socket.send_str(to_json(reply)), SEND_S)
+        except (ConnectionError, TimeoutError, RuntimeError):  # aiohttp: closed meanwhile
             pass  # the page went away
         finally:
             self._open.discard(socket)
@@ -88,28 +89,24 @@ class Sockets:
     def feelings(self, data: dict[str, Any]) -> None:
         """What is measured of face and voice, to every page; the caller paces it."""
         if self._open:
-            self._broadcast([json.dumps({"type": "feelings", "data": data})], self._drawing)
+            self._broadcast([to_json({"type": "feelings", "data": data})], self._drawing)
 
     async def _reply(self, text: str) -> dict[str, Any]:
+        number: Any = None
         try:
-            request = json.loads(text)
-            number = request["id"]
-            op = request["op"]
-        except (ValueError, KeyError, TypeError):
-            return {"id": None, "error": 'send {"id": number, "op": name, ...}'}
-        arguments = {name: value for name, value in request.items() if name not in ("id", "op")}
-        try:
+            number, op, arguments = parse_request(text)
             if op == "selftest":
                 return {"id": number, "result": await selftest(self._server)}
-            if op not in OPS:
-                return {"id": number, "error": f"a page can't ask for '{str(op)[:40]}'"}
             result = await self._server.call(op, **arguments)
             if op == "metrics":
                 result = {**result, "session": self._server.session()}
+        except BadRequestError as error:
+            return {"id": error.number, "error": str(error)}
         except MienError as error:
-            return {"id": number, "error": str(error)}
-        except TypeError:
-            return {"id": number, "error": f"wrong arguments for '{op}'"}
+            return {"id": number, "error": str(error)[:ERROR_MOST]}
+        except Exception:
+            logger.exception("a page's request failed")
+            return {"id": number, "error": "the engine failed at this; its terminal says how"}
         return {"id": number, "result": result}
 
     async def _push(self) -> None:
@@ -130,7 +127,7 @@ class Sockets:
                     self._seen_ns = event["time_ns"]
                     texts.append(_event(event.get("level", "info"), event.get("text", "")))
             data["session"] = self._server.session()
-            texts.append(json.dumps({"type": "metrics", "data": data}, default=str))
+            texts.append(to_json({"type": "metrics", "data": data}))
             self._broadcast(texts, self._busy)
 
     def _broadcast(self, texts: list[str], busy: set[web.WebSocketResponse]) -> None:
@@ -147,11 +144,11 @@ class Sockets:
         try:
             for text in texts:
                 await asyncio.wait_for(socket.send_str(text), SEND_S)
-        except (ConnectionError, TimeoutError):
+        except (ConnectionError, TimeoutError, RuntimeError):
             await socket.close()
         finally:
             busy.discard(socket)
 
 
 def _event(level: str, text: str) -> str:
-    return json.dumps({"type": "event", "level": level, "text": text})
+    return to_json({"type": "event", "level": level, "text": text})

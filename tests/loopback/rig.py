@@ -245,6 +245,19 @@ class Client:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
+async def offer_of(*kinds: str, direction: str = "recvonly", data: bool = False) -> str:
+    """A real offer whose maker is gone before it is answered."""
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    for kind in kinds:
+        connection.addTransceiver(kind, direction)
+    if data:
+        connection.createDataChannel("data")
+    await connection.setLocalDescription(await connection.createOffer())
+    text = str(connection.localDescription.sdp)
+    await connection.close()
+    return text
+
+
 async def until(condition: Callable[[], Any], seconds: float = 5.0, what: str = "") -> None:
     """Wait for a condition; fails with what was waited for."""
     deadline = time.monotonic() + seconds

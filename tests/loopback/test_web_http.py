@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import json
 import os
@@ -18,10 +19,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from engine.errors import MienError
+from nodes.web import security
 from nodes.webrtc_out import WebrtcOut
 from nodes.whip import Whip
 from tests.loopback.conftest import Start
-from tests.loopback.rig import Engine, Pictures, until
+from tests.loopback.rig import Engine, Pictures, offer_of, until
 
 SDP = {"Content-Type": "application/sdp"}
 
@@ -32,6 +34,21 @@ async def ask(method: str, url: str, **arguments: Any) -> tuple[int, str, dict[s
         session.request(method, url, allow_redirects=False, **arguments) as response,
     ):
         return response.status, await response.text(), dict(response.headers)
+
+
+def header(fields: dict[str, str]) -> str:
+    return "\r\n".join(f"{name}: {value}" for name, value in fields.items())
+
+
+async def raw(port: int, request: str) -> bytes:
+    """Send it byte for byte, with the end of headers where there is none; the whole answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    end = "" if "\r\n\r\n" in request else "\r\nConnection: close\r\n\r\n"
+    writer.write((request + end).encode(errors="surrogateescape"))
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    writer.close()
+    return answer
 
 
 def one_line(text: str) -> bool:
@@ -107,7 +124,9 @@ async def test_a_50_mb_body_is_refused_without_being_read(web: Start) -> None:
     except ConnectionError:
         pass  # cut off: the answer was given after the head
     writer.close()
-    answer = await reader.read(12)
+    answer = b""
+    with contextlib.suppress(ConnectionError):
+        answer = await reader.read(12)
     assert answer == b"HTTP/1.1 413" or sent < 50_000_000
     assert psutil.Process().memory_info().rss - before < 20_000_000
 
@@ -169,12 +188,37 @@ async def test_the_page_is_served_strictly(web: Start) -> None:
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-async def test_requests_are_bounded_in_rate(web: Start) -> None:
+async def test_connections_are_bounded_in_rate_and_bad_offers_cost_none(
+    web: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(security, "NEGOTIATIONS", (10.0, 0.01))
     pair = await web()
-    answers = [(await ask("POST", pair.url + "/session", data="x", headers=SDP)) for _ in range(40)]
-    refused = [item for item in answers if item[0] == 429]
-    assert 3 < len(refused) < 15
-    assert one_line(refused[0][1]) and int(refused[0][2]["Retry-After"]) >= 1
+    answers = [(await ask("POST", pair.url + "/whep", data="x", headers=SDP)) for _ in range(40)]
+    assert {status for status, _, _ in answers} == {400}
+    offer = await offer_of("audio")
+    answers = [(await ask("POST", pair.url + "/whep", data=offer, headers=SDP)) for _ in range(12)]
+    assert [status for status, _, _ in answers] == [201] * 10 + [429] * 2
+    assert one_line(answers[-1][1]) and int(answers[-1][2]["Retry-After"]) >= 1
+    assert len(pair.out._viewers) <= pair.out.config.max_viewers  # who never connected gave way
+
+
+async def test_strangers_dont_use_up_what_the_page_may_ask(web: Start) -> None:
+    pair = await web()
+    foreign = [
+        {"Origin": "http://evil.example"},
+        {"Host": "evil.example"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Dest": "iframe"},
+    ]
+    async with aiohttp.ClientSession() as session:
+        for number in range(400):
+            async with session.get(pair.url + "/healthz", headers=foreign[number % 4]) as response:
+                assert response.status == 403
+        async with session.get(pair.url + "/healthz") as response:
+            assert response.status == 200
+        linked = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}
+        async with session.get(pair.url + "/", headers=linked) as response:
+            assert response.status == 200
 
 
 async def test_off_loopback_a_token_is_asked_for(web: Start) -> None:
@@ -199,6 +243,30 @@ async def test_off_loopback_a_token_is_asked_for(web: Start) -> None:
     assert (await ask("POST", url + "/whep", data="x", headers=bearer))[0] == 400
     guesses = [(await ask("GET", f"{url}/?token=guess{n}"))[0] for n in range(14)]
     assert guesses[0] == 401 and guesses[-1] == 429
+    assert (await ask("GET", url + "/metrics", cookies={"mien_token": token}))[0] == 200
+    for odd in ({"Authorization": "Bearer \udcff"}, {"Cookie": "mien_token=\udcff"}):
+        answer = await raw(pair.out._server.port, f"GET / HTTP/1.1\r\nHost: x\r\n{header(odd)}")
+        assert answer.startswith(b"HTTP/1.1 4")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "GET / HTTP/1.1\r\nHost: [",
+        "GET / HTTP/1.1\r\nHost: \udcff",
+        "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: [\udcff",
+        "GET /static/" + "a" * 4000 + " HTTP/1.1\r\nHost: 127.0.0.1",
+        "GET /static/%00 HTTP/1.1\r\nHost: 127.0.0.1",
+        "POST /whep HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/sdp\r\n"
+        "Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nv=0",
+    ],
+)  # fmt: skip
+async def test_odd_requests_are_refused_in_one_line(web: Start, request_: str) -> None:
+    pair = await web()
+    answer = await raw(pair.out._server.port, request_)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 4")
+    assert one_line(body.decode())
 
 
 async def test_a_port_in_use_is_named_with_its_mend(web: Start) -> None:
@@ -217,6 +285,7 @@ async def test_a_port_in_use_is_named_with_its_mend(web: Start) -> None:
         ({"cert": "/nowhere.pem"}, "both"),
         ({"cert": "/nowhere.pem", "key": "/nowhere.key"}, "no such file"),
         ({"host": "203.0.113.7"}, "can't be bound"),
+        ({"token": "1234"}, "could be guessed"),
         ({"host": "no.such.name.invalid"}, "can't be bound"),
     ],
 )
@@ -289,6 +358,17 @@ async def test_whip_takes_a_stream_and_delete_ends_it(web: Start) -> None:
     assert pair.engine.status["whip"][0] == "waiting"
 
 
+ODD_MESSAGES = [
+    "nonsense",
+    "[" * 30_000,
+    '{"id": 1e999, "op": "metrics"}',
+    '{"id": Infinity, "op": "metrics"}',
+    '{"id": {"a": []}, "op": "metrics"}',
+    '{"id": "\\ud800", "op": "metrics"}',
+    json.dumps({"id": None, "op": "set", "node": "x" * 60_000}),
+]  # fmt: skip
+
+
 async def test_websocket_answers_and_pushes(web: Start) -> None:
     pair = await web()
     async with aiohttp.ClientSession() as session, session.ws_connect(pair.url + "/ws") as line:
@@ -299,14 +379,15 @@ async def test_websocket_answers_and_pushes(web: Start) -> None:
             '{"id": 2, "op": "set", "node": "out", "parameter": "mute", "value": 7}'
         )
         await line.send_str('{"id": 3, "op": "record", "edge": "x", "path": "/etc/passwd"}')
-        await line.send_str("nonsense")
+        for odd in ODD_MESSAGES:
+            await line.send_str(odd)
         await line.send_str('{"id": 4, "op": "selftest"}')
         await line.send_str('{"id": 5, "op": "metrics"}')
         got: dict[Any, Any] = {}
         pushed: dict[str, Any] = {}
         async with asyncio.timeout(8):
             while len(got) < 6 or len(pushed) < 2:
-                message = json.loads((await line.receive()).data)
+                message = json.loads((await line.receive()).data, parse_constant=pytest.fail)
                 if "type" in message:
                     pushed[message["type"]] = message
                 else:
