@@ -157,7 +157,10 @@ class Settings:
 
 def default_path() -> Path | None:
     """The user's file; None where the system knows no folder of this user."""
-    path = platformdirs.user_config_path("mien", appauthor=False) / "settings.json"
+    try:
+        path = platformdirs.user_config_path("mien", appauthor=False) / "settings.json"
+    except RuntimeError:
+        return None
     return path if path.is_absolute() else None
 
 
