@@ -30,6 +30,7 @@ const PARAMETERS = {
   "browser.whip": "Take pictures from OBS",
   "tracker.min_confidence": "Sureness that it is a face",
   "tracker.smoothing": "Steadiness of the outline",
+  "tracker.follow": "Which face",
   "tracker.search_interval_ms": "Pause between searches",
   "face_reader.every": "Look at every n-th picture",
   "feeling.smoothing_ms": "Smooth feelings over",

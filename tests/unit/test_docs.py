@@ -1,0 +1,56 @@
+"""What the documentation says is so: its code runs, its links lead somewhere, no name is stale."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from commands.live import live_graph
+from engine.graph import load
+from engine.parameters import describe
+from nodes.web.messages import OPS
+from tests.unit.test_settings import options
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_code_for_one_picture_runs() -> None:
+    text = (ROOT / "docs/python.md").read_text()
+    part = text.split("## One picture")[1].split("## A graph")[0]
+    code = "\n".join(line[4:] for line in part.splitlines() if line.startswith("    "))
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["face"].found
+    changed = np.abs(names["out"].pixels.astype(int) - names["picture"]).mean()
+    assert 0.05 < changed < 20
+
+
+def test_links_lead_somewhere() -> None:
+    broken = [
+        f"{page.name}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert broken == []
+
+
+def test_reference_has_every_operation_of_the_page() -> None:
+    text = (ROOT / "docs/reference.md").read_text()
+    assert [op for op in OPS if f"| `{op}` |" not in text] == []
+
+
+def test_words_of_the_page_are_for_parameters_that_exist() -> None:
+    words = (ROOT / "nodes/web/static/words.js").read_text()
+    known = {
+        f"{name}.{row['name']}"
+        for name, spec in load(live_graph(options())).nodes.items()
+        for row in describe(spec.node_type.Config)
+    }
+    named = set(re.findall(r'^  "(\w+\.\w+)":', words, re.MULTILINE))
+    assert len(named) > 30
+    assert named - known == set()
