@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from engine.errors import MienError
 from engine.files import whole
 from engine.types import EMOTIONS
-from training import checkpoint
 from training.data.clip import Clip, open_clips
 from training.loop import Trainer, train
 from training.metrics.classes import judge
-from training.metrics.statistics import concordance
+from training.metrics.statistics import concordance, concordance_interval
 from training.models.ear import STEP_SAMPLES
 from training.models.intensity import IntensityFusion
 from training.models.speech import SpeechEncoder
@@ -97,11 +96,6 @@ def _train(options: argparse.Namespace, run: Path, left_out: Set[str], command: 
     trainer: Trainer = make(options.data, options.config, left_out)
     if options.steps:
         trainer.schedule = dataclasses.replace(trainer.schedule, steps=options.steps)
-    try:
-        if checkpoint.load(run)["step"] >= trainer.schedule.steps:
-            return
-    except MienError:
-        pass
     train(trainer, run, options.seed, options.device, command, lambda line: print(line, flush=True))
 
 
@@ -195,8 +189,10 @@ def intensities(options: argparse.Namespace) -> list[str]:
         said["face's own"].append(out.face[both, 8:])
         said["voice's own"].append(out.voice[both, 8:])
         said["truth"].append(truth[both])
-    known = np.concatenate(said.pop("truth"))
-    people = len({clips.infos[index].subject for index in clips.chosen})
+    truths = said.pop("truth")
+    known = np.concatenate(truths)
+    whose = [clips.infos[index].subject for index in clips.chosen]
+    people = len(set(whose))
     lines = [
         f"concordance over {len(known)} frames of {len(clips.chosen)} clips of {people} people:",
         "",
@@ -205,6 +201,13 @@ def intensities(options: argparse.Namespace) -> list[str]:
     ]
     for name, parts in said.items():
         every = np.concatenate(parts)
-        figures = [concordance(known[:, i], every[:, i]) for i in range(3)]
-        lines.append(f"| {name} | " + " | ".join(f"{value:.3f}" for value in figures) + " |")
-    return lines
+        cells = []
+        for i in range(3):
+            cells.append(f"{concordance(known[:, i], every[:, i]):.3f}")
+            if people > 1:
+                wanted, got = ([part[:, i] for part in both] for both in (truths, parts))
+                low, high = concordance_interval(wanted, got, whose)
+                cells[-1] += f" ({low:.3f} to {high:.3f})"
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    note = "(a to b): 95 %, people drawn anew" if people > 1 else "one person: no interval is known"
+    return [*lines, "", note]

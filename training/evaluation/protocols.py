@@ -13,7 +13,6 @@ from __future__ import annotations
 import sys
 import time
 import zlib
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -136,26 +135,46 @@ def worn(
             show(take, "", name, before.pictures[middle], before.tracks[middle])
             for way, renderer in methods.items():
                 after = stage.after(render(renderer, frames, tracks, edits))
-                tallies[way, name].add(before, after, asked)
+                tallies[way, name].add(before, after, who_of(take), asked)
                 show(take, way, name, after.pictures[middle], before.tracks[middle])
     if not any(tally.takes for tally in tallies.values()):
         raise MienError(f"not one of {len(takes)} takes shows a face; there is nothing to judge")
     rows = [Row("wear", way, name, tally.row()) for (way, name), tally in tallies.items()]
     for way in methods:
-        told = [(EMOTIONS.index(e), place) for e in emotions for place in tallies[way, e].told()]
+        told = [
+            (EMOTIONS.index(name), place, who)
+            for name in emotions
+            for place, who in zip(tallies[way, name].told(), tallies[way, name].people, strict=True)
+        ]
         if len(emotions) > 1 and told:
             rows.append(Row("wear", way, "all", agreement(*zip(*told, strict=True))))
     return rows
 
 
-def agreement(truth: Sequence[int], told: Sequence[int]) -> Figures:
-    """Accuracy and macro F1 of readings against what was asked for or recorded."""
+def who_of(take: Take) -> str:
+    """Whose it is, or else itself."""
+    return take.subject or take.name
+
+
+def agreement(truth: Sequence[int], told: Sequence[int], people: Sequence[str]) -> Figures:
+    """Accuracy and macro F1 of readings against what was asked for or recorded, with 95 %
+    intervals; ``people`` says whose each is."""
     right, said = np.array(truth), np.array(told)
-    return {
+    _, person = np.unique(np.asarray(people), return_inverse=True)
+    confusions = np.zeros((person.max() + 1, len(EMOTIONS), len(EMOTIONS)), np.int64)
+    np.add.at(confusions, (person, right, said), 1)
+    out: Figures = {
         "looks": len(right),
+        "people": len(confusions),
         "accuracy": statistics.accuracy(right, said),
         "macro_f1": statistics.macro_f1(right, said),
     }
+    if len(confusions) > 1:
+        hits, count = np.trace(confusions, axis1=1, axis2=2), confusions.sum(axis=(1, 2))
+        both = statistics.ratio_interval(hits, count), statistics.f1_interval(confusions)
+        for name, (low, high) in zip(("accuracy", "macro_f1"), both, strict=True):
+            out |= {f"{name}_low": low, f"{name}_high": high}
+    return out
 
 
 def by_reference(
@@ -179,7 +198,6 @@ def by_reference(
         if not chosen:
             continue
         tallies = {way: Tally(name) for way in methods}
-        likeness: dict[str, list[float]] = defaultdict(list)
         for source, reference in stage.along(chosen, f"{setting}-ID, {name}"):
             found, felt = stage.before(source), stage.recorded(reference)
             if found is None or felt is None:
@@ -189,15 +207,15 @@ def by_reference(
             asked = np.stack([edit.target for edit in edits])
             for way, renderer in methods.items():
                 after = stage.after(render(renderer, to_frames(before.pictures), tracks, edits))
-                tallies[way].add(before, after, asked)
-                likeness[way] += csim(after, felt)
+                tallies[way].add(before, after, who_of(source), asked)
+                for cosine in csim(after, felt):
+                    tallies[way].note("csim", who_of(source), cosine)
         people = {source.subject for source, _ in chosen}
         own = [take for take in takes if take.emotion == name and take.subject in people]
         real = [stage.recorded(take) for take in own or [pair[1] for pair in chosen]]
         for way, tally in tallies.items():
             if tally.takes:
-                figures = tally.row() | {"fad": fad(tally, real), "csim": _mean(likeness[way])}
-                rows.append(Row(setting, way, name, figures))
+                rows.append(Row(setting, way, name, tally.row() | fad(tally, real)))
     return rows + [
         Row(setting, way, "avg", _average([row.figures for row in rows if row.method == way]))
         for way in methods
@@ -252,13 +270,15 @@ def csim(made: Seen, reference: Seen) -> list[float]:
     return [statistics.cosine(means[0], means[1])]
 
 
-def fad(tally: Tally, real: Iterable[Seen | None]) -> float | None:
+def fad(tally: Tally, real: Iterable[Seen | None]) -> Figures:
     """Frechet distance of identity features between what was made and what was recorded."""
     said = [seen.said["dlib"] for seen in real if seen is not None and "dlib" in seen.said]
     looks = [rows[np.isfinite(rows).all(axis=1)] for rows in said]
     recorded = [rows for rows in looks if len(rows)]
     made = tally.after.get("dlib")
-    return frechet(np.concatenate(made), np.concatenate(recorded)) if made and recorded else None
+    if not made or not recorded:
+        return {"fad": None}
+    return {"fad": None} | frechet("fad", np.concatenate(made), np.concatenate(recorded))
 
 
 def compared(pairs: Sequence[tuple[Take, Take]], stage: Stage, name: str) -> list[Row]:
@@ -273,7 +293,7 @@ def compared(pairs: Sequence[tuple[Take, Take]], stage: Stage, name: str) -> lis
         if len(before.pictures) != length:
             before = Seen(before.pictures[:length], before.tracks[:length], {})
         tally = tallies.setdefault(take.emotion or "unknown", Tally())
-        tally.add(before, stage.after(pictures[:length]))
+        tally.add(before, stage.after(pictures[:length]), who_of(take))
     if not any(tally.takes for tally in tallies.values()):
         raise MienError("not one of the takes shows a face before and after")
     return [
@@ -282,8 +302,10 @@ def compared(pairs: Sequence[tuple[Take, Take]], stage: Stage, name: str) -> lis
 
 
 def _average(rows: Sequence[Figures]) -> Figures:
-    """The mean over emotions, as the papers' last column."""
-    names = dict.fromkeys(name for row in rows for name in row)
+    """The mean over emotions, as the papers' last column, without intervals."""
+    names = dict.fromkeys(
+        name for row in rows for name in row if not name.endswith(("_low", "_high"))
+    )
     return {name: _mean([row[name] for row in rows if row.get(name) is not None]) for name in names}
 
 

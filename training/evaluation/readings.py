@@ -19,7 +19,7 @@ from nodes.face_reader import FaceReader
 from nodes.model import Model
 from nodes.speech_steps import STEP_SAMPLES
 from nodes.weights import weight_folder
-from training.evaluation.protocols import Row, Stage, agreement
+from training.evaluation.protocols import Row, Stage, agreement, who_of
 from training.evaluation.renderers import ready, to_frames
 from training.evaluation.takes import Take
 from training.evaluation.tally import Figures, Seen
@@ -120,8 +120,10 @@ def readers(weights: Sequence[str], names: dict[str, str]) -> dict[str, Reader]:
 @dataclass
 class _Told:
     truth: list[int] = field(default_factory=list)
+    people: list[str] = field(default_factory=list)
     told: list[int] = field(default_factory=list)
     wanted: list[F32] = field(default_factory=list)
+    whose: list[str] = field(default_factory=list)
     got: list[F32] = field(default_factory=list)
 
 
@@ -144,12 +146,14 @@ def read(
             note = notes[name]
             mean = reading.emotion.mean(axis=0)
             note.truth.append(EMOTIONS.index(take.emotion))
+            note.people.append(who_of(take))
             note.told.append(places[int(np.argmax(mean[places]))])
             if truth is not None and reading.intensity is not None:
                 length = min(len(truth), len(reading.intensity))
                 good = np.isfinite(reading.intensity[:length])
                 note.wanted.append(truth[:length][good])
                 note.got.append(reading.intensity[:length][good])
+                note.whose.append(who_of(take))
     rows = [Row("read", name, "all", _figures(note)) for name, note in notes.items() if note.truth]
     if not rows:
         raise MienError("no take that is labelled with one of the emotions could be read")
@@ -157,10 +161,13 @@ def read(
 
 
 def _figures(note: _Told) -> Figures:
-    figures = agreement(note.truth, note.told)
+    figures = agreement(note.truth, note.told, note.people)
     if note.wanted:
         wanted, got = np.concatenate(note.wanted), np.concatenate(note.got)
         figures["intensity"] = statistics.concordance(wanted, got)
+        if len(set(note.whose)) > 1:
+            low, high = statistics.concordance_interval(note.wanted, note.got, note.whose)
+            figures |= {"intensity_low": low, "intensity_high": high}
     return figures
 
 

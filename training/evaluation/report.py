@@ -20,6 +20,7 @@ from training.evaluation.takes import Take
 # Figure, heading, digits, and which network it rests on.
 COLUMNS: Final = (
     ("takes", "takes", 0, ""),
+    ("people", "people", 0, ""),
     ("lost", "face lost↓", 0, ""),
     ("energy_ratio", "energy ratio↓", 3, "landmarker"),
     ("mouth_change", "mouth↓", 4, "landmarker"),
@@ -49,6 +50,13 @@ TITLES: Final = {
     "cross": "Cross-ID",
     "read": "Reading emotions",
 }
+MARK: Final = "†"
+NOTES: Final = (
+    "(a to b): 95 %, people drawn anew.",
+    f"{MARK}n/d: a Frechet distance of n faces in d dimensions, too few to tell their spread; it "
+    "compares with rows of the same n alone.",
+    "Lengths are in distances of the outer eye corners.",
+)
 CELL_PX: Final = 200
 MAX_ROWS: Final = 16
 """of a sheet"""
@@ -103,7 +111,7 @@ def rests_on(rows: Sequence[Row], names: Mapping[str, str], methods: Mapping[str
     lines = [f"Methods. {ways}."] if ways else []
     if parts:
         lines.append(f"Networks. {'; '.join(parts)}.")
-    return "\n".join([*lines, "Lengths are in distances of the outer eye corners."])
+    return "\n".join([*lines, *NOTES])
 
 
 def write(
@@ -176,7 +184,7 @@ def _wide(rows: Sequence[Row]) -> list[list[str]]:
     out = [["emotion", "method", *(heading for _, heading, *_ in columns)]]
     order = list(dict.fromkeys(row.emotion for row in rows))
     for row in sorted(rows, key=lambda row: order.index(row.emotion)):
-        cells = [_digits(row.figures.get(name), digits) for name, _, digits, _ in columns]
+        cells = [_cell(row.figures, name, digits) for name, _, digits, _ in columns]
         out.append([row.emotion, row.method, *cells])
     return out
 
@@ -194,7 +202,7 @@ def _averages(rows: Sequence[Row]) -> list[list[str]]:
         cells = [method]
         for name in settings:
             figures = _find(rows, name, method, "avg")
-            cells += [_digits(figures.get(key), digits) for key, _, digits in PAPERS]
+            cells += [_cell(figures, key, digits) for key, _, digits in PAPERS]
         out.append(cells)
     return out
 
@@ -208,7 +216,7 @@ def _by_emotion(rows: Sequence[Row]) -> list[list[str]]:
         cells = [f"{TITLES[setting]}, {emotion}"]
         for method in methods:
             figures = _find(rows, setting, method, emotion)
-            cells += [_digits(figures.get(key), digits) for key, _, digits in PAPERS]
+            cells += [_cell(figures, key, digits) for key, _, digits in PAPERS]
         out.append(cells)
     return out
 
@@ -220,8 +228,17 @@ def _find(rows: Sequence[Row], protocol: str, method: str, emotion: str) -> Mapp
     return {}
 
 
-def _digits(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def _cell(figures: Mapping[str, Any], name: str, digits: int) -> str:
+    """A figure, its interval, and a mark where a distance has too few faces for its dimensions."""
+    if (value := figures.get(name)) is None:
+        return "-"
+    text = f"{value:.{digits}f}"
+    if (low := figures.get(f"{name}_low")) is not None:
+        text += f" ({low:.{digits}f} to {figures[f'{name}_high']:.{digits}f})"
+    faces, dimensions = (figures.get(f"{name}_{what}") for what in ("faces", "dimensions"))
+    if faces is not None and dimensions is not None and faces <= dimensions:
+        text += f" {MARK}{faces:.0f}/{dimensions:.0f}"
+    return text
 
 
 def _page(rows: Sequence[Row], facts: Mapping[str, Any], sheets: Mapping[str, Path]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.types import EMOTIONS, F32, U8, FaceTrack
 from nodes.face_tracker import FaceTracker
@@ -17,7 +18,13 @@ from training.metrics.networks import Judge
 LOOKS: Final = 8
 """how many pictures of a take the networks look at, spread over it"""
 
+MEASURED: Final = (
+    "energy_ratio", "mouth_change", "mouth_change_expressive", "lip_error", "control_error",
+    "flicker",
+)  # fmt: skip
+
 Figures = dict[str, float | None]
+F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +78,17 @@ class Tally:
     emotion: str = ""
     takes: int = 0
     lost: int = 0
-    figures: dict[str, list[float]] = field(default_factory=dict)
+    expressive: int = 0
+    parts: dict[str, dict[str, F64]] = field(default_factory=dict)
+    """of each figure, by person: what is summed over what, [2]"""
     before: dict[str, list[F32]] = field(default_factory=dict)
     after: dict[str, list[F32]] = field(default_factory=dict)
+    people: list[str] = field(default_factory=list)
+    """whose each reading of an emotion is"""
 
-    def add(self, before: Seen, after: Seen, asked: F32 | None = None) -> None:
-        """A take before and after; ``asked`` [T, 52] are the shapes that were asked for."""
+    def add(self, before: Seen, after: Seen, who: str, asked: F32 | None = None) -> None:
+        """A take of somebody before and after; ``asked`` [T, 52] are the shapes that were asked
+        for."""
         both = np.flatnonzero(before.found & after.found)
         if not len(both):
             self.lost += 1
@@ -84,83 +96,91 @@ class Tally:
         self.takes += 1
         was, now = before.landmarks[both], after.landmarks[both]
         had, has = before.blendshapes[both], after.blendshapes[both]
-        self._keep("shapes", had, has)
         strong = faces.feeling_energy(had) >= faces.LEAST_ENERGY
-        self._note("mouth_change", faces.mouth_opening_change(was, now))
+        self.expressive += int(strong.sum())
+        self.note("mouth_change", who, faces.mouth_opening_change(was, now))
         if strong.any():
+            energy = [float(faces.feeling_energy(x[strong]).sum()) for x in (has, had)]
+            self.note("energy_ratio", who, *energy)
             change = faces.mouth_opening_change(was[strong], now[strong])
-            self._note("mouth_change_expressive", change)
-        self._note("lip_error", faces.lip_error(was, now))
+            self.note("mouth_change_expressive", who, change)
+        self.note("lip_error", who, faces.lip_error(was, now))
         if asked is not None:
-            self._note("control_error", faces.control_error(asked[both], has))
+            self.note("control_error", who, faces.control_error(asked[both], has))
         if len(both) == len(before.tracks) >= 3:
-            self._note("flicker", _flicker(before, after))
+            self.note("flicker", who, _flicker(before, after))
         for name in before.said.keys() & after.said.keys():
-            pair = before.said[name], after.said[name]
-            good = np.isfinite(pair[0]).any(axis=1) & np.isfinite(pair[1]).any(axis=1)
+            first, second = before.said[name], after.said[name]
+            good = np.isfinite(first).any(axis=1) & np.isfinite(second).any(axis=1)
             if good.any():
-                self._keep(name, pair[0][good], pair[1][good])
+                self._said(name, who, first[good], second[good])
+
+    def note(self, name: str, who: str, over: float, under: float = 1.0) -> None:
+        """A part of a figure, which is the sum of all ``over`` by that of all ``under``."""
+        own = self.parts.setdefault(name, {})
+        own[who] = own.get(who, np.zeros(2)) + np.array([over, under])
 
     def row(self) -> Figures:
-        """The figures; None where nothing could be measured."""
-        shapes = self._pair("shapes")
-        energy = faces.feeling_energy(shapes[0]) if shapes else np.zeros(0)
-        strong = int((energy >= faces.LEAST_ENERGY).sum())
-        out: Figures = {"takes": self.takes, "lost": self.lost, "expressive": strong}
-        out["energy_ratio"] = faces.feeling_energy_ratio(*shapes) if shapes and strong else None
-        for name in ("mouth_change", "mouth_change_expressive", "lip_error", "control_error",
-                     "flicker"):  # fmt: skip
-            values = self.figures.get(name, [])
-            out[name] = float(np.mean(values)) if values else None
-        dlib = self._pair("dlib")
-        if dlib:
-            out["dlib_distance"] = float(np.linalg.norm(dlib[0] - dlib[1], axis=1).mean())
-            out["dlib_cosine"] = statistics.cosine(*dlib)
-            out["fad"] = frechet(*dlib)
-        if pair := self._pair("faceres"):
-            out["faceres_cosine"] = statistics.cosine(*pair)
-        if pair := self._pair("lite0"):
-            out["fid"] = frechet(*pair)
-        if pair := self._pair("emotion"):
-            out |= self._read(*pair)
+        """The figures, with NAME_low and NAME_high where there are people to be drawn anew; what
+        couldn't be measured is None, or not there."""
+        out: Figures = dict.fromkeys(MEASURED)
+        out |= {"takes": self.takes, "lost": self.lost, "expressive": self.expressive}
+        out["people"] = len(self.parts.get("mouth_change", {}))
+        for name, own in self.parts.items():
+            over, under = np.array(list(own.values())).T
+            out[name] = float(over.sum() / under.sum()) if under.sum() else None
+            if len(own) > 1:
+                out[f"{name}_low"], out[f"{name}_high"] = statistics.ratio_interval(over, under)
+        for name, features in (("fad", "dlib"), ("fid", "lite0")):
+            if features in self.before:
+                sides = (self.before[features], self.after[features])
+                out |= frechet(name, *map(np.concatenate, sides))
         return out
 
     def told(self) -> list[int]:
-        """What each face was read as afterwards, as places in EMOTIONS."""
-        pair = self._pair("emotion")
-        return [int(place) for place in np.nanargmax(pair[1], axis=1)] if pair else []
+        """What each face was read as afterwards, as places in EMOTIONS; ``people`` says whose."""
+        if "emotion" not in self.after:
+            return []
+        said = np.concatenate(self.after["emotion"])
+        return [int(place) for place in np.nanargmax(said, axis=1)]
 
-    def _read(self, before: F32, after: F32) -> Figures:
-        """Probabilities [N, 8] before and after: neutral, and what was asked for."""
-        out: Figures = {
-            "neutral_before": float(before[:, 0].mean()),
-            "neutral_after": float(after[:, 0].mean()),
-        }
-        if self.emotion in EMOTIONS:
-            asked = EMOTIONS.index(self.emotion)
-            known = bool(np.isfinite(after[:, asked]).all())
-            for when, said in (("before", before), ("after", after)):
-                hit = np.nanargmax(said, axis=1) == asked
-                out[f"read_{when}"] = float(hit.mean()) if known else None
-                out[f"share_{when}"] = float(said[:, asked].mean()) if known else None
-        return out
-
-    def _keep(self, name: str, before: F32, after: F32) -> None:
+    def _said(self, name: str, who: str, before: F32, after: F32) -> None:
+        """What a network said of both [N, D]."""
         self.before.setdefault(name, []).append(before)
         self.after.setdefault(name, []).append(after)
+        count = len(before)
+        if name in ("dlib", "faceres"):
+            self.note(f"{name}_cosine", who, count * statistics.cosine(before, after), count)
+        if name == "dlib":
+            apart = float(np.linalg.norm(before - after, axis=1).sum())
+            self.note("dlib_distance", who, apart, count)
+        if name == "emotion":
+            self.people += [who] * count
+            self._read(who, before, after)
 
-    def _note(self, name: str, value: float) -> None:
-        self.figures.setdefault(name, []).append(value)
+    def _read(self, who: str, before: F32, after: F32) -> None:
+        """Probabilities [N, 8] before and after: neutral, and what was asked for."""
+        asked = EMOTIONS.index(self.emotion) if self.emotion in EMOTIONS else None
+        known = asked is not None and bool(np.isfinite(after[:, asked]).all())
+        for when, said in (("before", before), ("after", after)):
+            self.note(f"neutral_{when}", who, float(said[:, 0].sum()), len(said))
+            if known and asked is not None:
+                hits = int((np.nanargmax(said, axis=1) == asked).sum())
+                self.note(f"read_{when}", who, hits, len(said))
+                self.note(f"share_{when}", who, float(said[:, asked].sum()), len(said))
 
-    def _pair(self, name: str) -> tuple[F32, F32] | None:
-        if name not in self.before:
-            return None
-        return np.concatenate(self.before[name]), np.concatenate(self.after[name])
 
-
-def frechet(first: F32, second: F32) -> float | None:
-    """None where there are too few."""
-    return statistics.frechet_distance(first, second) if min(len(first), len(second)) > 1 else None
+def frechet(name: str, first: F32, second: F32) -> Figures:
+    """The distance as the figure ``name``, of how many faces in how many dimensions it is; nothing
+    where there are too few."""
+    faces_there, dimensions = min(len(first), len(second)), first.shape[1]
+    if faces_there < 2:
+        return {}
+    return {
+        name: statistics.frechet_distance(first, second),
+        f"{name}_faces": faces_there,
+        f"{name}_dimensions": dimensions,
+    }
 
 
 def _flicker(before: Seen, after: Seen) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.metrics.statistics import Ints, accuracy, macro_f1
+from training.metrics.statistics import Ints, accuracy, macro_f1, ratio_interval
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,11 @@ def judge(
     _, person = np.unique(np.asarray(people), return_inverse=True)
     right = np.bincount(person, weights=(truth == told).astype(float))
     count = np.bincount(person)
-    rng = np.random.default_rng(0)
-    drawn = rng.integers(len(count), size=(draws, len(count)))
-    spread = right[drawn].sum(axis=1) / count[drawn].sum(axis=1)
-    low, high = np.quantile(spread, (0.025, 0.975))
+    low, high = ratio_interval(right, count, draws)
     return Verdict(
         accuracy(truth, told),
-        float(low),
-        float(high),
+        low,
+        high,
         float(own.mean()),
         macro_f1(truth, told),
         confusion,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,52 @@ def macro_f1(truth: Ints, told: Ints) -> float:
         right = int(((truth == kind) & (told == kind)).sum())
         scores.append(2 * right / int((truth == kind).sum() + (told == kind).sum()))
     return float(np.mean(scores))
+
+
+def redrawn(parts: Floats, draws: int = 2000) -> NDArray[np.float64]:
+    """Sums [draws, ...] of what people gave [P, ...], as if as many people had been drawn anew (a
+    bootstrap, Efron 1979)."""
+    times = np.random.default_rng(0).multinomial(len(parts), [1 / len(parts)] * len(parts), draws)
+    return np.tensordot(times.astype(np.float64), parts, axes=1)
+
+
+def interval(values: Floats) -> tuple[float, float]:
+    """Between what 95 % of the values [draws] lie; those that are none don't count."""
+    low, high = np.nanquantile(values, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def ratio_interval(
+    over: Floats | Ints, under: Floats | Ints, draws: int = 2000
+) -> tuple[float, float]:
+    """Between what the ratio of two sums may lie (95 %), of parts [P], [P] of as many people; of a
+    mean ``under`` counts."""
+    sums = redrawn(np.stack([over, under], axis=1).astype(np.float64), draws)
+    return interval(sums[:, 0] / np.maximum(sums[:, 1], 1e-12))
+
+
+def f1_interval(confusions: Ints, draws: int = 2000) -> tuple[float, float]:
+    """The same of macro F1, of each person's confusion [P, C, C], rows truth."""
+    sums = redrawn(confusions.astype(np.float64), draws)
+    right = np.diagonal(sums, axis1=1, axis2=2)
+    there = sums.sum(axis=1) + sums.sum(axis=2)
+    scores = np.where(there > 0, 2 * right / np.maximum(there, 1), np.nan)
+    return interval(np.nanmean(scores, axis=1))
+
+
+def concordance_interval(
+    truth: Sequence[Floats], told: Sequence[Floats], people: Sequence[str], draws: int = 2000
+) -> tuple[float, float]:
+    """The same of the concordance of curves [N] of some clips; ``people`` says whose each is."""
+    pairs = [(x.astype(np.float64), y.astype(np.float64)) for x, y in zip(truth, told, strict=True)]
+    moments = [(len(x), x.sum(), y.sum(), (x * x).sum(), (y * y).sum(), x @ y) for x, y in pairs]
+    _, person = np.unique(np.asarray(people), return_inverse=True)
+    parts = np.zeros((person.max() + 1, 6))
+    np.add.at(parts, person, np.array(moments, np.float64))
+    sums = redrawn(parts, draws)
+    x, y, xx, yy, xy = (sums[:, 1:] / np.maximum(sums[:, :1], 1)).T
+    spread = (xx - x * x) + (yy - y * y) + (x - y) ** 2
+    return interval(2 * (xy - x * y) / np.maximum(spread, 1e-12))
 
 
 def concordance(truth: Floats, told: Floats) -> float:

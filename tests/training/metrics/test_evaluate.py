@@ -116,7 +116,7 @@ def test_what_another_program_made_is_judged(
     cv2.imwrite(str(other / "face.png"), astronaut())
     assert main([str(pictures), "--after", str(other)]) == 0
     out = capsys.readouterr().out
-    assert "| unknown | other | 1 | 1.000 | 0.0000 |" in out
+    assert "| unknown | other | 1 | 1 | 1.000 | 0.0000 |" in out
     (other / "face.png").rename(other / "else.png")
     assert main([str(pictures), "--after", str(other)]) == 1
     assert "share no name" in capsys.readouterr().err

@@ -70,3 +70,47 @@ def test_agreement() -> None:
     assert statistics.cosine(np.eye(3), np.eye(3)) == 1
     shapes = np.zeros((2, 52), np.float32)
     assert faces.control_error(shapes, shapes) == 0
+
+
+def test_intervals_hold_what_is_true_and_grow_narrow_with_people() -> None:
+    rng = np.random.default_rng(0)
+    wide, narrow = (rng.normal(0.5, 0.2, n) for n in (12, 600))
+    ends = [statistics.ratio_interval(x, np.ones(len(x))) for x in (wide, narrow)]
+    assert all(low < 0.5 < high for low, high in ends)
+    assert ends[1][1] - ends[1][0] < 0.3 * (ends[0][1] - ends[0][0])
+    # One person's many readings are one person's.
+    one = statistics.ratio_interval(np.array([0, 30]), np.array([30, 30]))
+    assert one == (0.0, 1.0)
+
+
+def test_intervals_of_f1_and_concordance_hold_the_figure_itself() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 3, (40, 10))
+    told = np.where(rng.random(truth.shape) < 0.7, truth, rng.integers(0, 3, truth.shape))
+    confusions = np.zeros((40, 3, 3), np.int64)
+    np.add.at(confusions, (np.arange(40)[:, None], truth, told), 1)
+    low, high = statistics.f1_interval(confusions)
+    assert 0.5 < low < statistics.macro_f1(truth.ravel(), told.ravel()) < high < 0.95
+    curves = [rng.normal(0, 1, 20) for _ in range(30)]
+    guesses = [curve + rng.normal(0, 0.5, 20) for curve in curves]
+    people = [f"p{i // 2}" for i in range(30)]
+    low, high = statistics.concordance_interval(curves, guesses, people)
+    figure = statistics.concordance(np.concatenate(curves), np.concatenate(guesses))
+    assert low < figure < high and high - low < 0.2
+
+
+def test_a_distance_of_few_faces_in_many_dimensions_is_marked() -> None:
+    from training.evaluation import report
+    from training.evaluation.protocols import Row
+    from training.evaluation.tally import Figures, frechet
+
+    rng = np.random.default_rng(0)
+    few, many = (rng.normal(0, 1, (n, 8)).astype(np.float32) for n in (6, 40))
+    assert frechet("fad", few[:1], many) == {}
+    cells = []
+    for made in (few, many):
+        figures: Figures = {"takes": 3, "people": 3} | frechet("fad", made, many + 1)
+        text = report.as_text(report.tables([Row("wear", "warp", "sad", figures)])[0])
+        cells.append(text.splitlines()[-1])
+    assert "†6/8" in cells[0] and "†" not in cells[1]
+    assert "†n/d" in report.rests_on([], {}, {})
