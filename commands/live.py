@@ -68,6 +68,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     page.add_argument(
         "--ice", default="", metavar="URLS", help="STUN and TURN servers, commas between"
     )
+    page.add_argument(
+        "--public-url", default="", metavar="URL",
+        help="the page's address where a proxy stands before it: https://HOST",
+    )  # fmt: skip
+    page.add_argument(
+        "--trust-proxy", default="", metavar="ADDRESSES",
+        help="whose forwarded headers (X-Forwarded-...) count, commas between",
+    )  # fmt: skip
     face = parser.add_argument_group("face")
     add_face_arguments(face)
     add_settings(parser)
@@ -136,10 +144,12 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
     nodes["out"]["parameters"] = {
         "host": options.address,
         "port": options.port,
-        "token": options.token or _token_for(options.address),
+        "token": options.token or _token_for(options.address, options.public_url),
         "cert": options.cert,
         "key": options.key,
         "ice_servers": options.ice,
+        "public_url": options.public_url,
+        "trusted_proxies": options.trust_proxy,
     }
     return raw
 
@@ -169,14 +179,16 @@ def _is_device(name: str) -> bool:
     return name.isdecimal() or name.startswith("/dev/") or unusual(Path(name)) == "a device"
 
 
-def _token_for(address: str) -> str:
+def _token_for(address: str, public_url: str) -> str:
     """Made here, not by the server, so that a server that is started again knows it."""
-    return "" if address in ("127.0.0.1", "localhost", "::1") else secrets.token_urlsafe(18)
+    alone = address in ("127.0.0.1", "localhost", "::1") and not public_url
+    return "" if alone else secrets.token_urlsafe(18)
 
 
 def free_port(address: str) -> int:
     """A port that nobody uses; chosen here so that a restarted process keeps it."""
-    with socket.create_server((address, 0)) as server:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as server:
         return int(server.getsockname()[1])
 
 

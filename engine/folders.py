@@ -46,14 +46,6 @@ class RunFolder:
             self._lock = None
 
 
-def home_folder() -> Path | None:
-    """The user's own; None where the system knows none (no HOME and no entry, as in containers)."""
-    try:
-        return Path.home()
-    except RuntimeError:
-        return None
-
-
 def base_folder() -> Path:
     """The folder of all runs of this user, open to nobody else. Raises MienError."""
     parent = Path(os.environ.get("XDG_RUNTIME_DIR", ""))

@@ -13,7 +13,7 @@ from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils import z85
 
 from engine.errors import MienError, UsageError
-from engine.folders import RunFolder, home_folder
+from engine.folders import RunFolder
 from engine.graph import Graph
 from engine.link import Curve
 
@@ -123,10 +123,7 @@ def begin(graph: Graph, host: str = "") -> tuple[Run, RunFolder]:
 
 def host_key() -> tuple[str, str]:
     """This machine's (public, secret) key for graphs over several hosts; made at first use."""
-    home = home_folder()
-    if home is None and not os.environ.get("XDG_CONFIG_HOME"):
-        raise MienError("this user has no home folder; set XDG_CONFIG_HOME to keep the key in")
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or (home or Path()) / ".config")
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     path = config / "mien" / "host.key"
     try:
         if not path.exists():

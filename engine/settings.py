@@ -157,10 +157,7 @@ class Settings:
 
 def default_path() -> Path | None:
     """The user's file; None where the system knows no folder of this user."""
-    try:
-        path = platformdirs.user_config_path("mien", appauthor=False) / "settings.json"
-    except RuntimeError:
-        return None
+    path = platformdirs.user_config_path("mien", appauthor=False) / "settings.json"
     return path if path.is_absolute() else None
 
 

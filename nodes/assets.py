@@ -18,7 +18,6 @@ from typing import IO
 
 from engine.errors import MienError
 from engine.files import complete
-from engine.folders import base_folder, home_folder
 
 Progress = Callable[[str, int, int], None]
 """progress(what, bytes done, bytes in all)"""
@@ -58,29 +57,14 @@ FACE_LANDMARKER = Asset(
 
 
 def cache_folder() -> Path:
-    """Where fetched assets are kept: $MIEN_CACHE, or `mien` in the user's cache.
-
-    A user without a home has it in the temporary folder, open to nobody else.
-    """
+    """Where fetched assets are kept: $MIEN_CACHE, or `mien` in the user's cache."""
     if own := os.environ.get("MIEN_CACHE"):
         return Path(own)
-    home = home_folder()
-    if home is None and not os.environ.get("XDG_CACHE_HOME"):
-        return base_folder() / "cache"
-    home = home or Path()
     if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "mien"
+        return Path.home() / "Library" / "Caches" / "mien"
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "mien"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "mien"
-
-
-def expanded(path: str) -> Path:
-    """A path whose ``~`` is the home that it means; as it is where the system knows none."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "mien"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mien"
 
 
 def locate(asset: Asset, path: str = "", progress: Progress | None = None) -> Path:
@@ -91,7 +75,7 @@ def locate(asset: Asset, path: str = "", progress: Progress | None = None) -> Pa
     """
     named = path or os.environ.get(asset.variable, "")
     if named:
-        file = expanded(named)
+        file = Path(named).expanduser()
         if not file.is_file():
             origin = "given" if path else f"named by {asset.variable}"
             raise MienError(f"{asset.name}: the file {origin} is not there: {named}")

@@ -49,6 +49,12 @@ class WebrtcOut(LoopNode):
         ice_servers: str = parameter(
             "", "STUN and TURN: stun:host:port, turn:host:port?user=U&password=P", live=False
         )
+        public_url: str = parameter(
+            "", "the page's address where a proxy stands before it: https://HOST", live=False
+        )
+        trusted_proxies: str = parameter(
+            "", "addresses and networks whose forwarded headers count", live=False
+        )
         max_viewers: int = parameter(8, "viewers at once", low=1, high=64)
         codec: Literal["h264", "vp8"] = parameter("h264", "codec that new viewers get, if they can")
         bitrate_kbps: int = parameter(
@@ -90,13 +96,14 @@ class WebrtcOut(LoopNode):
                 Options(
                     host=config.host, port=config.port, token=config.token, cert=config.cert,
                     key=config.key, ice_servers=config.ice_servers,
+                    public_url=config.public_url, trusted_proxies=config.trusted_proxies,
                 )
             )  # fmt: skip
         except MienError:
             await self.stop()
             raise
         self.context.gauge("url", self._server.url)
-        if self._server.guard.scheme == "http" and not self._server.guard.loopback:
+        if self._server.url.startswith("http:") and not self._server.guard.loopback:
             self.context.status(
                 "degraded",
                 "no TLS: browsers on other machines get no camera here; "

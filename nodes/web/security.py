@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from nodes.web.front import Front
+
 logger = logging.getLogger(__name__)
 
 COOKIE = "mien_token"
@@ -26,6 +28,14 @@ NEGOTIATIONS = (30.0, 3.0)  # burst, per second and address
 REQUESTS = (200.0, 60.0)
 WRONG_TOKENS = (10.0, 0.2)
 NEGOTIATION_PATHS = ("/session", "/whip", "/whep")
+PLAYER_PATHS = ("/whip", "/whep")
+FOR_PLAYERS = {
+    "Access-Control-Allow-Methods": "POST, PATCH, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
+    "Access-Control-Expose-Headers": "Location, ETag, Link, Accept-Patch, Retry-After",
+    "Access-Control-Max-Age": "600",
+    "Vary": "Origin",
+}
 
 
 def is_loopback(host: str) -> bool:
@@ -69,11 +79,13 @@ class Buckets:
 class Guard:
     """The rules for one bound address; ``middleware`` applies them to every request."""
 
-    def __init__(self, host: str, token: str, tls: bool) -> None:
+    def __init__(self, host: str, token: str, front: Front) -> None:
         self.host = host
+        self.front = front
         self.loopback = is_loopback(host)
-        self.token = token or ("" if self.loopback else secrets.token_urlsafe(18))
-        self.scheme = "https" if tls else "http"
+        alone = self.loopback and not front.public
+        self.token = token or ("" if alone else secrets.token_urlsafe(18))
+        self.scheme = front.scheme
         self._negotiations = Buckets(*NEGOTIATIONS)
         self._requests = Buckets(*REQUESTS)
         self._wrong = Buckets(*WRONG_TOKENS)
@@ -112,10 +124,11 @@ class Guard:
             return refuse(
                 403,
                 f"the server answers to {self.host} only, not to '{_short(request.host)}'; "
-                f"open it at {self.scheme}://{self.host}:{_port(request)}",
+                f"open it at {self.scheme}://{bracketed(self.host)}:{_port(request)}, or name the "
+                "address of a proxy by --public-url",
             )
         origin = request.headers.get(hdrs.ORIGIN)
-        if origin is not None and origin.lower() != f"{self.scheme}://{request.host}".lower():
+        if origin is not None and self._is_foreign(request) and not self._is_player(request):
             return refuse(403, f"another page ('{_short(origin)}') may not drive this one")
         if origin is None and _is_part_of_another_page(request):
             return refuse(403, "another page may not load this; open it in a tab of its own")
@@ -124,13 +137,25 @@ class Guard:
                 413, f"the body is over {BODY_MOST // 1024} KiB; an SDP offer is smaller",
                 {"Connection": "close"},
             )  # fmt: skip
-        if self.token and request.path != "/healthz":
+        if self.token and request.path != "/healthz" and request.method != hdrs.METH_OPTIONS:
             return self._token_refusal(request)
         return None
 
+    def _is_foreign(self, request: web.Request) -> bool:
+        """Whether it is a page of another origin that asks."""
+        origin = request.headers.get(hdrs.ORIGIN)
+        return origin is not None and origin.lower() not in self.front.origins(request)
+
+    def _is_player(self, request: web.Request) -> bool:
+        """Whether a page may ask from anywhere: it names the token, which no browser adds."""
+        endpoint = "/" + request.path.split("/")[1]
+        return bool(self.token) and endpoint in PLAYER_PATHS and (
+            request.method == hdrs.METH_OPTIONS or bool(_given_token(request))
+        )  # fmt: skip
+
     async def _within_rate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Requests are bounded per address; so are connections made, bad offers apart."""
-        client = request.remote or ""
+        client = self.front.client(request)
         if wait_s := self._requests.take(client):
             return _too_many(wait_s)
         if request.method != "POST" or request.path.rstrip("/") not in NEGOTIATION_PATHS:
@@ -151,16 +176,14 @@ class Guard:
             name = urlsplit(f"//{request.host}").hostname or ""
         except ValueError:
             return False
-        return name == self.host or name == "localhost" or is_loopback(name)
+        known = (self.host, "localhost", self.front.public_host)
+        return bool(name) and (name in known or is_loopback(name))
 
     def _token_refusal(self, request: web.Request) -> web.Response | None:
-        given = request.query.get("token") or request.cookies.get(COOKIE) or ""
-        authorization = request.headers.get(hdrs.AUTHORIZATION, "")
-        if authorization.lower().startswith("bearer "):
-            given = authorization[7:].strip()
+        given = _given_token(request) or request.cookies.get(COOKIE) or ""
         if hmac.compare_digest(_bytes(given), _bytes(self.token)):
             return None
-        if given and self._wrong.take(request.remote or ""):
+        if given and self._wrong.take(self.front.client(request)):
             return refuse(429, "too many wrong tokens; wait a minute", {"Retry-After": "60"})
         return refuse(
             401,
@@ -170,12 +193,11 @@ class Guard:
         )
 
     def _harden(self, request: web.Request, response: web.StreamResponse) -> None:
-        socket = "wss" if self.scheme == "https" else "ws"
         headers = response.headers
         headers.setdefault(
             "Content-Security-Policy",
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-            f"media-src 'self' blob:; connect-src 'self' {socket}://{_short(request.host)}; "
+            f"media-src 'self' blob:; connect-src 'self'{self._sockets(request)}; "
             "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         )
         headers.setdefault("X-Content-Type-Options", "nosniff")
@@ -184,11 +206,20 @@ class Guard:
         headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         headers.setdefault("Permissions-Policy", "camera=(self), microphone=(self)")
         headers.setdefault("Cache-Control", "no-cache")
+        if self._is_foreign(request) and self._is_player(request):
+            headers.update(FOR_PLAYERS)
+            headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = request.headers[hdrs.ORIGIN]
         if self.token and request.query.get("token") == self.token:
             response.set_cookie(
                 COOKIE, self.token, httponly=True, samesite="Strict",
-                secure=self.scheme == "https", path="/",
+                secure=self.front.over_tls(request), path="/",
             )  # fmt: skip
+
+    def _sockets(self, request: web.Request) -> str:
+        """The page's WebSocket for browsers whose 'self' doesn't mean it; policies take names and
+        IPv4 addresses only."""
+        pages = sorted(page for page in self.front.origins(request) if "[" not in page)
+        return "".join(" " + _short(page.replace("http", "ws", 1)) for page in pages)
 
 
 async def read_body(request: web.Request) -> bytes:
@@ -214,6 +245,19 @@ def _is_part_of_another_page(request: web.Request) -> bool:
     if request.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin"):
         return False
     return request.headers.get("Sec-Fetch-Dest") != "document"
+
+
+def _given_token(request: web.Request) -> str:
+    """What is sent on purpose, as the cookie isn't."""
+    authorization = request.headers.get(hdrs.AUTHORIZATION, "")
+    if authorization.lower().startswith("bearer "):
+        return authorization[7:].strip()
+    return str(request.query.get("token", ""))
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands in an address."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _bytes(text: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,11 @@ from aiohttp import web
 from engine.errors import MienError
 from engine.files import check_source
 from engine.node import Context
+from nodes.web.front import Front
 from nodes.web.peer import Peer
 from nodes.web.prometheus import exposition
 from nodes.web.sdp import BadOfferError, parse_ice_servers
-from nodes.web.security import BODY_MOST, TOKEN_LEAST, Guard, read_body, refuse
+from nodes.web.security import BODY_MOST, TOKEN_LEAST, Guard, bracketed, read_body, refuse
 from nodes.web.sessions import ENDPOINT, SESSION, created, trickle
 from nodes.web.websocket import Sockets
 
@@ -42,6 +44,8 @@ class Options:
     cert: str = ""
     key: str = ""
     ice_servers: str = ""
+    public_url: str = ""
+    trusted_proxies: str = ""
 
 
 class Negotiator(Protocol):
@@ -57,7 +61,7 @@ class WebServer:
 
     def __init__(self) -> None:
         self.options = Options()
-        self.guard = Guard(self.options.host, "", tls=False)
+        self.guard = Guard(self.options.host, "", Front("http"))
         self.nodes: dict[str, Negotiator] = {}
         self.peers: dict[str, tuple[str, Peer]] = {}
         self.contexts: list[Context] = []
@@ -83,10 +87,10 @@ class WebServer:
         host = self.options.host
         if host in ("0.0.0.0", "::"):
             host = _own_address()
-        if ":" in host:
-            host = f"[{host}]"
         query = f"/?token={self.guard.token}" if self.guard.token else ""
-        return f"{self.guard.scheme}://{host}:{self.port}{query}"
+        if self.guard.front.public:
+            return self.guard.front.public + query
+        return f"{self.guard.scheme}://{bracketed(host)}:{self.port}{query}"
 
     def ice_servers(self) -> list[Any]:
         """The configured STUN and TURN servers; none is asked by default."""
@@ -128,8 +132,10 @@ class WebServer:
                     "or leave --token out and one is made up"
                 )
             tls = _tls(options)
+            scheme = "https" if tls else "http"
+            front = Front.parse(scheme, options.public_url, options.trusted_proxies)
             self.options = options
-            self.guard = Guard(options.host, options.token, tls is not None)
+            self.guard = Guard(options.host, options.token, front)
             app = web.Application(middlewares=[self.guard.middleware()], client_max_size=BODY_MOST)
             self._add_routes(app)
             runner = web.AppRunner(
@@ -138,9 +144,7 @@ class WebServer:
             )  # fmt: skip
             await runner.setup()
             try:
-                await web.TCPSite(
-                    runner, options.host, options.port, ssl_context=tls, backlog=64
-                ).start()
+                await _site(runner, options, tls).start()
             except OSError as error:
                 await runner.cleanup()
                 raise MienError(_why_not_bound(options, error)) from None
@@ -272,6 +276,16 @@ async def leave(server: WebServer, context: Context) -> None:
         await server.close()
 
 
+def _site(runner: web.AppRunner, options: Options, tls: ssl.SSLContext | None) -> web.BaseSite:
+    """``::`` is every address, those of IPv4 too, as its printed address promises."""
+    if options.host == "::" and socket.has_dualstack_ipv6():
+        everywhere = socket.create_server(
+            ("::", options.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64
+        )
+        return web.SockSite(runner, everywhere, ssl_context=tls, backlog=64)
+    return web.TCPSite(runner, options.host, options.port, ssl_context=tls, backlog=64)
+
+
 def _tls(options: Options) -> ssl.SSLContext | None:
     if bool(options.cert) != bool(options.key):
         raise MienError("TLS needs both files: --cert CERT.pem and --key KEY.pem")
@@ -302,7 +316,7 @@ def _tls(options: Options) -> ssl.SSLContext | None:
 
 
 def _why_not_bound(options: Options, error: OSError) -> str:
-    where = f"{options.host}:{options.port}"
+    where = f"{bracketed(options.host)}:{options.port}"
     if error.errno == errno.EADDRINUSE:
         return f"port {options.port} on {options.host} is in use; choose another with --port"
     if error.errno == errno.EACCES:

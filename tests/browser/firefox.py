@@ -35,6 +35,13 @@ PREFERENCES = {
     "browser.newtabpage.enabled": False,
 }
 
+KEEP_PEERS = """() => {
+  window.peers = [];
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(...given) { super(...given); window.peers.push(this); }
+  };
+}"""
+
 
 def find_firefox() -> str:
     """The system's Firefox; without one the test skips."""
@@ -77,6 +84,7 @@ class Firefox:
             self._run(self._connect(address + "/session"))
             self.ask("session.new", capabilities={})
             self.ask("session.subscribe", events=["log.entryAdded"])
+            self.ask("script.addPreloadScript", functionDeclaration=KEEP_PEERS)
         except BaseException:
             self.close()
             raise
@@ -201,6 +209,14 @@ class Page:
     def screenshot(self, path: Path) -> None:
         shot = self._firefox.ask("browsingContext.captureScreenshot", context=self._tab)
         path.write_bytes(base64.b64decode(shot["data"]))
+
+    def received(self, kind: str) -> dict[str, Any]:
+        """What the newest connection's statistics say of received "audio" or "video"."""
+        found = self.evaluate(
+            "window.peers.at(-1).getStats().then((all) => [...all.values()].find("
+            f"(row) => row.type === 'inbound-rtp' && row.kind === '{kind}'))"
+        )
+        return dict(found or {})
 
     def close(self) -> None:
         self._firefox.ask("browsingContext.close", context=self._tab)

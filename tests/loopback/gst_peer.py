@@ -35,7 +35,8 @@ DECODERS = {
 
 
 def tell(**what: Any) -> None:
-    print(json.dumps(what), flush=True)
+    sys.stdout.write(json.dumps(what) + "\n")  # at once: GStreamer has many threads
+    sys.stdout.flush()
 
 
 class Peer:

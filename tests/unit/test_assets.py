@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-import pwd
 import subprocess
 import urllib.error
 import urllib.request
@@ -16,10 +15,7 @@ from typing import Any
 import pytest
 
 from engine.errors import MienError
-from engine.folders import base_folder
-from engine.run import host_key
-from engine.settings import default_path
-from nodes.assets import FACE_LANDMARKER, Asset, cache_folder, locate
+from nodes.assets import FACE_LANDMARKER, Asset, locate
 from nodes.landmarker import Landmarker
 
 GOOD = b"the right bytes" * 9000
@@ -162,21 +158,3 @@ def test_a_folder_in_its_place_is_one_line(
     with pytest.raises(MienError, match=r"thing\.bin cannot be written"):
         locate(asset)
     assert left_in_cache(tmp_path) == ["thing.bin"]
-
-
-def test_a_user_without_a_home_has_a_cache_all_the_same(
-    asset: Asset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def nobody(number: int) -> Any:
-        raise KeyError(f"getpwuid(): uid not found: {number}")
-
-    monkeypatch.setattr(pwd, "getpwuid", nobody)
-    for name in ("HOME", "MIEN_CACHE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    assert cache_folder() == base_folder() / "cache"
-    assert default_path() is None
-    with pytest.raises(MienError, match="set XDG_CONFIG_HOME"):
-        host_key()
-    with pytest.raises(MienError, match="given is not there: ~nobody-here/x"):
-        locate(asset, "~nobody-here/x")

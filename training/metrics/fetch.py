@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import MienError
-from nodes.assets import cache_folder, expanded
+from nodes.assets import cache_folder
 from training import command
 
 VARIABLE: Final = "MIEN_JUDGES"
@@ -46,7 +46,7 @@ _TIMEOUT_S: Final = 900
 def judges_folder() -> Path:
     """Where they lie: $MIEN_JUDGES, or `judges` in the cache."""
     named = os.environ.get(VARIABLE, "")
-    return expanded(named) if named else cache_folder() / "judges"
+    return Path(named).expanduser() if named else cache_folder() / "judges"
 
 
 def main(argv: list[str] | None = None) -> int:
