@@ -23,6 +23,7 @@ from engine.folders import running
 from engine.graph import load
 from engine.supervisor import Supervisor
 from engine.wire import to_bytes
+from tests.fuzz_headers import Bench
 from tests.loopback.small_graph import command, graph, lines, until, write_toml
 
 pytestmark = pytest.mark.usefixtures("runtime")
@@ -165,6 +166,42 @@ async def test_junk_on_the_control_socket_holds_nobody_up(tmp_path: Path) -> Non
         seen = len(lines(tmp_path))
         await until(lambda: len(lines(tmp_path)) > seen + 5)
         context.destroy(linger=0)
+
+
+async def test_malformed_messages_to_live_sockets_cost_nobody_anything(tmp_path: Path) -> None:
+    bench = Bench(seed=9, source="numbers")
+    lies = [bench.refused() for _ in range(2000)]
+    bench.close()
+    async with Supervisor(load(graph(tmp_path))) as supervisor:
+        assert supervisor.run is not None
+        await until(lambda: len(lines(tmp_path)) > 50)
+        before_mb = {name: _figures(supervisor, name)["rss_mb"] for name in ("ends", "middle")}
+        context = zmq.Context()
+
+        def flood(name: str) -> zmq.Socket[bytes]:
+            assert supervisor.run is not None
+            stranger = context.socket(zmq.PUSH)
+            stranger.connect(f"ipc://{supervisor.run.folder}/{name}.sock")
+            for number in range(10_000):
+                stranger.send_multipart(lies[number % len(lies)])
+            return stranger
+
+        strangers = [await asyncio.to_thread(flood, name) for name in before_mb]
+        await until(
+            lambda: all(_figures(supervisor, name)["refused"] == 10_000 for name in before_mb)
+        )
+        seen = len(lines(tmp_path))
+        await until(lambda: len(lines(tmp_path)) > seen + 5)
+        for name, rss_mb in before_mb.items():
+            figures = _figures(supervisor, name)
+            assert figures["rss_mb"] - rss_mb < 30
+            assert (figures["restarts"], figures["escaped"]) == (0, 0)
+        assert 2 <= sum("was refused" in event["text"] for event in supervisor.events) < 20
+        for stranger in strangers:
+            stranger.close()
+        context.destroy(linger=0)
+    sound = [number for number, _, _ in lines(tmp_path, "audio")]
+    assert sound == list(range(len(sound)))
 
 
 async def test_bytes_that_are_no_zeromq_are_turned_away(tmp_path: Path) -> None:
