@@ -286,7 +286,9 @@ class MediaWriter(Node):
         # A file that was cut off promises more than it has: then nothing says that it was held.
         whole = self._encoded_pictures + 1 >= self._like.frames
         most_s = Fraction(1) if whole else max(nominal_s, self._longest * self._tick) * 2
-        held = nominal_s * Fraction(9, 10) <= left_s <= most_s
+        # Where there are pauses, the mean rate is lower than that of the pictures about them.
+        least_s = min(nominal_s, self._step * self._tick or nominal_s) * Fraction(9, 10)
+        held = least_s <= left_s <= most_s
         return max(1, round((left_s if held else nominal_s) / self._tick))
 
     def _mux(self, packets: Any) -> None:

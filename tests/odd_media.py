@@ -147,6 +147,26 @@ def tracks(path: Path, sounds: list[list[float]], default: int, layout: str = "m
     return path
 
 
+def chaptered(path: Path) -> Path:
+    """An mkv of two chapters."""
+    with av.open(str(path), "w") as output:
+        video: Any = output.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
+        base, half = Fraction(1, 1000), 60
+        output.set_chapters(
+            [
+                {"id": n, "start": n * half, "end": (n + 1) * half, "time_base": base,
+                 "metadata": {"title": f"part {n}"}}
+                for n in range(2)
+            ]
+        )  # fmt: skip
+        for number in range(3):
+            frame = av.VideoFrame.from_ndarray(numbered(number), "bgr24")
+            output.mux(video.encode(frame.reformat(format="yuv420p")))
+        output.mux(video.encode(None))
+    return path
+
+
 def late_sound(path: Path, late_s: float, moments: list[float]) -> Path:
     """A second of pictures, and a second of sound that begins later than they do."""
     with av.open(str(path), "w") as output:

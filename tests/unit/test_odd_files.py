@@ -116,6 +116,10 @@ def pause(folder: Path) -> Path:
     )
 
 
+def as_long_as_before(goal: Path) -> None:
+    assert extent(str(goal)).video_s == pytest.approx(4.6, abs=0.002)
+
+
 def a_folder(folder: Path) -> Path:
     """Pictures under usual and unusual endings, and what is none."""
     kinds = {
@@ -175,6 +179,8 @@ TABLE = [
     Odd("the second track is the default",
         lambda f: odd_media.tracks(f / "in.mkv", [[], [0.3]], 1), "out.mp4", heard(0.3),
         ("left out: 1 sound track", "of 2 sound tracks the default is taken, number 2")),
+    Odd("chapters", lambda f: odd_media.chaptered(f / "in.mkv"), "out.mp4", numbers(3),
+        ("left out: 2 chapters",)),
     Odd("four channels", lambda f: odd_media.tracks(f / "in.mp4", [[0.3]], 0, "4.0"), "out.mkv",
         heard(0.3), sums_up="encoded anew (matroska is not for aac; of 4 channels 2 are made)"),
     Odd("ten bits of HDR", lambda f: video(f, pixel_format="yuv420p10le", tag=9,
@@ -186,6 +192,7 @@ TABLE = [
         white_left),
     Odd("transparent VP9", lambda f: odd_media.transparent(f / "in.webm", "libvpx-vp9"),
         "out.webm", white_left),
+    Odd("a pause to webm", pause, "out.webm", as_long_as_before),
     Odd("B-frames and a pause", pause, "out.mp4", heard(0.5, 4.0), sums_up="A/V difference 0 ms"),
     *(
         Odd(f"mp4 by matrix {matrix}", turned_by(matrix), "out.mp4",
