@@ -62,7 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--port", type=PORT, default=8080, help="port of the page (default 8080; 0: a free one)"
     )
     page.add_argument("--address", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
-    page.add_argument("--token", default="", help="what the page asks for when bound elsewhere")
+    page.add_argument(
+        "--token", default="",
+        help="what the page asks for when bound elsewhere: 12 characters or more",
+    )  # fmt: skip
     page.add_argument("--cert", default="", help="TLS certificate (PEM)")
     page.add_argument("--key", default="", help="TLS key (PEM)")
     page.add_argument(

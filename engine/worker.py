@@ -16,6 +16,7 @@ from engine.errors import MienError, UsageError, words
 from engine.graph import Graph, NodeSpec
 from engine.lane import Inlet, Lane, LoopLane, ThreadLane
 from engine.link import SendLink
+from engine.loop_runner import LoopRunner
 from engine.metrics import EdgeStats
 from engine.node import Control, LoopNode, Source
 from engine.often import Often
@@ -103,7 +104,10 @@ class Worker:
     def _build(self) -> None:
         own = {spec.name for spec in self._specs()}
         for spec in self._specs():
-            kind = SourceRunner if issubclass(spec.node_type, Source) else Runner
+            kind: type[Runner] = Runner
+            for base, driver in ((Source, SourceRunner), (LoopNode, LoopRunner)):
+                if issubclass(spec.node_type, base):
+                    kind = driver
             runner = kind(spec, self, self._control, self._lossless)
             if isinstance(runner, SourceRunner):
                 runner.lane = self._thread(spec.name, runner)
@@ -252,9 +256,8 @@ class Worker:
         # Sinks first: whatever they need (a port, a file) should fail before a camera lights up.
         for runner in reversed(self.runners.values()):
             try:
-                if isinstance(runner.node, LoopNode):
-                    await runner.node.start()
-                    runner.set_up()
+                if isinstance(runner, LoopRunner):
+                    await runner.start()
                 elif isinstance(runner, SourceRunner):
                     await asyncio.to_thread(runner.setup)
                 elif runner.lane is not None:
@@ -279,10 +282,8 @@ class Worker:
             if lane.started and not await lane.stop():
                 self.event("error", f"{lane.name} hangs and was left behind")
         for runner in reversed(self.runners.values()):
-            if isinstance(runner.node, LoopNode):
-                if runner.is_set_up:
-                    runner.is_set_up = False
-                    await runner.node.stop()
+            if isinstance(runner, LoopRunner):
+                await runner.stop()
             else:
                 await asyncio.to_thread(runner.close)
         self._loop_lane.close()

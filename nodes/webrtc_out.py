@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from engine.errors import MienError
-from engine.node import LoopNode
+from engine.node import Condition, LoopNode
 from engine.parameters import parameter
 from engine.types import EMOTIONS, U8, Affect, AudioFrame, Fifo, Latest, VideoFrame
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from nodes.web.server import WebServer
     from nodes.web.viewer import Viewer
 
+LOST_SAID_NS = 600_000_000  # slow pictures aren't lost ones
+RATE_OVER_NS = 2_000_000_000
+SLOW_HZ = 10.0  # below this it is said that pictures are few
 LOST_NS = 250_000_000  # without a picture for so long, the stream is kept alive
 REPEAT_NS = 180_000_000
 AWAY_NS = 10_000_000_000  # without any input for so long, the title is shown
@@ -82,6 +86,7 @@ class WebrtcOut(LoopNode):
         self._shown: U8 | None = None
         self._shown_capture_ns = 0
         self._video_ns = self._raw_ns = self._sent_ns = -AWAY_NS
+        self._made, self._seen = Rate(), Rate()  # pictures of the avatar, of the camera
         self._timestamp = 0
         self._origin_ns = self.context.clock.now_ns() - 1_000_000_000
         self._titles: dict[str, U8] = {}
@@ -140,11 +145,13 @@ class WebrtcOut(LoopNode):
 
     def on_video(self, message: VideoFrame) -> None:
         self._video_ns = self.context.clock.now_ns()
+        self._made.add(self._video_ns)
         if not self.config.pass_through:
             self._show(message)
 
     def on_raw(self, message: VideoFrame) -> None:
         now_ns = self._raw_ns = self.context.clock.now_ns()
+        self._seen.add(now_ns)
         lost = now_ns - self._video_ns > LOST_NS
         if self.config.pass_through or (lost and self.config.when_lost == "pass"):
             self._show(message)
@@ -313,19 +320,52 @@ class WebrtcOut(LoopNode):
         while True:
             await asyncio.sleep(REPORT_S)
             await figures.report(list(self._viewers), self._workers, self.sync)
-            if not self._viewers:
-                self.context.status("ok", "")
-            elif self.config.pass_through:
-                self.context.status("degraded", "passing the camera through")
-            elif self.context.clock.now_ns() - self._video_ns > LOST_NS:
-                if self._video_ns < 0 and self._raw_ns < 0:
-                    self.context.status("waiting", "waiting for the first picture")
-                    continue
-                passing = self.config.when_lost == "pass" and not self._is_lost()
-                text = "passing the camera through" if passing else "holding the last picture"
-                self.context.status("lost", "no pictures come: " + text)
-            else:
-                self.context.status("ok", "")
+            self.context.status(*self._state())
+
+    def _state(self) -> tuple[Condition, str]:
+        """How the pictures flow, in words."""
+        now_ns = self.context.clock.now_ns()
+        if not self._viewers:
+            return "ok", ""
+        if self.config.pass_through:
+            return "degraded", "passing the camera through"
+        seen = now_ns - self._raw_ns < LOST_SAID_NS
+        if now_ns - self._video_ns > LOST_SAID_NS:
+            if self._video_ns < 0 and self._raw_ns < 0:
+                return "waiting", "waiting for the first picture"
+            passing = self.config.when_lost == "pass" and not self._is_lost()
+            text = "passing the camera through" if passing else "holding the last picture"
+            why = (
+                "the camera delivers, but no picture is made of it" if seen else "no pictures come"
+            )
+            return "lost", f"{why}: {text}"
+        made_hz, seen_hz = self._made.hz(now_ns), self._seen.hz(now_ns)
+        if made_hz is None or made_hz >= SLOW_HZ:
+            return "ok", ""
+        if seen_hz is not None and seen_hz >= SLOW_HZ:
+            return "degraded", (
+                f"slow: {made_hz:.0f} of the camera's {seen_hz:.0f} pictures a second are made; "
+                "close other programs, or choose a smaller picture"
+            )
+        return "degraded", f"slow: only {made_hz:.0f} pictures a second come from the camera"
+
+
+class Rate:
+    """How many come a second, over the last two; None until so long has been watched."""
+
+    def __init__(self) -> None:
+        self._times_ns: deque[int] = deque(maxlen=240)
+        self._since_ns = 0
+
+    def add(self, now_ns: int) -> None:
+        if not self._times_ns or now_ns - self._times_ns[-1] > RATE_OVER_NS:
+            self._since_ns = now_ns
+        self._times_ns.append(now_ns)
+
+    def hz(self, now_ns: int) -> float | None:
+        if not self._times_ns or now_ns - self._since_ns < RATE_OVER_NS:
+            return None
+        return sum(now_ns - at_ns < RATE_OVER_NS for at_ns in self._times_ns) * 1e9 / RATE_OVER_NS
 
 
 def _plain(affect: Affect) -> dict[str, Any] | None:

@@ -56,10 +56,11 @@ def _read_off(extensions: Any, number: int, colors: Colors) -> None:
 
 
 class ToBgr:
-    """Decoded pictures to BGR [H, W, 3]."""
+    """Decoded pictures to BGR [H, W, 3], no side longer than ``longest_px``."""
 
-    def __init__(self, colors: Colors) -> None:
+    def __init__(self, colors: Colors, longest_px: int = 4096) -> None:
         self._colors = colors
+        self._longest_px = longest_px
         self._reformatter: Any = None
 
     def __call__(self, picture: Any) -> U8:
@@ -72,14 +73,19 @@ class ToBgr:
         full = picture.color_range == FULL if told.full is None else told.full
         if picture.format.name == "yuvj420p":
             full = True
-        if picture.format.name == "yuv420p" and int(matrix) in BT601_LIKE and not full:
+        width, height = within(picture.width, picture.height, self._longest_px)
+        small = (width, height) == (picture.width, picture.height)
+        if small and picture.format.name == "yuv420p" and int(matrix) in BT601_LIKE and not full:
             return np.asarray(cv2.cvtColor(picture.to_ndarray(), cv2.COLOR_YUV2BGR_I420), np.uint8)
         if self._reformatter is None:
             self._reformatter = VideoReformatter()
         return np.asarray(
             self._reformatter.reformat(
                 picture,
+                width=width,
+                height=height,
                 format="bgr24",
+                interpolation="AREA",
                 src_colorspace="ITU709" if int(matrix) == BT709 else "ITU601",
                 src_color_range="JPEG" if full else "MPEG",
                 dst_color_range="JPEG",
@@ -87,3 +93,12 @@ class ToBgr:
             ).to_ndarray(),
             np.uint8,
         )
+
+
+def within(width: int, height: int, longest_px: int) -> tuple[int, int]:
+    """The size of the same shape whose longer side is ``longest_px`` at most; even where scaled."""
+    longest = max(width, height)
+    if longest <= longest_px:
+        return width, height
+    scale = longest_px / longest
+    return max(2, round(width * scale) & ~1), max(2, round(height * scale) & ~1)

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 KEY_REQUEST_NS = 200_000_000
 BACKLOG_FRAMES = 30  # encoded frames a slow decoder may be behind before it starts anew
 SECOND_NS = 1_000_000_000
+PIXELS_MOST = 4096 * 2304  # a decoder of larger pictures would take gigabytes
 
 
 class Intake(queue.Queue[Any]):
@@ -75,7 +76,11 @@ class Intake(queue.Queue[Any]):
 
 
 class VideoIntake:
-    """Decodes one publisher's pictures to BGR and calls ``deliver(pixels, capture_ns, drops)``."""
+    """Decodes one publisher's pictures to BGR and calls ``deliver(pixels, capture_ns, drops)``.
+
+    What is longer than ``longest_px`` on a side is scaled down; what is larger than PIXELS_MOST
+    can't be decoded.
+    """
 
     def __init__(
         self,
@@ -83,13 +88,14 @@ class VideoIntake:
         clock: PublisherClock,
         colors: Colors,
         deliver: Callable[[Any, int, int], None],
+        longest_px: int = 1920,
     ) -> None:
         self._clock = clock
         self._deliver = deliver
         self._decoder: Any = None
         self._codec_name = ""
         self._need_key = True
-        self._to_bgr = ToBgr(colors)
+        self._to_bgr = ToBgr(colors, longest_px)
         self._error = get_private(receiver, "decoder_error")
         self._asked_ns = 0
         self._lost_frames = 0
@@ -207,6 +213,7 @@ def make_video_decoder(name: str) -> Any:
 
     decoder = av.CodecContext.create("vp8" if name == "VP8" else "h264", "r")
     decoder.thread_count = 1
+    decoder.options = {"max_pixels": str(PIXELS_MOST)}
     decoder.flags |= av.codec.context.Flags.low_delay
     return decoder
 

@@ -13,7 +13,7 @@ from engine.node import LoopNode
 from engine.parameters import parameter
 from engine.types import I16, U8, AudioFrame, VideoFrame
 from nodes.web.peer import Peer, agree_on_video, make_room
-from nodes.web.sdp import read_offer, with_short_packets, with_start_bitrate
+from nodes.web.sdp import read_offer, with_limits, with_short_packets, with_start_bitrate
 
 PUBLISHERS_MOST = 8  # one that is live, others that connect
 
@@ -42,7 +42,8 @@ class Publisher(Peer):
             if transceiver.kind == "video" and self.video is None:
                 agree_on_video(transceiver, self.node.config.codec, self.offer)
                 colors = listen(transceiver, self.connection.remoteDescription.sdp)
-                self.video = VideoIntake(receiver, clock, colors, self._video)
+                longest_px = self.node.config.longest_px
+                self.video = VideoIntake(receiver, clock, colors, self._video, longest_px)
             elif transceiver.kind == "audio" and self.audio is None:
                 self.audio = AudioIntake(receiver, clock, self._audio)
 
@@ -78,6 +79,10 @@ class PublishNode(LoopNode):
         most_kbps: int = parameter(
             2_500, "bitrate that a browser is asked not to exceed", low=100, high=20_000,
             unit="kbit/s",
+        )  # fmt: skip
+        longest_px: int = parameter(
+            1_920, "longer side of pictures that new publishers are asked for; larger ones are "
+            "scaled down", low=160, high=4_096, unit="px",
         )  # fmt: skip
 
     async def start(self) -> None:
@@ -125,6 +130,7 @@ class PublishNode(LoopNode):
         answer = await peer.answer(readable)
         config = self.config
         answer = with_start_bitrate(answer, config.start_kbps, config.least_kbps, config.most_kbps)
+        answer = with_limits(answer, config.longest_px, config.most_kbps)
         answer = with_short_packets(answer)
         return peer, answer
 
@@ -223,6 +229,13 @@ class PublishNode(LoopNode):
             if lost > loss:
                 self.context.count("lost_frames", lost - loss)
             loss = lost
+            broken = peer.video.broken if peer.video is not None else 0
+            if broken and not self._arrivals_ns:
+                self.context.status(
+                    "degraded",
+                    f"pictures of the {self.who} can't be decoded: they may be at most "
+                    "4096x2304; choose a smaller size there",
+                )
             if self._arrivals_ns:
                 quiet_s = (self.context.clock.now_ns() - self._arrivals_ns[-1]) / 1e9
                 if quiet_s > 1.5:

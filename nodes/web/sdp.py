@@ -58,6 +58,7 @@ def _read(text: str, viewer: bool) -> Offer:
             raise BadOfferError("the offer has no DTLS fingerprint")
         if item.ice is None or not item.ice.usernameFragment or not item.ice.password:
             raise BadOfferError("the offer has no ICE user name or password")
+        _check_ports(item.ice_candidates)
     h264 = _unknown_h264(media, viewer)
     if h264:
         text = _as_known_h264(text, h264)
@@ -81,7 +82,13 @@ def read_candidates(text: str) -> tuple[str, list[Any]]:
                 candidates.append(candidate_from_sdp(value))
             except (ValueError, IndexError, AssertionError):
                 raise BadOfferError("a candidate can't be read: its line is broken") from None
+    _check_ports(candidates)
     return user, candidates
+
+
+def _check_ports(candidates: Sequence[Any]) -> None:
+    if not all(0 <= candidate.port < 1 << 16 for candidate in candidates):
+        raise BadOfferError("a candidate's port is none: it goes up to 65535")
 
 
 def without_names(text: str) -> str:
@@ -199,6 +206,27 @@ def with_start_bitrate(answer: str, start_kbps: int, least_kbps: int, most_kbps:
         else:
             result.append(line)
     return "\r\n".join(result) + "\r\n"
+
+
+def with_limits(answer: str, longest_px: int, most_kbps: int) -> str:
+    """Ask for pictures of 16:9 and ``longest_px`` at most, and for no more than ``most_kbps``.
+
+    VP8 has a parameter for the size (RFC 7741, 6.1), the bandwidth has a line (RFC 8866, 5.8).
+    """
+    side = -(-longest_px // 16)
+    blocks = f"max-fs={side * -(-side * 9 // 16)};max-fr=30"
+    vp8 = {line[9:].split()[0] for line in answer.splitlines() if line.endswith(" VP8/90000")}
+    lines = []
+    video = False
+    for line in answer.splitlines():
+        if line.startswith("m="):
+            video = line.startswith("m=video")
+        if line.startswith("a=fmtp:") and line[7:].split()[0] in vp8:
+            line = f"{line};{blocks}"
+        lines.append(line)
+        if video and line.startswith("c="):
+            lines.append(f"b=AS:{most_kbps}")
+    return "\r\n".join(lines) + "\r\n"
 
 
 def with_short_packets(answer: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from engine.errors import MienError
 from engine.files import check_source
 from engine.node import Context
 from nodes.web.front import Front
+from nodes.web.gate import HEADER_S, Connection, Gate
 from nodes.web.peer import Peer
 from nodes.web.prometheus import exposition
 from nodes.web.sdp import BadOfferError, parse_ice_servers
@@ -66,7 +68,9 @@ class WebServer:
         self.peers: dict[str, tuple[str, Peer]] = {}
         self.contexts: list[Context] = []
         self.sockets = Sockets(self)
+        self.gate = Gate()
         self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
         self._default: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
 
@@ -77,9 +81,9 @@ class WebServer:
     @property
     def port(self) -> int:
         """The port that was really taken (``port`` 0 asks for a free one)."""
-        if self._runner is None:
+        if self._listening is None:
             return self.options.port
-        return int(self._runner.addresses[0][1])
+        return int(self._listening.sockets[0].getsockname()[1])
 
     @property
     def url(self) -> str:
@@ -125,6 +129,8 @@ class WebServer:
         """Bind as ``options`` say. Raises MienError where that can't be done."""
         async with self._lock:
             if self._runner is not None:
+                if options == self.options:
+                    return  # the node that gave them was set up again
                 raise MienError("the server is bound already; give its options to one node only")
             if 0 < len(options.token) < TOKEN_LEAST:
                 raise MienError(
@@ -136,15 +142,17 @@ class WebServer:
             front = Front.parse(scheme, options.public_url, options.trusted_proxies)
             self.options = options
             self.guard = Guard(options.host, options.token, front)
-            app = web.Application(middlewares=[self.guard.middleware()], client_max_size=BODY_MOST)
+            app = web.Application(
+                middlewares=[self.gate.middleware(), self.guard.middleware()],
+                client_max_size=BODY_MOST,
+            )
             self._add_routes(app)
-            runner = web.AppRunner(
-                app, handle_signals=False, access_log=None, shutdown_timeout=1.0,
-                keepalive_timeout=30.0, lingering_time=0.5, max_field_size=8190,
-            )  # fmt: skip
+            runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1.0)
             await runner.setup()
             try:
-                await _site(runner, options, tls).start()
+                self._listening = await _listen(
+                    lambda: Connection(runner.server, self.gate), options, tls
+                )
             except OSError as error:
                 await runner.cleanup()
                 raise MienError(_why_not_bound(options, error)) from None
@@ -157,6 +165,9 @@ class WebServer:
             self._default.cancel()
             await asyncio.gather(self._default, return_exceptions=True)
         await self.sockets.stop()
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -276,14 +287,22 @@ async def leave(server: WebServer, context: Context) -> None:
         await server.close()
 
 
-def _site(runner: web.AppRunner, options: Options, tls: ssl.SSLContext | None) -> web.BaseSite:
+async def _listen(
+    connection: Callable[[], Connection], options: Options, tls: ssl.SSLContext | None
+) -> asyncio.Server:
     """``::`` is every address, those of IPv4 too, as its printed address promises."""
+    loop = asyncio.get_running_loop()
+    within_s = HEADER_S if tls else None
     if options.host == "::" and socket.has_dualstack_ipv6():
         everywhere = socket.create_server(
             ("::", options.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64
         )
-        return web.SockSite(runner, everywhere, ssl_context=tls, backlog=64)
-    return web.TCPSite(runner, options.host, options.port, ssl_context=tls, backlog=64)
+        return await loop.create_server(
+            connection, sock=everywhere, ssl=tls, ssl_handshake_timeout=within_s, backlog=64
+        )
+    return await loop.create_server(
+        connection, options.host, options.port, ssl=tls, ssl_handshake_timeout=within_s, backlog=64
+    )
 
 
 def _tls(options: Options) -> ssl.SSLContext | None:

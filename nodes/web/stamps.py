@@ -109,6 +109,8 @@ class PublisherClock:
             if target < stream.offset_ns and stream.ntp_offset_ns is None:
                 most = max(most, -step)  # a faster packet than any so far: the first seconds
             stream.offset_ns += max(-most, min(most, step))
+        # slewing may lag behind a sender whose time jumped ahead: nothing is seen before it happens
+        stream.offset_ns = min(stream.offset_ns, raw)
         stream.updated_ns = arrival_ns
         stream.last_ns = max(stream.last_ns + 1, media_ns + stream.offset_ns)
         return stream.last_ns

@@ -261,12 +261,15 @@ async def test_off_loopback_a_token_is_asked_for(web: Start) -> None:
         "Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nv=0",
     ],
 )  # fmt: skip
-async def test_odd_requests_are_refused_in_one_line(web: Start, request_: str) -> None:
+async def test_odd_requests_are_refused_in_one_line(
+    web: Start, request_: str, caplog: pytest.LogCaptureFixture
+) -> None:
     pair = await web()
     answer = await raw(pair.out._server.port, request_)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 4")
     assert one_line(body.decode())
+    assert "Traceback" not in caplog.text
 
 
 async def test_a_port_in_use_is_named_with_its_mend(web: Start) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engine.types import AudioFrame, VideoFrame
+from nodes.webrtc_out import Rate
 from tests.loopback.conftest import Start, Web
 from tests.loopback.rig import Client, Pictures, Tone, bars, read_number, until
 
@@ -135,8 +136,7 @@ async def test_held_at_five_a_second_when_pictures_stop(web: Start) -> None:
     pair = await web()
     pictures, viewer = await publish_and_view(pair, "video")
     pictures.running.clear()
-    await asyncio.sleep(0.8)
-    assert pair.engine.status["out"][0] == "lost"
+    await until(lambda: pair.engine.status["out"][0] == "lost", 5, "the loss")
     viewer.pictures.clear()
     await asyncio.sleep(2)
     assert 8 <= len(viewer.pictures) <= 20
@@ -144,6 +144,36 @@ async def test_held_at_five_a_second_when_pictures_stop(web: Start) -> None:
     pictures.running.set()
     await until(lambda: pair.engine.status["out"][0] == "ok", 3, "recovery")
     assert pair.out.info()["holding"] is False
+
+
+async def test_few_pictures_are_said(web: Start) -> None:
+    pair = await web(straight=False)
+    await pair.client().view(kinds=("video",))
+
+    async def deliver(number: int, every: int) -> None:
+        message = VideoFrame(capture_ns=time.monotonic_ns(), pixels=bars(number))
+        pair.out.on_raw(message)
+        if number % every == 0:
+            pair.out.on_video(message)
+        await asyncio.sleep(1 / 30)
+
+    for number in range(300):
+        await deliver(number, every=6)
+        if "slow: " in pair.engine.status.get("out", ("", ""))[1]:
+            break
+    assert pair.engine.status["out"][0] == "degraded"
+
+
+def test_a_rate_is_known_once_it_was_watched() -> None:
+    rate = Rate()
+    second = 1_000_000_000
+    for number in range(40):
+        assert rate.hz(number * second // 10) is None or number >= 20
+        rate.add(number * second // 10)
+    assert rate.hz(4 * second) == pytest.approx(10, abs=0.6)
+    assert rate.hz(5 * second) == pytest.approx(5, abs=0.6)
+    rate.add(20 * second)
+    assert rate.hz(20 * second) is None  # it begins anew
 
 
 async def test_lost_pictures_pass_the_camera_through_where_asked(web: Start) -> None:
@@ -154,7 +184,7 @@ async def test_lost_pictures_pass_the_camera_through_where_asked(web: Start) -> 
     assert len(viewer.pictures) > 20
     assert pair.engine.status["out"] == (
         "lost",
-        "no pictures come: passing the camera through",
+        "the camera delivers, but no picture is made of it: passing the camera through",
     )
 
 
@@ -233,6 +263,16 @@ async def test_publishers_send_the_codec_they_are_asked_for(
     assert f"{other}/90000" not in answer
     viewer = await pair.client().view(kinds=("video",))
     await until(lambda: viewer.pictures and is_blue(last(viewer)), 8, "the picture at the viewer")
+
+
+async def test_a_large_publisher_is_scaled_down(web: Start) -> None:
+    pair = await web()
+    await pair.engine.call("set", node="browser", parameter="longest_px", value=160)
+    await pair.client().publish("/session", Pictures(320, 240))
+    await until(lambda: pair.engine.emitted["browser.video"], 8, "pictures")
+    newest = pair.engine.emitted["browser.video"][-1]
+    assert isinstance(newest, VideoFrame)
+    assert newest.pixels.shape == (120, 160, 3) and newest.pixels.flags.c_contiguous
 
 
 async def test_a_new_page_takes_over(web: Start) -> None:

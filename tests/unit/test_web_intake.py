@@ -9,11 +9,13 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
 from nodes.web.assembly import EncodedFrame
-from nodes.web.color import Colors
+from nodes.web.color import Colors, within
+from nodes.web.encode import H264
 from nodes.web.intake import BACKLOG_FRAMES, Intake, VideoIntake
 from nodes.web.private import private
 from nodes.web.stamps import PublisherClock
@@ -73,6 +75,42 @@ def test_only_the_newest_of_waiting_pictures_is_converted(
     pixels, _, dropped = got[0]
     assert pixels.shape == (240, 320, 3) and pixels.dtype == np.uint8
     assert dropped == 4
+
+
+def test_a_huge_picture_is_scaled_down_and_a_larger_one_refused(
+    receiver: RTCRtpReceiver, got: list[tuple[Any, int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = H264(4096, 2304, 2_000_000)
+    frame = av.VideoFrame.from_ndarray(np.full((3456, 4096), 128, np.uint8), format="yuv420p")
+    frame.pts = 0
+    data = b"".join(map(bytes, [*encoder._codec.encode(frame), *encoder._codec.encode(None)]))
+    item = EncodedFrame(data, 0, 0)
+
+    def intake() -> VideoIntake:
+        return VideoIntake(receiver, PublisherClock(), Colors(), lambda *item: got.append(item))
+
+    intake()._decode(SimpleNamespace(name="H264"), [item])
+    assert got[0][0].shape == (1080, 1920, 3)
+    assert got[0][0].mean() == pytest.approx(130, abs=3)
+    monkeypatch.setattr("nodes.web.intake.PIXELS_MOST", 4096 * 2303)
+    strict = intake()
+    strict._decode(SimpleNamespace(name="H264"), [item])
+    assert len(got) == 1 and strict.broken == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "fitted"),
+    [
+        ((1920, 1080), (1920, 1080)),
+        ((641, 481), (641, 481)),
+        ((4096, 2304), (1920, 1080)),
+        ((1080, 2340), (886, 1920)),
+        ((4096, 16), (1920, 8)),
+        ((4096, 1), (1920, 2)),
+    ],
+)
+def test_sizes_are_fitted(size: tuple[int, int], fitted: tuple[int, int]) -> None:
+    assert within(*size, 1920) == fitted
 
 
 def test_without_a_key_frame_nothing_is_shown_and_one_is_asked_for(

@@ -7,7 +7,9 @@ import pytest
 from nodes.web.sdp import (
     BadOfferError,
     parse_ice_servers,
+    read_candidates,
     read_offer,
+    with_limits,
     with_short_packets,
     with_start_bitrate,
     without_names,
@@ -136,6 +138,25 @@ def test_the_start_bitrate_reaches_every_codec() -> None:
     assert "a=fmtp:96 x-google-start-bitrate=1500;x-google-min-bitrate=500" in answer
     assert "packetization-mode=1;x-google-start-bitrate=1500" in answer
     assert answer.count("a=fmtp:") == 2
+
+
+def test_a_port_that_is_none_is_refused() -> None:
+    with pytest.raises(BadOfferError, match="port"):
+        read_offer(OFFER.replace(" 50001 ", " 5000001 "), viewer=False)
+    with pytest.raises(BadOfferError, match="port"):
+        read_candidates("a=candidate:2 1 udp 2113937151 192.0.2.1 65536 typ host")
+
+
+def test_a_size_and_a_bandwidth_are_asked_for() -> None:
+    answer = (
+        "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\n"
+        "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\n"
+        "a=rtpmap:96 VP8/90000\r\na=fmtp:96 x-google-start-bitrate=1500\r\n"
+    )
+    lines = with_limits(answer, 1920, 2500).splitlines()
+    assert lines.count("b=AS:2500") == 1
+    assert lines.index("b=AS:2500") > lines.index("m=video 9 UDP/TLS/RTP/SAVPF 96")
+    assert lines[-1] == "a=fmtp:96 x-google-start-bitrate=1500;max-fs=8160;max-fr=30"
 
 
 def test_sound_is_asked_for_in_short_packets() -> None:

@@ -78,3 +78,18 @@ def test_reports_before_any_packet_are_ignored() -> None:
     clock = PublisherClock()
     clock.sender_report("video", 1, 1 << 32)
     assert clock.stamp("video", 0, 90_000, SECOND) == SECOND
+
+
+@pytest.mark.parametrize("reports", [False, True])
+def test_no_stamp_is_later_than_its_arrival(reports: bool) -> None:
+    """A sender whose time jumps ahead, as players and slow cameras do."""
+    clock = PublisherClock()
+    for frame in range(200):
+        jump = 0 if frame < 60 else 69_210  # 769 ms
+        arrival_ns = 5 * SECOND + frame * SECOND // 5
+        rtp = frame * 18_000 + jump
+        for kind in ("audio", "video"):
+            stamp = clock.stamp(kind, rtp, 90_000, arrival_ns)
+            assert stamp <= arrival_ns
+            if reports:
+                clock.sender_report(kind, rtp, (frame * SECOND // 5 + SECOND << 32) // SECOND)

@@ -5,6 +5,7 @@ import { capture, explain } from "./media.js";
 import { Peer } from "./peer.js";
 
 const SEND_BPS = 2_500_000;
+const LONGEST_PX = 1920; // as the engine asks for; it would scale larger pictures down itself
 const SILENT_MS = 3000; // no packet for so long means that the path is dead
 const COOLDOWN_MS = 6000;
 
@@ -207,8 +208,10 @@ export class Call extends EventTarget {
       const parameters = sender.getParameters();
       // Without these Chromium starts with a quarter of the pixels.
       parameters.degradationPreference = "maintain-resolution";
+      const { width = 0, height = 0 } = track?.getSettings() ?? {};
+      const scaleResolutionDownBy = Math.max(1, Math.max(width, height) / LONGEST_PX);
       for (const encoding of parameters.encodings) {
-        Object.assign(encoding, { maxBitrate: SEND_BPS, scaleResolutionDownBy: 1, maxFramerate: 30 });
+        Object.assign(encoding, { maxBitrate: SEND_BPS, scaleResolutionDownBy, maxFramerate: 30 });
       }
       await sender.setParameters(parameters);
     }

@@ -75,6 +75,7 @@ function render() {
     peerProblem: call.sender.problem || call.viewer.problem, everConnected,
     frames: call.received.frames, everPictured, cameraSeen: !call.sends || (snapshot.session?.session?.frames ?? 1) > 0,
     faceLost: tracker[0] === "lost", pictureLost: out[0] === "lost" ? sentence(out[1]) : "",
+    slow: out[0] === "degraded" && !parameters.value("out", "pass_through") ? sentence(out[1]) : "",
     passThrough: Boolean(parameters.value("out", "pass_through")),
     restarted: processWords(restart.name), restartedAgo_ms: now - restart.at,
     failed: failed ? `${nodeWords(failed[0])}: ${failed[1].status[1] || "failed"}` : "",

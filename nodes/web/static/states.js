@@ -14,7 +14,7 @@ const RESTART_SHOWN_MS = 5000;
  *   problem: {title: string, text: string}|null,
  *   lineUp: boolean, downFor_ms: number,
  *   sender: string, viewer: string, peerProblem: string, everConnected: boolean, frames: number, everPictured: boolean,
- *   faceLost: boolean, pictureLost: string, passThrough: boolean, cameraSeen: boolean,
+ *   faceLost: boolean, pictureLost: string, slow: string, passThrough: boolean, cameraSeen: boolean,
  *   restarted: string, restartedAgo_ms: number, failed: string,
  * }} facts
  * @returns {Shown}
@@ -57,7 +57,7 @@ export function decide(facts) {
   if (facts.passThrough) return shown("passing", "calm", "Passing through", "", "", false);
   if (facts.pictureLost) return shown("holding", "busy", "No new pictures", "", "", false);
   if (facts.faceLost) return shown("lost", "busy", "Face lost", "", "", false);
-  return shown("live", "calm", "Live", "", "", false);
+  return facts.slow ? shown("live", "busy", "Slow", "", "", false) : shown("live", "calm", "Live", "", "", false);
 }
 
 function badgesOf(facts) {
@@ -69,6 +69,7 @@ function badgesOf(facts) {
   if (facts.restarted && facts.restartedAgo_ms < RESTART_SHOWN_MS) add("restarted", `Engine part “${facts.restarted}” restarted`);
   if (facts.passThrough) add("passing", "Passing through: this is the camera's picture");
   else if (facts.pictureLost) add("holding", facts.pictureLost);
+  else if (facts.slow) add("slow", facts.slow);
   else if (facts.faceLost) add("lost", "Face lost: turn to the camera, or bring more light");
   return badges;
 }
