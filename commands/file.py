@@ -26,6 +26,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from commands.file_report import Outcome, measure, summary, write_report
 from commands.graph import add_settings
 from commands.live import add_face_arguments, face_settings
 from commands.paths import GRAPHS
+from commands.tally import times
 from engine import files, signals
 from engine import graph as graphs
 from engine.errors import MienError, UsageError
@@ -172,14 +174,14 @@ def _pictures_graph(source: Path, goal: Path) -> dict[str, Any]:
 
 
 def _tell(outcome: Outcome, warnings: list[str], goal: Path, reported: bool) -> int:
-    for text in dict.fromkeys(warnings):
+    for text, count in Counter(warnings).items():
         if text.startswith("tracker:"):  # a lost face is in the summary
             continue
         if text.startswith(_READERS) and not reported:  # nobody asked what is felt
             continue
         if text.startswith("compositor:") and not outcome.faces:  # it had nothing to do
             continue
-        print(f"mien: {text}", file=sys.stderr)
+        print(f"mien: {times(text, count)}", file=sys.stderr)
     for text in outcome.plain["left_out"]:
         print(f"mien: {text}", file=sys.stderr)
     if outcome.frames_out == 0:

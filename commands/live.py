@@ -26,7 +26,7 @@ from typing import Any
 from rich.text import Text
 
 from commands.graph import add_settings
-from commands.numbers import INTENSITY, PORT, SECONDS
+from commands.numbers import PORT, SECONDS
 from commands.paths import GRAPHS
 from commands.running import console, run_supervised
 from engine.errors import MienError, UsageError
@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_face_arguments(parser: Any) -> None:
     """--emotion and --intensity, for every command that edits a face."""
     parser.add_argument("--emotion", choices=EMOTIONS, help="the emotion to wear (default neutral)")
-    parser.add_argument("--intensity", type=INTENSITY, help="how strong, 0 to 1")
+    parser.add_argument("--intensity", type=float, help="how strong, 0 to 1")
 
 
 def face_settings(options: argparse.Namespace) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from commands.tally import Tally
 from engine import signals, terminal
 from engine.graph import Graph
 from engine.loops import run_loop
@@ -42,7 +43,8 @@ async def _run(
     settings: Settings | None,
 ) -> bool:
     """Whether it ran, rather than being interrupted while it started."""
-    supervisor = Supervisor(graph, host, _news, settings)
+    news = Tally(_tell)
+    supervisor = Supervisor(graph, host, news.add, settings)
     main = asyncio.current_task()
     assert main is not None
     started = False
@@ -66,12 +68,14 @@ async def _run(
                 metrics = supervisor.metrics()
         except asyncio.CancelledError:
             return False
+        finally:
+            news.end()
     if sys.stderr.isatty() or seconds:
         print_metrics(metrics)
     return True
 
 
-def _news(level: str, text: str) -> None:
+def _tell(level: str, text: str) -> None:
     sign = Text(level, "red" if level == "error" else "yellow")
     console.print(Text.assemble(sign, f": {text}"))
 

@@ -52,7 +52,7 @@ class Microphone(Source):
     _stream: Any = None
 
     def setup(self) -> None:
-        self._sound = load_portaudio()
+        self._sound: Any = None
         self._blocks: queue.Queue[tuple[int, bytes]] = queue.Queue(_DEPTH)
         self._next_try_ns = 0
         self._expected_ns: int | None = None
@@ -92,6 +92,11 @@ class Microphone(Source):
 
     def _open(self) -> bool:
         config = self.config
+        try:
+            self._sound = self._sound or load_portaudio()
+        except MienError as error:  # it may be installed meanwhile; the picture goes on
+            self.context.status("failed", str(error))
+            return False
         try:
             device = pick(self._sound, config.device)
             needed = config.first_channel - 1 + config.channels

@@ -21,7 +21,7 @@ from run_engine import main
         ["live", "--seconds", "nan"],
         ["live", "--seconds", "-1"],
         ["live", "--port", "70000"],
-        ["live", "--intensity", "nan"],
+        ["bench", "file", "--intensity", "nan"],
         ["graph", "g.toml", "--seconds", "inf"],
         ["doctor", "--port", "0"],
         ["bench", "models", "--seconds", "nan"],

@@ -241,6 +241,25 @@ def test_no_portaudio_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_without_portaudio_the_picture_goes_on_and_it_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(monkeypatch)
+
+    def missing() -> Any:
+        raise MienError("PortAudio is not installed; install it")
+
+    monkeypatch.setattr(microphone, "load_portaudio", missing)
+    assert bench.node.read() is None
+    assert bench.statuses == [("failed", "PortAudio is not installed; install it")]
+    monkeypatch.setattr(microphone, "load_portaudio", lambda: bench.sound)
+    bench.clock.advance(3 * NS)
+    bench.start()
+    bench.sound.feed(7)
+    assert bench.node.read() is not None
+    assert bench.statuses[-1] == ("ok", "")
+
+
 @pytest.mark.parametrize("rate_hz", [44_100, 96_000, 16_000, 22_050])
 def test_a_microphone_of_one_rate_only_is_heard_at_it(
     monkeypatch: pytest.MonkeyPatch, rate_hz: int
