@@ -106,6 +106,27 @@ def test_strip_shows_figures(live: LivePage) -> None:
     live.page.locator("#d-engine summary").click()
 
 
+def test_first_view_tells_the_microphone_and_the_device(live: LivePage) -> None:
+    levels = set()
+    for _ in range(40):
+        levels.add(live.page.locator("#meter").get_attribute("aria-valuenow"))
+        if len(levels) >= 5:
+            break
+        time.sleep(0.1)
+    assert len(levels) >= 5, levels  # the tone swells and fades
+    live.wait("microphone", "heard")
+    live.page.locator("#mute").click()
+    live.wait("microphone", "muted")
+    assert live.page.locator("#meter-word").inner_text() == "muted"
+    live.page.locator("#mute").click()
+    live.wait("microphone", "heard")
+    device = live.page.locator("#figure-device")
+    assert device.inner_text() not in ("", "–")
+    for shown in (live.page.locator("#meter"), device):
+        box = shown.bounding_box()
+        assert box is not None and box["y"] + box["height"] <= 800  # without scrolling
+
+
 def test_keys_reach_the_engine(live: LivePage, engine: Engine) -> None:
     live.page.locator("body").press("7")
     assert engine.wait(lambda: engine.value("editor", "emotion") == "sad", 3)

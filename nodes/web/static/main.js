@@ -5,7 +5,8 @@
 // trouble), data-line (up, down), data-latency, data-latency-p95, data-fps, data-drops, data-drift,
 // data-size (of the returned picture), data-frames (decoded), data-restarts, data-reconnects,
 // data-mode (off wear pad scale voice), data-emotion, data-intensity; data-felt, data-felt-face,
-// data-felt-voice (what is measured), data-traces (moments drawn). The videos are #avatar and #self.
+// data-felt-voice (what is measured), data-traces (moments drawn), data-microphone (heard silent muted
+// none –). The videos are #avatar and #self.
 // Query: ?start begins at once, ?watch only watches, ?clean begins at once and shows nothing but the
 // avatar, with its sound, on ?background=COLOUR or nothing.
 
@@ -17,6 +18,7 @@ import { EnginePanel } from "./engine.js";
 import { facesRow } from "./faces.js";
 import { shortcuts } from "./keys.js";
 import { Call } from "./live.js";
+import { Meter } from "./meter.js";
 import { MoodPanel } from "./mood.js";
 import { Parameters } from "./parameters.js";
 import { iceServers } from "./peer.js";
@@ -43,6 +45,7 @@ const parameters = new Parameters(line);
 const stage = new Stage();
 const mood = new MoodPanel(parameters);
 const strip = new Strip();
+new Meter(call);
 const traces = new Traces();
 const recorder = new Recorder();
 const panel = new EnginePanel((process) =>

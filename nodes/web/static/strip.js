@@ -5,6 +5,7 @@ import { $, h, say, svg } from "./dom.js";
 const HISTORY = 480; // snapshots, four a second: two minutes
 const NOTHING = { latency: null, p95: null, drops: null, drift: null };
 const FIGURES = [
+  { id: "device", label: "Computes on", unit: "", title: "What runs the networks that draw the face; each part's is under What runs where" },
   { id: "latency", label: "Latency", unit: "ms", title: "From the camera's picture reaching the engine to the avatar leaving it, encoded: half are quicker than this" },
   { id: "fps", label: "Pictures", unit: "/s", title: "Avatar pictures a second that arrive here" },
   { id: "drops", label: "Dropped", unit: "", title: "Pictures replaced by a newer one since the start; a few are how latency stays low" },
@@ -23,6 +24,9 @@ export class Strip {
       this.#cells[id] = { value, extra };
       $("figures").append(h("div", { class: "figure", title }, h("dt", {}, label), h("dd", {}, value, " ", extra)));
     }
+    $("figures").prepend(h("div", { class: "figure", title: "How loud your microphone is" },
+      h("dt", {}, "Microphone"),
+      h("dd", {}, h("span", { id: "meter", class: "meter", role: "meter", "aria-label": "Microphone level", "aria-valuemin": 0, "aria-valuemax": 100 }), h("small", { id: "meter-word" }))));
     this.line = svg("polyline", { class: "spark-line", fill: "none" });
     this.area = svg("polygon", { class: "spark-area" });
     this.label = h("span", { class: "spark-label" });
@@ -51,6 +55,9 @@ export class Strip {
     const size = received.width ? `${received.width}×${received.height}` : "";
     put("size", size || "–", size);
     data.frames = String(received.frames);
+    const [device, runtime] = computes(snapshot);
+    say(this.#cells.device.value, device || "–");
+    say(this.#cells.device.extra, runtime);
     this.#draw(latency);
   }
 
@@ -69,6 +76,15 @@ export class Strip {
     this.area.setAttribute("points", points.length > 1 ? `${first},100 ${points.join(" ")} ${last},100` : "");
     say(this.label, known.length ? `latency, 2 min · at most ${Math.max(...known).toFixed(0)} ms` : "");
   }
+}
+
+/** The device and what runs the networks there, as the node that draws tells: ["CPU", "OpenVINO 2026.4"]. */
+export function computes(snapshot) {
+  const { compositor, ...others } = snapshot.nodes ?? {};
+  const backend = [compositor, ...Object.values(others)].find((node) => node?.gauges?.backend)?.gauges.backend;
+  if (!backend) return ["", ""];
+  const [runtime, ...rest] = backend.split(";")[0].split(/[,(]/).map((part) => part.trim());
+  return [/\bCPU\b/.test(backend.split(";")[0]) ? "CPU" : rest.pop() ?? "", runtime];
 }
 
 /** The strip's figures out of a snapshot; null where the engine has none yet. */
