@@ -2,10 +2,12 @@
 
     python -m export visual    --run runs/visual --data SHARDS --to onnx openvino
     python -m export generator --run runs/generator --data SHARDS --to onnx openvino tensorrt
+    python -m export generator --again --data SHARDS
 
 NAME is visual, speech, intensity, identity (of a generator's run) or generator. --data gives real
-frames: to calibrate int8 with, and to compare the runtimes on. `tensorrt` builds engines for RTX
-cards of three generations, on any machine, into --engines.
+frames: to calibrate int8 with, and, of other people (the splits val and test), to compare the
+runtimes on. A generator is calibrated on edits of all kinds and compared by emotion, on the face.
+`tensorrt` builds engines for RTX cards of three generations, on any machine, into --engines.
 """
 
 from __future__ import annotations
@@ -25,12 +27,17 @@ def main(argv: list[str] | None = None) -> int:
     """Export; the exit code: 0 done, 1 failed, 2 wrong use."""
     parser = command.parser_of("export", __doc__)
     parser.add_argument("name", choices=NAMES)
-    parser.add_argument("--run", type=Path, required=True, help="the training's folder")
+    made_of = parser.add_mutually_exclusive_group(required=True)
+    made_of.add_argument("--run", type=Path, help="the training's folder")
+    made_of.add_argument(
+        "--again", action="store_true", help="calibrate OUT/NAME anew; its float32 stays as it is"
+    )
     parser.add_argument("--data", type=Path, required=True, help="a folder of shards")
     parser.add_argument("--to", nargs="+", choices=TARGETS, default=["onnx", "openvino"])
     parser.add_argument("--out", type=Path, default=Path("weights"), help="weights/NAME is made")
     parser.add_argument("--engines", type=Path, default=Path("build/engines"))
     parser.add_argument("--calls", type=int, default=128, help="calls to calibrate with")
+    parser.add_argument("--edits", type=int, default=360, help="to compare a generator on")
     arguments = sys.argv[1:] if argv is None else argv
     options = parser.parse_args(arguments)
     return command.run("export", lambda: run(options, shlex.join(arguments)))

@@ -3,64 +3,102 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
 from engine.files import make_folder, whole
 from export import samples
+from export.fidelity import fidelities, lines_of
 from export.names import HALVED, QUANTIZED
-from export.networks import Network, load
+from export.networks import Network, exported, load
 from export.onnx_file import to_float16, to_onnx
 from export.parity import Parity, table
 from export.quantize import to_int8
-from export.write_card import describe_data, write_card
+from export.write_card import Files, calibrated_on, write_card
 from nodes.card import read_card
 from nodes.tensorrt import AHEAD_OF_TIME, load_tensorrt, obtain_engine
-from training.data.clip import open_clips
 
 
 def export(options: argparse.Namespace, arguments: str) -> None:
     """Write weights/NAME. Raises MienError."""
     made_by = f"python -m export {arguments}"
-    network = load(options.name, options.run)
-    data = describe_data(open_clips(options.data))
-    calls = samples.calls(network, options.run, options.data, max(2, options.calls))
     folder = options.out / options.name
+    again = options.run is None
+    network = exported(folder) if again else load(options.name, options.run)
+    data = network.run["data"]
+    learn, judge = samples.divided(options.data, network.name)
+    identify = _identify(options.run, options.out) if network.name == "generator" else None
+    compared = max(2, options.calls // 4)
+    calls = samples.calls(network, judge, compared, identify, seed=1)
     make_folder(folder)
-    files = {"onnx": ("model.onnx", "")}
-    reference = to_onnx(network)
-    _put(folder / "model.onnx", reference)
+    files: Files = {"onnx": ("model.onnx", "")}
+    if again:
+        files |= _kept(folder)
+        reference = read_card(folder).files["onnx"].read()
+    else:
+        reference = to_onnx(network)
+        _put(folder / "model.onnx", reference)
     if "tensorrt" in options.to and network.name in HALVED:
         _put(folder / "f16.onnx", to_float16(reference))
         files["onnx_f16"] = ("f16.onnx", "")
     if "openvino" in options.to and network.name in QUANTIZED:
-        xml, weights = to_int8(reference, calls)
+        count = max(2, options.calls)
+        xml, weights = to_int8(reference, samples.calls(network, learn, count, identify))
         _put(folder / "int8.xml", xml)
         _put(folder / "int8.bin", weights)
         files["openvino_int8"] = ("int8.xml", "int8.bin")
-    write_card(folder, network, files, "f32", data, {}, made_by)
+        data = data | calibrated_on(learn, count)
+    kept = _measured_by_hand(folder) if again else {}
+    write_card(folder, network, files, "f32", data, kept, made_by)
     _drop_stale(folder, files)
-    rows = table(network, folder, calls[: max(2, options.calls // 4)])
+    rows = table(network, folder, calls)
+    metrics: dict[str, Any] = {name: row.row() for name, row in rows.items()}
+    fine = {name for name, row in rows.items() if row.good_enough()}
+    if identify is not None:
+        asked = samples.edits(judge, options.edits, identify, seed=2)
+        for name, parts in fidelities(network, folder, asked).items():
+            metrics |= {f"{name}_by_emotion.{part.kind}": part.row() for part in parts}
+            fine -= set() if all(part.good_enough() for part in parts) else {name}
+            print("\n".join(lines_of(name, parts)))
     # What adds up over seconds must not lose digits, and what is this small gains nothing.
-    chosen = best(rows) if network.name in HALVED else "f32"
-    metrics = {name: row.row() for name, row in rows.items()}
-    write_card(folder, network, files, chosen, data, metrics, made_by)
+    chosen = best(rows, fine) if network.name in HALVED else "f32"
+    write_card(folder, network, files, chosen, data, metrics | kept, made_by)
     _report(network, rows, chosen)
     if "tensorrt" in options.to:
         _engines(folder, options.engines)
 
 
-def best(rows: dict[str, Parity]) -> str:
-    """The precision for OpenVINO: the quickest that is good enough; a gain below a tenth isn't
-    worth lower precision."""
+def best(rows: dict[str, Parity], fine: Set[str]) -> str:
+    """The precision for OpenVINO: the quickest of those that are good enough; a gain below a tenth
+    isn't worth lower precision."""
     chosen = "f32"
     for precision in ("bf16", "int8"):
         row, so_far = rows.get(f"openvino_{precision}"), rows.get(f"openvino_{chosen}")
-        if row is None or so_far is None or not row.good_enough():
+        if row is None or so_far is None or f"openvino_{precision}" not in fine:
             continue
         if row.best_ms < 0.9 * so_far.best_ms:
             chosen = precision
     return chosen
+
+
+def _identify(run: Path | None, weights: Path) -> samples.Identify:
+    """Who somebody is, by the run's own network or the weight that lies beside."""
+    return exported(weights / "identity") if run is None else load("identity", run)
+
+
+def _kept(folder: Path) -> Files:
+    """The files of a weight, by role."""
+    return {
+        role: (file.path.name, file.extra.name if file.extra else "")
+        for role, file in read_card(folder).files.items()
+    }
+
+
+def _measured_by_hand(folder: Path) -> dict[str, Any]:
+    """What a card tells of measurements that no export makes."""
+    metrics = read_card(folder).text.get("metrics", {})
+    return {name: row for name, row in metrics.items() if "note" in row}
 
 
 def _engines(folder: Path, into: Path) -> None:

@@ -15,6 +15,7 @@ from engine.errors import MienError
 from engine.types import F32
 from export.names import NAMES
 from nodes.card import Tensor as Spec
+from nodes.model import Model
 from training import checkpoint
 from training.models.ear import EAR_ORIGIN, EAR_WIDTH, STEP_SAMPLES
 from training.models.generator import (
@@ -32,6 +33,7 @@ from training.models.speech import LOOK_AHEAD_MS, SAID, SpeechEncoder
 from training.models.trunk import PARTS, TRUNK_ORIGIN
 from training.models.visual import VisualEncoder
 from training.models.xception import XCEPTION_ORIGIN
+from training.provenance import commands, described, recipe_line
 from training.restore import restore
 
 _ANY: Final = 3.0e38
@@ -50,7 +52,9 @@ class Network:
     outputs: tuple[Spec, ...]
     state: dict[str, str]
     run: dict[str, Any]
-    """the checkpoint it comes from"""
+    """seed, step, size; the commands and the recipe of its training, and the data behind it"""
+    gflop: float
+    """floating point operations of one call, in thousands of millions"""
     origins: tuple[str, ...] = ()
     """weights of others that are part of it, with their licence"""
 
@@ -63,14 +67,6 @@ class Network:
             spec.name: tensor.numpy().copy()
             for spec, tensor in zip(self.outputs, answer, strict=True)
         }
-
-    def gflop(self) -> float:
-        """Floating point operations of one call, in thousands of millions."""
-        from torch.utils.flop_counter import FlopCounterMode
-
-        with FlopCounterMode(display=False) as counter:
-            self(self.zeros())
-        return float(counter.get_total_flops()) / 1e9
 
     def zeros(self) -> Call:
         """A call of zeros."""
@@ -102,8 +98,54 @@ def load(name: str, run: Path) -> Network:
     task, module, inputs, outputs, state = make(run)
     listed = _Listed(module).eval()
     stored = checkpoint.load(run)
+    stages = stored["stages"]
+    stored |= {
+        "training": commands(stages), "recipe": recipe_line(stages), "data": described(stages)
+    }  # fmt: skip
     origins = tuple(_origins(name, stored["size"]))
-    return Network(name, task, listed, inputs, outputs, state, stored, origins)
+    gflop = _gflop(listed, inputs)
+    return Network(name, task, listed, inputs, outputs, state, stored, gflop, origins)
+
+
+def _gflop(module: nn.Module, inputs: tuple[Spec, ...]) -> float:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(*(torch.zeros(spec.shape) for spec in inputs))
+    return round(float(counter.get_total_flops()) / 1e9, 4)
+
+
+class _Ran(nn.Module):
+    """A weight's float32 file in the place of the module that it was made of."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self._model = model
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        card = self._model.card
+        names = [spec.name for spec in card.inputs]
+        said = self._model(**{n: t.numpy() for n, t in zip(names, given, strict=True)})
+        return tuple(torch.from_numpy(said[spec.name]) for spec in card.outputs)
+
+
+def exported(folder: Path) -> Network:
+    """A network as its weight has it, float32, by ONNX Runtime; of its training what its card says.
+    Raises MienError."""
+    model = Model(folder, backend="onnxruntime", say=lambda line: None)
+    card, text = model.card, model.card.text
+    try:
+        run = {"seed": text["seed"], "step": text["steps"], "training": text["training"]}
+        run |= {"size": text["size"], "data": dict(text["data"])}
+        run |= {"recipe": text["recipe"]} if "recipe" in text else {}
+        gflop = float(text["gflop"])
+    except KeyError as error:
+        raise MienError(f"{folder} has no {error} on its card; export it from its run") from None
+    origins = tuple(run["data"].pop("weights_of_others", ()))
+    state = dict(card.state)
+    return Network(
+        card.name, card.task, _Ran(model), card.inputs, card.outputs, state, run, gflop, origins
+    )
 
 
 def _origins(name: str, size: dict[str, Any]) -> Iterator[str]:

@@ -2,46 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from engine.errors import MienError
+from engine.types import EMOTIONS, F32
+from export.names import QUANTIZED
 from export.networks import Call, Network, chained
+from nodes.emotions import FEELING, worn
 from training.models.ear import STEP_SAMPLES
-from training.models.generator import IDENTITY_PX, IdentityEncoder
-from training.restore import restore
+from training.models.generator import IDENTITY_PX
 from training.trainers.edits import Edits
 from training.trainers.generator import CONDITIONS
 from training.trainers.samples import Clips, Look, Sample
 
-FRAMES_IN_A_ROW = 8
+FRAMES_IN_A_ROW: Final = 8
+HELD_OUT: Final = 3
+"""of so many people one is held out where no split says who"""
+KINDS: Final = (*EMOTIONS, "own")
+"""edits in turn: made neutral, wearing each emotion, more or less of one's own"""
+
+Identify = Callable[[Call], Call]
+"""the network `identity`: a reference to who that is"""
 
 
-def calls(network: Network, run: Path, data: Path, count: int, seed: int = 0) -> list[Call]:
-    """``count`` calls from clips, those of the val split where there are any. Raises MienError."""
-    clips = _clips(data, faces=network.name != "speech")
-    rng = np.random.default_rng(seed)
-    drawn = {
-        "visual": _visual,
-        "speech": _speech,
-        "intensity": _intensity,
-        "identity": _identity,
-        "generator": _generator,
-    }[network.name](network, run, clips, rng)
-    return list(islice(chained(network, drawn), count))
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """An edit as the live path asks for it: the generator's ``call``, of what ``kind``, of whom,
+    and where the face is [256, 256]."""
+
+    call: Call
+    kind: str
+    subject: str
+    face: F32
 
 
-def _clips(data: Path, faces: bool) -> Clips:
+def divided(data: Path, name: str) -> tuple[Clips, Clips]:
+    """Clips to calibrate with, and those of other people to compare on: the train split and the
+    others; where there is only one, a part of its people. Raises MienError where all is one
+    person's and the network is to be calibrated."""
+
+    def fits(frames: int) -> bool:
+        return frames > 0 or name == "speech"
+
     try:
-        return Clips(data, "val", lambda info, frames: frames > 0 or not faces)
+        return (
+            Clips(data, "train", lambda info, frames: fits(frames)),
+            Clips(data, ("val", "test"), lambda info, frames: fits(frames)),
+        )
     except MienError:
-        return Clips(data, "train", lambda info, frames: frames > 0 or not faces)
+        every = Clips(data, ("train", "val", "test"), lambda info, frames: fits(frames))
+    people = sorted({every.infos[index].subject for index in every.chosen})
+    if len(people) < 2 and name not in QUANTIZED:
+        return every, every
+    if len(people) < 2:
+        raise MienError(f"{data} shows one person; int8 is compared on others: prepare more")
+    held = set(people[::HELD_OUT])
+    splits = ("train", "val", "test")
+    return (
+        Clips(data, splits, lambda info, frames: fits(frames) and info.subject not in held),
+        Clips(data, splits, lambda info, frames: fits(frames) and info.subject in held),
+    )
 
 
-def _visual(network: Network, run: Path, clips: Clips, rng: np.random.Generator) -> Iterator[Call]:
+def calls(
+    network: Network, clips: Clips, count: int, identify: Identify | None = None, seed: int = 0
+) -> list[Call]:
+    """``count`` calls in a row; a generator's need its ``identify``. Raises MienError."""
+    rng = np.random.default_rng(seed)
+    if network.name == "generator":
+        assert identify is not None
+        return [edit.call for edit in edits(clips, count, identify, seed)]
+    drawn = {"visual": _visual, "speech": _speech, "intensity": _intensity, "identity": _identity}
+    return list(islice(chained(network, drawn[network.name](network, clips, rng)), count))
+
+
+def edits(clips: Clips, count: int, identify: Identify, seed: int = 0) -> list[Asked]:
+    """``count`` edits, of KINDS in turn, of faces as they come. Raises MienError."""
+    rng, asks = np.random.default_rng(seed), Edits(clips, 0.0)
+    out: list[Asked] = []
+    for kind, sample in zip(_in_turn(), _faces(clips, rng), strict=False):
+        if len(out) == count:
+            break
+        time = int(rng.choice(np.flatnonzero(sample.clip.found)))
+        shapes, gone = np.zeros(len(FEELING), np.float32), 1.0
+        if kind == "own":
+            gone = float(rng.uniform(-1, 1))
+        else:
+            shapes = worn(kind) * np.float32(rng.uniform(0.4, 1))
+        edit = asks.edit(sample, time, shapes, gone, rng, opens=float(rng.integers(2)))
+        call = {name: edit[name][None].astype(np.float32) for name in CONDITIONS}
+        call |= identify({"reference": edit["reference"][None]})
+        face = (edit["weight"][0] < 1).astype(np.float32)
+        out.append(Asked(call, kind, sample.clip.info.subject, face))
+    return out
+
+
+def _in_turn() -> Iterator[str]:
+    while True:
+        yield from KINDS
+
+
+def _visual(network: Network, clips: Clips, rng: np.random.Generator) -> Iterator[Call]:
     side = network.inputs[0].shape[-1]
     look = Look.plain(side)
     for sample in _faces(clips, rng):
@@ -56,7 +123,7 @@ def _visual(network: Network, run: Path, clips: Clips, rng: np.random.Generator)
             yield call if position else call | {"begin": np.ones(1, np.float32)}
 
 
-def _speech(network: Network, run: Path, clips: Clips, rng: np.random.Generator) -> Iterator[Call]:
+def _speech(network: Network, clips: Clips, rng: np.random.Generator) -> Iterator[Call]:
     silent = 0
     while silent < 1000:
         sound = clips[clips.draw(rng)].clip.samples
@@ -68,9 +135,7 @@ def _speech(network: Network, run: Path, clips: Clips, rng: np.random.Generator)
     raise MienError("no clip has sound; give others with --data")
 
 
-def _intensity(
-    network: Network, run: Path, clips: Clips, rng: np.random.Generator
-) -> Iterator[Call]:
+def _intensity(network: Network, clips: Clips, rng: np.random.Generator) -> Iterator[Call]:
     """Readings around the clips' own labels; the encoders needn't be at hand."""
     for sample in _faces(clips, rng):
         labels = sample.labels
@@ -85,28 +150,11 @@ def _intensity(
             yield {"face": face, "voice": voice, "present": present}
 
 
-def _identity(
-    network: Network, run: Path, clips: Clips, rng: np.random.Generator
-) -> Iterator[Call]:
+def _identity(network: Network, clips: Clips, rng: np.random.Generator) -> Iterator[Call]:
     look = Look.plain(IDENTITY_PX)
     for sample in _faces(clips, rng):
         t = int(rng.choice(np.flatnonzero(sample.clip.found)))
         yield {"reference": look.picture(sample.clip.frame(t), IDENTITY_PX)[None]}
-
-
-def _generator(
-    network: Network, run: Path, clips: Clips, rng: np.random.Generator
-) -> Iterator[Call]:
-    import torch
-
-    edits = Edits(clips, 0.0)
-    encoder = restore(run, "identity", IdentityEncoder)
-    for sample in _faces(clips, rng):
-        edit = edits.neutralized(sample, int(rng.choice(np.flatnonzero(sample.clip.found))), rng)
-        with torch.no_grad():
-            identity, identity_map = encoder(torch.from_numpy(edit["reference"])[None])
-        call = {name: edit[name][None].astype(np.float32) for name in CONDITIONS}
-        yield call | {"identity": identity.numpy(), "identity_map": identity_map.numpy()}
 
 
 def _faces(clips: Clips, rng: np.random.Generator) -> Iterator[Sample]:

@@ -13,32 +13,37 @@ from nodes.card import CARD, Tensor
 
 if TYPE_CHECKING:
     from export.networks import Network
-    from training.data.clip import Clips
+    from training.trainers.samples import Clips
+
+
+Files = dict[str, tuple[str, str]]
+"""by role: a file's name, and its second file's or "\""""
 
 
 def write_card(
     folder: Path,
     network: Network,
-    files: Mapping[str, tuple[str, str]],
+    files: Files,
     openvino: str,
     data: Mapping[str, Any],
     metrics: Mapping[str, Any],
     command: str,
 ) -> None:
-    """``files`` by role: a file's name and its second file's, or "". Raises MienError."""
+    """Write ``folder``/card.toml; its files are there already. Raises MienError."""
     run = network.run
     head = {
         "name": network.name,
         "task": network.task,
-        "nc": data["nc"],
+        "nc": bool(data["nc"] or data.get("calibration_nc")),
         "seed": run["seed"],
         "steps": run["step"],
-        "gflop": round(network.gflop(), 4),
-        "training": run["command"],
+        "gflop": network.gflop,
+        "training": run["training"],
         "export": command,
         "openvino": openvino,
     }
     parts = [f"# {network.name}: {network.task}."]
+    head |= {"recipe": run["recipe"]} if "recipe" in run else {}
     parts.append(section("", head))
     parts += [tensor_section("inputs", spec) for spec in network.inputs]
     parts += [tensor_section("outputs", spec) for spec in network.outputs]
@@ -57,16 +62,14 @@ def write_card(
         part.write_text("\n".join(parts), encoding="utf-8")
 
 
-def describe_data(clips: Clips) -> dict[str, Any]:
-    """Sources, licences and sizes of what a training could see; ``nc`` where any forbids trade."""
-    seen = [info for info in clips.infos if info.split == "train"]
+def calibrated_on(clips: Clips, count: int) -> dict[str, Any]:
+    """What int8 was calibrated on; ``nc`` of it is told apart from that of the training."""
+    infos = [clips.infos[index] for index in clips.chosen]
     return {
-        "nc": any(info.nc for info in seen),
-        "clips": len(seen),
-        "people": len({info.subject for info in seen}),
-        "synthetic_clips": sum(info.synthetic for info in seen),
-        "sources": sorted({info.source for info in seen}),
-        "licences": sorted({info.licence or "unknown" for info in seen}),
+        "calibration_calls": count,
+        "calibration_people": len({info.subject for info in infos}),
+        "calibration_nc": any(info.nc for info in infos),
+        "calibration_licences": sorted({info.licence or "unknown" for info in infos}),
     }
 
 

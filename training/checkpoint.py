@@ -39,6 +39,8 @@ def load(folder: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or not {"step", "name", "modules", "ema"} <= state.keys():
             raise ValueError("it holds something else")
+        if "stages" not in state:
+            raise ValueError("of an older version, which didn't keep what it learned from")
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
         line = " ".join(str(error).split())[:120]
         raise MienError(f"the checkpoint {path} is damaged ({line}); train again") from None

@@ -10,9 +10,9 @@ import copy
 import itertools
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +25,8 @@ from engine.errors import MienError
 from engine.files import make_folder
 from training import checkpoint, parallel
 from training.losses.faces import total
+from training.provenance import CODE, Stage, code_hash, constants, differences, plain, seen
+from training.trainers.samples import Clips
 
 Batch = dict[str, Tensor]
 Parts = Mapping[str, Tensor]
@@ -59,6 +61,14 @@ class Trainer(ABC):
     modules: dict[str, nn.Module]
     size: dict[str, Any]
     """what the modules were made with, to make them again"""
+    clips: Clips
+    """what is learned from"""
+    plan: Any = None
+    """a dataclass of what else was chosen for it"""
+    leans_on: Mapping[str, Path] = {}
+    """runs of other networks that are asked, by name"""
+    began: Sequence[Stage] = ()
+    """the stages of the run whose weights this one began with"""
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, NDArray[Any]]:
@@ -72,14 +82,42 @@ class Trainer(ABC):
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
         """Pictures [3, H, W] in 0..1 for TensorBoard."""
 
+    def stage(self, command: str, step: int = 0) -> Stage:
+        """What this training is, for its checkpoints. Raises MienError."""
+        recipe = {
+            "schedule": asdict(self.schedule),
+            "size": self.size,
+            "plan": plain(asdict(self.plan)) if self.plan is not None else {},
+            "constants": constants(type(self)),
+            "code": code_hash(*CODE),
+            "began_with": [stage["command"] for stage in self.began],
+            "torch": str(torch.__version__),
+        }
+        return {
+            "command": command,
+            "from_step": step,
+            "data": seen(self.clips),
+            "recipe": recipe,
+            "leans_on": {
+                name: checkpoint.load(run)["stages"] for name, run in self.leans_on.items()
+            },
+        }
+
 
 def train(
-    trainer: Trainer, out: Path, seed: int, device: str, command: str, say: Callable[[str], None]
+    trainer: Trainer,
+    out: Path,
+    seed: int,
+    device: str,
+    command: str,
+    say: Callable[[str], None],
+    accept_changes: bool = False,
 ) -> Path:
-    """Train until ``schedule.steps``, resuming what ``out`` holds. Raises MienError."""
+    """Train until ``schedule.steps``, resuming what ``out`` holds. What was begun with other data
+    or another recipe is refused unless ``accept_changes``. Raises MienError."""
     rank, world, on = parallel.begin(device)
     try:
-        return _Run(trainer, out, seed, command, rank, world, on).go(say)
+        return _Run(trainer, out, seed, command, rank, world, on, accept_changes).go(say)
     finally:
         parallel.end()
 
@@ -94,8 +132,11 @@ class _Run:
         rank: int,
         world: int,
         device: torch.device,
+        accept_changes: bool,
     ) -> None:
-        self.trainer, self.out, self.seed, self.command = trainer, out, seed, command
+        self.trainer, self.out, self.seed = trainer, out, seed
+        self.accept_changes = accept_changes
+        self.stages = [*trainer.began, trainer.stage(command)]
         self.rank, self.world, self.device = rank, world, device
         schedule = trainer.schedule
         for module in trainer.modules.values():
@@ -234,7 +275,7 @@ class _Run:
                 "step": self.step,
                 "seed": self.seed,
                 "world": self.world,
-                "command": self.command,
+                "stages": self.stages,
                 "size": self.trainer.size,
                 "modules": {n: m.state_dict() for n, m in self.trainer.modules.items()},
                 "ema": {n: m.state_dict() for n, m in self.ema.items()},
@@ -253,6 +294,7 @@ class _Run:
                 f"{self.out} holds another training ({state['name']}, seed {state['seed']}, "
                 f"{state['world']} processes); resume it as it was, or give another --out"
             )
+        self._continue(state)
         for name, module in self.trainer.modules.items():
             module.load_state_dict(state["modules"][name])
             self.optimizers[name].load_state_dict(state["optimizers"][name])
@@ -261,6 +303,18 @@ class _Run:
         self.step = int(state["step"])
         if self.rank == 0:
             say(f"resuming {self.out} at step {self.step}")
+
+    def _continue(self, state: dict[str, Any]) -> None:
+        """Go on with the stages of a checkpoint."""
+        now = self.stages[-1] | {"from_step": int(state["step"])}
+        changed = differences(state["stages"][-1], now)
+        if changed and not self.accept_changes:
+            listed = "; ".join(changed[:4])
+            raise MienError(
+                f"{self.out} was begun otherwise ({listed}); resume it as it was, give another "
+                "--out, or take it over with --accept-changes, which its checkpoints will tell"
+            )
+        self.stages = [*state["stages"], *([now] if changed else [])]
 
 
 def _follow(slow: nn.Module, fast: nn.Module, keep: float) -> None:

@@ -7,7 +7,8 @@
     python -m training.train generator --config full --data SHARDS --out runs/generator \\
         --visual runs/visual
 
-The same command again resumes where it stopped. On several GPUs:
+The same command again resumes where it stopped; with other data or another recipe it is refused.
+On several GPUs:
     torchrun --nproc-per-node 4 -m training.train ...
 `--config debug` is a tiny network and a few steps: it takes seconds on a CPU.
 """
@@ -48,6 +49,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, help="train for so many steps instead")
     parser.add_argument("--batch", type=int, help="so many samples a step and process")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="resume although data or recipe aren't those that the run began with",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     arguments = sys.argv[1:] if argv is None else argv
     options = parser.parse_args(arguments)
@@ -73,11 +79,13 @@ def run(options: argparse.Namespace, made_by: str) -> None:
     torch.manual_seed(options.seed)
     trainer = make(options, say)
     if options.start:
-        made_by = f"{start(trainer, options.start)} && {made_by}"
+        start(trainer, options.start)
     changes = {"steps": options.steps, "batch": options.batch}
     changes = {name: value for name, value in changes.items() if value is not None}
     trainer.schedule = dataclasses.replace(trainer.schedule, **changes)
-    path = train(trainer, options.out, options.seed, options.device, made_by, say)
+    path = train(
+        trainer, options.out, options.seed, options.device, made_by, say, options.accept_changes
+    )
     say(f"trained: {path}")
 
 
@@ -101,8 +109,8 @@ def make(options: argparse.Namespace, say: Callable[[str], None]) -> Trainer:
     return GeneratorTrainer(data, config, options.visual, say, options.paired_share)
 
 
-def start(trainer: Trainer, run: Path) -> str:
-    """Give a trainer the weights of a run; the run's command. Raises MienError."""
+def start(trainer: Trainer, run: Path) -> None:
+    """Give a trainer the weights of a run. Raises MienError."""
     from training import checkpoint
 
     state = checkpoint.load(run)
@@ -110,7 +118,7 @@ def start(trainer: Trainer, run: Path) -> str:
         raise MienError(f"{run} holds {state['name']} {state['size']}, not {trainer.size}")
     for name in trainer.averaged:
         trainer.modules[name].load_state_dict(state["ema"][name])
-    return str(state["command"])
+    trainer.began = state["stages"]
 
 
 if __name__ == "__main__":

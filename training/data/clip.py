@@ -236,6 +236,11 @@ class Clips(Sequence[Clip]):
         """How many pictures each has."""
         return [entry.frames for entry in self._entries]
 
+    @property
+    def shards(self) -> list[Path]:
+        """The shard in which each lies."""
+        return [entry.shard for entry in self._entries]
+
     def where(self, wanted: Callable[[ClipInfo], bool]) -> Clips:
         """Those that fit."""
         return Clips([entry for entry in self._entries if wanted(entry.info)])

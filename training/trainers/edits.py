@@ -101,15 +101,22 @@ class Edits:
         return self.edit(sample, time, np.zeros(len(FEELING), np.float32), 1.0, rng)
 
     def edit(
-        self, sample: Sample, time: int, worn: F32, gone: float, rng: np.random.Generator
+        self,
+        sample: Sample,
+        time: int,
+        worn: F32,
+        gone: float,
+        rng: np.random.Generator,
+        opens: float = 0.0,
     ) -> dict[str, Array]:
         """A frame whose own feeling goes by the share ``gone`` and that wears the shapes ``worn``
-        [52], with the flow that the live path's warp would apply."""
+        [52], with the flow that the live path's warp would apply. The share ``opens`` of a jaw
+        that is to drop does. ``weight`` is below 1 on the face."""
         clip, mirrored = sample.clip, bool(rng.random() < 0.5)
         shapes, landmarks = clip.blendshapes[time], clip.landmarks[time]
         if mirrored:
             shapes, landmarks = shapes[MIRROR], self._flipped(landmarks)
-        wanted = asked_shapes(shapes, worn, gone)
+        wanted = asked_shapes(shapes, worn, gone, opens=opens)
         moves = self._drive().moves(landmarks, shapes, wanted, self.rig.place(landmarks))
         target = landmarks.copy()
         target[:, :2] += moves

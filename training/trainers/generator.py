@@ -111,6 +111,7 @@ class GeneratorTrainer(Trainer):
         if paired_share is not None:
             self.plan = replace(self.plan, paired_share=paired_share)
         self.size = asdict(size) | {"channels": list(size.channels)}
+        self.leans_on = {} if visual is None else {"visual": visual}
         self.clips = Clips(data, "train", lambda info, frames: frames > 0)
         self.edits = Edits(self.clips, self.plan.paired_share)
         self.modules: dict[str, nn.Module] = {

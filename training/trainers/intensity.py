@@ -54,6 +54,7 @@ class IntensityTrainer(Trainer):
             for wanted in (True, False)
         )
         self.size = {"features": 32}
+        self.leans_on = {"visual": visual, "speech": speech}
         self.modules: dict[str, nn.Module] = {"intensity": IntensityFusion(32)}
         self.reader = Reader(visual, speech)
 

@@ -15,7 +15,8 @@ from torch import nn
 from engine.errors import MienError
 from engine.files import make_folder, whole
 from nodes.assets import cache_folder
-from training.data.clip import SHARD_SUFFIX, to_stderr
+from training.data.clip import to_stderr
+from training.provenance import MAKING, code_hash, sha256_of
 from training.trainers.samples import Array, Clips
 
 _DIGITS: Final = 20
@@ -38,7 +39,8 @@ def each(clips: Clips, make: Callable[[int, int], _T], doing: str) -> Iterator[t
 
 
 def kept(kind: str, key: str, make: Callable[[], Mapping[str, Array]]) -> dict[str, Array]:
-    """Arrays by name, from the cache where they are there; else made, and put there."""
+    """Arrays by name, from the cache where they are there; else made, and put there. Several
+    processes may do so at once: each writes a file of its own, and the last one stays."""
     path = cache_folder() / kind / f"{key}.npz"
     if path.is_file():
         with np.load(path, allow_pickle=False) as stored:
@@ -51,11 +53,11 @@ def kept(kind: str, key: str, make: Callable[[], Mapping[str, Array]]) -> dict[s
 
 
 def key_of(clips: Clips, network: nn.Module, *settings: Any) -> str:
-    """A hash of clips, a network's weights and settings. Shards carry a hash of their own in their
-    names."""
-    told = hashlib.sha256(repr((*settings, clips.chosen)).encode())
-    for path in sorted(clips.data.glob(f"*{SHARD_SUFFIX}")):
-        told.update(f"{path.name} {path.stat().st_size}\n".encode())
+    """A hash of what clips hold, a network's weights, settings, and the code by which samples are
+    changed and labelled."""
+    told = hashlib.sha256(repr((*settings, clips.chosen, code_hash(*MAKING))).encode())
+    for path in sorted(set(clips.shards)):
+        told.update(sha256_of(path).encode())
     for value in network.state_dict().values():
         told.update(value.numpy().tobytes())
     return told.hexdigest()[:_DIGITS]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -49,21 +49,29 @@ class Clips:
     """The clips of a split. Safe to use from several threads."""
 
     def __init__(
-        self, data: Path, split: str, wanted: Callable[[ClipInfo, int], bool] | None = None
+        self,
+        data: Path,
+        split: str | Collection[str],
+        wanted: Callable[[ClipInfo, int], bool] | None = None,
     ) -> None:
-        """``wanted`` (info, frames) chooses. Raises MienError where nothing is left."""
+        """Of one split, or some; ``wanted`` (info, frames) chooses. Raises MienError where nothing
+        is left."""
+        splits = (split,) if isinstance(split, str) else tuple(split)
         self.data = data
         every = open_clips(data)
         self._source = every
         self.infos = every.infos
         self.lengths = every.lengths
+        self.shards = every.shards
         self.chosen = [
             index
             for index, (info, frames) in enumerate(zip(self.infos, self.lengths, strict=True))
-            if info.split == split and (wanted is None or wanted(info, frames))
+            if info.split in splits and (wanted is None or wanted(info, frames))
         ]
         if not self.chosen:
-            raise MienError(f"{data} has no fitting clip in its {split} split; prepare more")
+            raise MienError(
+                f"{data} has no fitting clip in its {' or '.join(splits)} split; prepare more"
+            )
         self._kept: OrderedDict[int, Sample] = OrderedDict()
         self._kept_frames = 0
         self._neutral: dict[str, F32] = {}

@@ -61,7 +61,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Made:
     for name in ("visual", "speech", "intensity", "identity", "generator"):
         run = runs / ("generator" if name == "identity" else name)
         command = [name, "--run", str(run), "--data", str(data), "--out", str(weights)]
-        assert export([*command, "--to", "onnx", "openvino", "--calls", "6"]) == 0
+        assert export([*command, "--to", "onnx", "openvino", "--calls", "6", "--edits", "18"]) == 0
     return Made(data, runs, weights)
 
 

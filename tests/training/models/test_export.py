@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -20,9 +21,11 @@ import torch
 
 from engine.errors import MienError, UsageError
 from export import samples
+from export.fidelity import Fidelity, fidelity
+from export.make import best
 from export.names import NAMES, RUN_OF
-from export.networks import load
-from export.parity import compare, table
+from export.networks import Call, load
+from export.parity import Parity, compare, table
 from nodes.card import read_card
 from nodes.model import Backend, Model, missing
 from nodes.tensorrt import AHEAD_OF_TIME, engine_key, load_tensorrt, obtain_engine
@@ -33,6 +36,13 @@ BACKENDS: tuple[Backend, ...] = ("openvino", "onnxruntime")
 HERE = [name for name in BACKENDS if missing(name) is None]
 
 
+def drawn(name: str, made: Made, count: int) -> list[Call]:
+    """Calls of people held out."""
+    network = load(name, made.runs / RUN_OF[name])
+    identify = load("identity", made.runs / "generator") if name == "generator" else None
+    return samples.calls(network, samples.divided(made.data, name)[1], count, identify)
+
+
 def quiet(line: str) -> None:
     pass
 
@@ -40,7 +50,7 @@ def quiet(line: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_runtime_agrees_with_torch_on_frames(name: str, made: Made) -> None:
     network = load(name, made.runs / RUN_OF[name])
-    calls = samples.calls(network, made.runs / RUN_OF[name], made.data, 6)
+    calls = drawn(name, made, 6)
     rows = table(network, made.weights / name, calls)
     assert {"onnxruntime", "openvino_f32", "openvino_bf16"} <= rows.keys() or len(HERE) < 2
     for key, row in rows.items():
@@ -54,7 +64,7 @@ def test_every_runtime_agrees_with_torch_on_frames(name: str, made: Made) -> Non
 
 def test_a_comparison_sees_a_wrong_answer(made: Made) -> None:
     network = load("speech", made.runs / "speech")
-    calls = samples.calls(network, made.runs / "speech", made.data, 3)
+    calls = drawn("speech", made, 3)
     row = compare(network, calls, lambda call: {k: v + 1 for k, v in network(call).items()}, "off")
     assert row.largest["emotion"] == pytest.approx(1, abs=1e-5)
 
@@ -86,25 +96,84 @@ def test_the_card_says_what_the_weight_is(made: Made) -> None:
     assert text["data"]["sources"] == ["made"] and text["data"]["people"] == 2
     assert "-m training.train generator" in text["training"] and text["seed"] == 0
     assert text["metrics"]["openvino_int8"]["psnr_db"] >= 38
+    by_emotion = text["metrics"]["openvino_int8_by_emotion"]
+    assert by_emotion.keys() == set(samples.KINDS) and by_emotion["happy"]["edits"] == 2
+    assert text["data"]["calibration_people"] == 2  # those of the train split; others compare
     assert {tensor.name for tensor in card.outputs} == {"picture", "flow_out", "mask", "paint"}
     assert all(tensor.meaning and tensor.low < tensor.high for tensor in card.inputs)
     assert read_card(made.weights / "speech").state == {"state": "state_next"}
 
 
-def test_data_that_forbids_trade_marks_the_weight(tmp_path: Path) -> None:
-    import dataclasses
+def test_what_is_lost_of_a_correction_is_told_on_the_face_alone() -> None:
+    face = np.zeros((256, 256), np.float32)
+    face[64:192, 64:192] = 1
+    shapes = {"flow_out": (1, 2, 128, 128), "mask": (1, 1, 256, 256), "paint": (1, 1, 256, 256)}
+    truth = {name: np.full(shape, 3, np.float32) for name, shape in shapes.items()}
+    flow = np.full(shapes["flow_out"], 2, np.float32)
+    asked = [samples.Asked({"flow": flow}, "happy", who, face) for who in "abc"]
 
-    from export.write_card import describe_data
+    def answer(lost: float, beside: float = 0.0) -> Fidelity:
+        said = {name: value.copy() for name, value in truth.items()}
+        said["flow_out"] -= lost * (said["flow_out"] - flow)
+        for value in said.values():
+            value[..., : value.shape[-1] // 4, :] += beside
+        (row,) = fidelity(asked, lambda call: truth, lambda call: said)
+        return row
+
+    half = answer(0.5)
+    assert half.off["flow_out"] == pytest.approx(0.5) and half.off["mask"] == 0
+    assert not half.good_enough() and (half.edits, half.people) == (3, 3)
+    assert half.high["flow_out"] == pytest.approx(0.5)
+    assert answer(0.1, beside=9).off == answer(0.1).off and answer(0.1).good_enough()
+
+
+def test_int8_that_loses_an_emotion_isnt_chosen() -> None:
+    rows = {
+        f"openvino_{name}": Parity(name, {}, {}, 60.0, None, best_ms)
+        for name, best_ms in (("f32", 20.0), ("bf16", 10.0), ("int8", 5.0))
+    }
+    assert best(rows, {"openvino_f32", "openvino_bf16", "openvino_int8"}) == "int8"
+    assert best(rows, {"openvino_f32", "openvino_bf16"}) == "bf16"
+    assert best(rows, {"openvino_int8"}) == "int8"
+    assert best(rows, set()) == "f32"
+
+
+def test_int8_can_be_made_anew_from_a_weight(made: Made, tmp_path: Path) -> None:
+    from export.__main__ import main
+
+    for name in ("generator", "identity"):
+        shutil.copytree(made.weights / name, tmp_path / name)
+    before = read_card(tmp_path / "generator")
+    (tmp_path / "generator" / "int8.bin").write_bytes(b"")
+    command = ["generator", "--again", "--data", str(made.data), "--out", str(tmp_path)]
+    assert main([*command, "--calls", "4", "--edits", "9"]) == 0
+    after = read_card(tmp_path / "generator")
+    assert after.files["onnx"].sha256 == before.files["onnx"].sha256
+    assert after.files["openvino_int8"].read_extra()
+    for key in ("training", "recipe", "seed", "steps", "size", "gflop"):
+        assert after.text[key] == before.text[key]
+    assert after.text["data"]["shards_sha256"] == before.text["data"]["shards_sha256"]
+
+
+def test_a_card_tells_the_data_of_its_training_whatever_it_is_exported_with(
+    made: Made, tmp_path: Path
+) -> None:
+    from export.__main__ import main
     from tests.training.made_clips import made_clip
-    from training.data.clip import open_clips, write_shard
+    from training.data.clip import write_shard
+    from training.train import main as train
 
-    free, bound = made_clip("a"), made_clip("b")
-    bound = dataclasses.replace(
-        bound, info=dataclasses.replace(bound.info, nc=True, licence="CC-BY-NC-4.0")
-    )
-    write_shard(tmp_path / "a.tar", [free, bound])
-    described = describe_data(open_clips(tmp_path))
-    assert described["nc"] and described["licences"] == ["CC-BY-NC-4.0", "CC0-1.0"]
+    bound = made_clip("a")
+    info = dataclasses.replace(bound.info, nc=True, licence="CC-BY-NC-4.0")
+    write_shard(tmp_path / "bound" / "a.tar", [dataclasses.replace(bound, info=info)])
+    run, command = str(tmp_path / "run"), ["speech", "--data", str(tmp_path / "bound")]
+    assert train([*command, "--out", run, "--steps", "1"]) == 0
+    command = ["speech", "--data", str(made.data), "--out", str(tmp_path), "--calls", "2"]
+    assert main([*command, "--run", run, "--to", "onnx"]) == 0
+    card = read_card(tmp_path / "speech")
+    assert card.nc and card.text["data"]["licences"] == ["CC-BY-NC-4.0"]
+    assert len(card.text["data"]["shards_sha256"]) == 64
+    assert json.loads(card.text["recipe"])["schedule"]["steps"] == 1
 
 
 def test_the_best_runtime_that_is_here_is_taken_and_said(
@@ -305,7 +374,7 @@ def test_float16_is_close_and_runs(made: Made) -> None:
     half = made.weights / "half.onnx"
     half.write_bytes(to_float16((made.weights / "generator" / "model.onnx").read_bytes()))
     label, call = _half(half)
-    row = compare(network, samples.calls(network, run, made.data, 2), call, label)
+    row = compare(network, drawn("generator", made, 2), call, label)
     assert row.psnr_db is not None and row.psnr_db > 45
     assert row.largest["flow_out"] < 0.1
 

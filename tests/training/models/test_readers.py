@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from training.models.visual import VisualEncoder, VisualSize
 from training.trainers.echoes import echoes_of
 from training.trainers.felt import felt
 from training.trainers.intensity import IntensityTrainer
+from training.trainers.kept import kept, key_of
 from training.trainers.readings import Reader
 from training.trainers.samples import Clips, Look
 from training.trainers.speech import LABELS, SpeechTrainer, utterance
@@ -204,6 +207,53 @@ def test_echoes_are_what_the_encoder_hears_and_are_kept(
     again = echoes_of(encoder, clips, 2, keep=True)
     assert kept.stat().st_mtime_ns == made and np.array_equal(again.moments, echoes.moments)
     assert again.rows == echoes.rows
+
+
+def test_two_processes_may_fill_a_cold_cache_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
+    both, write = threading.Barrier(2, timeout=60), np.savez
+
+    def when_both_write(file: Any, **arrays: Any) -> None:
+        both.wait()
+        write(file, **arrays)
+        both.wait()
+
+    monkeypatch.setattr(np, "savez", when_both_write)
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda i: kept("views", "k", lambda: {"a": np.arange(3)}), range(2)))
+    monkeypatch.undo()
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
+    again = kept("views", "k", lambda: {})
+    assert all(np.array_equal(row["a"], again["a"]) for row in made)
+    assert [path.name for path in (tmp_path / "views").iterdir()] == ["k.npz"]
+
+
+def test_the_cache_knows_other_content_labels_and_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard, network = tmp_path / "a.tar", torch.nn.Linear(1, 1)
+    write_shard(shard, [still("s", "q", "sad")])
+    key = key_of(Clips(tmp_path, "train"), network)
+    assert key_of(Clips(tmp_path, "train"), network) == key
+    other = bytearray(shard.read_bytes())
+    at = len(other) // 2
+    other[at] ^= 1  # as long as before, and of the same name
+    shard.write_bytes(bytes(other))
+    assert key_of(Clips(tmp_path, "train"), network) != key
+    other[at] ^= 1
+    shard.write_bytes(bytes(other))
+    assert key_of(Clips(tmp_path, "train"), network) == key
+    told: list[str] = []
+
+    def changed(*names: str) -> str:
+        told.extend(names)
+        return "another"
+
+    monkeypatch.setattr("training.trainers.kept.code_hash", changed)
+    assert key_of(Clips(tmp_path, "train"), network) != key
+    assert {"labels.py", "trainers", "../nodes/emotions.py"} <= set(told)
 
 
 def test_the_end_of_a_recording_speaks_for_it() -> None:

@@ -25,6 +25,7 @@ from tests.training.models.conftest import Made
 from training import checkpoint
 from training.data.clip import write_shard
 from training.models.visual import VisualEncoder
+from training.provenance import commands, described
 from training.restore import restore
 from training.train import main
 from training.trainers.edits import Edits
@@ -140,11 +141,11 @@ def test_a_training_on_a_full_disk_says_so_and_resumes(
         # Only the write after the check: a disk is full once there is something to write.
         patch.setattr("engine.files.begin", lambda path: path.with_name(".last.pt.part"))
         patch.setattr(Path, "write_bytes", full)
-        assert train("speech", data, tmp_path, "--steps", "4") == 1
+        assert train("speech", data, tmp_path, "--steps", "4", "--accept-changes") == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "no space left" in error and "resume" in error
     assert same(checkpoint.load(tmp_path), kept)
-    assert train("speech", data, tmp_path, "--steps", "4") == 0
+    assert train("speech", data, tmp_path, "--steps", "4", "--accept-changes") == 0
     assert checkpoint.load(tmp_path)["step"] == 4
 
 
@@ -165,6 +166,52 @@ def test_another_training_in_the_folder_is_refused(
     for arguments in (("visual",), ("speech", "--seed", "7")):
         assert train(arguments[0], data, tmp_path, *arguments[1:]) == 1
         assert "holds another training (speech, seed 0" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_as_it_began_or_is_told_to_change(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, run = tmp_path / "other", tmp_path / "run"
+    write_shard(other / "a.tar", made_clips(frames=5))
+    assert train("speech", data, run, "--steps", "1") == 0
+    refused = [
+        ("other data", other, ("--steps", "1")),
+        ("schedule.steps 1 -> 3", data, ("--steps", "3")),
+        ("schedule.batch 4 -> 2", data, ("--steps", "1", "--batch", "2")),
+    ]
+    for line, folder, more in refused:
+        assert train("speech", folder, run, *more) == 1
+        error = capsys.readouterr().err
+        assert line in error and "--accept-changes" in error and error.count("\n") == 1
+    assert train("speech", other, run, "--steps", "2", "--accept-changes") == 0
+    stages = checkpoint.load(run)["stages"]
+    assert [stage["from_step"] for stage in stages] == [0, 1]
+    assert stages[0]["data"].keys() != stages[1]["data"].keys()
+    assert stages[1]["recipe"]["schedule"]["steps"] == 2
+    assert stages[1]["recipe"]["constants"]["WEIGHTS"]["affect"] == 0.5
+    assert train("speech", other, run, "--steps", "2") == 0  # that is how it goes on now
+
+
+def test_what_a_run_began_with_and_leans_on_is_part_of_where_it_comes_from(
+    made: Made, data: Path, tmp_path: Path
+) -> None:
+    stages = checkpoint.load(made.runs / "intensity")["stages"]
+    assert stages[0]["leans_on"].keys() == {"visual", "speech"}
+    bound = [
+        dataclasses.replace(c, info=dataclasses.replace(c.info, nc=True)) for c in made_clips()
+    ]
+    write_shard(tmp_path / "bound" / "a.tar", bound)
+    assert train("speech", tmp_path / "bound", tmp_path / "first", "--steps", "1") == 0
+    more = ("--steps", "1", "--start", str(tmp_path / "first"))
+    assert train("speech", data, tmp_path / "second", *more) == 0
+    stages = checkpoint.load(tmp_path / "second")["stages"]
+    told = described(stages)
+    assert len(stages) == 2 and told["nc"] and told["shards"] == 2 and told["clips"] == 12
+    assert commands(stages).count("training.train speech") == 2
+    leaning = (f"--visual={made.runs / 'visual'}", f"--speech={tmp_path / 'first'}")
+    assert train("intensity", data, tmp_path / "third", *leaning) == 0
+    assert described(checkpoint.load(tmp_path / "third")["stages"])["nc"]
+    del made
 
 
 @pytest.mark.parametrize(
@@ -348,7 +395,7 @@ def test_made_clips_survive_a_shard(tmp_path: Path) -> None:
 
 
 def _state(step: int, size: int) -> dict[str, Any]:
-    return {"step": step, "name": "x", "modules": {"x": torch.zeros(size)}, "ema": {}}
+    return {"step": step, "name": "x", "modules": {"x": torch.zeros(size)}, "ema": {}, "stages": []}
 
 
 def _half_a_checkpoint(folder: Path) -> bytes:
