@@ -18,6 +18,7 @@ from engine.errors import MienError
 COMMANDS = {
     "live": "a camera and a microphone in, an avatar out, on a page (the default)",
     "file": "a video, or a folder of pictures, in and out",
+    "enrol": "show a person's faces once, to be known from the first picture on",
     "graph": "run, check or draw a graph file",
     "set": "change a parameter of a running engine",
     "bench": "measure: hop, live, file, models",

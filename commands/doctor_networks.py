@@ -10,7 +10,7 @@ from nodes.card import Card, read_card
 from nodes.model import BACKENDS, missing
 from nodes.weights import weight_folder
 
-NETWORKS: Final = ("visual", "speech", "activity", "intensity", "identity", "generator")
+NETWORKS: Final = ("visual", "speech", "activity", "intensity", "skin")
 
 
 def describe(name: str) -> str:

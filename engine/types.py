@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Annotated, Any, Final, Literal
 
@@ -116,12 +116,19 @@ class FaceEdit(Message):
     """What the face should become. ``active`` False: leave the picture as it is.
 
     ``source`` and ``target`` float32 [52], ordered as BLENDSHAPES: the rig as measured (smoothed)
-    and the rig that is asked for.
+    and the rig that is asked for. The same in emotions: ``removed`` is the share of the own feeling
+    that goes (below 0: more of it comes), ``worn`` float32 [8], in the order of EMOTIONS, how much
+    of each comes, and ``opens`` 0..1 how far the mouth of who is silent may fall open for it.
     """
 
     active: bool
     source: Annotated[F32, _RIG]
     target: Annotated[F32, _RIG]
+    worn: Annotated[F32, Shape(len(EMOTIONS))] = field(
+        default_factory=lambda: np.zeros(len(EMOTIONS), np.float32)
+    )
+    removed: float = 1.0
+    opens: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

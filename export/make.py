@@ -27,10 +27,13 @@ def export(options: argparse.Namespace, arguments: str) -> None:
     again = options.run is None
     network = exported(folder) if again else load(options.name, options.run)
     data = network.run["data"]
-    learn, judge = samples.divided(options.data, network.name)
     identify = _identify(options.run, options.out) if network.name == "generator" else None
     compared = max(2, options.calls // 4)
-    calls = samples.calls(network, judge, compared, identify, seed=1)
+    if network.name == "skin":
+        calls = samples.skin_calls(options.data, compared, seed=1)
+    else:
+        learn, judge = samples.divided(options.data, network.name)
+        calls = samples.calls(network, judge, compared, identify, seed=1)
     make_folder(folder)
     files: Files = {"onnx": ("model.onnx", "")}
     if again:

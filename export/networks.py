@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from engine.errors import MienError
 from engine.types import F32
 from export.names import NAMES
+from face.render.detail import COLUMNS, ROWS
 from nodes.card import Tensor as Spec
 from nodes.model import Model
 from training import checkpoint
@@ -29,6 +30,7 @@ from training.models.generator import (
     IdentityEncoder,
 )
 from training.models.intensity import READING, IntensityFusion
+from training.models.skin import PLACES, SkinNet
 from training.models.speech import LOOK_AHEAD_MS, SAID, SpeechEncoder
 from training.models.trunk import PARTS, TRUNK_ORIGIN
 from training.models.visual import VisualEncoder
@@ -94,6 +96,7 @@ def load(name: str, run: Path) -> Network:
         "intensity": _intensity,
         "identity": _identity,
         "generator": _generator,
+        "skin": _skin,
     }[name]
     task, module, inputs, outputs, state = make(run)
     listed = _Listed(module).eval()
@@ -252,6 +255,32 @@ def _generator(run: Path) -> _Made:
         _spec("paint", (1, 1, *full), -1, 1, "light added to the moved pixels, / 255"),
     )
     return "a face made neutral, or given another feeling", module, inputs, outputs, {}
+
+
+def _skin(run: Path) -> _Made:
+    module = restore(run, "skin", SkinNet)
+    whole = (ROWS, COLUMNS)
+    inputs = (
+        _spec("detail", (1, 1, *whole), -4, 4, "logarithm of brightness to that around, by skin"),
+        _spec("displacement", (1, 3, *whole), -10, 10, "where the skin goes, x, y, z, cm"),
+        _spec("places", (1, PLACES, *whole), -1, 1, "x, y, and where there is skin"),
+        _spec("rig", (1, 52), 0, 1, "blendshapes of the face that is seen"),
+        _spec("emotion", (1, 8), 0, 1, "1 for the one that it becomes, by engine.types.EMOTIONS"),
+    )
+    outputs = (_spec("change", (1, 1, *whole), -4, 4, "of the logarithm of brightness"),)
+    task = "light and shade of a face's skin as its expression changes"
+    return task, _Wrapped(module), inputs, outputs, {}
+
+
+class _Wrapped(nn.Module):
+    """One answer as a tuple of one."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, *given: Tensor) -> tuple[Tensor]:
+        return (self.inner(*given),)
 
 
 def _affect_outputs(features: int, state: int) -> tuple[Spec, ...]:

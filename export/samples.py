@@ -14,12 +14,14 @@ from engine.errors import MienError
 from engine.types import EMOTIONS, F32
 from export.names import QUANTIZED
 from export.networks import Call, Network, chained
+from face.render.skin import INPUTS, places
 from nodes.emotions import FEELING, worn
 from training.models.ear import STEP_SAMPLES
 from training.models.generator import IDENTITY_PX
 from training.trainers.edits import Edits
 from training.trainers.generator import CONDITIONS
 from training.trainers.samples import Clips, Look, Sample
+from training.trainers.skin import SkinTrainer
 
 FRAMES_IN_A_ROW: Final = 8
 HELD_OUT: Final = 3
@@ -80,6 +82,19 @@ def calls(
         return [edit.call for edit in edits(clips, count, identify, seed)]
     drawn = {"visual": _visual, "speech": _speech, "intensity": _intensity, "identity": _identity}
     return list(islice(chained(network, drawn[network.name](network, clips, rng)), count))
+
+
+def skin_calls(data: Path, count: int, seed: int = 0) -> list[Call]:
+    """``count`` calls of the skin network from photographs, EMOTION/PERSON_SESSION.jpg, each with
+    the emotion that it becomes in turn. Raises MienError."""
+    trainer, rng = SkinTrainer(data, "debug"), np.random.default_rng(seed)
+    out: list[Call] = []
+    while len(out) < count:
+        drawn = trainer.draw(rng, 0)
+        for row in range(len(drawn["rig"])):
+            call = {name: drawn[name][row : row + 1] for name in INPUTS if name != "places"}
+            out.append(call | {"places": places()[None]})
+    return out[:count]
 
 
 def edits(clips: Clips, count: int, identify: Identify, seed: int = 0) -> list[Asked]:

@@ -1,5 +1,5 @@
-"""Give the face the shapes that were asked for, by moving the person's own pixels, and painting
-with the generator what can't be moved."""
+"""Give the face what was asked for: the person's own faces first, real people's where they are
+missing."""
 
 from __future__ import annotations
 
@@ -12,67 +12,53 @@ import numpy as np
 from engine.errors import MienError
 from engine.node import Node
 from engine.parameters import parameter
-from engine.types import U8, Affect, FaceEdit, FaceTrack, Input, Latest, Message, VideoFrame
+from engine.types import U8, FaceEdit, FaceTrack, Input, Latest, Message, VideoFrame
 from nodes.assets import FACE_LANDMARKER, locate
-from nodes.drive import Drive
-from nodes.eyes import keep_eyes
-from nodes.landmarker import Landmarker
 from nodes.rig import load_rig
-from nodes.warp import apply_flow, dense_flow
 
 if TYPE_CHECKING:
-    from nodes.learned_face import LearnedFace
+    from face.render.actor import Actor
+    from face.render.warped import Warped
 
 WARP = "warp (OpenCV, CPU)"
 
 
 class Compositor(Node):
-    """Change the face. frame, face, edit -> video; the picture passes untouched without an edit.
-
-    feeling (of face and voice together) tells the generator which frames show somebody calm.
-    """
+    """Change the face. frame, face, edit -> video; the picture passes untouched without an edit."""
 
     inputs: ClassVar[Mapping[str, Input]] = {
         "frame": Latest(VideoFrame),
         "face": Latest(FaceTrack),
         "edit": Latest(FaceEdit),
-        "feeling": Latest(Affect, optional=True),
     }
     outputs: ClassVar[Mapping[str, type[Message]]] = {"video": VideoFrame}
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:
-        renderer: Literal["auto", "learned", "warp"] = parameter(
+        renderer: Literal["auto", "faces", "warp"] = parameter(
             "auto",
-            "auto: the learned generator, or the warp where its weights are missing; "
-            "learned: nothing else will do; warp: only move pixels",
+            "auto: the person's own faces and real people's, or the warp where the weights are "
+            "missing; faces: nothing else will do; warp: only move pixels",
         )
         strength: float = parameter(
             1.0, "how far the face moves towards what is asked", low=0.0, high=1.5
         )
-        correction: float = parameter(
-            0.3,
-            "how much of the generator's correction of the warp is done where a face changes much: "
-            "more takes more of a feeling away, less keeps more of the likeness",
-            low=0.0,
-            high=1.0,
+        remember: bool = parameter(
+            True, "keep the person's own faces in memory while they are seen, and use them"
         )
-        shading: float = parameter(
-            1.0,
-            "how deeply the skin is shaded by the feelings that the face wears, as wrinkles do it",
-            low=0.0,
-            high=2.0,
+        person: str = parameter(
+            "",
+            "name or path of an enrolled person, whose faces are used from the start",
+            live=False,
         )
         every: int = parameter(
-            1,
-            "ask the generator about every n-th picture; what it says of a face holds in between",
-            low=1,
-            high=10,
-        )
+            1, "ask the skin network about every n-th picture; what it says holds in between",
+            low=1, high=10,
+        )  # fmt: skip
         backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = parameter(
-            "auto", "what runs the networks; auto: the best that is here", live=False
+            "auto", "what runs the network; auto: the best that is here", live=False
         )
-        threads: int = parameter(2, "compute threads of the networks", low=1, high=16, live=False)
+        threads: int = parameter(2, "compute threads of the network", low=1, high=16, live=False)
         weights: str = parameter(
             "", "folder of the networks; empty: $MIEN_WEIGHTS, else those that ship", live=False
         )
@@ -81,16 +67,15 @@ class Compositor(Node):
         )
 
     aside: ClassVar[bool] = False
-    """whether pictures go on while the generator is asked"""
+    """whether pictures go on while the network is asked"""
 
     config: Config
-    _learned: LearnedFace | None = None
-    _felt = 0.0
+    _actor: Actor | None = None
+    _warped: Warped | None = None
 
     def setup(self) -> None:
         self._rig = load_rig()
-        landmarker = Landmarker(locate(FACE_LANDMARKER, self.config.landmarker))
-        self._drive = Drive(self._rig, landmarker.blendshapes)
+        self._last_ns: int | None = None
         self._choose(self.config)
 
     def reconfigure(self, config: Config) -> None:
@@ -99,23 +84,22 @@ class Compositor(Node):
         super().reconfigure(config)
 
     def reset(self) -> None:
-        self._drive.reset()
-        if self._learned is not None:
-            self._learned.reset()
+        self._last_ns = None
+        for drawing in (self._actor, self._warped):
+            if drawing is not None:
+                drawing.reset()
 
     def close(self) -> None:
-        self._drop()
-
-    def on_feeling(self, message: Affect) -> None:
-        """Kept until the next picture."""
-        self._felt = message.intensity
+        if self._actor is not None:
+            self._actor.close()
+            self._actor = None
 
     def process(self, frame: VideoFrame, face: FaceTrack, edit: FaceEdit) -> VideoFrame:
         if frame.cut or face.cut or not face.found:
             self.reset()
-        if not (edit.active and face.found):
+        if not face.found:
             return frame
-        pixels = self._changed(frame.pixels, face, edit)
+        pixels = self._changed(frame, face, edit)
         if pixels is frame.pixels:
             return frame
         return VideoFrame(
@@ -128,83 +112,77 @@ class Compositor(Node):
         )
 
     def _choose(self, config: Config) -> None:
-        """Load the generator, or not. Raises MienError where nothing else will do."""
+        """Load what draws. Raises MienError where nothing else will do."""
+        self.close()
+        self._warped = None
         if config.renderer == "warp":
-            self._drop()
-            self.context.gauge("backend", WARP)
+            self._use_warp()
             self.context.status("ok", "")
             return
-        if self._learned is not None:
-            return
-        from nodes.learned_face import LearnedFace
+        from face.render.actor import Actor
 
         try:
-            self._learned = LearnedFace(
+            self._actor = Actor(
                 self._rig,
-                config.weights,
                 self.context,
-                config.backend,
-                config.threads,
-                self.aside,
+                weights=config.weights,
+                person=config.person,
+                backend=config.backend,
+                threads=config.threads,
+                aside=self.aside,
             )
         except MienError as error:
-            if config.renderer == "learned":
+            if config.renderer == "faces":
                 raise
-            self._fall_back(str(error))
+            self._use_warp()
+            self.context.status("degraded", f"{error}; the face is warped instead")
 
-    def _fall_back(self, why: str) -> None:
-        self._drop()
+    def _use_warp(self) -> None:
+        from face.render.warped import Warped
+
+        self._warped = Warped(self._rig, locate(FACE_LANDMARKER, self.config.landmarker))
         self.context.gauge("backend", WARP)
-        self.context.status("degraded", f"{why}; the face is warped instead")
 
-    def _drop(self) -> None:
-        if self._learned is not None:
-            self._learned.close()
-            self._learned = None
-
-    def _changed(self, pixels: U8, face: FaceTrack, edit: FaceEdit) -> U8:
-        if np.array_equal(edit.target, edit.source):
-            return pixels
+    def _changed(self, frame: VideoFrame, face: FaceTrack, edit: FaceEdit) -> U8:
+        step_s = 0.0 if self._last_ns is None else (frame.capture_ns - self._last_ns) / 1e9
+        self._last_ns = frame.capture_ns
         placement = self._rig.place(face.landmarks)
-        moves = self._drive.moves(
+        actor = self._actor
+        if actor is not None:
+            seen = (frame.pixels, face.landmarks, placement, face.blendshapes)
+            if frame.name:
+                actor.recognize(*seen)
+            elif self.config.remember:
+                actor.watch(*seen, step_s)
+        if not edit.active:
+            return frame.pixels
+        if actor is None:
+            assert self._warped is not None
+            if np.array_equal(edit.target, edit.source):
+                return frame.pixels
+            out = self.context.allocate("video", frame.pixels.shape)
+            return self._warped.render(
+                frame.pixels, face.landmarks, placement, edit, self.config.strength, out
+            )
+        if edit.removed == 0 and not edit.worn.any():
+            return frame.pixels
+        out = self.context.allocate("video", frame.pixels.shape)
+        return actor.render(
+            frame.pixels,
             face.landmarks,
-            edit.source,
-            edit.target,
             placement,
-            self.config.strength,
-            opens=self._learned is not None,
+            edit,
+            strength=self.config.strength,
+            every=self.config.every,
+            still=bool(frame.name),
+            step_s=step_s,
+            out=out,
         )
-        if self._learned is not None:
-            out = self.context.allocate("video", pixels.shape)
-            try:
-                return self._learned.render(
-                    pixels,
-                    face.landmarks,
-                    moves,
-                    placement,
-                    edit,
-                    self._felt,
-                    self.config.strength,
-                    self.config.correction,
-                    self.config.shading,
-                    self.config.every,
-                    out,
-                )
-            except RuntimeError as error:  # what runtimes raise: a driver that went away, no memory
-                line = " ".join(str(error).split())[:160]
-                self._fall_back(f"the generator failed ({line})")
-        height, width = pixels.shape[:2]
-        flow = dense_flow(face.landmarks, moves, self._rig.triangles, width, height)
-        if flow is None:
-            return pixels
-        warped = apply_flow(pixels, flow, self.context.allocate("video", pixels.shape))
-        keep_eyes(warped, pixels, face.landmarks, face.landmarks[:, :2] + moves)
-        return warped
 
 
 class CompositorAside(Compositor):
     """The same in a thread of its own, so that the next picture is tracked meanwhile; what the
-    generator says comes a picture later."""
+    network says comes a picture later."""
 
     aside: ClassVar[bool] = True
 

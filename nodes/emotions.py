@@ -117,15 +117,19 @@ def worn(emotion: str) -> F32:
     return shapes_of(_WORN.get(emotion, _PROTOTYPES[emotion]))
 
 
-def blend(probabilities: F32) -> F32:
-    """The shapes [52] of what is likely to be felt, at full intensity; neutral has no say.
+def shares(probabilities: F32) -> F32:
+    """How much of each emotion [8] is worn of what is likely to be felt; neutral has no say.
 
     Squares of the probabilities weigh, so that the likeliest is worn rather than a bit of each.
     """
     weights = np.square(probabilities, dtype=np.float32)
     weights[EMOTIONS.index("neutral")] = 0
-    mixed: F32 = weights @ _all_worn() / max(float(weights.sum()), 1e-6)
-    return mixed.astype(np.float32)
+    return (weights / max(float(weights.sum()), 1e-6)).astype(np.float32)
+
+
+def shapes_worn(amounts: F32) -> F32:
+    """The shapes [52] that so much of each emotion [8] adds."""
+    return (amounts @ _all_worn()).astype(np.float32)
 
 
 JAW: Final = sides("jawOpen")[0]
@@ -149,12 +153,21 @@ def mixture(valence: float, arousal: float) -> dict[str, float]:
     return {name: intensity * near.get(name, 0.0) / total for name in EMOTIONS}
 
 
+def amounts_in(shapes: F32, steps: int = 60) -> F32:
+    """How much of each emotion [8] is in a face's shapes [52]: the mixture of prototypes, none
+    below 0, that comes nearest to them."""
+    rows = _all_worn()[:, FEELING]
+    wanted = shapes[FEELING]
+    amounts = np.zeros(len(EMOTIONS), np.float32)
+    step = 1 / max(float(np.linalg.eigvalsh(rows @ rows.T).max()), 1e-6)
+    for _ in range(steps):
+        amounts = np.maximum(amounts + step * (rows @ (wanted - amounts @ rows)), 0)
+    return amounts.astype(np.float32)
+
+
 def circumplex(valence: float, arousal: float) -> F32:
-    """The shapes [52] of a point in valence and arousal."""
-    shapes = np.zeros(len(BLENDSHAPES), np.float32)
-    for name, share in mixture(valence, arousal).items():
-        shapes += np.float32(share) * worn(name)
-    return shapes
+    """How much of each emotion [8] a point in valence and arousal wears."""
+    return np.array([mixture(valence, arousal)[name] for name in EMOTIONS], np.float32)
 
 
 def _nearness(angle: float, place: float) -> float:

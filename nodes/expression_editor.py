@@ -10,8 +10,18 @@ import numpy as np
 
 from engine.node import Node
 from engine.parameters import parameter
-from engine.types import BLENDSHAPES, F32, Affect, FaceEdit, FaceTrack, Input, Latest, Message
-from nodes.emotions import FEELING, JAW, blend, circumplex, sides, worn
+from engine.types import (
+    BLENDSHAPES,
+    EMOTIONS,
+    F32,
+    Affect,
+    FaceEdit,
+    FaceTrack,
+    Input,
+    Latest,
+    Message,
+)
+from nodes.emotions import FEELING, JAW, circumplex, shapes_worn, shares, sides
 from nodes.smoothing import OneEuro
 from nodes.still_lips import StillLips
 
@@ -60,13 +70,6 @@ class ExpressionEditor(Node):
         )
         neutralize: float = parameter(
             1.0, "share of the person's own feeling that is taken away", low=0.0, high=1.0
-        )
-        resting: float = parameter(
-            RESTING,
-            "share of narrowed eyes that a calm face keeps: 0 opens them as far as can be, which "
-            "startles",
-            low=0.0,
-            high=1.0,
         )
         open_mouth: float = parameter(
             1.0, "how far surprise and fear open the mouth of who is silent", low=0.0, high=1.0
@@ -125,14 +128,21 @@ class ExpressionEditor(Node):
             source = np.where(FEELING, smooth, face.blendshapes).astype(np.float32)
         if self._presence < 0.01:
             return _leave(face, source)
-        target = asked_shapes(source, self._worn, self._gone, self.config.resting, opens)
-        return FaceEdit(capture_ns=face.capture_ns, active=True, source=source, target=target)
+        return FaceEdit(
+            capture_ns=face.capture_ns,
+            active=True,
+            source=source,
+            target=asked_shapes(source, shapes_worn(self._worn), self._gone, opens),
+            worn=self._worn,
+            removed=self._gone,
+            opens=opens,
+        )
 
     def _wanted(self, now_ns: int) -> tuple[F32, float, float]:
-        """The shapes [52] to be worn, the share of the own feeling that goes (below 0: more of it
-        comes), and whether the face is edited at all (0 or 1)."""
+        """How much of each emotion [8] is to be worn, the share of the own feeling that goes (below
+        0: more of it comes), and whether the face is edited at all (0 or 1)."""
         config = self.config
-        nothing = np.zeros(len(BLENDSHAPES), np.float32)
+        nothing = np.zeros(len(EMOTIONS), np.float32)
         if config.mode == "off":
             return nothing, 0.0, 0.0
         if config.mode == "scale":
@@ -141,15 +151,18 @@ class ExpressionEditor(Node):
             return self._spoken(now_ns), config.neutralize, 1.0
         if config.mode == "valence_arousal":
             return circumplex(config.valence, config.arousal), config.neutralize, 1.0
-        return worn(config.emotion) * np.float32(config.intensity), config.neutralize, 1.0
+        one = nothing
+        if config.emotion != "neutral":
+            one[EMOTIONS.index(config.emotion)] = config.intensity
+        return one, config.neutralize, 1.0
 
     def _spoken(self, now_ns: int) -> F32:
-        """The shapes [52] of what the voice feels now; none where it is silent."""
+        """How much of each emotion [8] the voice feels now; nothing where it is silent."""
         voice = self._voice
         if voice is None or not voice.known or now_ns - voice.capture_ns > VOICE_FRESH_NS:
-            return np.zeros(len(BLENDSHAPES), np.float32)
+            return np.zeros(len(EMOTIONS), np.float32)
         strength = min(voice.intensity * self.config.voice_gain, 1.0)
-        return blend(voice.probabilities) * np.float32(strength)
+        return shares(voice.probabilities) * np.float32(strength)
 
     def _kept(self, step_s: float) -> float:
         """How much of the old emotion is left after a step: 5 % of it after ``ease_ms``."""
@@ -161,17 +174,15 @@ class ExpressionEditor(Node):
         self._measured.min_cutoff_hz = 10.0 ** (1.5 - 1.7 * self.config.smoothing)
 
 
-def asked_shapes(
-    source: F32, worn: F32, gone: float, resting: float = RESTING, opens: float = 0.0
-) -> F32:
+def asked_shapes(source: F32, worn: F32, gone: float, opens: float = 0.0) -> F32:
     """The shapes [52] of a face that loses the share ``gone`` of its feeling and wears ``worn``.
 
-    Below zero ``gone`` makes more of the feeling: -1 is twice as much. Narrowed eyes keep the share
-    ``resting``, unless they are to be wide. The share ``opens`` of a jaw that is to drop does.
+    Below zero ``gone`` makes more of the feeling: -1 is twice as much. Narrowed eyes keep a share,
+    unless they are to be wide. The share ``opens`` of a jaw that is to drop does.
     """
     room = _room(source)
     target = source * (1 - np.where(FEELING, gone, 0.0) * room) + worn * room
-    kept = resting * source[_SQUINT] * np.clip(1 - WIDE_EYES * worn[_WIDE], 0, 1)
+    kept = RESTING * source[_SQUINT] * np.clip(1 - WIDE_EYES * worn[_WIDE], 0, 1)
     target[_SQUINT] = np.maximum(target[_SQUINT], kept)
     target[JAW] = max(source[JAW], opens * worn[JAW])
     clipped: F32 = np.clip(target, 0, 1).astype(np.float32)

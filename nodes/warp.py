@@ -103,8 +103,8 @@ def _still_eyes(points: F32, moves: F32) -> tuple[F32, F32]:
 def rasterize(
     points: F32, values: F32, triangles: NDArray[np.int32], columns: int, rows: int
 ) -> tuple[F32, NDArray[np.bool_]]:
-    """Values [N, 2] at points [N, 2], interpolated over the triangles that face the camera, and
-    where these are: [2, rows, columns] and [rows, columns].
+    """Values [N, C] at points [N, 2], interpolated over the triangles that face the camera, and
+    where these are: [C, rows, columns] and [rows, columns].
 
     All triangles at once, row by row: drawn one by one, each would give way to the threads of other
     nodes, and take the interpreter back.
@@ -135,13 +135,13 @@ def rasterize(
     span, x = _counted(np.ceil(left).astype(np.int32), np.floor(right).astype(np.int32))
     triangle, y = triangle[span], y[span]
     place = y * columns + x
-    mesh = np.zeros((2, rows * columns), np.float32)
+    mesh = np.zeros((values.shape[1], rows * columns), np.float32)
     inside = np.zeros(rows * columns, np.bool_)
     inside[place] = True
     for axis, drawn in enumerate(mesh):
         by_x, by_y, plus = slope_x[:, axis], slope_y[:, axis], constant[:, axis]
         drawn[place] = by_x[triangle] * x + by_y[triangle] * y + plus[triangle]
-    return mesh.reshape(2, rows, columns), inside.reshape(rows, columns)
+    return mesh.reshape(-1, rows, columns), inside.reshape(rows, columns)
 
 
 def _counted(

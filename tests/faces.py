@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from skimage import data
 
-from engine.types import U8, FaceTrack, VideoFrame
+from engine.types import F32, U8, FaceTrack, VideoFrame
 from nodes.assets import FACE_LANDMARKER, locate
-from nodes.landmarker import Landmarker
+from nodes.landmarker import Landmarker, region_of
+from nodes.rig import Placement, load_rig
 
 FRAME_NS = 33_333_333
 
@@ -39,3 +41,29 @@ def no_face(capture_ns: int = FRAME_NS) -> FaceTrack:
         blendshapes=np.zeros(52, np.float32),
         pose=np.zeros((4, 4), np.float32),
     )
+
+
+class Seen(NamedTuple):
+    """A face as the renderer meets it."""
+
+    pixels: U8
+    landmarks: F32
+    placement: Placement
+    shape: F32
+    rig: F32
+
+
+def seen_face(pixels: U8) -> Seen:
+    """The face of a picture, looked at twice as the tracker does."""
+    net = landmarker()
+    points, _ = net.landmarks(pixels, net.detect(pixels)[0][0])
+    points, _ = net.landmarks(pixels, region_of(points))
+    placement = load_rig().place(points)
+    return Seen(
+        pixels, points, placement, load_rig().face(points, placement), net.blendshapes(points)
+    )
+
+
+@lru_cache(maxsize=1)
+def seen_astronaut() -> Seen:
+    return seen_face(astronaut())

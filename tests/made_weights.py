@@ -10,35 +10,33 @@ from typing import Any
 import numpy as np
 
 from engine.types import EMOTIONS
+from face.render.detail import COLUMNS, ROWS
 from nodes.emotions import FEELING, prototype
 
 CROP_PX = 40
 """side of what the made face encoder looks at"""
 STATE = 3
-IDENTITY_PX = 64
 
 _Network = tuple[dict[str, Any], dict[str, Any], dict[str, str]]
 """inputs, outputs, state"""
 
 
-def make_weights(folder: Path, *names: str, painted: float = 0.0) -> Path:
-    """All six networks, or those named. ``painted``: the generator's mask, everywhere.
+def make_weights(folder: Path, *names: str, brighter: float = 0.2) -> Path:
+    """All five networks, or those named.
 
     visual: the likeliest emotion is that whose shapes the rig has, valence the mean of the crop;
     state counts steps.
     speech: happy where the sound is low (below 850 Hz) or silent, angry where it is high; arousal
     counts the steps so far in hundredths.
     activity: somebody speaks where there is sound.
-    intensity: the mean of those present. identity: the mean of the picture, everywhere.
-    generator: the flow as it came, white where it paints.
+    intensity: the mean of those present. skin: ``brighter`` by so much, everywhere.
     """
     makers: dict[str, Callable[[], _Network]] = {
         "visual": _visual,
         "speech": _speech,
         "activity": _activity,
         "intensity": _intensity,
-        "identity": _identity,
-        "generator": lambda: _generator(painted),
+        "skin": lambda: _skin(brighter),
     }
     for name in names or makers:
         _write(folder / name, name, *makers[name]())
@@ -147,35 +145,19 @@ def _intensity() -> _Network:
     return given, outputs, {"state": "state_next"}
 
 
-def _identity() -> _Network:
-    ops = _ops()
-    given = _given(reference=(1, 3, IDENTITY_PX, IDENTITY_PX))
-    mean = _mean(given["reference"])
-    spread = ops.multiply(_reshaped(mean, 1, 1, 1, 1), _const(np.ones((1, 2, 4, 4))))
-    outputs = {"identity": ops.multiply(mean, _const(np.ones((1, 6)))), "identity_map": spread}
-    return given, outputs, {}
-
-
-def _generator(painted: float) -> _Network:
+def _skin(brighter: float) -> _Network:
     ops = _ops()
     given = _given(
-        source=(1, 3, 256, 256), flow=(1, 2, 128, 128), lines=(1, 2, 128, 128),
-        identity=(1, 6), identity_map=(1, 2, 4, 4), expression=(1, 52), intensity=(1, 1),
+        detail=(1, 1, ROWS, COLUMNS), displacement=(1, 3, ROWS, COLUMNS),
+        places=(1, 3, ROWS, COLUMNS), rig=(1, 52), emotion=(1, 8),
     )  # fmt: skip
-    told = ["lines", "identity", "identity_map", "expression", "intensity"]
-    unused = [ops.multiply(_mean(given[name]), _const([[0.0]])) for name in told]
-    total = unused[0]
-    for more in unused[1:]:
-        total = ops.add(total, more)
-    still = _reshaped(total, 1, 1, 1, 1)
-    mask = np.full((1, 1, 256, 256), painted, np.float32)
-    outputs = {
-        "picture": ops.add(given["source"], still),
-        "flow_out": ops.add(given["flow"], still),
-        "mask": ops.add(_const(mask), still),
-        "paint": ops.add(_const(mask), still),
-    }
-    return given, outputs, {}
+    told = ["displacement", "places", "rig", "emotion"]
+    total = ops.multiply(_mean(given["detail"]), _const([[0.0]]))
+    for name in told:
+        total = ops.add(total, ops.multiply(_mean(given[name]), _const([[0.0]])))
+    change = ops.add(_reshaped(total, 1, 1, 1, 1), _const([[[[brighter]]]]))
+    nothing = ops.multiply(given["detail"], _const([[[[0.0]]]]))
+    return given, {"change": ops.add(nothing, change)}, {}
 
 
 def _write(

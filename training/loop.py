@@ -62,7 +62,7 @@ class Trainer(ABC):
     size: dict[str, Any]
     """what the modules were made with, to make them again"""
     clips: Clips
-    """what is learned from"""
+    """what is learned from, where it is clips"""
     plan: Any = None
     """a dataclass of what else was chosen for it"""
     leans_on: Mapping[str, Path] = {}
@@ -82,6 +82,10 @@ class Trainer(ABC):
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
         """Pictures [3, H, W] in 0..1 for TensorBoard."""
 
+    def learned_from(self) -> dict[str, Any]:
+        """The data, as a stage tells of it."""
+        return seen(self.clips)
+
     def stage(self, command: str, step: int = 0) -> Stage:
         """What this training is, for its checkpoints. Raises MienError."""
         recipe = {
@@ -96,7 +100,7 @@ class Trainer(ABC):
         return {
             "command": command,
             "from_step": step,
-            "data": seen(self.clips),
+            "data": self.learned_from(),
             "recipe": recipe,
             "leans_on": {
                 name: checkpoint.load(run)["stages"] for name, run in self.leans_on.items()

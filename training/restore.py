@@ -11,6 +11,7 @@ from engine.errors import MienError
 from training import checkpoint
 from training.models.generator import Generator, GeneratorSize, IdentityEncoder
 from training.models.intensity import IntensityFusion
+from training.models.skin import SkinNet
 from training.models.speech import SpeechEncoder, SpeechSize
 from training.models.visual import VisualEncoder, VisualSize
 
@@ -23,6 +24,8 @@ def make(name: str, size: dict[str, Any]) -> nn.Module:
         return VisualEncoder(VisualSize(**size))
     if name == "speech":
         return SpeechEncoder(SpeechSize(**size))
+    if name == "skin":
+        return SkinNet(tuple(size["channels"]))
     if name == "intensity":
         return IntensityFusion(**size)
     sized = GeneratorSize(**size | {"channels": tuple(size["channels"])})

@@ -6,7 +6,9 @@
         --visual runs/visual --speech runs/speech
     python -m training.train generator --config full --data SHARDS --out runs/generator \\
         --visual runs/visual
+    python -m training.train skin      --config full --data FACES --out runs/skin
 
+SHARDS is a folder of prepared clips, FACES one of photographs, EMOTION/PERSON_SESSION.jpg.
 The same command again resumes where it stopped; with other data or another recipe it is refused.
 On several GPUs:
     torchrun --nproc-per-node 4 -m training.train ...
@@ -30,7 +32,7 @@ from training import command
 if TYPE_CHECKING:
     from training.loop import Trainer
 
-NAMES: Final = ("generator", "visual", "speech", "intensity")
+NAMES: Final = ("skin", "generator", "visual", "speech", "intensity")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,6 +47,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--start", type=Path, help="begin with the weights of this run")
     parser.add_argument(
         "--paired-share", type=float, help="generator: share of strict pairs from synthetic heads"
+    )
+    parser.add_argument(
+        "--without-fold", default="", metavar="K/N", help="skin: leave every Nth person out"
     )
     parser.add_argument("--steps", type=int, help="train for so many steps instead")
     parser.add_argument("--batch", type=int, help="so many samples a step and process")
@@ -104,6 +109,10 @@ def make(options: argparse.Namespace, say: Callable[[str], None]) -> Trainer:
         from training.trainers.intensity import IntensityTrainer
 
         return IntensityTrainer(data, config, options.visual, options.speech)
+    if options.name == "skin":
+        from training.trainers.skin import SkinTrainer
+
+        return SkinTrainer(data, config, options.without_fold)
     from training.trainers.generator import GeneratorTrainer
 
     return GeneratorTrainer(data, config, options.visual, say, options.paired_share)

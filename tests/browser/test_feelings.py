@@ -122,7 +122,7 @@ def test_the_renderer_is_chosen_on_the_page(reading: tuple[LivePage, Engine]) ->
     page, engine = reading
     page.page.locator("#d-advanced summary").click()
     field = page.page.locator('[data-parameter="compositor.renderer"]')
-    for name, backend in (("warp", "warp"), ("learned", "OpenVINO")):
+    for name, backend in (("warp", "warp"), ("faces", "OpenVINO")):
         field.select_option(name)
 
         def shown(backend: str = backend) -> bool:

@@ -108,11 +108,11 @@ def test_without_weights_the_keys_are_null_and_the_report_says_why(
     ended = file(tmp_path / "none", source, tmp_path / "out.mp4", "--report", report)
     assert ended.returncode == 0
     lines = ended.stderr.splitlines()
-    assert any("compositor: no weight in" in line and "warped instead" in line for line in lines)
+    assert any("compositor: no weight in" in line and "stay as they are" in line for line in lines)
     told = json.loads(report.read_text())
     assert "no weight in" in told["unread"]["emotion"] and "visual" in told["unread"]["emotion"]
     assert "speech" in told["unread"]["voice"]
-    assert told["backends"]["compositor"].startswith("warp")
+    assert told["backends"]["compositor"].startswith("own faces")
     for frame in told["frames"]:
         assert frame["emotion"] == frame["voice"] == dict.fromkeys(KEYS)
 
@@ -224,9 +224,9 @@ async def test_the_live_graph_goes_on_without_weights(
         for name in ("compositor", "face_reader", "voice_reader", "feeling"):
             condition, text = nodes[name]["status"]
             assert condition == "degraded" and "no weight in" in text, name
-        assert nodes["compositor"]["gauges"]["backend"].startswith("warp")
+        assert nodes["compositor"]["gauges"]["backend"].startswith("own faces")
         events = [event["text"] for event in supervisor.events]
-        assert sum("the face is warped instead" in text for text in events) == 1
+        assert sum("light and shade stay as they are" in text for text in events) == 1
 
 
 def test_devices_of_this_machine_feed_the_readers() -> None:

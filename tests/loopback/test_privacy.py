@@ -50,7 +50,7 @@ def test_what_native_code_tries_is_seen_too(home: Home) -> None:
         ["doctor", "--json"],
         ["devices"],
         ["graph", LIVE, "--draw", "live.svg"],
-        ["bench", "models", "--only", "intensity", "identity", "--seconds", "0.05"],
+        ["bench", "models", "--only", "intensity", "skin", "--seconds", "0.05"],
     ],
     ids=lambda arguments: " ".join(map(str, arguments[:2])),
 )

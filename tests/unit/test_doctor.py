@@ -76,8 +76,8 @@ def test_a_landmarker_that_cannot_be_had(
 def test_networks_are_listed_and_a_damaged_one_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    weights = make_weights(tmp_path, "visual", "speech", "intensity", "generator")
-    damaged = weights / "generator" / "int8.bin"
+    weights = make_weights(tmp_path, "visual", "speech", "intensity", "skin")
+    damaged = weights / "skin" / "int8.bin"
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
     monkeypatch.setenv("MIEN_WEIGHTS", str(weights))
     assert main(["doctor", "--json", "--no-speed", "--port", str(free_port())]) == 0
@@ -86,7 +86,7 @@ def test_networks_are_listed_and_a_damaged_one_is_one_line(
         check = found[f"network {name}"]
         assert check["works"] and check["fact"].startswith("made for tests; on OpenVINO"), check
         assert "int8" in check["fact"]
-    for name, said in (("generator", f"{damaged} is damaged"), ("identity", "no weight in")):
+    for name, said in (("skin", f"{damaged} is damaged"), ("activity", "no weight in")):
         check = found[f"network {name}"]
         assert not check["works"] and said in check["fact"] and "\n" not in check["fact"]
 

@@ -14,10 +14,11 @@ import numpy as np
 
 from engine.errors import MienError
 from engine.types import EMOTIONS
+from face.expression.words import WORDS, emotion_in
 from nodes.image_file import SUFFIXES
 from training.data.clip import SPLITS
 from training.data.problems import write_lines
-from training.data.words import WORDS, emotion_in, felt_in
+from training.data.words import felt_in
 from training.tracks import identities
 
 VIDEO: Final = (".mp4", ".mov", ".mpg", ".mpeg", ".avi", ".webm", ".mkv", ".flv", ".m4v")

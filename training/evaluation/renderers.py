@@ -1,4 +1,4 @@
-"""Ways to edit a face that are compared: none at all, the warp, the learned generator."""
+"""Ways to edit a face that are compared: none at all, the warp, own and real people's faces."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from engine.node import Context, Node
 from engine.parameters import build
 from engine.types import F32, U8, FaceEdit, FaceTrack, VideoFrame
 from nodes.compositor import Compositor
-from nodes.emotions import FEELING
+from nodes.emotions import FEELING, amounts_in
 from nodes.expression_editor import ExpressionEditor
 from training.data.clip import STEP_NS
 
-KINDS: Final = ("none", "warp", "learned")
+KINDS: Final = ("none", "warp", "faces")
 
 
 class Renderer(Protocol):
@@ -45,8 +45,7 @@ class Edited:
 
     def __init__(self, renderer: str, weights: str = "") -> None:
         """``weights`` is a folder of exported networks; "" takes those that ship. Raises MienError
-        where the generator cannot be loaded, and later if it fails: a comparison never falls back
-        to the warp."""
+        where they cannot be loaded: a comparison never falls back to the warp."""
         self._why = ""
         said: dict[str, object] = {}
 
@@ -69,7 +68,7 @@ def renderers(kinds: Sequence[str], weights: Sequence[str]) -> dict[str, Rendere
     """Renderers by the name of their row.
 
     ``weights`` are folders of exported networks, FOLDER or NAME=FOLDER; each is a row of the kind
-    learned. Raises MienError.
+    faces. Raises MienError.
     """
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise UsageError(f"a renderer is one of {', '.join(KINDS)}, not {unknown[0]}")
@@ -78,16 +77,16 @@ def renderers(kinds: Sequence[str], weights: Sequence[str]) -> dict[str, Rendere
         rows["none"] = Untouched()
     if "warp" in kinds:
         rows["warp"] = Edited("warp")
-    if "learned" in kinds and not weights:
-        rows["learned"] = Edited("learned")
+    if "faces" in kinds and not weights:
+        rows["faces"] = Edited("faces")
     for given in weights:
         name, _, folder = given.rpartition("=")
         name = name or Path(folder).name
         if not Path(folder).is_dir():
-            raise MienError(f"no weights in {folder}; export a run: python -m export generator")
+            raise MienError(f"no weights in {folder}; export a run: python -m export skin")
         if name in rows:
             raise UsageError(f"two rows are called {name}; name them with --weights NAME=FOLDER")
-        rows[name] = Edited("learned", folder)
+        rows[name] = Edited("faces", folder)
     return rows
 
 
@@ -98,10 +97,13 @@ def ready(node_type: type[Node], context: Context | None = None, **values: Any) 
     return node
 
 
-def to_frames(pictures: Sequence[U8]) -> list[VideoFrame]:
-    """Pictures as the frames of one recording, the first a cut."""
+def to_frames(pictures: Sequence[U8], name: str = "picture") -> list[VideoFrame]:
+    """Pictures as the frames of one recording, the first a cut; one alone is a still."""
+    alone = len(pictures) == 1
     return [
-        VideoFrame(capture_ns=(t + 1) * STEP_NS, pixels=pixels, cut=t == 0)
+        VideoFrame(
+            capture_ns=(t + 1) * STEP_NS, pixels=pixels, cut=t == 0, name=name if alone else ""
+        )
         for t, pixels in enumerate(pictures)
     ]
 
@@ -120,6 +122,7 @@ def feel_as(tracks: Sequence[FaceTrack], shapes: F32) -> list[FaceEdit]:
             active=track.found,
             source=track.blendshapes,
             target=np.where(FEELING, wanted, track.blendshapes).astype(np.float32),
+            worn=amounts_in(wanted),
         )
         for track, wanted in zip(tracks, shapes, strict=True)
     ]

@@ -13,9 +13,9 @@ import numpy as np
 
 from engine.errors import MienError
 from engine.types import EMOTIONS, F32, U8
+from face.expression.words import WORDS
 from nodes.image_file import SUFFIXES, read_picture
 from training.data.clip import SHARD_SUFFIX, SPLITS, Clips, open_clips
-from training.data.words import WORDS
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

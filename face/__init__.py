@@ -1,0 +1,1 @@
+"""What is known of faces: how they are drawn and what they express."""

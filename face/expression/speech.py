@@ -1,0 +1,122 @@
+"""What is the mouth's and the eyes' own: speech keeps its opening, blinks keep their lids.
+
+An emotion moves corners, cheeks and lips; how far the lips are apart belongs to who speaks. Only of
+who keeps the lips still, or of a smile that bared the teeth, does it belong to the emotion.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from engine.types import F32
+from face.render.repertoire import opening
+from face.render.surface import INNER_LIPS
+from nodes.emotions import sides
+from nodes.ramps import ramp
+from nodes.smoothing import MAX_STEP_S
+
+LOWER_INNER: Final = (14, 87, 317, 178, 402, 88, 318, 95, 324)
+LOWER_LIP: Final = (15, 16, 17, 84, 314, 181, 405, 91, 321, 146, 375, 85, 315, 180, 404, 90, 320,
+                    86, 316, 179, 403, 89, 319, 96, 325, 77, 307)  # fmt: skip
+CHIN: Final = (152, 148, 377, 176, 400, 199, 200, 175, 171, 396, 18, 83, 313, 182, 406, 106, 335,
+               201, 421, 208, 428, 32, 262, 194, 418, 204, 424, 140, 369)  # fmt: skip
+SHARES: Final = ((LOWER_INNER, 1.0), (LOWER_LIP, 0.9), (CHIN, 0.8))
+"""how far each follows a lower lip that opens"""
+
+JAW: Final = sides("jawOpen")[0]
+SMILES: Final = (*sides("mouthSmile"), *sides("mouthUpperUp"))
+SMILE: Final = (0.15, 0.5)
+"""from where to where a smile bares the teeth"""
+SPEAKING_JAW: Final = (0.08, 0.25)
+"""from where to where a jaw opens that speaks rather than smiles"""
+JAW_FORGETS: Final = 0.15
+"""how quickly the least opening of a jaw of late is forgotten, per second"""
+
+SEALED_CM: Final = (0.08, 0.25)
+"""below which opening lips that are shut meet along their whole length"""
+_PARTNERS: Final = (INNER_LIPS[0], *INNER_LIPS[: len(INNER_LIPS) // 2 - 1 : -1])
+"""the lower inner lips, each under its upper one, corners first and last"""
+
+BLINKS: Final = (sides("eyeBlink")[1], sides("eyeBlink")[0])
+"""right, left: as EYES"""
+EYES: Final = (
+    (246, 161, 160, 159, 158, 157, 173, 33, 7, 163, 144, 145, 153, 154, 155, 133, 468, 469, 470,
+     471, 472, 247, 30, 29, 27, 28, 56, 190, 130, 25, 110, 24, 23, 22, 26, 112, 243),
+    (466, 388, 387, 386, 385, 384, 398, 263, 249, 390, 373, 374, 380, 381, 382, 362, 473, 474, 475,
+     476, 477, 467, 260, 259, 257, 258, 286, 414, 359, 255, 339, 254, 253, 252, 256, 341, 463),
+)  # fmt: skip
+"""lids, irises and the ring around, of the right and of the left eye"""
+BLINK: Final = (0.12, 0.35)
+"""from where to where lids close beyond what they were of late"""
+SHUT: Final = (0.45, 0.65)
+"""from where to where an eye is shut, whatever it was before: there is no eye to be opened"""
+LID_FORGETS: Final = 0.2
+"""how quickly that is forgotten, per second"""
+
+
+class Speech:
+    """Follows one face's lips and lids from picture to picture."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Another face, or another picture."""
+        self._jaw: float | None = None
+        self._lids: F32 | None = None
+        self.closing = 0.0
+        """how much of the lips' opening a smile bared, 0..1"""
+        self.blinks = np.zeros(2, np.float32)
+        """how far each eye, right and left, is in a blink, 0..1"""
+
+    def follow(self, rig: F32, step_s: float) -> None:
+        """The next picture's shapes [52], ``step_s`` seconds after the last."""
+        lids = rig[list(BLINKS)]
+        if self._jaw is None or self._lids is None or not 0 <= step_s <= MAX_STEP_S:
+            self._jaw, self._lids = float(rig[JAW]), lids
+        self._jaw = min(float(rig[JAW]), self._jaw + JAW_FORGETS * step_s)
+        self._lids = np.minimum(lids, self._lids + np.float32(LID_FORGETS * step_s))
+        smile = ramp(*SMILE, float(np.mean(np.sort(rig[list(SMILES)])[-2:])))
+        self.closing = smile * (1 - ramp(*SPEAKING_JAW, self._jaw))
+        shut = [
+            max(ramp(*BLINK, more), ramp(*SHUT, lid))
+            for more, lid in zip(lids - self._lids, lids, strict=True)
+        ]
+        self.blinks = np.array(shut, np.float32)
+
+    def keep(
+        self, shape: F32, camera: F32, free: float, smile_goes: float, still: bool = False
+    ) -> F32:
+        """The shape [478, 3] cm with the opening and the lids that the ``camera``'s [478, 3] has.
+
+        ``free``: how much the mouth is the emotion's, 0..1; ``smile_goes``: how much of a smile is
+        taken away. Of who isn't ``still`` a mouth may fall open, but isn't shut.
+        """
+        made = shape.copy()
+        asked, seen = opening(shape), max(opening(camera), 0.0)
+        wider = asked - seen if still else max(asked - seen, 0.0)
+        kept = seen + free * wider
+        shut = min(kept, max(asked, 0.0))
+        wanted = kept + self.closing * smile_goes * (shut - kept)
+        for group, share in SHARES:
+            made[list(group), 1] -= share * (wanted - asked)
+        sealed = 1 - ramp(*SEALED_CM, wanted)
+        if sealed > 0 and wanted < seen:
+            upper, lower = list(INNER_LIPS[: len(INNER_LIPS) // 2 + 1]), list(_PARTNERS)
+            middle = (made[upper] + made[lower]) / 2
+            made[upper] += sealed * (middle - made[upper])
+            made[lower] += sealed * (middle - made[lower])
+        for lids, blink in zip(EYES, self.blinks, strict=True):
+            if blink > 0:
+                made[list(lids)] += blink * (camera[list(lids)] - made[list(lids)])
+        return made
+
+
+def head_angles(turn: F32) -> F32:
+    """Yaw and pitch [2] of a head's rotation [3, 3], degrees."""
+    yaw = math.degrees(math.atan2(float(turn[0, 2]), float(turn[2, 2])))
+    pitch = math.degrees(math.asin(float(np.clip(-turn[1, 2], -1, 1))))
+    return np.array([yaw, pitch], np.float32)

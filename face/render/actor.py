@@ -1,0 +1,145 @@
+"""One person on the stage: who it is, what is remembered of them, and how they are drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.errors import MienError
+from engine.node import Context
+from engine.types import F32, U8, FaceEdit
+from face.expression.people import load_people
+from face.render import person_file
+from face.render.likeness import Likeness
+from face.render.renderer import FaceRenderer, Request
+from face.render.repertoire import Repertoire
+from face.render.skin import Skin
+from face.render.surface import load_surface
+from face.render.watch import Watch
+from nodes.rig import Placement, Rig
+
+if TYPE_CHECKING:
+    from nodes.model import Backend
+
+NO_SKIN = "own faces and real people's shapes (OpenCV, CPU)"
+
+
+class Actor:
+    """Memory, statistics and skin network of who is seen. Raises MienError without weights, or
+    where an enrolled ``person`` can't be read.
+
+    After a cut, or a face that was lost, somebody else may stand there: what is remembered isn't
+    used again before it is sure that it is theirs.
+    """
+
+    def __init__(
+        self,
+        rig: Rig,
+        context: Context,
+        weights: str = "",
+        person: str = "",
+        backend: Backend = "auto",
+        threads: int = 2,
+        aside: bool = False,
+    ) -> None:
+        self._people, surface = load_people(weights), load_surface()
+        self._context = context
+        self._person: person_file.Person | None = None
+        if person:
+            self._person = person_file.load(person_file.place_of(person))
+        self._skin = _skin_or_say(weights, context, backend, threads, aside)
+        self._renderer = FaceRenderer(rig, surface, self._people, self._skin)
+        self._watch = Watch(rig, surface, self._people)
+        self._remembered = self._person.repertoire() if self._person else self.repertoire
+        self._doubt: Likeness | None = None
+        self.reset()
+
+    @property
+    def repertoire(self) -> Repertoire:
+        """What is remembered of who is seen; empty while that isn't sure."""
+        return self._renderer.repertoire
+
+    def reset(self) -> None:
+        """Another picture, and maybe somebody else."""
+        self._renderer.reset()
+        if len(self._remembered):
+            self._doubt = Likeness(self._remembered, self._people)
+            self._renderer.repertoire = Repertoire()
+
+    def close(self) -> None:
+        """Free the network."""
+        if self._skin is not None:
+            self._skin.close()
+
+    def watch(
+        self, picture: U8, landmarks: F32, placement: Placement, rig: F32, step_s: float
+    ) -> None:
+        """Remember this face, if it is worth it."""
+        if self._doubt is not None:
+            self._settle(self._doubt(self._watch.face(picture, landmarks, placement, rig)))
+            return
+        face = self._watch(self.repertoire, picture, landmarks, placement, rig, step_s)
+        if face is not None:
+            self.repertoire.add(face)
+            self._context.gauge("remembered", len(self.repertoire))
+
+    def recognize(self, picture: U8, landmarks: F32, placement: Placement, rig: F32) -> None:
+        """Whether a picture of its own shows who is remembered: there is but one look."""
+        if self._doubt is not None:
+            face = self._watch.face(picture, landmarks, placement, rig)
+            self._settle(self._doubt.at_once(face))
+
+    def _settle(self, same: bool | None) -> None:
+        if same is None:
+            return
+        self._doubt = None
+        if same:
+            self._renderer.repertoire = self._remembered
+            self._context.status("ok", "")
+        elif self._person is not None:
+            self._renderer.repertoire = Repertoire()
+            self._context.status(
+                "degraded",
+                f"this face doesn't look like {self._person.name}; their faces aren't used",
+            )
+        else:
+            self._remembered = self._renderer.repertoire = Repertoire()
+            self._watch.reset()
+        self._context.gauge("remembered", len(self.repertoire))
+
+    def render(
+        self,
+        picture: U8,
+        landmarks: F32,
+        placement: Placement,
+        edit: FaceEdit,
+        *,
+        strength: float = 1.0,
+        every: int = 1,
+        still: bool = False,
+        step_s: float = 0.0,
+        out: U8 | None = None,
+    ) -> U8:
+        """The picture [H, W, 3] with the face that was asked for."""
+        request = Request(
+            rig=edit.source,
+            worn=edit.worn * np.float32(strength),
+            removed=edit.removed * strength,
+            free=1.0 if still else edit.opens,
+            still=still,
+            step_s=step_s,
+            every=every,
+        )
+        return self._renderer.render(picture, landmarks, placement, request, out)
+
+
+def _skin_or_say(
+    weights: str, context: Context, backend: Backend, threads: int, aside: bool
+) -> Skin | None:
+    try:
+        return Skin(weights, context, backend, threads, aside)
+    except MienError as error:
+        context.gauge("backend", NO_SKIN)
+        context.status("degraded", f"{error}; light and shade stay as they are")
+        return None

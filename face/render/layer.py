@@ -1,0 +1,270 @@
+"""Draw a face: the camera's own pixels moved to a target shape, and a texture laid over them in the
+picture's own light.
+
+Everything that is piecewise affine on the mesh (where a pixel comes from, its texel, how much of
+the surface faces the camera) is drawn once, on a coarse grid, and brought to full size together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.types import F32, U8
+from face.render.surface import (
+    HEIGHT,
+    INNER_LIPS,
+    LEFT_LIDS,
+    MOUTH_BOX,
+    RIGHT_LIDS,
+    WIDTH,
+    Surface,
+    vertices,
+)
+from nodes.eyes import keep_eyes
+from nodes.ramps import smoothstep
+from nodes.warp import rasterize
+
+CELLS: Final = 160
+"""longer side of the coarse grid, cells"""
+MARGIN: Final = 0.30
+"""how far beyond the landmarks the flow may reach, in face sizes"""
+FADE: Final = 0.22
+"""over what distance it dies away there, in face sizes"""
+BORDER: Final = (1, 14)
+"""over which distance from the mesh's border a texture comes in, texels"""
+TURNED: Final = (0.15, 0.5)
+"""the same by the cosine between surface and camera"""
+LIGHT_SIGMA: Final = 4.0
+"""what is broader than this many coarse cells is light, what is finer is the person's"""
+SOFT: Final = 0.008
+"""over what distance skin passes into eyes and mouth, in widths of the face"""
+LIGHT_BOUNDS: Final = (0.4, 2.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Skin:
+    """What is laid over the face. ``texture`` [HEIGHT, WIDTH, 3] BGR; ``alpha`` [HEIGHT, WIDTH]
+    0..1; ``ratio`` [rows, columns, 3], of any resolution, is multiplied into what the camera shows
+    before."""
+
+    texture: U8 | None = None
+    alpha: F32 | None = None
+    ratio: F32 | None = None
+
+
+class Layer:
+    """Draws one face after another on a surface."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+        self._border = _border(surface)
+        self._triangles = np.concatenate([surface.triangles, surface.seam])
+        self._by_vertex = _by_vertex(self._triangles, len(surface.uv))
+
+    def draw(
+        self,
+        picture: U8,
+        landmarks: F32,
+        target: F32,
+        skin: Skin,
+        gain: F32 | None = None,
+        mouth: float = 0.0,
+        eyes: float = 1.0,
+        out: U8 | None = None,
+    ) -> U8:
+        """The picture [H, W, 3] with the face at ``landmarks`` [478, 3] px in the shape ``target``
+        [478, 3] px and under ``skin``.
+
+        ``gain`` [rows, columns, 3]: light of the picture over that of the texture. ``mouth`` and
+        ``eyes``: how much of what is between lips and lids comes from the texture, 0..1; the rest
+        is the camera's.
+        """
+        import cv2
+
+        out = np.empty_like(picture) if out is None else out
+        np.copyto(out, picture)
+        before, after = vertices(landmarks), vertices(target)
+        box = _box(before, picture.shape)
+        if box is None:
+            return out
+        left, top, right, bottom = box
+        maps = self._maps(before, after, box)
+        wide, high = right - left, bottom - top
+        x, y, u, v, facing = (
+            cv2.resize(one, (wide, high), interpolation=cv2.INTER_LINEAR) for one in maps
+        )
+        x += np.arange(left, right, dtype=np.float32)
+        y += np.arange(top, bottom, dtype=np.float32)[:, None]
+        part = out[top:bottom, left:right]
+        cv2.remap(picture, x, y, cv2.INTER_CUBIC, dst=part, borderMode=cv2.BORDER_REPLICATE)
+        facing *= self._apart(after[:, :2] - (left, top), facing.shape, eyes)
+        self._lay(part, skin, gain, u, v, facing)
+        if eyes < 1:
+            keep_eyes(out, picture, landmarks, target[:, :2])
+        if mouth > 0 and skin.texture is not None:
+            self._lay_mouth(out, after, skin.texture, gain, mouth)
+        return out
+
+    def _apart(self, points: F32, shape: tuple[int, ...], eyes: float) -> F32:
+        """0 between the lips, and ``eyes`` between the lids, 1 on the skin around [h, w]."""
+        import cv2
+
+        skin = np.ones(shape, np.float32)
+        for ring, share in ((INNER_LIPS, 0.0), (RIGHT_LIDS, eyes), (LEFT_LIDS, eyes)):
+            if share < 1:
+                corners = np.rint(points[list(ring)] * 16).astype(np.int32)
+                cv2.fillPoly(skin, [corners], share, cv2.LINE_8, 4)
+        soft = max(0.5, SOFT * float(np.ptp(points[:, 0])))
+        return cv2.GaussianBlur(skin, (0, 0), soft).astype(np.float32, copy=False)
+
+    def _maps(self, before: F32, after: F32, box: tuple[int, int, int, int]) -> list[F32]:
+        left, top, right, bottom = box
+        cell = max(right - left, bottom - top) / CELLS
+        columns = max(2, round((right - left) / cell))
+        rows = max(2, round((bottom - top) / cell))
+        step = np.array([(right - left) / columns, (bottom - top) / rows], np.float32)
+        triangles = self._triangles
+        depth = after[triangles, 2].mean(axis=1)
+        triangles = triangles[np.argsort(-depth, kind="stable")]
+        grid = (after[:, :2] - (left, top) + 0.5) / step - 0.5
+        shift = (before - after)[:, :2]
+        values = np.column_stack([shift, self._surface.uv, self._turned(after)]).astype(np.float32)
+        mesh, inside = rasterize(grid.astype(np.float32), values, triangles, columns, rows)
+        size = float(np.ptp(before[:, :2], axis=0).max())
+        return _extend(mesh, inside, FADE * size / float(step.mean()))
+
+    def _turned(self, points: F32) -> F32:
+        """How much of the surface at each vertex faces the camera [500], 0..1."""
+        a, b, c = (points[self._triangles[:, k]] for k in range(3))
+        normal = np.cross(b - a, c - a)
+        normal = self._by_vertex @ normal
+        cosine = -normal[:, 2] / np.maximum(np.linalg.norm(normal, axis=1), 1e-6)
+        return smoothstep(*TURNED, cosine)
+
+    def _lay(self, part: U8, skin: Skin, gain: F32 | None, u: F32, v: F32, facing: F32) -> None:
+        import cv2
+
+        if skin.ratio is not None:
+            scale = np.float32(skin.ratio.shape[1] / WIDTH)
+            x, y = u * scale + (scale - 1) / 2, v * scale + (scale - 1) / 2
+            ratio = cv2.remap(
+                skin.ratio - 1, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
+            ratio *= facing[..., None]
+            cv2.multiply(part, ratio + 1, dst=part, dtype=cv2.CV_8U)
+        if skin.texture is None or skin.alpha is None:
+            return
+        alpha = cv2.remap(skin.alpha * self._border, u, v, cv2.INTER_LINEAR)
+        alpha *= facing
+        texture = skin.texture if gain is None else lit(skin.texture, gain)
+        laid = cv2.remap(texture, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        cv2.blendLinear(laid, part.copy(), alpha, 1 - alpha, part)
+
+    def _lay_mouth(self, out: U8, after: F32, texture: U8, gain: F32 | None, share: float) -> None:
+        import cv2
+
+        rim = after[self._surface.mouth[:, 0], :2]
+        left, top = np.maximum(np.floor(rim.min(axis=0)).astype(int) - 2, 0)
+        right, bottom = np.minimum(np.ceil(rim.max(axis=0)).astype(int) + 3, out.shape[1::-1])
+        if right - left < 3 or bottom - top < 3:
+            return
+        grid = (after[:, :2] - (left, top)).astype(np.float32)
+        field, inside = rasterize(
+            grid, self._surface.uv, self._surface.mouth, right - left, bottom - top
+        )
+        lit_texture = texture if gain is None else lit(texture, gain, mouth=True)
+        laid = cv2.remap(lit_texture, field[0], field[1], cv2.INTER_LINEAR)
+        soft = max(0.6, float(np.ptp(rim[:, 0])) * 0.012)
+        alpha = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), soft) * inside * share
+        part = out[top:bottom, left:right]
+        cv2.blendLinear(laid, part.copy(), alpha, 1 - alpha, part)
+
+
+def lit(texture: U8, gain: F32, mouth: bool = False) -> U8:
+    """A texture in another light: ``gain`` [rows, columns, 3] on the coarse grid. The mouth's patch
+    takes the light around the lips."""
+    import cv2
+
+    if mouth:
+        left, top, right, bottom = MOUTH_BOX
+        around = np.median(gain[24:30, 20:28].reshape(-1, 3), axis=0)
+        out = texture.copy()
+        patch = texture[top : bottom + 1, left : right + 1]
+        out[top : bottom + 1, left : right + 1] = np.clip(patch * around, 0, 255)
+        return out
+    fine = cv2.resize(gain, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
+    return cv2.multiply(texture, fine, dtype=cv2.CV_8U).astype(np.uint8, copy=False)
+
+
+def light_gain(here: F32, seen: F32, there: F32, known: F32) -> F32:
+    """How many times brighter each colour is in one light than in another [rows, columns, 3]:
+    colours ``here`` and ``there`` on the coarse grid, and how well each was seen [rows, columns].
+    """
+    import cv2
+
+    both = (np.minimum(seen, known) + 1e-4)[..., None]
+    low = [
+        cv2.GaussianBlur(one * both, (0, 0), LIGHT_SIGMA, borderType=cv2.BORDER_REPLICATE)
+        for one in (here, there)
+    ]
+    weight = cv2.GaussianBlur(both, (0, 0), LIGHT_SIGMA, borderType=cv2.BORDER_REPLICATE)[..., None]
+    gain = (low[0] / weight + 2) / (low[1] / weight + 2)
+    return np.clip(gain, *LIGHT_BOUNDS).astype(np.float32)
+
+
+def _box(points: F32, shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:
+    height, width = shape[:2]
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    size = float((high - low).max())
+    left, top = np.maximum(np.floor(low - MARGIN * size), 0).astype(int)
+    right, bottom = np.minimum(np.ceil(high + MARGIN * size), (width, height)).astype(int)
+    if right - left < 2 or bottom - top < 2:
+        return None
+    return int(left), int(top), int(right), int(bottom)
+
+
+def _extend(mesh: F32, inside: NDArray[np.bool_], fade: float) -> list[F32]:
+    """Values on the grid carried on outside of the mesh: a flow (the first two) dies away over
+    ``fade`` cells, texels go on, and what faces the camera ends."""
+    import cv2
+
+    mask = inside.astype(np.float32)
+    window = (int(fade) | 1, int(fade) | 1)
+    spread = cv2.merge([*(mesh[:4] * mask), mask])
+    *carried, weight = cv2.split(cv2.blur(cv2.blur(spread, window), window))
+    distance = cv2.distanceTransform((~inside).view(np.uint8), cv2.DIST_L2, 3)
+    weight = 1 / np.maximum(weight, 1e-3)
+    near = smoothstep(0, 1, 1 - distance / np.float32(fade))
+    out = []
+    for axis in range(2):
+        flow = np.where(inside, mesh[axis], carried[axis] * weight * near)
+        out.append(cv2.GaussianBlur(flow, (0, 0), 1.0))
+    for axis in range(2, 4):
+        out.append(np.where(inside, mesh[axis], carried[axis] * weight).astype(np.float32))
+    out.append((mesh[4] * mask).astype(np.float32))
+    return out
+
+
+def _border(surface: Surface) -> F32:
+    """1 on the mesh's inside, falling to 0 at its border [HEIGHT, WIDTH]."""
+    import cv2
+
+    there = np.zeros(HEIGHT * WIDTH, np.uint8)
+    there[surface.fine.place] = 1
+    there = there.reshape(HEIGHT, WIDTH)
+    left, top, right, bottom = MOUTH_BOX
+    there[top - 1 : bottom + 2, left - 1 : right + 2] = 0
+    inward = cv2.distanceTransform(np.pad(there, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    return smoothstep(*BORDER, inward).astype(np.float32)
+
+
+def _by_vertex(triangles: NDArray[np.int32], count: int) -> F32:
+    """[V, T]: which triangles meet in a vertex."""
+    out = np.zeros((count, len(triangles)), np.float32)
+    for corner in range(3):
+        out[triangles[:, corner], np.arange(len(triangles))] = 1
+    return out

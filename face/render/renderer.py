@@ -1,0 +1,306 @@
+"""Render an edit of a face: the person's own faces first, real people's statistics where they are
+missing, the camera's pixels wherever they are right already.
+
+For each picture: which shape the face should have (memory, else statistics; speech keeps the mouth,
+blinks keep the lids), which skin goes with it (memory, else light and shade that the skin network
+or nothing adds to the camera's own), in this picture's light.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import numpy as np
+
+from engine.types import EMOTIONS, F32, U8
+from face.expression.people import People
+from face.expression.speech import Speech, head_angles
+from face.render.layer import Layer, Skin, light_gain
+from face.render.repertoire import NEUTRAL, Recalled, Repertoire, coarse, mixed, mouth, opening
+from face.render.surface import HEIGHT, MOUTH_BOX, WIDTH, Surface
+from nodes.emotions import FEELING
+from nodes.ramps import ramp, smoothstep
+from nodes.rig import Placement, Rig
+from nodes.smoothing import OneEuro
+
+STEADY: Final = (1.5, 0.6)
+"""One-Euro filter of what an edit moves: Hz at rest, and Hz more per cm a second"""
+STEADY_LIGHT: Final = (0.8, 0.5)
+STEADY_TEXTURE_S: Final = 0.08
+"""in which time one remembered skin passes into another"""
+TURNED_DEG: Final = (28.0, 55.0)
+"""from which turn of a head statistics fade out"""
+CALM: Final = (0.3, 1.2)
+"""from where to where the sum of feeling shapes, beyond the person's own at rest, makes way for the
+remembered calm face: who is calm is left alone"""
+OPENS_CM: Final = (0.08, 0.4)
+"""from where to where a mouth opens beyond the camera's: what is behind the lips comes from memory
+or statistics"""
+DARK: Final = (0.78, 0.70, 1.30)
+LIGHT: Final = (0.90, 0.98, 1.04)
+"""blue, green, red of what is dark and what is light in a mouth, to its brightness"""
+DEEPEST: Final = 0.22
+"""how dark a mouth is at most, to the skin"""
+SHADE: Final = np.array([0.12, 0.04, -0.25], np.float32)
+"""how much more blue and green, and less red, a fold takes from warm skin"""
+ROOM: Final = 1.6
+"""how soon what is bright leaves no room for more light"""
+WARMTH: Final = 0.4
+"""how much more red than blue, to its brightness, a skin is in white light: in less colour, a mouth
+has less, too"""
+TEETH: Final = (0.45, 0.85)
+"""from which brightness, to the skin's, to which something is light"""
+
+
+class SkinModel(Protocol):
+    """What light and shade, as a logarithm [HEIGHT / 2, WIDTH / 2], an edit brings (`Skin`)."""
+
+    def __call__(
+        self,
+        picture: U8,
+        landmarks: F32,
+        moved: F32,
+        rig: F32,
+        worn: F32,
+        removed: float,
+        step_s: float,
+        every: int,
+    ) -> F32: ...
+
+    def reset(self) -> None: ...
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Request:
+    """What a face should become. ``rig`` [52] as measured, ``worn`` [8] how much of each emotion,
+    ``removed`` the share of the own feeling that goes (below 0: more of it comes), ``free`` how
+    much of the mouth's opening is the emotion's, ``still`` a picture of its own; the skin network
+    is asked about ``every`` n-th picture."""
+
+    rig: F32
+    worn: F32 = field(default_factory=lambda: np.zeros(len(EMOTIONS), np.float32))
+    removed: float = 1.0
+    free: float = 0.0
+    still: bool = False
+    step_s: float = 0.0
+    every: int = 1
+
+
+class FaceRenderer:
+    """Draws one person's face, picture after picture, until ``reset``."""
+
+    def __init__(
+        self, rig: Rig, surface: Surface, people: People, skin: SkinModel | None = None
+    ) -> None:
+        self._rig = rig
+        self._surface = surface
+        self._people = people
+        self._skin = skin
+        self._layer = Layer(surface)
+        self._speech = Speech()
+        self.repertoire = Repertoire()
+        self._steady = OneEuro(*STEADY)
+        self._steady_light = OneEuro(*STEADY_LIGHT)
+        self.reset()
+
+    def reset(self) -> None:
+        """Another picture, or another scene; the repertoire stays."""
+        self._speech.reset()
+        self._steady.reset()
+        self._steady_light.reset()
+        self._texture: U8 | None = None
+        self._seen: U8 | None = None
+        if self._skin is not None:
+            self._skin.reset()
+
+    def render(
+        self,
+        picture: U8,
+        landmarks: F32,
+        placement: Placement,
+        request: Request,
+        out: U8 | None = None,
+    ) -> U8:
+        """The picture [H, W, 3] whose face at ``landmarks`` [478, 3] px is what was asked for."""
+        shape = self._rig.face(landmarks, placement)
+        turn = head_angles(placement.turn)
+        self._speech.follow(request.rig, 0.0 if request.still else request.step_s)
+        wanted = mouth(shape)
+        wanted[0] *= 1 - request.free
+        calm = self.repertoire.recall(NEUTRAL, wanted, turn)
+        felt = {
+            name: self.repertoire.recall(name, wanted if request.free < 0.5 else _rest(), turn)
+            for name, amount in zip(EMOTIONS, request.worn, strict=True)
+            if amount > 0 and name != NEUTRAL
+        }
+        moved = self._moved(shape, request, calm, felt, turn)
+        if not request.still:
+            moved = self._steady(moved, request.step_s)
+        smile_goes = max(request.removed - float(request.worn[EMOTIONS.index("happy")]), 0.0)
+        made = self._speech.keep(shape + moved, shape, request.free, smile_goes, request.still)
+        target = placed(made, placement)
+        skin, gain = self._skin_for(picture, landmarks, shape, made, request, calm, felt)
+        opened = ramp(*OPENS_CM, opening(made) - max(opening(shape), 0.0))
+        if opened > 0:
+            texture = self._with_mouth(skin.texture, picture, landmarks, made, request)
+            skin = Skin(texture, skin.alpha, skin.ratio)
+        eyes = 1.0 if request.still else 0.0
+        return self._layer.draw(picture, landmarks, target, skin, gain, opened, eyes, out)
+
+    def _moved(
+        self,
+        shape: F32,
+        request: Request,
+        calm: Recalled | None,
+        felt: dict[str, Recalled | None],
+        turn: F32,
+    ) -> F32:
+        """Displacement [478, 3] cm of what is asked for, the mouth's opening not yet kept."""
+        shown = 1 - ramp(*TURNED_DEG, abs(float(turn[0])))
+        to_calm = shown * self._people.to_neutral(shape, request.rig)
+        if calm is not None:
+            to_calm += calm.trust * (calm.shape - shape - to_calm)
+        moved = np.float32(request.removed) * to_calm
+        for name, amount in zip(EMOTIONS, request.worn, strict=True):
+            if name not in felt:
+                continue
+            own = felt[name]
+            worn = shown * self._people.to_emotion(name)
+            if own is not None and calm is not None:
+                worn = worn + own.trust * (own.shape - calm.shape - worn)
+            moved = moved + np.float32(amount) * worn
+        return moved.astype(np.float32)
+
+    def _skin_for(
+        self,
+        picture: U8,
+        landmarks: F32,
+        shape: F32,
+        made: F32,
+        request: Request,
+        calm: Recalled | None,
+        felt: dict[str, Recalled | None],
+    ) -> tuple[Skin, F32 | None]:
+        amounts = {name: float(request.worn[EMOTIONS.index(name)]) for name in felt}
+        own = {name: face for name, face in felt.items() if face is not None}
+        by_memory = min(sum(amounts[name] for name in own), 1.0)
+        foreign = {name: amount for name, amount in amounts.items() if name not in own}
+        layers, weights, trust = [], [], []
+        for name, face in own.items():
+            layers.append((face.texture, face.seen))
+            weights.append(amounts[name])
+            trust.append(face.trust)
+        calmed = float(np.clip(request.removed, 0, 1))
+        if calm is not None and (rest := max(1 - by_memory, 0.0)) > 0:
+            excess = np.maximum(request.rig - calm.lender.shapes, 0)[FEELING].sum()
+            tense = 1.0 if request.still or by_memory > 0 else ramp(*CALM, float(excess))
+            layers.append((calm.texture, calm.seen))
+            weights.append(rest)
+            trust.append(calm.trust * calmed * tense)
+        ratio = None
+        covered = float(np.average(trust, weights=weights)) if layers else 0.0
+        if self._skin is not None and (covered < 1 or foreign):
+            worn = np.zeros(len(EMOTIONS), np.float32)
+            for name, amount in foreign.items():
+                worn[EMOTIONS.index(name)] = amount
+            removed = (1 - covered) * request.removed
+            ratio = self._skin(
+                picture, landmarks, made - shape, request.rig, worn, removed,
+                request.step_s, request.every,
+            )  # fmt: skip
+        here, how_well = self._surface.light(picture, landmarks)
+        factor = None if ratio is None else spread(ratio, here)
+        if not layers or covered <= 0:
+            return Skin(ratio=factor), None
+        total = max(sum(weights), 1e-6)
+        texture, seen = mixed(layers, [weight / total for weight in weights])
+        if not request.still:
+            texture, seen = self._passing(texture, seen, request.step_s)
+        gain = light_gain(here, how_well, *coarse(texture, seen))
+        if not request.still:
+            gain = self._steady_light(gain, request.step_s)
+        alpha = seen.astype(np.float32) * np.float32(covered / 255)
+        return Skin(texture, alpha, factor), gain
+
+    def _with_mouth(
+        self, texture: U8 | None, picture: U8, landmarks: F32, made: F32, request: Request
+    ) -> U8:
+        """A texture whose mouth shows what is behind opened lips: the person's own if it was ever
+        seen, else what real people show there, in the light of this skin."""
+        import cv2
+
+        out = np.zeros((HEIGHT, WIDTH, 3), np.uint8) if texture is None else texture.copy()
+        left, top, right, bottom = MOUTH_BOX
+        patch = out[top : bottom + 1, left : right + 1]
+        own = self.repertoire.opened(mouth(made))
+        skin = _skin_colour(*self._surface.light(picture, landmarks))
+        if own is not None:
+            theirs, known = coarse(own.texture, own.seen)
+            there = np.average(
+                theirs[17:22, 15:33], axis=(0, 1), weights=known[17:22, 15:33] + 1e-3
+            )
+            mine = own.texture[top : bottom + 1, left : right + 1]
+            patch[:] = np.clip(mine * (skin / np.maximum(there, 1)), 0, 255)
+            return out
+        likeliest = int(np.argmax(request.worn))
+        bright = cv2.resize(self._people.mouths[likeliest], patch.shape[1::-1])
+        bright = np.maximum(bright, DEEPEST)
+        light = smoothstep(*TEETH, bright)[..., None]
+        colour = np.array(DARK, np.float32) * (1 - light) + np.array(LIGHT, np.float32) * light
+        colour = 1 + np.float32(_warmth(skin)) * (colour - 1)
+        patch[:] = np.clip(bright[..., None] * colour * skin.mean(), 0, 255)
+        return out
+
+    def _passing(self, texture: U8, seen: U8, step_s: float) -> tuple[U8, U8]:
+        """One remembered skin passes into the next instead of giving way at once."""
+        import cv2
+
+        if self._texture is not None and self._seen is not None and step_s > 0:
+            keep = float(np.exp(-step_s / STEADY_TEXTURE_S))
+            texture = cv2.addWeighted(texture, 1 - keep, self._texture, keep, 0).astype(np.uint8)
+            seen = cv2.addWeighted(seen, 1 - keep, self._seen, keep, 0).astype(np.uint8)
+        self._texture, self._seen = texture, seen
+        return texture, seen
+
+
+def placed(shape: F32, placement: Placement) -> F32:
+    """A face [478, 3] cm in head coordinates as landmarks [478, 3] px."""
+    there = shape @ placement.turn.T * placement.scale + placement.offset
+    return (there * np.array([1, -1, -1], np.float32)).astype(np.float32)
+
+
+def spread(ratio: F32, colours: F32) -> F32:
+    """A logarithm of light [ROWS, COLUMNS] as factors [ROWS, COLUMNS, 3] of what
+    has these ``colours`` on the coarse grid.
+
+    What is bright already has less room to become brighter, in each colour by itself: light that
+    fills a fold is paler than the fold. Shade on warm skin is red.
+    """
+    import cv2
+
+    size = ratio.shape[::-1]
+    bright = cv2.resize(colours, size, interpolation=cv2.INTER_LINEAR) / np.float32(255)
+    more = np.expm1(ratio)[..., None]
+    tint = 1 + np.float32(_warmth(colours[17:22, 15:33].mean(axis=(0, 1)))) * SHADE
+    factor = 1 + np.where(more > 0, more * np.clip(ROOM * (1 - bright), 0, 1), more * tint)
+    left, top, right, bottom = (place // 2 for place in MOUTH_BOX)
+    factor[top - 1 : bottom + 2, left - 1 : right + 2] = 1
+    return factor.astype(np.float32)
+
+
+def _warmth(skin: F32) -> float:
+    """How much redder than grey a skin's colour [3] is, 0..1."""
+    return float(np.clip((skin[2] - skin[0]) / max(float(skin.mean()), 1) / WARMTH, 0, 1))
+
+
+def _skin_colour(colours: F32, seen: F32) -> F32:
+    """The mean colour [3] of nose and cheeks, from the coarse grid."""
+    middle = np.s_[17:22, 15:33]
+    weights = seen[middle] + np.float32(1e-3)
+    return np.tensordot(weights / weights.sum(), colours[middle], 2).astype(np.float32)
+
+
+def _rest() -> F32:
+    """A mouth of no particular opening: the nearest of an emotion's own."""
+    return np.zeros(3, np.float32)

@@ -1,0 +1,181 @@
+"""A person's own faces, remembered on the mesh: skin, eyes and mouth as they were seen, and the
+shape that went with them.
+
+Faces are kept by what they express, by how the mouth stood and how the head was turned; of each
+kind the sharpest stay. What is asked of the memory is a face for an expression, with the mouth and
+the turn of the moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from engine.types import EMOTIONS, F32, U8
+from face.render.surface import COARSE, HEIGHT, WIDTH
+
+MAX_FACES: Final = 120
+"""about 56 MB"""
+PER_KIND: Final = 2
+NEUTRAL: Final = EMOTIONS[0]
+OPENINGS: Final = (0.25, 0.8, 1.6)
+"""between the bins of a mouth's opening, cm"""
+TURNS_DEG: Final = (-32.0, -17.0, -7.0, 7.0, 17.0, 32.0)
+"""between the bins of a head's turn"""
+NODS_DEG: Final = (-14.0, 14.0)
+TURN_DEG_PER_CM: Final = 20.0
+"""how many degrees of turn are as far as a centimetre of the mouth"""
+NEAREST: Final = 5
+SHARPNESS: Final = 4.0
+"""how quickly the weight of a face falls with its distance, 1/cm"""
+REACH_DEG: Final = (12.0, 30.0)
+"""how far from the turn of a remembered face it is believed: all of it, nothing"""
+
+OPEN_CM: Final = 0.4
+"""an opening that shows what is behind the lips"""
+
+UPPER: Final = (13, 82, 312, 81, 311, 80, 310, 191, 415)
+LOWER: Final = (14, 87, 317, 178, 402, 88, 318, 95, 324)
+"""inner lips, for their opening"""
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One face that was seen. ``texture`` [HEIGHT, WIDTH, 3], ``seen`` [HEIGHT, WIDTH] 0..255 of
+    the surface; ``shape`` [478, 3] cm in head coordinates; ``shapes`` [52]; ``turn`` [2] yaw and
+    pitch, degrees; ``quality`` how sharp it is, more is better."""
+
+    emotion: str
+    texture: U8
+    seen: U8
+    shape: F32
+    shapes: F32
+    turn: F32
+    quality: float
+
+    @property
+    def mouth(self) -> F32:
+        return mouth(self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Recalled:
+    """A face from memory for a moment: like ``Face``, a mean of the nearest. ``trust`` 0..1 falls
+    with the distance between the heads' turns; ``lender`` is the one that is nearest."""
+
+    texture: U8
+    seen: U8
+    shape: F32
+    trust: float
+    lender: Face
+
+
+class Repertoire:
+    """What is remembered of one person."""
+
+    def __init__(self, faces: Iterable[Face] = ()) -> None:
+        self._kinds: dict[tuple[object, ...], list[Face]] = {}
+        for face in faces:
+            self.add(face)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._kinds.values()))
+
+    @property
+    def faces(self) -> list[Face]:
+        return [face for kind in self._kinds.values() for face in kind]
+
+    def of(self, emotion: str) -> list[Face]:
+        """Those that express it."""
+        return [face for face in self.faces if face.emotion == emotion]
+
+    def wants(self, emotion: str, shape: F32, turn: F32, quality: float) -> bool:
+        """Whether a face of this kind would be kept."""
+        kept = self._kinds.get(_kind(emotion, shape, turn), [])
+        return len(kept) < PER_KIND or quality > 1.1 * min(face.quality for face in kept)
+
+    def add(self, face: Face) -> None:
+        """Keep it, if it is better than one of its kind; memory stays bounded."""
+        kind = self._kinds.setdefault(_kind(face.emotion, face.shape, face.turn), [])
+        kind.append(face)
+        if len(kind) > PER_KIND:
+            kind.remove(min(kind, key=lambda one: one.quality))
+        if len(self) > MAX_FACES:
+            fullest = max(self._kinds.values(), key=len)
+            fullest.remove(min(fullest, key=lambda one: one.quality))
+
+    def recall(self, emotion: str, wanted: F32, turn: F32) -> Recalled | None:
+        """The person's own face of an emotion, with a mouth like ``wanted`` [3] (see ``mouth``) and
+        a head turned by ``turn`` [2] degrees; None where there is none."""
+        faces = self.of(emotion)
+        if not faces:
+            return None
+        aside = np.array([np.linalg.norm(face.turn - turn) for face in faces]) / TURN_DEG_PER_CM
+        far = np.array([np.linalg.norm(face.mouth - wanted) for face in faces]) + aside
+        nearest = np.argsort(far)[:NEAREST]
+        weights = np.exp(-SHARPNESS * (far[nearest] - far[nearest[0]]))
+        weights /= weights.sum()
+        chosen = [faces[place] for place in nearest]
+        turned = min(float(aside[place]) for place in nearest) * TURN_DEG_PER_CM
+        low, high = REACH_DEG
+        return Recalled(
+            *mixed([(face.texture, face.seen) for face in chosen], weights),
+            shape=np.tensordot(weights, [face.shape for face in chosen], 1).astype(np.float32),
+            trust=float(np.clip((high - turned) / (high - low), 0, 1)),
+            lender=chosen[0],
+        )
+
+    def opened(self, wanted: F32) -> Face | None:
+        """The face whose opened mouth is nearest to ``wanted`` [3]; None where none was open."""
+        faces = [face for face in self.faces if opening(face.shape) > OPEN_CM]
+        return min(faces, key=lambda face: float(np.linalg.norm(face.mouth - wanted)), default=None)
+
+
+def mixed(layers: Sequence[tuple[U8, U8]], weights: Sequence[float] | F32) -> tuple[U8, U8]:
+    """Textures and how well they were seen, by weight; the weights' sum is 1."""
+    import cv2
+
+    many = [(layer, float(w)) for layer, w in zip(layers, weights, strict=True) if w > 0.02]
+    (texture, seen), total = many[0][0], many[0][1]
+    for layer, weight in many[1:]:
+        total += weight
+        share = weight / total
+        texture = cv2.addWeighted(texture, 1 - share, layer[0], share, 0).astype(
+            np.uint8, copy=False
+        )
+        seen = cv2.addWeighted(seen, 1 - share, layer[1], share, 0).astype(np.uint8, copy=False)
+    return texture, seen
+
+
+def coarse(texture: U8, seen: U8) -> tuple[F32, F32]:
+    """A texture on the coarse grid, where light is compared: colours and how well seen, 0..1."""
+    import cv2
+
+    size = (WIDTH // COARSE, HEIGHT // COARSE)
+    colours = cv2.resize(texture, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    weight = cv2.resize(seen, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return colours, weight / np.float32(255)
+
+
+def opening(shape: F32) -> float:
+    """How far the inner lips are apart, cm."""
+    return float(shape[list(UPPER), 1].mean() - shape[list(LOWER), 1].mean())
+
+
+def mouth(shape: F32) -> F32:
+    """Where a mouth stands among mouths [3]: opening, width and pucker, weighed, cm."""
+    pucker = shape[[0, 17], 2].mean() - shape[[61, 291], 2].mean()
+    wide = float(np.linalg.norm(shape[78] - shape[308]))
+    return np.array([2 * opening(shape), 0.7 * wide, 0.5 * pucker], np.float32)
+
+
+def _kind(emotion: str, shape: F32, turn: F32) -> tuple[object, ...]:
+    return (
+        emotion,
+        int(np.searchsorted(OPENINGS, opening(shape))),
+        int(np.searchsorted(TURNS_DEG, turn[0])),
+        int(np.searchsorted(NODS_DEG, turn[1])),
+    )

@@ -1,0 +1,149 @@
+"""Ask the skin network: light and shade that an edit brings where no face of the person's own has
+them."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from engine.node import Context
+from engine.types import EMOTIONS, F32, U8
+from face.render.detail import COLUMNS, ROWS, detail, skin_mask
+from face.render.surface import Texels, load_surface, texels, vertices
+from nodes.smoothing import OneEuro
+from nodes.weights import open_model
+
+if TYPE_CHECKING:
+    from nodes.model import Backend
+
+INPUTS: Final = ("detail", "displacement", "places", "rig", "emotion")
+DEPTH: Final = {"happy": 0.6, "surprised": 0.5, "disgusted": 0.8}
+"""how deep an emotion's light and shade are laid; the others whole: where a mouth and cheeks say it
+already, less of other people's skin is more of one's own"""
+STEADY: Final = (0.7, 2.0)
+"""One-Euro filter of what it says: Hz at rest, and Hz more per unit a second"""
+
+
+class Skin:
+    """The network and what it said last. Raises MienError without its weight."""
+
+    def __init__(
+        self,
+        weights: str,
+        context: Context,
+        backend: Backend = "auto",
+        threads: int = 2,
+        aside: bool = False,
+    ) -> None:
+        """``aside``: it answers beside the pictures; only the first of a face waits."""
+        self._model = open_model(
+            "skin", weights, context, backend=backend, threads=threads,
+            takes=INPUTS, gives=("change",),
+        )  # fmt: skip
+        self._aside = ThreadPoolExecutor(1, "skin") if aside else None
+        self._asked: Future[F32] | None = None
+        self._steady = OneEuro(*STEADY)
+        self.reset()
+
+    def reset(self) -> None:
+        """Another picture, or another face."""
+        self._forget()
+        self._steady.reset()
+        self._next_in = 0
+        self._said = False
+
+    def close(self) -> None:
+        """Free the network."""
+        self._forget()
+        if self._aside is not None:
+            self._aside.shutdown()
+        self._model.close()
+
+    def __call__(
+        self,
+        picture: U8,
+        landmarks: F32,
+        moved: F32,
+        rig: F32,
+        worn: F32,
+        removed: float,
+        step_s: float,
+        every: int = 1,
+    ) -> F32:
+        """Change of the logarithm of brightness [ROWS, COLUMNS] of a face at ``landmarks``
+        [478, 3] px that moves by ``moved`` [478, 3] cm, loses the share ``removed`` of what it
+        expresses by ``rig`` [52] and wears so much of each emotion [8]."""
+        self._next_in -= 1
+        if not self._said:
+            self._next_in, self._said = every, True
+            question = partial(self._ask, picture, landmarks, moved, rig, worn, removed)
+            return self._steady(question(), step_s)
+        answer = None
+        if self._asked is not None and self._asked.done():
+            answer, self._asked = self._asked.result(), None
+        if self._next_in <= 0 and self._asked is None:
+            self._next_in = every
+            question = partial(
+                self._ask, picture.copy(), landmarks, moved.copy(), rig, worn.copy(), removed
+            )
+            if self._aside is None:
+                answer = question()
+            else:
+                self._asked = self._aside.submit(question)
+        return self._steady.hold(step_s) if answer is None else self._steady(answer, step_s)
+
+    def _ask(
+        self, picture: U8, landmarks: F32, moved: F32, rig: F32, worn: F32, removed: float
+    ) -> F32:
+        fine = detail(*load_surface().unwrap(picture, landmarks))
+        displacement = displacement_map(moved)
+        total = float(worn.sum())
+        change = np.zeros((ROWS, COLUMNS), np.float32)
+        if removed and total < 1:
+            towards = displacement if removed > 0 else -displacement
+            change += np.float32(removed * (1 - total)) * self._run(fine, towards, rig, 0)
+        for place, amount in enumerate(worn):
+            if place and amount > 0.02:
+                depth = np.float32(amount * DEPTH.get(EMOTIONS[place], 1.0))
+                change += depth * self._run(fine, displacement, rig, place)
+        return change
+
+    def _run(self, fine: F32, displacement: F32, rig: F32, emotion: int) -> F32:
+        one = np.zeros((1, len(EMOTIONS)), np.float32)
+        one[0, emotion] = 1
+        said = self._model(
+            detail=fine[None, None],
+            displacement=displacement[None],
+            places=places()[None],
+            rig=rig[None].astype(np.float32),
+            emotion=one,
+        )
+        return said["change"][0, 0]
+
+    def _forget(self) -> None:
+        """Let a question be answered, and forget the answer."""
+        if self._asked is not None:
+            wait([self._asked])
+            self._asked = None
+
+
+def displacement_map(moved: F32) -> F32:
+    """Displacements [478, 3] cm over the skin [3, ROWS, COLUMNS]."""
+    spread = _half().spread(vertices(moved.astype(np.float32)))
+    return np.ascontiguousarray(spread.transpose(2, 0, 1))
+
+
+@lru_cache(maxsize=1)
+def places() -> F32:
+    """Where each cell is [3, ROWS, COLUMNS]: x and y in -1..1, and whether there is skin."""
+    y, x = np.mgrid[:ROWS, :COLUMNS]
+    return np.stack([x / COLUMNS * 2 - 1, y / ROWS * 2 - 1, skin_mask()]).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _half() -> Texels:
+    surface = load_surface()
+    return texels((surface.uv + 0.5) / 2 - 0.5, surface.triangles, (ROWS, COLUMNS))

@@ -1,0 +1,44 @@
+"""The baseline: the camera's pixels moved as the rig says, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.types import F32, U8, FaceEdit
+from nodes.drive import Drive
+from nodes.eyes import keep_eyes
+from nodes.landmarker import Landmarker
+from nodes.rig import Placement, Rig
+from nodes.warp import apply_flow, dense_flow
+
+
+class Warped:
+    """A warp that is driven until the tracker would see the shapes that were asked for."""
+
+    def __init__(self, rig: Rig, landmarker: Path) -> None:
+        self._rig = rig
+        self._drive = Drive(rig, Landmarker(landmarker).blendshapes)
+
+    def reset(self) -> None:
+        """Another picture, or another face."""
+        self._drive.reset()
+
+    def render(
+        self,
+        picture: U8,
+        landmarks: F32,
+        placement: Placement,
+        edit: FaceEdit,
+        strength: float = 1.0,
+        out: U8 | None = None,
+    ) -> U8:
+        """The picture [H, W, 3] with the face in the shapes that were asked for, as far as moving
+        brings them."""
+        moves = self._drive.moves(landmarks, edit.source, edit.target, placement, strength)
+        height, width = picture.shape[:2]
+        flow = dense_flow(landmarks, moves, self._rig.triangles, width, height)
+        if flow is None:
+            return picture
+        warped = apply_flow(picture, flow, out)
+        keep_eyes(warped, picture, landmarks, landmarks[:, :2] + moves)
+        return warped

@@ -1,0 +1,138 @@
+"""Fill a repertoire while a person is seen: which faces are calm, which wear an emotion, which are
+sharp enough to be kept."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from engine.types import EMOTIONS, F32, U8
+from face.expression.people import People
+from face.expression.speech import head_angles
+from face.render.repertoire import NEUTRAL, Face, Repertoire
+from face.render.surface import Surface
+from nodes.emotions import FEELING
+from nodes.rig import Placement, Rig
+
+EVERY_S: Final = 0.12
+"""faces are looked at for keeping this often"""
+MIN_FACE_PX: Final = 70.0
+CALM: Final = 0.55
+"""up to which sum of feeling shapes beyond the own rest a face is calm"""
+LEARNS_S: Final = 4.0
+"""in which time somebody's own rest counts for more by one deviation among people"""
+FELT: Final = 0.55
+"""from which share of an emotion's usual strength a face wears it"""
+ALIKE: Final = 0.7
+"""from which cosine it is that emotion"""
+REST_FORGETS: Final = 0.004
+"""how quickly the least of each shape of late is forgotten, per second"""
+BLINKING: Final = 0.4
+MAX_TURN_DEG: Final = 45.0
+UNNAMED: Final = ""
+"""what a face in no particular emotion expresses"""
+
+_BLINKS: Final = [9, 10]
+
+
+class Watch:
+    """Watches one person."""
+
+    def __init__(self, rig: Rig, surface: Surface, people: People) -> None:
+        self._rig = rig
+        self._surface = surface
+        self._people = people
+        self._upper = FEELING & (people.rigs_std > 0.02)
+        self.reset()
+
+    def reset(self) -> None:
+        """Another person."""
+        self._rest: F32 | None = None
+        self._since_s = EVERY_S
+        self._watched_s = 0.0
+
+    def __call__(
+        self,
+        repertoire: Repertoire,
+        picture: U8,
+        landmarks: F32,
+        placement: Placement,
+        rig: F32,
+        step_s: float,
+    ) -> Face | None:
+        """This face, if it is worth keeping in a repertoire; now and then."""
+        forgotten = np.float32(REST_FORGETS * step_s)
+        self._rest = rig if self._rest is None else np.minimum(rig, self._rest + forgotten)
+        self._since_s += step_s
+        self._watched_s += step_s
+        if self._since_s < EVERY_S or float(np.ptp(landmarks[:, 0])) < MIN_FACE_PX:
+            return None
+        turn = head_angles(placement.turn)
+        if abs(turn[0]) > MAX_TURN_DEG or rig[_BLINKS].max() > BLINKING:
+            return None
+        emotion, purity = self.expressed(rig)
+        if emotion is None:
+            return None
+        shape = self._rig.face(landmarks, placement)
+        quality = purity * _sharpness(picture, landmarks)
+        if not repertoire.wants(emotion, shape, turn, quality):
+            return None
+        self._since_s = 0.0
+        return self.face(picture, landmarks, placement, rig, emotion, quality)
+
+    def face(
+        self,
+        picture: U8,
+        landmarks: F32,
+        placement: Placement,
+        rig: F32,
+        emotion: str = "",
+        quality: float = 1.0,
+    ) -> Face:
+        """A picture's face as it is remembered; what it expresses is read where it isn't told."""
+        told = emotion or self.expressed(rig)[0] or UNNAMED
+        return Face(
+            emotion=told,
+            texture=(seen := self._surface.unwrap(picture, landmarks))[0],
+            seen=seen[1],
+            shape=self._rig.face(landmarks, placement),
+            shapes=rig,
+            turn=head_angles(placement.turn),
+            quality=quality,
+        )
+
+    def expressed(self, rig: F32) -> tuple[str | None, float]:
+        """Which emotion a face's shapes [52] show, None where it is none in particular, and how
+        clearly, 0..1."""
+        calm = self._people.rigs[0]
+        deviations = np.float32(1 + self._watched_s / LEARNS_S)
+        usual = calm + deviations * self._people.rigs_std
+        rest = usual if self._rest is None else np.minimum(self._rest, usual)
+        excess = np.where(self._upper, rig - rest, 0)
+        above = float(np.maximum(excess, 0).sum())
+        if above < CALM:
+            return NEUTRAL, float(np.exp(-2 * above))
+        best, clearest = None, 0.0
+        for place, emotion in enumerate(EMOTIONS[1:], 1):
+            usual = np.where(self._upper, self._people.rigs[place] - calm, 0)
+            length = float(np.linalg.norm(usual))
+            along = float(excess @ usual) / length
+            cosine = along / max(float(np.linalg.norm(excess)), 1e-6)
+            if cosine > ALIKE and along > FELT * length and cosine > clearest:
+                best, clearest = emotion, cosine
+        return best, clearest
+
+
+def _sharpness(picture: U8, landmarks: F32) -> float:
+    """How much detail the face's middle shows, more is sharper."""
+    import cv2
+
+    low = np.maximum(landmarks[:, :2].min(axis=0), 0).astype(int)
+    high = np.maximum(landmarks[:, :2].max(axis=0), low + 2).astype(int)
+    part = picture[low[1] : high[1], low[0] : high[0]]
+    if part.size == 0:
+        return 0.0
+    small = cv2.resize(part, (128, 128), interpolation=cv2.INTER_AREA)
+    edges = cv2.Laplacian(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), cv2.CV_32F)
+    return float(np.log1p(edges.std()))

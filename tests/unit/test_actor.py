@@ -1,0 +1,138 @@
+"""Who is on the stage: remembered while seen, known again, and taken for nobody else."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.node import Context
+from engine.types import EMOTIONS, F32, FaceEdit
+from face.expression.people import load_people
+from face.render import likeness, person_file
+from face.render.actor import Actor
+from face.render.person_file import Person
+from face.render.surface import load_surface
+from face.render.watch import Watch
+from nodes.rig import load_rig
+from tests.faces import Seen, seen_astronaut
+
+STEP_S = 0.2
+
+
+def edit(rig: F32, **worn: float) -> FaceEdit:
+    amounts = np.zeros(len(EMOTIONS), np.float32)
+    for name, amount in worn.items():
+        amounts[EMOTIONS.index(name)] = amount
+    return FaceEdit(capture_ns=1, active=True, source=rig, target=rig, worn=amounts)
+
+
+class Told:
+    def __init__(self) -> None:
+        self.statuses: list[tuple[str, str]] = []
+        self.gauges: dict[str, object] = {}
+        self.context = Context(
+            status=lambda condition, text: self.statuses.append((condition, text)),
+            gauge=self.gauges.__setitem__,
+        )
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def actor(told: Told) -> Iterator[Actor]:
+    made = Actor(load_rig(), told.context, threads=1)
+    yield made
+    made.close()
+
+
+def watch(actor: Actor, seen: Seen, times: int) -> None:
+    for _ in range(times):
+        actor.watch(seen.pixels, seen.landmarks, seen.placement, seen.rig, STEP_S)
+
+
+def test_a_smile_that_was_seen_is_remembered_as_a_smile(actor: Actor, told: Told) -> None:
+    watch(actor, seen_astronaut(), 4)
+    assert {face.emotion for face in actor.repertoire.faces} == {"happy"}
+    assert told.gauges["remembered"] == len(actor.repertoire)
+
+
+def test_after_a_cut_the_same_person_is_known_again_and_another_isnt(
+    actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch(actor, seen_astronaut(), 4)
+    actor.reset()
+    assert len(actor.repertoire) == 0  # not before it is sure
+    watch(actor, seen_astronaut(), 8)
+    assert len(actor.repertoire) > 0
+    before = actor.repertoire.faces
+    actor.reset()
+    monkeypatch.setattr(likeness, "SAME", 2.1)  # whoever comes is somebody else
+    watch(actor, seen_astronaut(), 8)
+    assert not any(face is old for face in actor.repertoire.faces for old in before)
+
+
+def test_an_enrolled_persons_faces_are_used_for_that_person_alone(
+    tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = seen_astronaut()
+    face = Watch(load_rig(), load_surface(), load_people()).face(*seen[:3], seen.rig, "happy")
+    path = tmp_path / "anna.person"
+    person_file.save(Person("anna", [face]), path)
+    actor = Actor(load_rig(), told.context, person=str(path), threads=1)
+    try:
+        watch(actor, seen, 8)
+        assert any(np.array_equal(one.texture, face.texture) for one in actor.repertoire.faces)
+        enrolled = actor.repertoire
+        actor.reset()
+        monkeypatch.setattr(likeness, "SAME", 2.1)
+        watch(actor, seen, 8)
+        assert actor.repertoire is not enrolled
+        assert told.statuses[-1][0] == "degraded"
+        assert "doesn't look like anna" in told.statuses[-1][1]
+    finally:
+        actor.close()
+
+
+def test_ones_own_smile_is_worn_rather_than_other_peoples(actor: Actor) -> None:
+    seen = seen_astronaut()
+    calm = actor.render(*seen[:3], edit(seen.rig), still=True)
+    by_others = actor.render(*seen[:3], edit(seen.rig, happy=1.0), still=True)
+    watch(actor, seen, 4)
+    actor._renderer.reset()
+    own = actor.render(*seen[:3], edit(seen.rig, happy=1.0), still=True)
+    off = [np.abs(one.astype(int) - seen.pixels).mean() for one in (calm, by_others, own)]
+    assert off[2] < off[1] and off[2] < off[0]  # her own smile is the one that she wears
+
+
+def test_without_the_skin_network_shapes_are_drawn_all_the_same(tmp_path: Path, told: Told) -> None:
+    weights = tmp_path / "weights"
+    (weights / "people").mkdir(parents=True)
+    shipped = Path(__file__).parents[2] / "weights" / "people" / "people.npz"
+    (weights / "people" / "people.npz").write_bytes(shipped.read_bytes())
+    actor = Actor(load_rig(), told.context, weights=str(weights), threads=1)
+    assert told.statuses[-1][0] == "degraded"
+    assert "light and shade stay as they are" in told.statuses[-1][1]
+    seen = seen_astronaut()
+    assert (actor.render(*seen[:3], edit(seen.rig), still=True) != seen.pixels).any()
+    actor.close()
+
+
+def test_strangers_are_told_apart_by_shape_and_skin() -> None:
+    people, watch_ = load_people(), Watch(load_rig(), load_surface(), load_people())
+    seen, rng = seen_astronaut(), np.random.default_rng(0)
+    own = watch_.face(*seen[:3], seen.rig)
+    patches = rng.integers(0, 255, (38, 48), np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    apart = (people.calm_shape_std * rng.normal(size=(478, 3))).astype(np.float32)
+    other = dataclasses.replace(
+        own, texture=np.repeat(patches[..., None], 3, axis=2), shape=people.calm_shape + apart
+    )
+    mine, theirs = (likeness.signature(face, people) for face in (own, other))
+    assert mine.likeness(mine) == pytest.approx(2, abs=1e-3)
+    assert mine.likeness(theirs) < likeness.SAME

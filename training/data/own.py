@@ -1,0 +1,82 @@
+"""Photographs of people whose own neutral is known: EMOTION/PERSON_SESSION.jpg."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from engine.errors import MienError
+from engine.types import F32, U8
+from face.expression.words import WORDS
+from nodes.assets import FACE_LANDMARKER, locate
+from nodes.image_file import SUFFIXES, read_picture, srgb
+from nodes.landmarker import Landmarker, region_of
+from nodes.rig import Placement, load_rig
+
+LICENCE: Final = (
+    "photographs of people whose own neutral is known, under research terms unless said otherwise; "
+    "none of them can be drawn back from the weights"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """One photograph as the tracker sees it: ``landmarks`` [478, 3] px, ``shape`` [478, 3] cm in
+    head coordinates, ``rig`` [52]."""
+
+    person: str
+    session: str
+    emotion: str
+    pixels: U8
+    landmarks: F32
+    placement: Placement
+    shape: F32
+    rig: F32
+
+
+def portraits(folder: Path, landmarker: str = "") -> list[Portrait]:
+    """All in which a face is found, by person. Raises MienError where there are none."""
+    net, rig, found = Landmarker(locate(FACE_LANDMARKER, landmarker)), load_rig(), []
+    for file in sorted(folder.glob("*/*")):
+        emotion = WORDS.get(file.parent.name.lower())
+        person, _, session = file.stem.rpartition("_")
+        if emotion is None or not person or file.suffix.lower() not in SUFFIXES:
+            continue
+        pixels = srgb(read_picture(file)).pixels
+        faces = net.detect(pixels)
+        if not faces:
+            continue
+        points, _ = net.landmarks(pixels, faces[0][0])
+        points, _ = net.landmarks(pixels, region_of(points))
+        placement = rig.place(points)
+        shape = rig.face(points, placement)
+        shapes = net.blendshapes(points)
+        found.append(Portrait(person, session, emotion, pixels, points, placement, shape, shapes))
+    if not any(one.emotion == "neutral" for one in found):
+        raise MienError(
+            f"{folder} holds no neutral face; photographs are wanted as EMOTION/PERSON_SESSION.jpg"
+        )
+    return found
+
+
+def pairs(found: Sequence[Portrait]) -> list[tuple[Portrait, Portrait]]:
+    """(emotional, neutral) of one person in one session."""
+    calm = {(one.person, one.session): one for one in found if one.emotion == "neutral"}
+    return [
+        (one, calm[one.person, one.session])
+        for one in found
+        if one.emotion != "neutral" and (one.person, one.session) in calm
+    ]
+
+
+def in_fold(people: Sequence[str], fold: str) -> list[str]:
+    """Every Nth of the people, from the Kth on, of "K/N"."""
+    try:
+        which, count = (int(part) for part in fold.split("/"))
+    except ValueError:
+        raise MienError(f"a fold is K/N, such as 0/5, not {fold}") from None
+    if not 0 <= which < count:
+        raise MienError(f"fold {which} of {count}: the first is 0, the last {count - 1}")
+    return list(people)[which::count]

@@ -1,0 +1,241 @@
+"""Fit what real people's faces do, from photographs of people whose own neutral is known.
+
+    python -m training.fit_people FOLDER --out weights/people
+
+FOLDER holds EMOTION/PERSON_SESSION.jpg: each person neutral and in emotions, in one session or
+more. Fitted are the displacement of a face's points to its own neutral, a ridge regression on its
+shape and its blendshapes; that of each emotion, the mean over the more similar half of the people;
+and what each emotion shows between the lips. Printed is how much of the displacement of people left
+out is explained. Nothing that is kept shows one person.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from engine.errors import MienError
+from engine.files import make_folder, whole
+from engine.types import EMOTIONS, F32
+from export.write_card import section
+from face.expression.people import FILE, People
+from face.render.detail import coarse_detail, detail
+from face.render.repertoire import opening
+from face.render.surface import MOUTH_BOX, load_surface
+from nodes.card import CARD
+from nodes.emotions import MIRROR, prototype
+from nodes.rig import Rig, load_rig
+from training import command
+from training.data.own import LICENCE, Portrait, pairs, portraits
+
+FEWEST: Final = 12
+"""people"""
+SHAPES: Final = 25
+MOVES: Final = 40
+PENALTY: Final = 10.0
+"""of the ridge regression, per hundred rows"""
+LIKE: Final = 0.6
+"""share of the people, the most similar ones, whose mean an emotion is: the mean of all blurs kinds
+of it that nobody shows"""
+STRENGTH: Final = {"angry": 1.8, "sad": 1.4, "fear": 1.15, "happy": 0.85, "disgusted": 0.85}
+"""by how much an emotion is shown more strongly than that mean. People who differ in how they are
+angry have a mean that is weaker than any of them: their own displacements are 1.5 times as large in
+anger, 2.0 in sadness, 1.3 in fear, 1.05 in joy; joy is read long before"""
+SHUT_CM: Final = 0.2
+"""below which opening, more than at rest, an emotion is shown with a shut mouth; a kind of its own
+where most show it so"""
+FLIP: Final = np.array([-1, 1, 1], np.float32)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = command.parser_of("training.fit_people", __doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("weights/people"))
+    parser.add_argument("--landmarker", default="", help="path of face_landmarker.task")
+    options = parser.parse_args(argv)
+    return command.run("fit_people", lambda: _fit(options))
+
+
+def _fit(options: argparse.Namespace) -> None:
+    found = portraits(options.folder, options.landmarker)
+    people = sorted({one.person for one in found})
+    if len(people) < FEWEST:
+        raise MienError(f"{len(people)} people are too few to speak of people; {FEWEST} at least")
+    print(f"{len(found)} photographs of {len(people)} people")
+    share = explained(found, load_rig())
+    print(f"explained of people left out: {share:.3f}")
+    make_folder(options.out)
+    fitted = fit(found, load_rig())
+    with whole(options.out / FILE) as part, part.open("wb") as file:
+        arrays: dict[str, Any] = dict(fitted.arrays())
+        np.savez_compressed(
+            file, **{name: array.astype(np.float16) for name, array in arrays.items()}
+        )
+    with whole(options.out / CARD) as part:
+        part.write_text(_card(found, options.folder, share), encoding="utf-8")
+
+
+def _card(found: Sequence[Portrait], folder: Path, share: float) -> str:
+    """What the statistics are, of whom, and what they may be used for."""
+    people = len({one.person for one in found})
+    head = {
+        "name": "people",
+        "task": "what real people's faces do: from any expression to neutral, from neutral to each",
+        "nc": True,
+        "training": f"python -m training.fit_people {folder.name} --out weights/people",
+    }
+    data = {
+        "nc": True,
+        "photographs": len(found),
+        "people": people,
+        "licences": [LICENCE],
+    }
+    figures = {"explained_of_people_left_out": round(share, 3)}
+    parts = [section("", head), section("data", data), section("metrics", figures)]
+    return "\n".join(parts)
+
+
+def fit(found: Sequence[Portrait], rig: Rig) -> People:
+    """What the photographs say of people."""
+    both = pairs(found)
+    rows = [_row(one, calm) for one, calm in both]
+    rows += [_mirrored(row, rig) for row in rows]
+    calm_rows = [(one.shape, one.rig, one.shape) for one in found if one.emotion == "neutral"]
+    rows += calm_rows + [_mirrored(row, rig) for row in calm_rows]
+    shapes = np.stack([shape.ravel() for shape, _, _ in rows])
+    rigs = np.stack([shapes_ for _, shapes_, _ in rows])
+    moves = np.stack([(calm - shape).ravel() for shape, _, calm in rows])
+    shape_mean, shape_basis, shape_std = _components(shapes, SHAPES)
+    calm_mean, calm_basis, _ = _components(moves, MOVES)
+    rig_mean, rig_std = rigs.mean(axis=0), rigs.std(axis=0) + 0.03
+    scores = (shapes - shape_mean) @ shape_basis.T / shape_std
+    given = np.column_stack([np.ones(len(rows)), (rigs - rig_mean) / rig_std, scores])
+    wanted = (moves - calm_mean) @ calm_basis.T
+    penalty = PENALTY * len(rows) / 100 * np.eye(given.shape[1])
+    weights = np.linalg.solve(given.T @ given + penalty, given.T @ wanted)
+    seen, deviation = _rigs(found)
+    at_rest = np.stack([one.shape for one in found if one.emotion == "neutral"])
+    fitted = {
+        "rig_mean": rig_mean,
+        "rig_std": rig_std,
+        "shape_mean": shape_mean,
+        "shape_basis": shape_basis,
+        "shape_std": shape_std,
+        "calm_weights": weights,
+        "calm_basis": calm_basis,
+        "calm_mean": calm_mean,
+        "worn": _worn(both, rig),
+        "mouths": _mouths(both),
+        "rigs": seen,
+        "rigs_std": deviation,
+        "calm_shape": at_rest.mean(axis=0),
+        "calm_shape_std": at_rest.std(axis=0) + np.float32(1e-3),
+        "calm_detail": _calm_detail(found),
+    }
+    return People(**{name: array.astype(np.float32) for name, array in fitted.items()})
+
+
+def explained(found: Sequence[Portrait], rig: Rig, folds: int = 5) -> float:
+    """Share of the squared displacement to neutral that is explained of people left out."""
+    people = sorted({one.person for one in found})
+    whole_, left = 0.0, 0.0
+    for fold in range(folds):
+        out = set(people[fold::folds])
+        fitted = fit([one for one in found if one.person not in out], rig)
+        for one, calm in pairs([one for one in found if one.person in out]):
+            truth = calm.shape - one.shape
+            whole_ += float(np.square(truth).sum())
+            left += float(np.square(truth - fitted.to_neutral(one.shape, one.rig)).sum())
+    return 1 - left / max(whole_, 1e-9)
+
+
+def _row(one: Portrait, calm: Portrait) -> tuple[F32, F32, F32]:
+    return one.shape, one.rig, calm.shape
+
+
+def _mirrored(row: tuple[F32, F32, F32], rig: Rig) -> tuple[F32, F32, F32]:
+    shape, shapes, calm = row
+    return shape[rig.mirror] * FLIP, shapes[MIRROR], calm[rig.mirror] * FLIP
+
+
+def _components(rows: F32, count: int) -> tuple[F32, F32, F32]:
+    """Mean [D], principal directions [count, D] and their deviations [count] of rows [N, D]."""
+    mean = rows.mean(axis=0)
+    centred = (rows - mean).astype(np.float64)
+    values, vectors = np.linalg.eigh(centred @ centred.T)
+    values = np.maximum(values[::-1][:count], 1e-9)
+    basis = (vectors[:, ::-1][:, :count].T @ centred) / np.sqrt(values)[:, None]
+    return mean, basis, np.sqrt(values / len(rows))
+
+
+def _worn(both: Sequence[tuple[Portrait, Portrait]], rig: Rig) -> F32:
+    """From neutral to each emotion [8, 478, 3] cm; what nobody shows is what the rig has of it."""
+    worn = np.zeros((len(EMOTIONS), *rig.mean.shape), np.float32)
+    for place, emotion in enumerate(EMOTIONS[1:], 1):
+        moves = np.array([one.shape - calm.shape for one, calm in both if one.emotion == emotion])
+        if len(moves) < FEWEST:
+            worn[place] = np.tensordot(prototype(emotion), rig.basis, axes=1)
+            continue
+        shut = np.array([opening(rig.mean + one) for one in moves]) - opening(rig.mean) < SHUT_CM
+        moves = moves[shut] if shut.mean() > 0.5 else moves
+        moves = (moves + moves[:, rig.mirror] * FLIP) / 2
+        middle = np.median(moves, axis=0)
+        size = float(np.linalg.norm(middle))
+        # Alike is what points the same way, and at least as far: the weak say little.
+        along = moves.reshape(len(moves), -1) @ middle.ravel() / size
+        apart = np.linalg.norm((moves - middle).reshape(len(moves), -1), axis=1)
+        nearest = np.argsort(apart - along)[: max(round(LIKE * len(moves)), FEWEST // 2)]
+        worn[place] = moves[nearest].mean(axis=0) * STRENGTH.get(emotion, 1.0)
+    return worn
+
+
+def _rigs(found: Sequence[Portrait]) -> tuple[F32, F32]:
+    """The mean rig of each emotion [8, 52], and the deviation within emotions [52]; of what nobody
+    shows, neutral and its prototype."""
+    by_emotion = [np.array([one.rig for one in found if one.emotion == name]) for name in EMOTIONS]
+    means = np.zeros((len(EMOTIONS), len(prototype("happy"))), np.float32)
+    for place, rigs in enumerate(by_emotion):
+        known = len(rigs) >= FEWEST
+        means[place] = rigs.mean(axis=0) if known else means[0] + prototype(EMOTIONS[place])
+    apart = [rigs - rigs.mean(axis=0) for rigs in by_emotion if len(rigs)]
+    return means, np.concatenate(apart).std(axis=0).astype(np.float32)
+
+
+def _calm_detail(found: Sequence[Portrait]) -> F32:
+    surface = load_surface()
+    calm = [surface.unwrap(one.pixels, one.landmarks) for one in found if one.emotion == "neutral"]
+    mean: F32 = np.mean([coarse_detail(detail(*seen)) for seen in calm], axis=0)
+    return mean
+
+
+def _mouths(both: Sequence[tuple[Portrait, Portrait]]) -> F32:
+    """What each emotion shows between the lips [8, rows, columns], to the skin's brightness."""
+    surface = load_surface()
+    left, top, right, bottom = MOUTH_BOX
+    mouths = np.full((len(EMOTIONS), bottom - top + 1, right - left + 1), 0.3, np.float32)
+    seen: dict[str, list[F32]] = {}
+    for one, _ in both:
+        texture, _ = surface.unwrap(one.pixels, one.landmarks)
+        bright = texture.mean(axis=2).astype(np.float32)
+        skin = max(float(np.median(bright[140:180, 120:264])), 20.0)
+        patch = bright[top : bottom + 1, left : right + 1] / skin
+        open_enough = np.ptp(one.landmarks[[13, 14], 1]) > 0.03 * np.ptp(one.landmarks[:, 0])
+        if open_enough:
+            seen.setdefault(one.emotion, []).append((patch + patch[:, ::-1]) / 2)
+    for emotion, patches in seen.items():
+        if len(patches) >= FEWEST:
+            mouths[EMOTIONS.index(emotion)] = np.mean(patches, axis=0)
+    everyone = [patch for patches in seen.values() for patch in patches]
+    for place, emotion in enumerate(EMOTIONS):
+        if len(seen.get(emotion, ())) < FEWEST and len(everyone) >= FEWEST:
+            mouths[place] = np.mean(everyone, axis=0)
+    return mouths
+
+
+if __name__ == "__main__":
+    sys.exit(main())

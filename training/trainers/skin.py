@@ -1,0 +1,136 @@
+"""Train the skin network on photographs of people whose own neutral is known: both ways, from an
+expression to the own neutral and from neutral to it, and from neutral to neutral."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engine.errors import MienError
+from engine.types import EMOTIONS, F32
+from face.render.detail import detail, skin_mask
+from face.render.skin import displacement_map, places
+from face.render.surface import load_surface
+from nodes.emotions import MIRROR
+from nodes.rig import load_rig
+from training.data.own import LICENCE, in_fold, pairs, portraits
+from training.loop import Batch, Parts, Schedule, Trainer
+from training.models.skin import SkinNet
+from training.provenance import sha256_of
+
+SCHEDULES: Final = {
+    "debug": Schedule(steps=3, batch=2, rate=1e-3, ema=0.9, save_every=2, log_every=1, loaders=1),
+    "full": Schedule(
+        steps=1_800, batch=12, rate=1e-3, warm_up=100, ema=0.995, loaders=1,
+        save_every=200, log_every=50, bf16=True, decay=0.02,
+    ),
+}  # fmt: skip
+CHANNELS: Final = {"debug": (8, 8), "full": (32, 48, 64, 96)}
+WEIGHTS: Final = {"light": 1.0, "folds": 0.5}
+STRENGTHS: Final = (0.7, 1.35)
+"""by how much detail is made weaker or stronger, as light and cameras do"""
+NOISE: Final = 0.12
+SHIFT: Final = 3
+"""by how many cells a face lies beside its place, as landmarks err"""
+FLIP: Final = np.array([-1, 1, 1], np.float32)
+
+
+class SkinTrainer(Trainer):
+    name: ClassVar[str] = "skin"
+    averaged: ClassVar[tuple[str, ...]] = ("skin",)
+
+    def __init__(self, data: Path, config: str, fold: str = "") -> None:
+        """``data`` holds EMOTION/PERSON_SESSION.jpg; the people of ``fold`` K/N are left out."""
+        found, self._data = portraits(data), data
+        out = in_fold(sorted({one.person for one in found}), fold) if fold else []
+        found = [one for one in found if one.person not in out]
+        self._pairs = pairs(found)
+        self._people = sorted({one.person for one in found})
+        if not self._pairs:
+            raise MienError(f"nobody in {data} is seen both neutral and in an emotion")
+        surface = load_surface()
+        self._details = {
+            id(one): detail(*surface.unwrap(one.pixels, one.landmarks)) for one in found
+        }
+        self._mirror = load_rig().mirror
+        self._mask = torch.from_numpy(skin_mask())
+        self._places = torch.from_numpy(places())
+        self.schedule = SCHEDULES[config]
+        self.size = {"channels": list(CHANNELS[config])}
+        self.modules: dict[str, nn.Module] = {"skin": SkinNet(CHANNELS[config])}
+
+    def learned_from(self) -> dict[str, Any]:
+        files = sorted(self._data.glob("*/*"))
+        told = hashlib.sha256("\n".join(sha256_of(path) for path in files).encode()).hexdigest()
+        return {
+            told: {
+                "name": self._data.name,
+                "clips": len(files),
+                "synthetic_clips": 0,
+                "people": self._people,
+                "sources": ["photographs"],
+                "licences": [LICENCE],
+                "nc": True,
+            }
+        }
+
+    def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Any]:
+        rows = [self._row(rng) for _ in range(self.schedule.batch)]
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+    def _row(self, rng: np.random.Generator) -> dict[str, F32]:
+        felt, calm = self._pairs[int(rng.integers(len(self._pairs)))]
+        which = rng.random()
+        if which < 0.48:
+            start, goal, emotion = felt, calm, 0
+        elif which < 0.96:
+            start, goal, emotion = calm, felt, EMOTIONS.index(felt.emotion)
+        else:
+            start, goal, emotion = calm, calm, 0
+        seen, wanted = self._details[id(start)], self._details[id(goal)]
+        moved, rig = goal.shape - start.shape, start.rig
+        if rng.random() < 0.5:
+            seen, wanted = seen[:, ::-1], wanted[:, ::-1]
+            moved, rig = moved[self._mirror] * FLIP, rig[MIRROR]
+        strength = rng.uniform(*STRENGTHS)
+        noise = rng.normal(0, rng.uniform(0, NOISE / 4), seen.shape)
+        aside = tuple(rng.integers(-SHIFT, SHIFT + 1, 2))
+        given = np.roll(seen * strength + noise, aside, (0, 1))
+        change = np.roll((wanted - seen) * strength, aside, (0, 1))
+        displacement = np.roll(displacement_map(moved), aside, (1, 2))
+        one = np.zeros(len(EMOTIONS), np.float32)
+        one[emotion] = 1
+        arrays: dict[str, Any] = {
+            "detail": given[None],
+            "displacement": displacement,
+            "rig": rig,
+            "emotion": one,
+            "change": change[None],
+        }
+        return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+    def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
+        said = self._say(self.modules["skin"], batch)
+        wrong = (said.float() - batch["change"]) * self._mask.to(said.device)
+        across, down = wrong.diff(dim=3).abs().mean(), wrong.diff(dim=2).abs().mean()
+        yield "skin", {"light": wrong.abs().mean(), "folds": across + down}, WEIGHTS
+
+    def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
+        """What is seen, what it should become, and what it becomes."""
+        said = self._say(averaged["skin"], batch)
+        first = [batch["detail"][0], batch["detail"][0] + batch["change"][0]]
+        row = torch.cat([*first, batch["detail"][0] + said[0].float()], dim=2)
+        return {"skin": (row.repeat(3, 1, 1) + 0.5)}
+
+    def _say(self, module: nn.Module, batch: Batch) -> Tensor:
+        where = self._places.to(batch["detail"].device)[None]
+        said: Tensor = module(
+            batch["detail"], batch["displacement"], where, batch["rig"], batch["emotion"]
+        )
+        return said
