@@ -22,7 +22,7 @@ from training.data.words import felt_in
 from training.tracks import identities
 
 VIDEO: Final = (".mp4", ".mov", ".mpg", ".mpeg", ".avi", ".webm", ".mkv", ".flv", ".m4v")
-SOUND: Final = (".wav", ".flac", ".mp3", ".m4a", ".ogg")
+SOUND: Final = (".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus")
 STILL: Final = SUFFIXES
 
 
@@ -162,19 +162,15 @@ def mead(folder: Path, found: Found) -> None:
 
 
 def ravdess(folder: Path, found: Found) -> None:
-    """Actor_NN/MODALITY-CHANNEL-EMOTION-INTENSITY-STATEMENT-REPETITION-ACTOR.mp4
+    """Actor_NN/MODALITY-CHANNEL-EMOTION-INTENSITY-STATEMENT-REPETITION-ACTOR.mp4, or sound alone
+    (.wav, .opus ...).
 
     Normal and strong are levels 2 and 3 of an emotion; neutral, which has one, is level 1, as MEAD
-    counts it.
+    counts it. Calm counts as neutral, too, and the word beside tells it apart.
     """
-    emotions = dict(
-        zip(
-            ("01", "03", "04", "05", "06", "07", "08"),
-            ("neutral", "happy", "sad", "angry", "fear", "disgusted", "surprised"),
-            strict=True,
-        )
-    )
-    for file in _files(folder, VIDEO, found):
+    names = ("neutral", "neutral", "happy", "sad", "angry", "fear", "disgusted", "surprised")
+    emotions = {f"{number:02d}": name for number, name in enumerate(names, start=1)}
+    for file in _files(folder, VIDEO + SOUND, found):
         parts = file.stem.split("-")
         if len(parts) != 7 or not all(re.fullmatch(r"\d\d", part) for part in parts):
             found.strange("not seven numbers of two digits", file)
@@ -184,7 +180,8 @@ def ravdess(folder: Path, found: Found) -> None:
             found.strange("silent double of a recording with sound, left out", file)
             continue
         if emotion not in emotions:
-            found.strange("calm is none of the eight emotions: taken without one", file)
+            found.strange(f"no such emotion: {emotion}: taken without", file)
+        calm = emotion == "02"
         found.entries.append(
             Entry(
                 file=file,
@@ -192,9 +189,10 @@ def ravdess(folder: Path, found: Found) -> None:
                 emotion=emotions.get(emotion, ""),
                 level=_ravdess_level(emotions.get(emotion, ""), intensity),
                 sentence=f"{'song' if channel == '02' else 'speech'}-{statement}",
-                take=repetition,
+                take=f"calm{intensity}-{repetition}" if calm else repetition,
                 licence="CC BY-NC-SA 4.0",
                 nc=True,
+                word="calm" if calm else "",
             )
         )
 

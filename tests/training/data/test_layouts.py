@@ -66,13 +66,18 @@ def test_ravdess(tmp_path: Path) -> None:
         "Actor_01/02-01-06-02-01-02-01.mp4",
         "Actor_01/02-01-02-01-01-01-01.mp4",
         "Actor_01/02-01-01-01-01-01-01.mp4",
+        "Actor_02/03-01-08-01-02-01-02.opus",
+        "Actor_02/03-01-09-01-02-01-02.opus",
         "Actor_01/odd.mp4",
     )
     assert rows(found) == [
         ("actor01", "fear", 3, "speech-01", "02"),
         ("actor01", "neutral", 1, "speech-01", "01"),
-        ("actor01", "", 0, "speech-01", "01"),
+        ("actor01", "neutral", 1, "speech-01", "calm01-01"),
+        ("actor02", "surprised", 2, "speech-02", "01"),
+        ("actor02", "", 0, "speech-02", "01"),
     ]
+    assert [entry.word for entry in found.entries] == ["", "", "calm", "", ""]
     assert len(found.lines()) == 3
 
 
