@@ -136,8 +136,9 @@ class Affect(Message):
     """What somebody feels at a moment, as their face shows it, as their voice does, or both.
 
     ``probabilities`` float32 [8] in the order of EMOTIONS, of sum 1; ``valence`` and ``arousal`` in
-    -1..1, ``intensity`` in 0..1. Where ``known`` is False there was nothing to read (no face,
-    silence, no network) and all of them are zero.
+    -1..1, ``intensity`` in 0..1. ``name`` is the emotion to call it by, "" where nobody chose: the
+    likeliest. Where ``known`` is False there was nothing to read (no face, silence, no network) and
+    all of them are zero.
     """
 
     source: Literal["face", "voice", "both"]
@@ -146,6 +147,7 @@ class Affect(Message):
     valence: float = 0.0
     arousal: float = 0.0
     intensity: float = 0.0
+    name: str = ""
 
 
 @dataclass(frozen=True)

@@ -53,5 +53,5 @@ def reading(affect: Affect) -> F32:
 
 
 def chief(affect: Affect) -> str:
-    """The likeliest emotion; "" where nothing is known."""
-    return EMOTIONS[int(affect.probabilities.argmax())] if affect.known else ""
+    """What a feeling is called: its name, else the likeliest; "" where nothing is known."""
+    return (affect.name or EMOTIONS[int(affect.probabilities.argmax())]) if affect.known else ""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
 from engine.node import Node
 from engine.parameters import parameter
-from engine.types import F32, Affect, Fifo, Input, Latest, Message
+from engine.types import EMOTIONS, F32, Affect, Fifo, Input, Latest, Message
 from nodes.affect import (
     ANSWERS,
     Source,
@@ -59,6 +59,12 @@ class Feeling(Node):
             low=0.0,
             high=5000.0,
             unit="ms",
+        )
+        margin: float = parameter(
+            0.1,
+            "by how much another emotion must be likelier before the feeling is called by it",
+            low=0.0,
+            high=1.0,
         )
         weights: str = parameter(
             "", "folder of the networks; empty: $MIEN_WEIGHTS, else those that ship", live=False
@@ -143,7 +149,8 @@ class Feeling(Node):
 
 
 class _Calm:
-    """A feeling that changes smoothly, and stays for a moment when nothing more is known."""
+    """A feeling that changes smoothly, keeps its name until another is clearly likelier, and stays
+    for a moment when nothing more is known."""
 
     def __init__(self, source: Source) -> None:
         self._source: Source = source
@@ -151,6 +158,7 @@ class _Calm:
 
     def reset(self) -> None:
         self._row: F32 | None = None
+        self._named: int | None = None
         self._silent_s = 0.0
 
     def __call__(self, affect: Affect, step_s: float, config: Feeling.Config) -> Affect:
@@ -159,11 +167,19 @@ class _Calm:
             if self._row is None or self._silent_s * 1000 >= config.hold_ms:
                 self.reset()
                 return unknown(self._source, affect.capture_ns)
-            return from_reading(self._row, self._source, affect.capture_ns)
+            return self._said(self._row, affect.capture_ns, config.margin)
         self._silent_s = 0.0
         row = reading(affect)
         if self._row is not None and config.smoothing_ms > 0:
             keep = float(np.exp(-step_s * 1000 / config.smoothing_ms))
             row = (row + (self._row - row) * np.float32(keep)).astype(np.float32)
         self._row = row
-        return from_reading(row, self._source, affect.capture_ns)
+        return self._said(row, affect.capture_ns, config.margin)
+
+    def _said(self, row: F32, capture_ns: int, margin: float) -> Affect:
+        affect = from_reading(row, self._source, capture_ns)
+        shares = affect.probabilities
+        likeliest = int(shares.argmax())
+        if self._named is None or shares[likeliest] > shares[self._named] + margin:
+            self._named = likeliest
+        return replace(affect, name=EMOTIONS[self._named])

@@ -11,6 +11,7 @@ from engine.errors import MienError
 from engine.node import Condition, LoopNode
 from engine.parameters import parameter
 from engine.types import EMOTIONS, U8, Affect, AudioFrame, Fifo, Latest, VideoFrame
+from nodes.affect import chief
 
 if TYPE_CHECKING:
     from nodes.web.encode import Encoded, EncodeWorker
@@ -374,7 +375,7 @@ def _plain(affect: Affect) -> dict[str, Any] | None:
         return None
     shares = [round(float(share), 3) for share in affect.probabilities]
     return {
-        "emotion": EMOTIONS[shares.index(max(shares))],
+        "emotion": chief(affect),
         "probabilities": dict(zip(EMOTIONS, shares, strict=True)),
         "valence": round(affect.valence, 3),
         "arousal": round(affect.arousal, 3),

@@ -14,10 +14,10 @@ from engine.node import Context, Node
 from engine.outputs import each_output
 from engine.parameters import build
 from engine.types import EMOTIONS, F32, Affect, AudioFrame, FaceTrack
-from nodes.affect import chief, from_reading, unknown
+from nodes.affect import READING, chief, from_reading, unknown
 from nodes.emotions import prototype
 from nodes.face_reader import FaceReader
-from nodes.feeling import Feeling
+from nodes.feeling import Feeling, _Calm
 from nodes.mel import log_mel
 from nodes.speech_steps import STEP_NS, SpeechSteps
 from nodes.voice_reader import VoiceReader
@@ -319,6 +319,20 @@ def test_feelings_change_smoothly_and_stay_for_a_moment(weights: Path) -> None:
     hidden = [fused(node, unknown("face", (i + 1) * FRAME_NS))["affect"][0] for i in range(50, 60)]
     assert hidden[3].known and chief(hidden[3]) == "sad" and not hidden[8].known
     node.close()
+
+
+def test_a_feeling_keeps_its_name_until_another_is_clearly_likelier() -> None:
+    calm, config = _Calm("face"), Feeling.Config(smoothing_ms=0.0, margin=0.1)
+
+    def named(neutral: float) -> str:
+        row = np.zeros(READING, np.float32)
+        row[EMOTIONS.index("neutral")], row[EMOTIONS.index("sad")] = neutral, 1 - neutral
+        return chief(calm(from_reading(row, "face", 0), 0.04, config))
+
+    course = [named(share) for share in (0.52, 0.48, 0.51, 0.46, 0.44, 0.49, 0.53, 0.56)]
+    assert course == ["neutral"] * 4 + ["sad"] * 3 + ["neutral"]
+    calm.reset()
+    assert named(0.48) == "sad"  # whose name nobody kept
 
 
 def test_traces_come_ten_times_a_second(weights: Path) -> None:

@@ -35,6 +35,7 @@ const PARAMETERS = {
   "face_reader.every": "Look at every n-th picture",
   "feeling.smoothing_ms": "Smooth feelings over",
   "feeling.hold_ms": "Keep a feeling for",
+  "feeling.margin": "Change its name when clearer by",
   "editor.mode": "What the face shows",
   "editor.emotion": "Emotion to wear",
   "editor.intensity": "Intensity",
