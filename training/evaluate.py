@@ -11,7 +11,9 @@ what the tracker and the judges see afterwards. intra and cross are the papers' 
 cross-ID and need takes whose person and emotion are known: prepared clips with labels, pictures
 named EMOTION_PERSON_NUMBER.jpg, or a manifest.tsv with the columns file, subject, emotion. --after
 judges what another program made of the same pictures or clips. read tells how well the encoders of
-face and voice (of --weights, or those that ship) and the emotion judge read labelled takes. --out
+face and voice (of --weights, or those that ship) and the emotion judge read labelled takes.
+own-neutral compares with each person's own photographs, EMOTION/PERSON_SESSION.jpg, with their
+other session as memory and without; give --weights that never saw them, and their --fold. --out
 gets results.json, report.html and a sheet of pictures per emotion.
 
 Figures rest on the networks that are named below the tables: others give other figures.
@@ -32,6 +34,9 @@ from engine.files import make_folder
 from engine.types import EMOTIONS
 from training import command
 from training.evaluation import report
+from training.evaluation.own_neutral import PROTOCOL, own_neutral
+from training.evaluation.own_neutral import as_text as own_table
+from training.evaluation.own_neutral import write as write_own
 from training.evaluation.protocols import (
     PROTOCOLS,
     SETTINGS,
@@ -62,7 +67,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--emotions", nargs="+", default=list(EMOTIONS), metavar="EMOTION")
     parser.add_argument("--intensity", type=float, default=1.0)
-    parser.add_argument("--protocol", nargs="+", default=["wear"], help=" ".join(PROTOCOLS))
+    parser.add_argument(
+        "--protocol", nargs="+", default=["wear"], help=f"{' '.join(PROTOCOLS)} {PROTOCOL}"
+    )
+    parser.add_argument(
+        "--fold", default="", metavar="K/N", help="own-neutral: judge every Nth person alone"
+    )
     parser.add_argument("--every", type=int, default=1, help="take each n-th picture or clip")
     parser.add_argument("--split", default="", help="of prepared clips: train, val or test")
     parser.add_argument("--sources", type=int, default=20, help="per emotion of intra and cross")
@@ -80,9 +90,12 @@ def evaluate(options: argparse.Namespace, arguments: str) -> None:
     emotions = [name for given in options.emotions for name in given.split(",") if name]
     kinds = [kind for given in options.renderer for kind in given.split(",") if kind]
     _known("emotion", emotions, EMOTIONS)
-    _known("protocol", options.protocol, PROTOCOLS)
+    _known("protocol", options.protocol, (*PROTOCOLS, PROTOCOL))
     if options.out:
         make_folder(options.out)
+    if PROTOCOL in options.protocol:
+        _against_own(options, arguments)
+        return
     voices = options.protocol == ["read"]
     takes = takes_in(options.input, options.every, options.split, voices)
     if options.minutes is not None:
@@ -124,6 +137,22 @@ def evaluate(options: argparse.Namespace, arguments: str) -> None:
             "left_out": [*said, *stage.left],
         }
         report.write(options.out, rows, facts, sheets.write(options.out))
+
+
+def _against_own(options: argparse.Namespace, arguments: str) -> None:
+    """The protocol that stands for itself: its takes are photographs by person and session."""
+    if options.protocol != [PROTOCOL] or len(options.weights) > 1:
+        raise UsageError(f"{PROTOCOL} is asked alone, of one folder of --weights")
+    said: list[str] = []
+    weights = options.weights[0] if options.weights else ""
+    seeing = judges(options.judges or ("emotion", "faceres"), said.append)
+    lines = own_neutral(options.input, seeing, weights, options.fold)
+    print(own_table(lines))
+    names = {name: told for judge in seeing for name, told in judge.names.items()}
+    print("Judged by " + "; ".join(names.values()) + ". Intervals: people drawn anew.")
+    if options.out:
+        facts = {"command": f"python -m training.evaluate {arguments}", "networks": names}
+        write_own(options.out, lines, facts)
 
 
 def _meeting(takes: Sequence[Take], options: argparse.Namespace) -> list[tuple[Take, Take]]:

@@ -31,7 +31,7 @@ from nodes.card import CARD
 from nodes.emotions import MIRROR, prototype
 from nodes.rig import Rig, load_rig
 from training import command
-from training.data.own import LICENCE, Portrait, pairs, portraits
+from training.data.own import LICENCE, Portrait, in_fold, pairs, portraits
 
 FEWEST: Final = 12
 """people"""
@@ -56,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = command.parser_of("training.fit_people", __doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=Path("weights/people"))
+    parser.add_argument("--without-fold", default="", metavar="K/N", help="leave every Nth out")
     parser.add_argument("--landmarker", default="", help="path of face_landmarker.task")
     options = parser.parse_args(argv)
     return command.run("fit_people", lambda: _fit(options))
@@ -64,6 +65,10 @@ def main(argv: list[str] | None = None) -> int:
 def _fit(options: argparse.Namespace) -> None:
     found = portraits(options.folder, options.landmarker)
     people = sorted({one.person for one in found})
+    if options.without_fold:
+        out = in_fold(people, options.without_fold)
+        found = [one for one in found if one.person not in out]
+        people = [person for person in people if person not in out]
     if len(people) < FEWEST:
         raise MienError(f"{len(people)} people are too few to speak of people; {FEWEST} at least")
     print(f"{len(found)} photographs of {len(people)} people")

@@ -60,6 +60,12 @@ class Actor:
         """What is remembered of who is seen; empty while that isn't sure."""
         return self._renderer.repertoire
 
+    def stage(self, repertoire: Repertoire) -> None:
+        """Somebody whose faces are known, without a doubt."""
+        self._renderer.reset()
+        self._remembered = self._renderer.repertoire = repertoire
+        self._doubt = None
+
     def reset(self) -> None:
         """Another picture, and maybe somebody else."""
         self._renderer.reset()

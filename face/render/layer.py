@@ -63,7 +63,7 @@ class Layer:
         self._surface = surface
         self._border = _border(surface)
         self._triangles = np.concatenate([surface.triangles, surface.seam])
-        self._by_vertex = _by_vertex(self._triangles, len(surface.uv))
+        self._meeting = _meeting(self._triangles, len(surface.uv))
 
     def draw(
         self,
@@ -140,9 +140,9 @@ class Layer:
     def _turned(self, points: F32) -> F32:
         """How much of the surface at each vertex faces the camera [500], 0..1."""
         a, b, c = (points[self._triangles[:, k]] for k in range(3))
-        normal = np.cross(b - a, c - a)
-        normal = self._by_vertex @ normal
-        cosine = -normal[:, 2] / np.maximum(np.linalg.norm(normal, axis=1), 1e-6)
+        normal = np.vstack([np.cross(b - a, c - a), np.zeros((1, 3))]).astype(np.float32)
+        meeting = normal[self._meeting].sum(axis=1)
+        cosine = -meeting[:, 2] / np.maximum(np.linalg.norm(meeting, axis=1), 1e-6)
         return smoothstep(*TURNED, cosine)
 
     def _lay(self, part: U8, skin: Skin, gain: F32 | None, u: F32, v: F32, facing: F32) -> None:
@@ -262,9 +262,11 @@ def _border(surface: Surface) -> F32:
     return smoothstep(*BORDER, inward).astype(np.float32)
 
 
-def _by_vertex(triangles: NDArray[np.int32], count: int) -> F32:
-    """[V, T]: which triangles meet in a vertex."""
-    out = np.zeros((count, len(triangles)), np.float32)
-    for corner in range(3):
-        out[triangles[:, corner], np.arange(len(triangles))] = 1
-    return out
+def _meeting(triangles: NDArray[np.int32], count: int) -> NDArray[np.intp]:
+    """[V, K]: the triangles that meet in each vertex; where fewer do, one beyond the last."""
+    found: list[list[int]] = [[] for _ in range(count)]
+    for number, corners in enumerate(triangles):
+        for corner in corners:
+            found[corner].append(number)
+    most = max(map(len, found))
+    return np.array([row + [len(triangles)] * (most - len(row)) for row in found], np.intp)

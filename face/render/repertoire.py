@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -36,6 +37,8 @@ REACH_DEG: Final = (12.0, 30.0)
 
 OPEN_CM: Final = 0.4
 """an opening that shows what is behind the lips"""
+LIKE_CM: Final = 1.0
+"""up to which distance one opened mouth shows what another would"""
 
 UPPER: Final = (13, 82, 312, 81, 311, 80, 310, 191, 415)
 LOWER: Final = (14, 87, 317, 178, 402, 88, 318, 95, 324)
@@ -56,7 +59,7 @@ class Face:
     turn: F32
     quality: float
 
-    @property
+    @cached_property
     def mouth(self) -> F32:
         return mouth(self.shape)
 
@@ -129,9 +132,14 @@ class Repertoire:
         )
 
     def opened(self, wanted: F32) -> Face | None:
-        """The face whose opened mouth is nearest to ``wanted`` [3]; None where none was open."""
-        faces = [face for face in self.faces if opening(face.shape) > OPEN_CM]
-        return min(faces, key=lambda face: float(np.linalg.norm(face.mouth - wanted)), default=None)
+        """The face whose opened mouth is nearest to ``wanted`` [3]; None where none was like it."""
+        far = {
+            float(np.linalg.norm(face.mouth - wanted)): face
+            for face in self.faces
+            if opening(face.shape) > OPEN_CM
+        }
+        nearest = min(far, default=np.inf)
+        return far[nearest] if nearest < LIKE_CM else None
 
 
 def mixed(layers: Sequence[tuple[U8, U8]], weights: Sequence[float] | F32) -> tuple[U8, U8]:

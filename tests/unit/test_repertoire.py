@@ -74,7 +74,8 @@ def test_what_is_recalled_has_the_mouth_and_the_turn_of_the_moment() -> None:
     assert aside is not None and aside.lender is turned
     beyond = repertoire.recall("neutral", shut.mouth, np.array([80, 0], np.float32))
     assert beyond is not None and beyond.trust == 0
-    assert repertoire.opened(shut.mouth) is wide
+    assert repertoire.opened(wide.mouth) is wide
+    assert repertoire.opened(shut.mouth) is None  # a mouth that is ajar shows other things
     assert Repertoire([shut]).opened(shut.mouth) is None
 
 

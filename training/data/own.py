@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ from engine.errors import MienError
 from engine.types import F32, U8
 from face.expression.words import WORDS
 from nodes.assets import FACE_LANDMARKER, locate
-from nodes.image_file import SUFFIXES, read_picture, srgb
+from nodes.image_file import FORMATS, read_picture, srgb
 from nodes.landmarker import Landmarker, region_of
 from nodes.rig import Placement, load_rig
 
@@ -36,24 +37,50 @@ class Portrait:
     rig: F32
 
 
+@dataclass(frozen=True, eq=False)
+class Tracked:
+    """A face as the tracker sees it."""
+
+    landmarks: F32
+    placement: Placement
+    shape: F32
+    rig: F32
+
+
+def tracked(pixels: U8, landmarker: str = "") -> Tracked | None:
+    """The largest face of a picture, looked at twice; None where there is none."""
+    net, rig = _landmarker(landmarker), load_rig()
+    faces = net.detect(pixels)
+    if not faces:
+        return None
+    points, _ = net.landmarks(pixels, faces[0][0])
+    points, _ = net.landmarks(pixels, region_of(points))
+    placement = rig.place(points)
+    return Tracked(points, placement, rig.face(points, placement), net.blendshapes(points))
+
+
+@lru_cache(maxsize=2)
+def _landmarker(path: str) -> Landmarker:
+    return Landmarker(locate(FACE_LANDMARKER, path))
+
+
 def portraits(folder: Path, landmarker: str = "") -> list[Portrait]:
     """All in which a face is found, by person. Raises MienError where there are none."""
-    net, rig, found = Landmarker(locate(FACE_LANDMARKER, landmarker)), load_rig(), []
+    found = []
     for file in sorted(folder.glob("*/*")):
         emotion = WORDS.get(file.parent.name.lower())
         person, _, session = file.stem.rpartition("_")
-        if emotion is None or not person or file.suffix.lower() not in SUFFIXES:
+        if emotion is None or not person or file.suffix.lower() not in FORMATS:
             continue
         pixels = srgb(read_picture(file)).pixels
-        faces = net.detect(pixels)
-        if not faces:
-            continue
-        points, _ = net.landmarks(pixels, faces[0][0])
-        points, _ = net.landmarks(pixels, region_of(points))
-        placement = rig.place(points)
-        shape = rig.face(points, placement)
-        shapes = net.blendshapes(points)
-        found.append(Portrait(person, session, emotion, pixels, points, placement, shape, shapes))
+        face = tracked(pixels, landmarker)
+        if face is not None:
+            found.append(
+                Portrait(
+                    person, session, emotion, pixels,
+                    face.landmarks, face.placement, face.shape, face.rig,
+                )
+            )  # fmt: skip
     if not any(one.emotion == "neutral" for one in found):
         raise MienError(
             f"{folder} holds no neutral face; photographs are wanted as EMOTION/PERSON_SESSION.jpg"

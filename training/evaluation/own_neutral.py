@@ -1,0 +1,217 @@
+"""Edits against the person's own photographs: made neutral against their own neutral, wearing an
+emotion against their own real expression of it, sessions apart.
+
+Each photograph of the first session is edited; with memory, the last session is what the person
+showed at enrolment. Nothing of a person that is judged may have been fitted on: give weights that
+were made without them, and the fold that they left out.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track as progress
+
+from engine.errors import MienError
+from engine.files import make_folder, whole
+from engine.node import Context
+from engine.types import EMOTIONS, F32, U8, FaceEdit
+from face.expression.people import load_people
+from face.render.actor import Actor
+from face.render.repertoire import Repertoire
+from face.render.surface import load_surface
+from face.render.watch import Watch
+from nodes.rig import load_rig
+from training.data.own import Portrait, in_fold, portraits, tracked
+from training.metrics import statistics
+from training.metrics.networks import Judge
+
+PROTOCOL: Final = "own-neutral"
+MEMORIES: Final = ("none", "own")
+
+Answers = dict[str, list[dict[str, float]]]
+"""by person, a row of figures per edit"""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the table: figures with their 95 % interval, people drawn anew."""
+
+    memory: str
+    asked: str
+    edits: int
+    people: int
+    figures: dict[str, tuple[float, float, float]]
+
+
+def own_neutral(
+    folder: Path, judges: Sequence[Judge], weights: str = "", fold: str = ""
+) -> list[Line]:
+    """The table. Raises MienError where the photographs or the judges don't suffice."""
+    found = portraits(folder)
+    people = sorted({one.person for one in found})
+    chosen = in_fold(people, fold) if fold else people
+    eyes = _Eyes(judges)
+    by_key = {(one.person, one.session, one.emotion): one for one in found}
+    sessions = sorted({one.session for one in found})
+    answers: dict[tuple[str, str], Answers] = defaultdict(lambda: defaultdict(list))
+    actor = Actor(load_rig(), Context(), weights=weights, threads=1)
+    watch = Watch(load_rig(), load_surface(), load_people(weights))
+    try:
+        bar = progress(
+            chosen, "people", console=Console(stderr=True), disable=not sys.stderr.isatty()
+        )
+        for person in bar:
+            shown = [one for one in found if (one.person, one.session) == (person, sessions[-1])]
+            own = Repertoire(
+                watch.face(one.pixels, one.landmarks, one.placement, one.rig, one.emotion)
+                for one in shown
+            )
+            for memory in MEMORIES:
+                actor.stage(own if memory == "own" else Repertoire())
+                for asked, row in _of_person(person, sessions[0], by_key, actor, eyes):
+                    answers[memory, asked][person].append(row)
+    finally:
+        actor.close()
+    if not answers:
+        raise MienError(f"nobody in {folder} is seen neutral and in an emotion in {sessions[0]}")
+    return [_line(memory, asked, rows) for (memory, asked), rows in answers.items()]
+
+
+def _of_person(
+    person: str,
+    session: str,
+    by_key: dict[tuple[str, str, str], Portrait],
+    actor: Actor,
+    eyes: _Eyes,
+) -> list[tuple[str, dict[str, float]]]:
+    calm = by_key.get((person, session, "neutral"))
+    rows: list[tuple[str, dict[str, float]]] = []
+    if calm is None:
+        return rows
+    calm_seen = eyes.see(calm)
+    for place, emotion in enumerate(EMOTIONS[1:], 1):
+        felt = by_key.get((person, session, emotion))
+        if felt is None:
+            continue
+        felt_seen = eyes.see(felt)
+        made = eyes.look(_edited(actor, felt, 0))
+        if made is not None:
+            rows.append(
+                ("neutral", {
+                    "read": float(made.emotion == 0),
+                    "read_own": float(calm_seen.emotion == 0),
+                    "identity": made.likeness(calm_seen),
+                    "identity_before": felt_seen.likeness(calm_seen),
+                })
+            )  # fmt: skip
+        made = eyes.look(_edited(actor, calm, place))
+        if made is not None:
+            rows.append(
+                (emotion, {
+                    "read": float(made.emotion == place),
+                    "read_own": float(felt_seen.emotion == place),
+                    "identity": made.likeness(felt_seen),
+                    "identity_before": calm_seen.likeness(felt_seen),
+                })
+            )  # fmt: skip
+    return rows
+
+
+def _edited(actor: Actor, one: Portrait, emotion: int) -> U8:
+    """The photograph neutralized, and wearing an emotion where one is named."""
+    worn = np.zeros(len(EMOTIONS), np.float32)
+    worn[emotion] = float(emotion > 0)
+    edit = FaceEdit(capture_ns=1, active=True, source=one.rig, target=one.rig, worn=worn)
+    return actor.render(one.pixels, one.landmarks, one.placement, edit, still=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    emotion: int
+    identity: F32
+
+    def likeness(self, other: _Seen) -> float:
+        return statistics.cosine(self.identity[None], other.identity[None])
+
+
+class _Eyes:
+    """The judges that are asked: which emotion is seen, and who."""
+
+    def __init__(self, judges: Sequence[Judge]) -> None:
+        self._judges = judges
+        self._known: dict[int, _Seen] = {}
+        names = {name for judge in judges for name in judge.names}
+        if not {"emotion", "faceres"} <= names:
+            raise MienError("own-neutral needs two judges: python -m training.metrics.fetch")
+
+    def see(self, one: Portrait) -> _Seen:
+        if id(one) not in self._known:
+            self._known[id(one)] = self._asked(one.pixels, one.landmarks)
+        return self._known[id(one)]
+
+    def look(self, pixels: U8) -> _Seen | None:
+        """None where no face is found any more."""
+        found = tracked(pixels)
+        return None if found is None else self._asked(pixels, found.landmarks)
+
+    def _asked(self, pixels: U8, landmarks: F32) -> _Seen:
+        said: dict[str, F32] = {}
+        for judge in self._judges:
+            said |= judge(pixels, landmarks)
+        return _Seen(int(np.nanargmax(said["emotion"])), said["faceres"])
+
+
+def _line(memory: str, asked: str, by_person: Answers) -> Line:
+    sums = {
+        name: np.array([[sum(row[name] for row in rows), len(rows)] for rows in by_person.values()])
+        for name in ("read", "read_own", "identity", "identity_before")
+    }
+    figures = {}
+    for name, parts in sums.items():
+        value = float(parts[:, 0].sum() / parts[:, 1].sum())
+        drawn = statistics.redrawn(parts)
+        low, high = statistics.interval(drawn[:, 0] / np.maximum(drawn[:, 1], 1))
+        figures[name] = (value, low, high)
+    return Line(memory, asked, sum(map(len, by_person.values())), len(by_person), figures)
+
+
+def as_text(lines: Sequence[Line]) -> str:
+    """The table for a terminal."""
+    head = ("memory", "asked", "edits", "read so (95 %)", "own photographs", "identity (95 %)",
+            "before")  # fmt: skip
+    rows = [head]
+    for line in lines:
+        read, own, like, before = (
+            line.figures[name] for name in ("read", "read_own", "identity", "identity_before")
+        )
+        rows.append(
+            (line.memory, line.asked, str(line.edits),
+             f"{read[0]:.2f} ({read[1]:.2f} to {read[2]:.2f})", f"{own[0]:.2f}",
+             f"{like[0]:.3f} ({like[1]:.3f} to {like[2]:.3f})", f"{before[0]:.3f}")
+        )  # fmt: skip
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def write(out: Path, lines: Sequence[Line], facts: dict[str, Any]) -> None:
+    """results.json. Raises MienError."""
+    make_folder(out)
+    rows = [
+        {"memory": line.memory, "asked": line.asked, "edits": line.edits, "people": line.people,
+         "figures": line.figures}
+        for line in lines
+    ]  # fmt: skip
+    with whole(out / "results.json") as part:
+        part.write_text(json.dumps(facts | {"rows": rows}, indent=1), encoding="utf-8")
