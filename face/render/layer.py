@@ -42,6 +42,8 @@ LIGHT_SIGMA: Final = 4.0
 """what is broader than this many coarse cells is light, what is finer is the person's"""
 SOFT: Final = 0.008
 """over what distance skin passes into eyes and mouth, in widths of the face"""
+STRANGE: Final = (0.42, 0.65)
+"""from where to where the logarithm of colours is apart where something hides the face"""
 LIGHT_BOUNDS: Final = (0.4, 2.5)
 
 
@@ -214,6 +216,16 @@ def light_gain(here: F32, seen: F32, there: F32, known: F32) -> F32:
     weight = cv2.GaussianBlur(both, (0, 0), LIGHT_SIGMA, borderType=cv2.BORDER_REPLICATE)[..., None]
     gain = (low[0] / weight + 2) / (low[1] / weight + 2)
     return np.clip(gain, *LIGHT_BOUNDS).astype(np.float32)
+
+
+def fits(here: F32, there: F32, gain: F32, seen: F32) -> F32:
+    """Where a texture may lie over what the camera shows [rows, columns], 0..1, on the coarse grid:
+    not where that is something else, as a hand is, than any expression of this face."""
+    import cv2
+
+    apart = np.abs(np.log((here + 10) / (there * gain + 10))).mean(axis=2) * seen
+    apart = cv2.dilate(cv2.GaussianBlur(apart, (0, 0), 1.2), np.ones((3, 3), np.uint8))
+    return 1 - smoothstep(*STRANGE, apart)
 
 
 def _box(points: F32, shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:

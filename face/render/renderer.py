@@ -16,7 +16,7 @@ import numpy as np
 from engine.types import EMOTIONS, F32, U8
 from face.expression.people import People
 from face.expression.speech import Speech, head_angles
-from face.render.layer import Layer, Skin, light_gain
+from face.render.layer import Layer, Skin, fits, light_gain
 from face.render.repertoire import NEUTRAL, Recalled, Repertoire, coarse, mixed, mouth, opening
 from face.render.surface import HEIGHT, MOUTH_BOX, WIDTH, Surface
 from nodes.emotions import FEELING
@@ -217,10 +217,12 @@ class FaceRenderer:
         texture, seen = mixed(layers, [weight / total for weight in weights])
         if not request.still:
             texture, seen = self._passing(texture, seen, request.step_s)
-        gain = light_gain(here, how_well, *coarse(texture, seen))
+        there, known = coarse(texture, seen)
+        gain = light_gain(here, how_well, there, known)
+        alpha = seen.astype(np.float32) * np.float32(covered / 255)
         if not request.still:
             gain = self._steady_light(gain, request.step_s)
-        alpha = seen.astype(np.float32) * np.float32(covered / 255)
+            alpha *= whole(fits(here, there, gain, np.minimum(how_well, known)))
         return Skin(texture, alpha, factor), gain
 
     def _with_mouth(
@@ -287,6 +289,13 @@ def spread(ratio: F32, colours: F32) -> F32:
     left, top, right, bottom = (place // 2 for place in MOUTH_BOX)
     factor[top - 1 : bottom + 2, left - 1 : right + 2] = 1
     return factor.astype(np.float32)
+
+
+def whole(cells: F32) -> F32:
+    """Values of the coarse grid at every texel [HEIGHT, WIDTH]."""
+    import cv2
+
+    return cv2.resize(cells, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR).astype(np.float32)
 
 
 def _warmth(skin: F32) -> float:

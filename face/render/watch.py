@@ -30,6 +30,12 @@ REST_FORGETS: Final = 0.004
 """how quickly the least of each shape of late is forgotten, per second"""
 BLINKING: Final = 0.4
 MAX_TURN_DEG: Final = 45.0
+EVEN_TURN_DEG: Final = 32.0
+"""up to which turn the two sides of a face are compared"""
+EVEN_FORGETS: Final = 0.002
+"""by how much the least unevenness of late is forgotten at each look"""
+UNEVEN: Final = (1.5, 0.12)
+"""by which factor, and how much more, a covered face is less even than it was"""
 UNNAMED: Final = ""
 """what a face in no particular emotion expresses"""
 
@@ -49,6 +55,7 @@ class Watch:
     def reset(self) -> None:
         """Another person."""
         self._rest: F32 | None = None
+        self._even: float | None = None
         self._since_s = EVERY_S
         self._watched_s = 0.0
 
@@ -68,7 +75,10 @@ class Watch:
         self._watched_s += step_s
         if self._since_s < EVERY_S or float(np.ptp(landmarks[:, 0])) < MIN_FACE_PX:
             return None
+        self._since_s = 0.0
         turn = head_angles(placement.turn)
+        if self._covered(picture, landmarks, turn):
+            return None
         if abs(turn[0]) > MAX_TURN_DEG or rig[_BLINKS].max() > BLINKING:
             return None
         emotion, purity = self.expressed(rig)
@@ -78,7 +88,6 @@ class Watch:
         quality = purity * _sharpness(picture, landmarks)
         if not repertoire.wants(emotion, shape, turn, quality):
             return None
-        self._since_s = 0.0
         return self.face(picture, landmarks, placement, rig, emotion, quality)
 
     def face(
@@ -102,6 +111,15 @@ class Watch:
             quality=quality,
         )
 
+    def _covered(self, picture: U8, landmarks: F32, turn: F32) -> bool:
+        """Whether a hand, or a microphone, hides a part of the face: one side is then much more
+        unlike the other than it was before."""
+        if abs(turn[0]) > EVEN_TURN_DEG:
+            return False
+        uneven = unevenness(*self._surface.light(picture, landmarks))
+        self._even = uneven if self._even is None else min(uneven, self._even + EVEN_FORGETS)
+        return uneven > UNEVEN[0] * self._even + UNEVEN[1]
+
     def expressed(self, rig: F32) -> tuple[str | None, float]:
         """Which emotion a face's shapes [52] show, None where it is none in particular, and how
         clearly, 0..1."""
@@ -122,6 +140,18 @@ class Watch:
             if cosine > ALIKE and along > FELT * length and cosine > clearest:
                 best, clearest = emotion, cosine
         return best, clearest
+
+
+def unevenness(colours: F32, seen: F32) -> float:
+    """How unlike the two sides of a face are where they are least alike, light apart, from the
+    coarse grid: 0.1 to 0.5 of free faces, 0.6 and more under a hand."""
+    import cv2
+
+    fine = np.log(colours + np.float32(12))
+    around = cv2.GaussianBlur(fine * seen[..., None], (0, 0), 6)
+    fine = fine - around / (cv2.GaussianBlur(seen, (0, 0), 6)[..., None] + np.float32(1e-3))
+    apart = np.abs(fine - fine[:, ::-1]).mean(axis=2) * np.minimum(seen, seen[:, ::-1])
+    return float(cv2.GaussianBlur(apart, (0, 0), 1.5).max())
 
 
 def _sharpness(picture: U8, landmarks: F32) -> float:

@@ -14,6 +14,7 @@ from engine.types import EMOTIONS, F32, FaceEdit
 from face.expression.people import load_people
 from face.render import likeness, person_file
 from face.render.actor import Actor
+from face.render.layer import fits
 from face.render.person_file import Person
 from face.render.surface import load_surface
 from face.render.watch import Watch
@@ -136,3 +137,25 @@ def test_strangers_are_told_apart_by_shape_and_skin() -> None:
     mine, theirs = (likeness.signature(face, people) for face in (own, other))
     assert mine.likeness(mine) == pytest.approx(2, abs=1e-3)
     assert mine.likeness(theirs) < likeness.SAME
+
+
+def test_a_hand_before_the_face_isnt_remembered(actor: Actor) -> None:
+    seen = seen_astronaut()
+    covered = seen.pixels.copy()
+    low, high = seen.landmarks[:, :2].min(axis=0), seen.landmarks[:, :2].max(axis=0)
+    (left, top), (right, bottom) = ((low + high) / 2).astype(int), high.astype(int)
+    covered[top:bottom, left:right] = (40, 60, 90)
+    watch(actor, seen, 1)
+    kept = actor.repertoire.faces
+    watch(actor, seen._replace(pixels=covered), 6)
+    assert actor.repertoire.faces == kept and len(kept) == 1
+
+
+def test_what_hides_the_face_is_the_cameras() -> None:
+    calm = np.full((38, 48, 3), 120, np.float32)
+    here, ones = calm.copy(), np.ones((38, 48), np.float32)
+    here[10:20, 10:20] = 30
+    fitting = fits(here, calm, np.ones_like(calm), ones)
+    assert fitting[15, 15] == 0 and fitting[30, 40] == 1
+    slightly = calm * np.float32(0.8)
+    assert fits(slightly, calm, np.ones_like(calm), ones).min() > 0.95
