@@ -17,7 +17,7 @@ from face.render.actor import Actor
 from face.render.layer import fits
 from face.render.person_file import Person
 from face.render.surface import load_surface
-from face.render.watch import Watch
+from face.render.watch import Watch, unevenness
 from nodes.rig import load_rig
 from tests.faces import Seen, seen_astronaut
 
@@ -139,16 +139,21 @@ def test_strangers_are_told_apart_by_shape_and_skin() -> None:
     assert mine.likeness(theirs) < likeness.SAME
 
 
-def test_a_hand_before_the_face_isnt_remembered(actor: Actor) -> None:
-    seen = seen_astronaut()
-    covered = seen.pixels.copy()
-    low, high = seen.landmarks[:, :2].min(axis=0), seen.landmarks[:, :2].max(axis=0)
-    (left, top), (right, bottom) = ((low + high) / 2).astype(int), high.astype(int)
-    covered[top:bottom, left:right] = (40, 60, 90)
-    watch(actor, seen, 1)
+def test_a_hand_before_the_face_isnt_remembered(
+    actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    even = np.full((38, 48, 3), 150, np.float32)
+    even[10:14, 12:36] = 60
+    seen, covered = np.ones((38, 48), np.float32), even.copy()
+    covered[20:34, 26:44] = 40
+    assert unevenness(even, seen) < 0.1 < 0.5 < unevenness(covered, seen)
+    free, hidden = unevenness(even, seen), unevenness(covered, seen)
+    monkeypatch.setattr("face.render.watch.unevenness", lambda colours, seen: free)
+    watch(actor, seen_astronaut(), 1)
     kept = actor.repertoire.faces
-    watch(actor, seen._replace(pixels=covered), 6)
-    assert actor.repertoire.faces == kept and len(kept) == 1
+    monkeypatch.setattr("face.render.watch.unevenness", lambda colours, seen: hidden)
+    watch(actor, seen_astronaut(), 6)
+    assert len(kept) == 1 and actor.repertoire.faces == kept
 
 
 def test_what_hides_the_face_is_the_cameras() -> None:
