@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -22,7 +24,10 @@ from training.evaluation.own_neutral import own_neutral
 class Judge:
     """Says what was put into it: smiles are happy, others neutral; who it is, is one person."""
 
-    names = {"emotion": "made for tests", "faceres": "made for tests"}
+    names: ClassVar[Mapping[str, str]] = {
+        "emotion": "made for tests",
+        "faceres": "made for tests",
+    }
 
     def __call__(self, pixels: U8, landmarks: F32) -> dict[str, F32]:
         seen = seen_face(pixels)
