@@ -110,21 +110,26 @@ class Server:
 
 
 class EngineServer(Server):
-    """`run_engine.py live` on a free port."""
+    """`run_engine.py live` on a free port, with the full picture unless ``governed``."""
 
-    def __init__(self, arguments: list[str]) -> None:
+    def __init__(self, arguments: list[str], governed: bool = False) -> None:
+        self._governed = governed
         script = str(ROOT / "run_engine.py")
         super().__init__("the engine", [sys.executable, script, "live", "--port", "0", *arguments])
 
     def _ready(self) -> bool:
         if found := re.search(r"running: (https?://\S+)", self.log()):
             self.url = found[1]
+            if not self._governed:
+                ask(self._endpoint(), "govern", level=0)
         return bool(self.url)
 
     def metrics(self) -> dict[str, Any]:
-        endpoint = f"ipc://{find_run(self.pid)}/control.sock"
-        result: dict[str, Any] = ask(endpoint, "metrics")
+        result: dict[str, Any] = ask(self._endpoint(), "metrics")
         return result
+
+    def _endpoint(self) -> str:
+        return f"ipc://{find_run(self.pid)}/control.sock"
 
 
 class EchoServer(Server):

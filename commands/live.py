@@ -116,6 +116,10 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
         raise UsageError("--mic needs --camera: the page brings its own microphone")
     if options.camera is not None:
         del nodes["browser"]
+        raw["governor"]["source"] = "camera.video"
+        for level in raw["governor"]["levels"]:
+            level["set"].pop("browser", None)  # no camera but the page's is asked for a size
+        raw["governor"]["levels"] = [level for level in raw["governor"]["levels"] if level["set"]]
         nodes["camera"], sounds = _camera(options.camera, muted=options.mic is not None)
         for name in ("tracker", "face_reader", "compositor"):
             nodes[name]["inputs"]["frame"] = "camera.video"

@@ -1,9 +1,9 @@
 """The control socket: msgpack requests to a supervisor from nodes, workers and the command line.
 
 Operations: ``parameters``, ``set`` (node, parameter, value), ``metrics``, ``graph``,
-``restart`` (process), ``record`` (edge, path), ``record_stop`` (edge), ``stop``; ``presets``,
-``preset_save`` (name, hotkey, and nodes or values), ``preset_apply`` (name), ``preset_delete``
-(name), ``preset_import`` (presets), ``defaults``.
+``restart`` (process), ``govern`` (level), ``record`` (edge, path), ``record_stop`` (edge),
+``stop``; ``presets``, ``preset_save`` (name, hotkey, and nodes or values), ``preset_apply`` (name),
+``preset_delete`` (name), ``preset_import`` (presets), ``defaults``.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.errors import MienError, UsageError, words
+from engine.governor import Plan, read_plan
 from engine.lines import find_line
 from engine.node import Node
 from engine.parameters import build, change
@@ -28,6 +29,7 @@ _TYPE = re.compile(r"\w+(\.\w+)*:\w+\Z")
 _RESERVED = ("control", "supervisor")
 _TOP_KEYS = (
     "name", "delivery", "stalled_after_s", "silent_after_s", "nodes", "processes", "hosts",
+    "governor",
 )  # fmt: skip
 _NODE_KEYS = ("type", "inputs", "parameters")
 _PROCESS_KEYS = ("nodes", "host")
@@ -74,6 +76,10 @@ class Graph:
     """a live process whose step lasts longer is killed and started again"""
     silent_after_s: float
     """and so is one that can't even report for so long: stopped, or its interpreter held"""
+    governor: Plan | None
+    """what is done without while the machine can't keep up"""
+    given: frozenset[str]
+    """node.parameter names that were set for this run"""
     raw: dict[str, Any] = field(repr=False)
 
     def consumers(self, node: str, port: str) -> list[tuple[NodeSpec, str]]:
@@ -160,6 +166,7 @@ class _Checker:
         self.raw = raw
         self.text = text
         self.where = where
+        self.given: set[str] = set()
 
     def fail(self, problem: str, table: str = "", key: str = "", word: str = "") -> UsageError:
         line = find_line(self.text, table, key, word) if table else None
@@ -235,6 +242,8 @@ class _Checker:
             hosts=hosts,
             stalled_after_s=self.seconds("stalled_after_s", 10.0),
             silent_after_s=self.seconds("silent_after_s", 2.5),
+            governor=self.governor(nodes, delivery),
+            given=frozenset(self.given),
             raw=self.raw,
         )
 
@@ -249,6 +258,23 @@ class _Checker:
             entry = self.table(entries[node], f"nodes.{node}")
             parameters = self.table(entry.get("parameters", {}), f"nodes.{node}.parameters")
             entry["parameters"] = {**parameters, name: value.strip()}
+            self.given.add(f"{node}.{name}")
+
+    def governor(self, nodes: dict[str, NodeSpec], delivery: str) -> Plan | None:
+        table = self.raw.get("governor")
+        if table is None:
+            return None
+        if delivery == "lossless":
+            raise self.fail("a lossless graph waits and needs no [governor]", "governor")
+        edges = [
+            (".".join(source), f"{spec.name}.{port}")
+            for spec in nodes.values()
+            for port, source in spec.inputs.items()
+        ]
+        try:
+            return read_plan(table, {name: spec.config for name, spec in nodes.items()}, edges)
+        except UsageError as error:
+            raise self.fail(str(error), "governor") from None
 
     def hosts(self) -> dict[str, HostSpec]:
         hosts = {}

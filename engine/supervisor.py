@@ -22,6 +22,7 @@ from engine.clock import RunningTime
 from engine.control import REPORTS_MOST, Peer
 from engine.errors import MienError, UsageError
 from engine.folders import RunFolder
+from engine.governing import Figures, Governing
 from engine.graph import Graph, set_parameter, suggestion, with_parameter
 from engine.hosts import Hosts
 from engine.news import News
@@ -66,6 +67,8 @@ class Supervisor:
         self._settings = settings or Settings()
         self._settings.begin(graph)
         self._presets = Presets(graph, self._settings, self._set)
+        self._governing = self._make_governing()
+        self._governor: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
         self._watchers: list[asyncio.Task[None]] = []
         self._listener: asyncio.Task[None] | None = None
@@ -108,6 +111,8 @@ class Supervisor:
             watcher.add_done_callback(self._watcher_ended)
             self._watchers.append(watcher)
         self._listener = asyncio.ensure_future(self._listen())
+        if self._governing is not None:
+            self._governor = asyncio.ensure_future(self._governing.run())
         ready = asyncio.ensure_future(self._all_ready())
         ended = asyncio.ensure_future(self._ended.wait())
         await asyncio.wait(
@@ -141,8 +146,9 @@ class Supervisor:
         """End every process within seconds and leave nothing behind."""
         self._stopping = True
         self._ended.set()
-        if self._listener is not None:
-            self._listener.cancel()
+        for task in (self._listener, self._governor):
+            if task is not None:
+                task.cancel()
         children = [process for process in self.processes.values() if process.child is not None]
         for process in children:
             if process.identity is not None and self._peer is not None:
@@ -300,8 +306,15 @@ class Supervisor:
         if op in ("record", "record_stop"):
             node = str(arguments["edge"]).partition(".")[0]
             return await self._call(self._process_of(node), op, **arguments)
+        if op == "govern":
+            if self._governing is None:
+                raise UsageError("no governor runs here")
+            return await self._governing.hold(**arguments)
         if op in OPS:
-            return await self._presets.call(op, arguments)
+            result = await self._presets.call(op, arguments)
+            if op == "defaults" and self._governing is not None:
+                self._governing.governor.forget_hands()
+            return result
         if op == "stop":
             return self.request_stop()
         raise UsageError(f"unknown operation '{op}'")
@@ -357,16 +370,24 @@ class Supervisor:
         }
 
     async def _set(self, node: str, parameter: str, value: Any) -> Any:
+        """What a person sets: it is kept, and no longer the governor's."""
+        value = await self._put(node, parameter, value)
+        self._settings.changed(self.graph, node, parameter)
+        if self._governing is not None:
+            self._governing.governor.leave(node, parameter)
+        return value
+
+    async def _put(self, node: str, parameter: str, value: Any) -> Any:
         process = self._process_of(node)
         spec = self.graph.nodes[node]
-        config = with_parameter(spec, parameter, value)
+        with_parameter(spec, parameter, value)
         if process in self.processes:
             await self._call(process, "set", node=node, parameter=parameter, value=value)
         elif self._hosts is not None:
             host = self.graph.processes[process]
             await self._hosts.call(host, "set", node=node, parameter=parameter, value=value)
+        config = with_parameter(spec, parameter, value)  # others may have changed it meanwhile
         set_parameter(self.graph, node, parameter, config)
-        self._settings.changed(self.graph, node, parameter)
         return getattr(config, parameter)
 
     def _process_of(self, node: str) -> str:
@@ -387,8 +408,31 @@ class Supervisor:
             raise UsageError(f"no process '{process}'{suggestion(process, self.processes)}")
         self.processes[process].kill()
 
-    def metrics(self, merged: bool = True) -> dict[str, Any]:
-        """Everything that can be measured, as plain data; with other hosts' figures if merged."""
+    def _make_governing(self) -> Governing | None:
+        """Where the graph's governor is: on the host of its sink, whose figures it looks at."""
+        plan = self.graph.governor
+        if plan is None or self._process_of(plan.sink.partition(".")[0]) not in self.processes:
+            return None
+        kept = {f"{node}.{name}" for node, row in self._settings.values.items() for name in row}
+        return Governing(
+            self.graph,
+            plan,
+            self.graph.given | kept,
+            figures=self._figures,
+            put=self._put,
+            tell=self.event,
+            now_s=lambda: self._ran.seconds,
+        )
+
+    # -- figures -----------------------------------------------------------------------------------
+
+    def _figures(self) -> Figures | None:
+        """For the governor: none while a process is being started."""
+        running = all(process.state == "running" for process in self.processes.values())
+        return self._counted() if running else None
+
+    def _counted(self) -> tuple[dict[str, Any], dict[str, dict[str, int]]]:
+        """Figures of this host's nodes, counts of its edges through all lives of its processes."""
         nodes: dict[str, Any] = {}
         edges: dict[str, dict[str, int]] = {}
         for process in self.processes.values():
@@ -399,6 +443,11 @@ class Supervisor:
         for figures in edges.values():
             # What a process sent between its last report and its death it could not count.
             figures["sent"] = max(figures["sent"], figures["received"] + figures["gaps"])
+        return nodes, edges
+
+    def metrics(self, merged: bool = True) -> dict[str, Any]:
+        """Everything that can be measured, as plain data; with other hosts' figures if merged."""
+        nodes, edges = self._counted()
         result: dict[str, Any] = {
             "name": self.graph.name,
             "uptime_s": round(time.monotonic() - self._started_s, 1),
@@ -428,6 +477,8 @@ class Supervisor:
             for name, figures in result["nodes"].items()
             if figures["sink"]
         }
+        if self._governing is not None:
+            result["governor"] = self._governing.governor.describe()
         if merged and self._hosts is not None:
             self._hosts.merge(result)
         return result

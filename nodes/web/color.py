@@ -60,7 +60,7 @@ class ToBgr:
 
     def __init__(self, colors: Colors, longest_px: int = 4096) -> None:
         self._colors = colors
-        self._longest_px = longest_px
+        self.longest_px = longest_px
         self._reformatter: Any = None
 
     def __call__(self, picture: Any) -> U8:
@@ -73,7 +73,7 @@ class ToBgr:
         full = picture.color_range == FULL if told.full is None else told.full
         if picture.format.name == "yuvj420p":
             full = True
-        width, height = within(picture.width, picture.height, self._longest_px)
+        width, height = within(picture.width, picture.height, self.longest_px)
         small = (width, height) == (picture.width, picture.height)
         if small and picture.format.name == "yuv420p" and int(matrix) in BT601_LIKE and not full:
             return np.asarray(cv2.cvtColor(picture.to_ndarray(), cv2.COLOR_YUV2BGR_I420), np.uint8)

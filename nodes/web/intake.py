@@ -106,6 +106,14 @@ class VideoIntake:
         set_private(receiver, "jitter_buffer", self.assembler)
         listen_to_reports(receiver, "video", clock)
 
+    @property
+    def longest_px(self) -> int:
+        return self._to_bgr.longest_px
+
+    @longest_px.setter
+    def longest_px(self, most: int) -> None:
+        self._to_bgr.longest_px = most
+
     def _decode(self, codec: Any, frames: list[EncodedFrame]) -> None:
         import av
 

@@ -19,6 +19,7 @@ OPS: dict[
     "metrics": (),
     "graph": (),
     "restart": ("process",),
+    "govern": ("level",),
     "selftest": (),
     **dict.fromkeys(PRESET_OPS, PRESET),
 }

@@ -81,7 +81,7 @@ class PublishNode(LoopNode):
             unit="kbit/s",
         )  # fmt: skip
         longest_px: int = parameter(
-            1_920, "longer side of pictures that new publishers are asked for; larger ones are "
+            1_920, "longer side of pictures that publishers are asked for; larger ones are "
             "scaled down", low=160, high=4_096, unit="px",
         )  # fmt: skip
 
@@ -112,6 +112,12 @@ class PublishNode(LoopNode):
         for peer in list(self._peers):
             await peer.close("the engine stops")
         await leave(self._server, self.context)
+
+    def reconfigure(self, config: Config) -> None:
+        super().reconfigure(config)
+        for peer in self._peers:
+            if peer.video is not None:
+                peer.video.longest_px = config.longest_px
 
     def paths(self) -> tuple[str, ...]:
         """Where publishers post their offers."""

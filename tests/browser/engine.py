@@ -42,6 +42,7 @@ class Engine:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.url = self._url()
+        self.call("govern", level=0)  # pictures keep their size, however busy this machine is
 
     def _read(self) -> None:
         assert self.process.stdout is not None

@@ -273,6 +273,8 @@ async def test_a_large_publisher_is_scaled_down(web: Start) -> None:
     newest = pair.engine.emitted["browser.video"][-1]
     assert isinstance(newest, VideoFrame)
     assert newest.pixels.shape == (120, 160, 3) and newest.pixels.flags.c_contiguous
+    await pair.engine.call("set", node="browser", parameter="longest_px", value=200)
+    await until(lambda: pair.browser.info()["width"] == 200, 8, "pictures of another size")
 
 
 async def test_a_new_page_takes_over(web: Start) -> None:

@@ -5,7 +5,7 @@ import { capture, explain } from "./media.js";
 import { Peer } from "./peer.js";
 
 const SEND_BPS = 2_500_000;
-const LONGEST_PX = 1920; // as the engine asks for; it would scale larger pictures down itself
+const LONGEST_PX = 1920; // until the engine says what it asks for
 const SILENT_MS = 3000; // no packet for so long means that the path is dead
 const COOLDOWN_MS = 6000;
 
@@ -24,6 +24,7 @@ export class Call extends EventTarget {
   muted = false;
   sends = true; // false: the engine has a camera of its own, or this page only watches
   received = { packets: 0, frames: 0, width: 0, height: 0, fps: 0, rtt_ms: 0, lost: 0, changedAt: 0 };
+  #longest_px = LONGEST_PX;
   #netPid = 0;
   #kickedAt = 0;
   #foreignSeen = 0;
@@ -74,6 +75,22 @@ export class Call extends EventTarget {
     for (const [key, value] of Object.entries(change)) remember(key, value);
     if (this.phase === "running" && this.sends) await this.#retake();
     this.#tell();
+  }
+
+  /** Send no pictures longer than this; the camera and its own picture stay as they are. */
+  async limit(longest_px = LONGEST_PX) {
+    if (longest_px === this.#longest_px) return;
+    this.#longest_px = longest_px;
+    const sender = this.sender.pc?.getSenders().find((each) => each.track?.kind === "video");
+    if (!sender) return;
+    const parameters = sender.getParameters();
+    for (const encoding of parameters.encodings) encoding.scaleResolutionDownBy = this.#scaleDown(sender.track);
+    await sender.setParameters(parameters).catch(() => undefined); // the engine scales down what is larger
+  }
+
+  #scaleDown(track) {
+    const { width = 0, height = 0 } = track?.getSettings() ?? {};
+    return Math.max(1, Math.max(width, height) / this.#longest_px);
   }
 
   mute(muted) {
@@ -208,8 +225,7 @@ export class Call extends EventTarget {
       const parameters = sender.getParameters();
       // Without these Chromium starts with a quarter of the pixels.
       parameters.degradationPreference = "maintain-resolution";
-      const { width = 0, height = 0 } = track?.getSettings() ?? {};
-      const scaleResolutionDownBy = Math.max(1, Math.max(width, height) / LONGEST_PX);
+      const scaleResolutionDownBy = this.#scaleDown(track);
       for (const encoding of parameters.encodings) {
         Object.assign(encoding, { maxBitrate: SEND_BPS, scaleResolutionDownBy, maxFramerate: 30 });
       }

@@ -6,7 +6,7 @@
 // data-size (of the returned picture), data-frames (decoded), data-restarts, data-reconnects,
 // data-mode (off wear pad scale voice), data-emotion, data-intensity; data-felt, data-felt-face,
 // data-felt-voice (what is measured), data-traces (moments drawn), data-microphone (heard silent muted
-// none –). The videos are #avatar and #self.
+// none –), data-level (of the governor). The videos are #avatar and #self.
 // Query: ?start begins at once, ?watch only watches, ?clean begins at once and shows nothing but the
 // avatar, with its sound, on ?background=COLOUR or nothing.
 
@@ -16,6 +16,7 @@ import { devicesPanel } from "./devices.js";
 import { $, icon, say } from "./dom.js";
 import { EnginePanel } from "./engine.js";
 import { facesRow } from "./faces.js";
+import { governorRow } from "./governor.js";
 import { shortcuts } from "./keys.js";
 import { Call } from "./live.js";
 import { Meter } from "./meter.js";
@@ -54,6 +55,7 @@ new AdvancedPanel(parameters);
 const presets = new PresetsPanel(line, parameters);
 devicesPanel(call, parameters);
 const showFaces = facesRow(parameters);
+const showGovernor = governorRow(line, parameters, (text) => toast(text, "error"));
 selftest(line, call);
 const nextTheme = themes();
 
@@ -186,6 +188,7 @@ shortcuts([
 parameters.addEventListener("change", () => {
   const servers = parameters.value("out", "ice_servers") ?? "";
   for (const peer of [call.sender, call.viewer]) peer.iceServers = iceServers(servers);
+  call.limit(parameters.value("browser", "longest_px"));
 });
 
 let frameTracks = "";
@@ -214,6 +217,7 @@ line.addEventListener("metrics", (event) => {
   strip.show(snapshot, call.received);
   panel.show(snapshot);
   showFaces(snapshot);
+  showGovernor(snapshot);
   traces.explain(snapshot);
   mood.explain(snapshot);
   render();
