@@ -9,7 +9,10 @@
 visual and speech are cross-validated: the people of the source --of are divided into --folds,
 a network is trained without each of them in turn (OUT/fold-N; one that is there already isn't
 trained again) and asked about them. Others in SHARDS are always learned from. OUT/answers.tsv
-holds every answer. intensity compares each frame of clips whose truth is known.
+holds every answer. Of voices it is asked twice: of strangers, and once the speaker's other
+recordings were heard. --calibrate RUN puts what these answers say of confidence (a temperature and
+a bias per emotion) into the last layer of a run that learned from everybody. intensity compares
+each frame of clips whose truth is known.
 """
 
 from __future__ import annotations
@@ -35,6 +38,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, help="train for so many steps instead")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--calibrate", type=Path, help="a run that learned from all: its confidence is mended"
+    )
     parser.add_argument("--split", default="test", help="of intensity")
     for name in ("visual", "speech", "intensity"):
         parser.add_argument(f"--{name}", type=Path, help="a run, for intensity")

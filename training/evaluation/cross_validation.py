@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import time
 from collections import defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from engine.errors import MienError
 from engine.files import whole
 from engine.types import EMOTIONS
+from training import checkpoint
 from training.data.clip import Clip, open_clips
 from training.loop import Trainer, train
+from training.metrics.calibration import applied, calibrate, expected_error, held_out
 from training.metrics.classes import judge
 from training.metrics.statistics import concordance, concordance_interval
 from training.models.ear import STEP_SAMPLES
@@ -30,7 +32,7 @@ from training.restore import restore
 from training.trainers.intensity import fuse
 from training.trainers.readings import Reader
 from training.trainers.samples import Clips, Look
-from training.trainers.speech import LABELS, SpeechTrainer, utterance
+from training.trainers.speech import LABELS, SpeechTrainer, among_others, utterance
 from training.trainers.visual import VisualTrainer
 
 Floats = NDArray[np.float32]
@@ -63,6 +65,7 @@ def cross_validate(options: argparse.Namespace, command: str) -> list[str]:
         labels[person_of[clip.info.subject]].append(clip.info.label)
     divided = by_fold(folds(labels, options.folds, options.seed), person_of)
     rows: list[tuple[Clip, Floats]] = []
+    known: list[tuple[Clip, Floats]] = []
     for number, left_out in enumerate(divided):
         if options.only and number not in options.only:
             continue
@@ -70,6 +73,8 @@ def cross_validate(options: argparse.Namespace, command: str) -> list[str]:
         _train(options, run, left_out, command)
         mine = [clip for clip in asked if clip.info.subject in left_out]
         rows += zip(mine, _ask(options.name, run, mine), strict=True)
+        if options.name == "speech":
+            known += _ask_known(run, mine)
         print(_summary(f"fold {number}", rows[-len(mine) :], names, person_of)[0], flush=True)
     _write(options.out / "answers.tsv", rows, names)
     doubles = len(person_of) - len(set(person_of.values()))
@@ -78,7 +83,14 @@ def cross_validate(options: argparse.Namespace, command: str) -> list[str]:
         f"{len(divided)} folds ({doubles} names tied to others by the same picture)",
         *_summary("all", rows, names, person_of),
     ]
-    return lines + (_speed(options.out / "fold-0") if options.name == "speech" else [])
+    if options.name == "speech":
+        lines += ["", *_summary("speakers heard before", known, names, person_of)]
+        lines += _speed(options.out / "fold-0")
+    lines += ["", *_calibration(rows + known, names, person_of)]
+    if options.calibrate:
+        _mend(options.calibrate, options.name, rows + known, names)
+        lines.append(f"{options.calibrate} is calibrated")
+    return lines
 
 
 def _people(asked: Sequence[Clip]) -> dict[str, str]:
@@ -108,6 +120,14 @@ def _ask(name: str, run: Path, clips: Sequence[Clip]) -> list[Floats]:
     return [look_at(visual, clip) for clip in clips]
 
 
+def _ask_known(run: Path, clips: Sequence[Clip]) -> Iterator[tuple[Clip, Floats]]:
+    """Log-probabilities of each recording once the speaker's others were heard."""
+    encoder = restore(run, "speech", SpeechEncoder)
+    for subject in sorted({clip.info.subject for clip in clips}):
+        own = [clip for clip in clips if clip.info.subject == subject]
+        yield from zip(own, among_others(encoder, [clip.samples for clip in own]), strict=True)
+
+
 def look_at(visual: VisualEncoder, clip: Clip) -> Floats:
     """Log-probabilities [8] of EMOTIONS for one still, looked at once."""
     side = visual.size.crop_px
@@ -122,17 +142,49 @@ def _told(rows: Sequence[tuple[Clip, Floats]], names: Sequence[str]) -> Floats:
     return np.stack([answer[[every.index(name) for name in names]] for _, answer in rows])
 
 
+def _truth(rows: Sequence[tuple[Clip, Floats]], names: Sequence[str]) -> NDArray[np.int64]:
+    return np.array([names.index(clip.info.label) for clip, _ in rows])
+
+
 def _summary(
     title: str,
     rows: Sequence[tuple[Clip, Floats]],
     names: Sequence[str],
     person_of: dict[str, str],
 ) -> list[str]:
-    truth = np.array([names.index(clip.info.label) for clip, _ in rows])
-    told = _told(rows, names).argmax(axis=1)
+    truth, told = _truth(rows, names), _told(rows, names).argmax(axis=1)
     people = [person_of[clip.info.subject] for clip, _ in rows]
     lines = judge(truth, told, people, len(names)).lines(names)
     return [f"{title}: {lines[0]}", *lines[1:]]
+
+
+def _calibration(
+    rows: Sequence[tuple[Clip, Floats]], names: Sequence[str], person_of: dict[str, str]
+) -> list[str]:
+    """How far confidence lies from what is right: as it is, and calibrated on other people."""
+    truth, told = _truth(rows, names), _told(rows, names)
+    people = [person_of[clip.info.subject] for clip, _ in rows]
+    plain = applied(told, np.zeros(len(names)), 1.0)
+    mended = held_out(told, truth, people)
+    return [
+        f"calibration error {expected_error(plain, truth):.3f}, calibrated on other people "
+        f"{expected_error(mended, truth):.3f}; accuracy then "
+        f"{(mended.argmax(axis=1) == truth).mean():.3f}"
+    ]
+
+
+def _mend(run: Path, name: str, rows: Sequence[tuple[Clip, Floats]], names: Sequence[str]) -> None:
+    """Temperature and biases become part of a run's last layer. Raises MienError."""
+    bias, temperature = calibrate(_told(rows, names), _truth(rows, names))
+    every = EMOTIONS if name == "visual" else LABELS
+    lift = torch.zeros(len(every))
+    lift[[every.index(n) for n in names]] = torch.from_numpy(bias).float()
+    state = checkpoint.load(run)
+    layer = "heads.emotion" if name == "visual" else "feel"
+    weight, offset = (state["ema"][name][f"{layer}.{part}"] for part in ("weight", "bias"))
+    weight[: len(every)] /= temperature
+    offset[: len(every)] = offset[: len(every)] / temperature + lift
+    checkpoint.save(run, state)
 
 
 def _write(path: Path, rows: Sequence[tuple[Clip, Floats]], names: Sequence[str]) -> None:

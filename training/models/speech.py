@@ -8,11 +8,16 @@ task (`ear.py`) and stays as it is. A feeling shows in how a voice varies over s
 learned is one linear layer on mean and deviation of what was heard, which forget. They begin at
 what is usual, so that a first syllable counts for little. EAP's LSTM (eq. 5) in their place knew
 strangers worse: there is too little to learn it from.
+
+A voice that is high, hoarse or far away isn't a feeling, it is somebody. So the same statistics are
+kept over minutes, too: what this speaker is usually like is taken away, the more the longer they
+have been heard.
 Legend: B batch, N samples or moments, T steps of 640 samples, F features of the ear.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -28,6 +33,8 @@ LOOK_AHEAD_STEPS: Final = 1
 LOOK_AHEAD_MS: Final = LOOK_AHEAD_STEPS * 40
 _KEPT: Final = 1 - 1 / 125  # the statistics forget within about five seconds
 _USUAL_STEPS: Final = 12.0  # what is usual counts as much as half a second of voice
+_SPEAKER_KEPT: Final = 1 - 1 / 3000  # those of the speaker forget within about two minutes
+_SPEAKER_STEPS: Final = 250.0  # who has spoken for ten seconds is half known
 _AT_ONCE: Final = 400  # steps: what fades further loses its digits
 _NEUTRAL: Final = EMOTIONS.index("neutral")
 _EMOTIONS: Final = len(EMOTIONS) + 1
@@ -73,15 +80,14 @@ class SpeechEncoder(nn.Module):
         self.register_buffer("usual", usual)  # mean and mean square
         self.scale = Scale(2 * told)
         self.feel = nn.Linear(2 * told, SAID)
-        self._parts = [self.ear.begin(1).shape[1], 1, 2 * told]
+        self._parts = [self.ear.begin(1).shape[1], 1, 2 * told, 1, 2 * told]
 
     def forward(self, sound_BN: Tensor, state_BS: Tensor) -> Heard:
         """One step; the answer belongs to the samples of the call before."""
-        ear, count, moments = torch.split(state_BS, self._parts, dim=1)
+        ear, *kept = torch.split(state_BS, self._parts, dim=1)
         heard_BTF, ear = self.ear(sound_BN, ear)
-        count, moments = forgetting(heard_BTF, count, moments)
-        said = self.judge(count[:, 0], moments[:, 0])
-        return said._replace(state=torch.cat([ear, count[:, 0], moments[:, 0]], dim=1))
+        now = [part[:, 0] for part in self._follow(heard_BTF, kept)]
+        return self.judge(*now)._replace(state=torch.cat([ear, *now], dim=1))
 
     def begin(self, batch: int) -> Tensor:
         """The state before the first step [B, S]."""
@@ -92,50 +98,64 @@ class SpeechEncoder(nn.Module):
 
         Silence follows the end, so that the last steps get their look-ahead.
         """
-        count, moments, ear = self.hear(sound_BN)
-        said = self.judge(count.flatten(0, 1), moments.flatten(0, 1))
+        *heard, ear = self.hear(sound_BN)
+        said = self.judge(*(part.flatten(0, 1) for part in heard))
         late = [
-            part.reshape(*count.shape[:2], -1)[:, LOOK_AHEAD_STEPS:]
+            part.reshape(*heard[0].shape[:2], -1)[:, LOOK_AHEAD_STEPS:]
             for part in (*said[:4], said.boredom)
         ]
-        state = torch.cat([ear, count[:, -1], moments[:, -1]], dim=1)
+        state = torch.cat([ear, *(part[:, -1] for part in heard)], dim=1)
         return Heard(late[0], late[1], late[2], late[3], state, late[4])
 
-    def hear(self, sound_BN: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def hear(self, sound_BN: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Of a whole recording [B, N], at each step: how much was heard [B, T + 1, 1] and its
-        moments [B, T + 1, 2 F]; and the ear's state afterwards. No training changes any of it."""
+        moments [B, T + 1, 2 F], lately and of the speaker; and the ear's state afterwards. No
+        training changes any of it."""
         steps = -(-sound_BN.shape[1] // STEP_SAMPLES) + LOOK_AHEAD_STEPS
         padded = F.pad(sound_BN, (0, steps * STEP_SAMPLES - sound_BN.shape[1]))
         heard_BTF, state = self.ear(padded, self.ear.begin(len(padded)))
         begun = [self.usual.new_zeros(len(padded), part) for part in self._parts[1:]]
-        return *forgetting(heard_BTF, begun[0], begun[1]), state
+        count, moments, speaker_count, speaker = self._follow(heard_BTF, begun)
+        return count, moments, speaker_count, speaker, state
+
+    def _follow(self, heard_BTF: Tensor, kept: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """What was heard lately, and of the speaker, at each step."""
+        lately = forgetting(heard_BTF, kept[0], kept[1], _KEPT)
+        return *lately, *forgetting(heard_BTF, kept[2], kept[3], _SPEAKER_KEPT)
 
     def settle(self, count_N1: Tensor, moments_NF: Tensor) -> None:
         """Learn what is usual, and bring what voices show to one scale, before training."""
         self.usual.copy_((count_N1 * moments_NF).sum(dim=0) / count_N1.sum())
-        self.scale.fit(self._statistics(count_N1, moments_NF))
+        self.scale.fit(self._statistics(count_N1, moments_NF, _USUAL_STEPS))
 
-    def judge(self, count_N1: Tensor, moments_NF: Tensor) -> Heard:
-        """What is said of moments; the state is left empty."""
-        out = self.feel(self.scale(self._statistics(count_N1, moments_NF)))
+    def judge(
+        self, count_N1: Tensor, moments_NF: Tensor, speaker_count_N1: Tensor, speaker_NF: Tensor
+    ) -> Heard:
+        """What is said of moments, of a speaker who is usually like that; the state is left
+        empty."""
+        usual = self._statistics(torch.zeros_like(count_N1), moments_NF, 1)
+        own = self._statistics(speaker_count_N1, speaker_NF, _SPEAKER_STEPS) - usual
+        out = self.feel(self.scale(self._statistics(count_N1, moments_NF, _USUAL_STEPS) - own))
         nine, affect, intensity = torch.split(out, [_EMOTIONS, 2, 1], dim=1)
         emotion, boredom = _fold(nine)
         affect, intensity = torch.tanh(affect), torch.sigmoid(intensity)
         whole = F.normalize(out, dim=1, eps=1e-4)
         return Heard(whole, emotion, affect, intensity, out[:, :0], boredom)
 
-    def _statistics(self, count_N1: Tensor, moments_NF: Tensor) -> Tensor:
-        """Mean and deviation [N, 2 F]."""
-        share_N1 = count_N1 / (count_N1 + _USUAL_STEPS)
+    def _statistics(self, count_N1: Tensor, moments_NF: Tensor, doubt_steps: float) -> Tensor:
+        """Mean and deviation [N, 2 F]; what is usual counts as much as so many steps."""
+        share_N1 = count_N1 / (count_N1 + doubt_steps)
         mean, square = (self.usual + share_N1 * (moments_NF - self.usual)).chunk(2, dim=1)
         usual, usual_square = self.usual.chunk(2)
         floor = 0.01 * (usual_square - usual * usual) + 1e-6
         return torch.cat([mean, torch.sqrt(F.relu(square - mean * mean) + floor)], dim=1)
 
 
-def forgetting(what_BTF: Tensor, count_B1: Tensor, moments_BF: Tensor) -> tuple[Tensor, Tensor]:
+def forgetting(
+    what_BTF: Tensor, count_B1: Tensor, moments_BF: Tensor, kept: float = _KEPT
+) -> tuple[Tensor, Tensor]:
     """How much was heard so far [B, T, 1], and the means of it and of its square [B, T, 2 F], older
-    steps counting less.
+    steps counting less: ``kept`` of what they counted a step before.
 
     Many at once: the sum of k^(t-s) f_s is k^t times the running sum of k^-s f_s.
     """
@@ -145,11 +165,11 @@ def forgetting(what_BTF: Tensor, count_B1: Tensor, moments_BF: Tensor) -> tuple[
         both_BTF = torch.cat([part_BTF, part_BTF * part_BTF], dim=2)
         steps = part_BTF.shape[1]
         if steps == 1:
-            total = (_KEPT * count_B1 + 1)[:, None]
+            total = (kept * count_B1 + 1)[:, None]
             mean = moments_BF[:, None] + (both_BTF - moments_BF[:, None]) / total
         else:
             age = torch.arange(1, steps + 1, device=part_BTF.device, dtype=part_BTF.dtype)
-            faded = (_KEPT**age)[None, :, None]
+            faded = (kept**age)[None, :, None]
             total = faded * (count_B1[:, None] + (1 / faded).cumsum(dim=1))
             before = (count_B1 * moments_BF)[:, None]
             mean = faded * (before + (both_BTF / faded).cumsum(dim=1)) / total

@@ -47,11 +47,22 @@ class Echoes:
         spans = [span for clip in clips for span in self.rows.get(clip, [])]
         return np.concatenate([np.arange(*span) for span in spans])
 
-    def draw(self, clip: int, rng: np.random.Generator) -> int | None:
-        """A moment of any take; None where there is none."""
+    def draw(
+        self, clip: int, before: Sequence[int], rng: np.random.Generator
+    ) -> tuple[int, F32, F32] | None:
+        """A moment of any take, and what the speaker was like until then: ``count`` [1] and
+        ``moments`` [2 F] of it and of the clips heard ``before``; who sounds worn was never heard
+        before. None where there is none."""
         if clip not in self.rows:
             return None
-        return int(rng.integers(*self.rows[clip][rng.integers(len(self.rows[clip]))]))
+        take = int(rng.integers(len(self.rows[clip])))
+        at = int(rng.integers(*self.rows[clip][take]))
+        known = [] if take else before
+        ends = [self.rows[other][take][1] - 1 for other in known if other in self.rows]
+        heard = np.array([at, *ends])
+        count = self.count[heard]
+        moments = (count * self.moments[heard]).sum(axis=0) / count.sum()
+        return at, count.sum(axis=0), moments.astype(np.float32)
 
 
 def echoes_of(encoder: SpeechEncoder, clips: Clips, takes: int, keep: bool) -> Echoes:
@@ -106,7 +117,7 @@ def _takes(encoder: SpeechEncoder, sample: Sample, takes: int) -> Iterator[tuple
 def _heard(encoder: SpeechEncoder, sound: F32) -> tuple[F32, F32, F32]:
     """``count`` and ``moments`` of a recording, and each moment's share of it."""
     with torch.no_grad():
-        count, moments, _ = encoder.hear(torch.from_numpy(sound)[None])
+        count, moments, *_ = encoder.hear(torch.from_numpy(sound)[None])
     steps = count.shape[1] - LOOK_AHEAD_STEPS
     at = np.arange(steps - 1, min(FIRST_STEPS, steps - 1) - 1, -EVERY_STEPS)[::-1]
     late = torch.from_numpy(at + LOOK_AHEAD_STEPS)

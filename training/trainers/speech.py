@@ -5,7 +5,7 @@ Emotions are learned from people alone: a synthesizer that is told to sound so m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import ClassVar, Final
@@ -35,7 +35,9 @@ SIZES: Final = {
     "debug": SpeechSize(width=16, heads=2, layers=1, past=8),
     "full": SpeechSize(),
 }
-TAKES: Final = {"debug": 2, "full": 4}
+MOST_BEFORE: Final = 16
+"""fewer recordings than that of a speaker were heard before one that is learned from"""
+TAKES: Final = {"debug": 2, "full": 2}
 """how often each recording is heard: as it is, and through other throats, rooms and microphones"""
 WEIGHTS: Final = {"classification": 1.0, "affect": 0.5, "intensity": 0.5, "weights": 0.01}
 """of the losses; "weights" are those of the linear layer, squared"""
@@ -66,14 +68,18 @@ class SpeechTrainer(Trainer):
 
     def _row(self, rng: np.random.Generator) -> dict[str, Array] | None:
         index = self.clips.draw_tempered(rng)
-        at = self.echoes.draw(index, rng)
-        if at is None:
-            return None
         info = self.clips.infos[index]
+        before = rng.choice(self.clips.by_subject[info.subject], rng.integers(MOST_BEFORE))
+        drawn = self.echoes.draw(index, before.tolist(), rng)
+        if drawn is None:
+            return None
+        at, speaker_count, speaker = drawn
         label = "" if info.synthetic else info.label
         return {
             "count": self.echoes.count[at],
             "moments": self.echoes.moments[at],
+            "speaker_count": speaker_count,
+            "speaker": speaker,
             "emotion": np.array(LABELS.index(label) if label else -1, np.int64),
             "affect": self.echoes.affect[at],
             "intensity": self.echoes.intensity[at],
@@ -83,7 +89,9 @@ class SpeechTrainer(Trainer):
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
         encoder = self.modules["speech"]
         assert isinstance(encoder, SpeechEncoder)
-        said = encoder.judge(batch["count"], batch["moments"])
+        said = encoder.judge(
+            batch["count"], batch["moments"], batch["speaker_count"], batch["speaker"]
+        )
         wanted = labels.one_hot(batch["emotion"], len(LABELS))
         shares, even = log_shares(said)[:, None], torch.ones(len(wanted), 1, device=wanted.device)
         known = batch["known"]
@@ -106,7 +114,19 @@ def _tells(info: ClipInfo, frames: int) -> bool:
 
 
 def utterance(encoder: SpeechEncoder, sound: Array) -> Array:
-    """Log-probabilities [9] of LABELS for a whole recording [N]: what is said at its end."""
+    """Log-probabilities [9] of LABELS for a whole recording [N]: what is said at its end, of
+    somebody who was never heard before."""
     with torch.no_grad():
         shares = log_shares(encoder.listen(torch.from_numpy(sound)[None]))[0, -1]
     return np.asarray(shares.numpy())
+
+
+def among_others(encoder: SpeechEncoder, sounds: Sequence[Array]) -> Array:
+    """The same [M, 9] for each of a speaker's recordings, after all the others were heard."""
+    with torch.no_grad():
+        ends = [encoder.hear(torch.from_numpy(sound)[None])[:2] for sound in sounds]
+        count, moments = (torch.cat([end[i][:, -1] for end in ends]) for i in range(2))
+        total = count.sum(dim=0, keepdim=True)
+        usual = (count * moments).sum(dim=0, keepdim=True) / total
+        known = total.expand(len(count), -1), usual.expand(len(count), -1)
+        return np.asarray(log_shares(encoder.judge(count, moments, *known)).numpy())

@@ -93,12 +93,21 @@ def test_a_voice_is_judged_by_what_it_was_like_and_a_beginning_counts_for_little
     encoder.settle(count[0], moments[0])
     with torch.no_grad():
         usual, loud = encoder.usual[None], encoder.usual[None] * 1.3
+        nobody = torch.zeros(1, 1), usual
         silent, early, late = (
-            encoder.judge(torch.full((1, 1), steps), loud).emotion for steps in (0.0, 2.0, 100.0)
+            encoder.judge(torch.full((1, 1), steps), loud, *nobody).emotion
+            for steps in (0.0, 2.0, 100.0)
         )
-        calm = encoder.judge(torch.full((1, 1), 100.0), usual).emotion
+        calm = encoder.judge(torch.full((1, 1), 100.0), usual, *nobody).emotion
+        known, hardly = (
+            encoder.judge(torch.full((1, 1), 100.0), loud, torch.full((1, 1), steps), loud).emotion
+            for steps in (3000.0, 20.0)
+        )
     assert torch.allclose(silent, calm, atol=1e-5)
     assert 0 < (early - calm).norm() < 0.3 * (late - calm).norm()
+    # Who always sounds like that feels nothing by it, once that is known.
+    assert (known - calm).norm() < 0.3 * (late - calm).norm()
+    assert (hardly - calm).norm() > 0.8 * (late - calm).norm()
 
 
 def test_speech_looks_ahead_no_further_than_it_says() -> None:

@@ -197,12 +197,20 @@ def test_echoes_are_what_the_encoder_hears_and_are_kept(
     assert not np.allclose(echoes.moments[after - 1], echoes.moments[last - 1])
     with torch.no_grad():
         encoder.settle(torch.from_numpy(echoes.count), torch.from_numpy(echoes.moments))
-        said = encoder.judge(*(torch.from_numpy(a) for a in (echoes.count, echoes.moments)))
-        offline = encoder.listen(torch.from_numpy(clips[long].clip.samples)[None])
-    assert torch.allclose(said.emotion[after - 1], offline.emotion[0, -1], atol=1e-4)
-    assert torch.allclose(said.emotion[first], offline.emotion[0, 29], atol=1e-4)
-    drawn = {echoes.draw(long, np.random.default_rng(seed)) for seed in range(30)}
-    assert drawn == set(range(first, last)) and echoes.draw(nothing, None) is None  # type: ignore[arg-type]
+        count, moments, *_ = encoder.hear(torch.from_numpy(clips[long].clip.samples)[None])
+    for row, step in ((first, 30), (after - 1, 50)):
+        assert float(count[0, step]) == pytest.approx(echoes.count[row, 0], rel=1e-5)
+        assert np.allclose(moments[0, step].numpy(), echoes.moments[row], atol=1e-5)
+    some = [echoes.draw(long, [], np.random.default_rng(seed)) for seed in range(30)]
+    assert {row[0] for row in some if row} == set(range(first, last))
+    assert echoes.draw(nothing, [], None) is None  # type: ignore[arg-type]
+    for seed in range(8):
+        drawn = echoes.draw(long, [short, nothing], np.random.default_rng(seed))
+        assert drawn is not None
+        end = echoes.rows[short][0][1] - 1
+        both = np.array([drawn[0], end] if drawn[0] < after else [drawn[0]])
+        assert drawn[1] == pytest.approx(echoes.count[both].sum())
+        assert np.allclose(drawn[2], np.average(echoes.moments[both], 0, echoes.count[both, 0]))
     made = kept.stat().st_mtime_ns
     again = echoes_of(encoder, clips, 2, keep=True)
     assert kept.stat().st_mtime_ns == made and np.array_equal(again.moments, echoes.moments)
