@@ -225,7 +225,7 @@ def fits(here: F32, there: F32, gain: F32, seen: F32) -> F32:
 
     apart = np.abs(np.log((here + 10) / (there * gain + 10))).mean(axis=2) * seen
     apart = cv2.dilate(cv2.GaussianBlur(apart, (0, 0), 1.2), np.ones((3, 3), np.uint8))
-    return 1 - smoothstep(*STRANGE, apart)
+    return (1 - smoothstep(*STRANGE, np.asarray(apart, np.float32))).astype(np.float32)
 
 
 def _box(points: F32, shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:
