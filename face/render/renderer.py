@@ -34,10 +34,10 @@ TURNED_DEG: Final = (28.0, 55.0)
 CALM: Final = (0.3, 1.2)
 """from where to where the sum of feeling shapes, beyond the person's own at rest, makes way for the
 remembered calm face: who is calm is left alone"""
-OPENS_CM: Final = (0.08, 0.4)
+OPENS_CM: Final = (0.05, 0.2)
 """from where to where a mouth opens beyond the camera's: what is behind the lips comes from memory
 or statistics"""
-DARK: Final = (0.78, 0.70, 1.30)
+DARK: Final = (0.62, 0.64, 1.18)
 LIGHT: Final = (0.90, 0.98, 1.04)
 """blue, green, red of what is dark and what is light in a mouth, to its brightness"""
 DEEPEST: Final = 0.22
