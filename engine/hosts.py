@@ -13,7 +13,8 @@ import zmq
 import zmq.asyncio
 
 from engine.control import Answer, Peer
-from engine.errors import MienError
+from engine.errors import MienError, words
+from engine.foreign import clock_of, figures_of
 from engine.graph import Graph
 from engine.run import Authenticator, Run
 
@@ -65,6 +66,7 @@ class Hosts:
         self._peers: dict[str, Peer] = {}
         self._clocks = {name: ClockOffset() for name in graph.hosts if name != run.host}
         self._known: dict[str, dict[str, Any]] = {}
+        self._why: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -112,12 +114,14 @@ class Hosts:
         while True:
             try:
                 sent_ns = time.monotonic_ns()
-                remote_ns = await peer.call("clock", timeout_s=2.0)
+                remote_ns = clock_of(await peer.call("clock", timeout_s=2.0))
                 clock.add(sent_ns, remote_ns, time.monotonic_ns())
                 self._on_offset(name, clock.offset_ns)
-                self._known[name] = await peer.call("metrics", timeout_s=2.0)
-            except MienError:
+                self._known[name] = figures_of(await peer.call("metrics", timeout_s=2.0))
+                self._why.pop(name, None)
+            except MienError as error:
                 self._known.pop(name, None)
+                self._why[name] = words(error)
             await asyncio.sleep(PING_EVERY_S)
 
     async def call(self, host: str, op: str, **arguments: Any) -> Any:
@@ -141,6 +145,8 @@ class Hosts:
                     total = metrics["edges"].setdefault(edge, {})
                     for key, value in figures.items():
                         total[key] = total.get(key, 0) + value
+            elif name in self._why:
+                state["why"] = self._why[name]
             metrics["hosts"][name] = state
 
     async def stop(self) -> None:
