@@ -28,6 +28,11 @@ def test_what_was_wrong_is_found_and_mended() -> None:
     assert expected_error(applied(logits, bias, temperature), truth) < 0.03
 
 
+def test_a_few_that_are_right_make_nobody_sure() -> None:
+    bias, temperature = calibrate(np.eye(3)[[0, 1, 2, 0, 1, 2]] * 0.1, np.array([0, 1, 2] * 2))
+    assert 0.2 < temperature < 1 and np.allclose(bias, 0, atol=0.01)
+
+
 def test_nobody_is_calibrated_on_themselves() -> None:
     logits, truth = answers((0.0, 0.0, 0.0), 2.0)
     people = [f"p{i % 4}" for i in range(len(truth))]

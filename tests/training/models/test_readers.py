@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,13 +25,14 @@ from training.evaluate_readers import main
 from training.losses import labels
 from training.models.speech import SpeechEncoder, SpeechSize
 from training.models.visual import VisualEncoder, VisualSize
+from training.restore import restore
 from training.trainers.echoes import echoes_of
 from training.trainers.felt import felt
 from training.trainers.intensity import IntensityTrainer
 from training.trainers.kept import kept, key_of
 from training.trainers.readings import Reader
 from training.trainers.samples import Clips, Look
-from training.trainers.speech import LABELS, SpeechTrainer, utterance
+from training.trainers.speech import LABELS, SpeechTrainer, among_others, utterance
 from training.trainers.views import Plan, views_of
 from training.trainers.visual import VisualTrainer
 from training.trainers.wear import worn_picture, worn_voice
@@ -275,6 +277,19 @@ def test_the_end_of_a_recording_speaks_for_it() -> None:
     assert np.allclose(said[1:8], emotion[1:], atol=1e-5)
 
 
+def test_a_voice_among_the_speakers_others_is_read_against_them() -> None:
+    torch.manual_seed(0)
+    encoder = SpeechEncoder(SpeechSize(width=16, heads=2, layers=1, past=8)).eval()
+    rng = np.random.default_rng(0)
+    sounds = [rng.normal(0, loud, 30 * 640).astype(np.float32) for loud in (0.05, 0.3, 0.3)]
+    said = np.exp(among_others(encoder, sounds))
+    assert said.shape == (3, len(LABELS)) and np.allclose(said.sum(axis=1), 1, atol=1e-5)
+    alone = np.exp([utterance(encoder, sound) for sound in sounds])
+    assert np.abs(said - alone).max(axis=1).min() > 1e-5
+    only = among_others(encoder, sounds[:1])[0]  # of whom nothing else was heard
+    assert np.allclose(np.exp(only), alone[0], atol=5e-3)
+
+
 def test_wear_changes_pictures_but_not_their_meaning() -> None:
     picture = made_clip("a").frame(5)
     rng = np.random.default_rng(0)
@@ -344,6 +359,32 @@ def test_readers_are_cross_validated(
     assert len(answers) == 13
     assert main(command) == 0  # nothing is trained again
     assert "visual 3/3" not in capsys.readouterr().out
+    run = Path(shutil.copytree(tmp_path / "cv" / "fold-0", tmp_path / "visual"))
+    before = restore(run, "visual", VisualEncoder).heads.emotion
+    assert main([*command, "--calibrate", str(run)]) == 0
+    assert "calibration error" in (said := capsys.readouterr().out) and "is calibrated" in said
+    after = restore(run, "visual", VisualEncoder).heads.emotion
+    ratio = before.weight / after.weight
+    assert float(ratio.mean()) > 0 and torch.allclose(ratio, ratio.mean(), rtol=1e-3)
+    unasked = EMOTIONS.index("contempt")  # of which nobody was asked
+    assert float(before.bias[unasked] / after.bias[unasked]) == pytest.approx(float(ratio.mean()))
+    assert not torch.allclose(before.bias / ratio.mean(), after.bias, rtol=1e-2)
+
+
+def test_voices_are_asked_about_as_strangers_and_among_their_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = [
+        voice(f"{e}{i}", emotion=e, subject=f"p{i}", source="emodb")
+        for i in range(2)
+        for e in ("sad", "angry")
+    ]
+    write_shard(tmp_path / "data" / "a.tar", said)
+    command = ["speech", "--data", str(tmp_path / "data"), "--of", "emodb", "--folds", "2"]
+    assert main([*command, "--config", "debug", "--out", str(tmp_path / "cv")]) == 0
+    told = capsys.readouterr().out
+    assert "all: accuracy" in told and "speakers heard before: accuracy" in told
+    assert "calibration error" in told and "4 samples" in told
 
 
 def test_intensity_is_held_against_the_truth(
