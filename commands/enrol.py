@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from commands.numbers import SECONDS
 from engine.errors import MienError, UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pictures, films, folders of them, or 'camera'",
     )  # fmt: skip
     parser.add_argument("--camera", default="0", help="which camera: a number or a device")
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long the camera looks")
+    parser.add_argument("--seconds", type=SECONDS, default=60.0, help="how long the camera looks")
     parser.add_argument("--consent", action="store_true", help="they agree to be remembered here")
     parser.add_argument("--seal", action="store_true", help="encrypt it under $MIEN_PASSPHRASE")
     parser.add_argument("--list", action="store_true", help="who is enrolled here")
@@ -97,7 +98,10 @@ def _ask_consent(options: argparse.Namespace) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError("a face is remembered only with consent: ask the person, add --consent")
-    answer = input(f"Does {options.name} agree to have their face remembered here? [y/N] ")
+    try:
+        answer = input(f"Does {options.name} agree to have their face remembered here? [y/N] ")
+    except EOFError:
+        answer = ""
     if answer.strip().lower() not in ("y", "yes"):
         raise MienError("nothing was kept")
 

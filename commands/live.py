@@ -7,6 +7,7 @@ the result.
 Examples:
   run_engine.py                                  the page, the browser's camera and microphone
   run_engine.py --emotion happy --intensity 0.7  start with an emotion
+  run_engine.py --person anna                    her own faces from the start (see enrol)
   run_engine.py --set editor.mode=voice          let the voice drive the face
   run_engine.py live --camera 0 --mic default --virtual-camera
   run_engine.py live --no-settings               as delivered, whatever was set before
@@ -93,18 +94,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_face_arguments(parser: Any) -> None:
-    """--emotion and --intensity, for every command that edits a face."""
+    """--emotion, --intensity and --person, for every command that edits a face."""
     parser.add_argument("--emotion", choices=EMOTIONS, help="the emotion to wear (default neutral)")
     parser.add_argument("--intensity", type=float, help="how strong, 0 to 1")
+    parser.add_argument(
+        "--person", metavar="NAME", help="an enrolled person, whose own faces are used (see enrol)"
+    )
 
 
 def face_settings(options: argparse.Namespace) -> list[str]:
-    """--emotion and --intensity as settings of the editor."""
+    """--emotion, --intensity and --person as settings of nodes. Raises MienError where the person
+    isn't enrolled, or can't be read."""
     settings = []
     if options.emotion is not None:
         settings.append(f"editor.emotion={options.emotion}")
     if options.intensity is not None:
         settings.append(f"editor.intensity={options.intensity}")
+    if options.person is not None:
+        from face.render import person_file
+
+        person_file.load(person_file.place_of(options.person))
+        settings.append(f"compositor.person={options.person}")
     return settings
 
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from engine.errors import MienError
+from engine.errors import EndOfStream, MienError
 from engine.types import EMOTIONS, FaceTrack, VideoFrame
 from face.expression.people import load_people
 from face.expression.words import emotion_first
 from face.render.repertoire import NEUTRAL, Repertoire
 from face.render.surface import load_surface
-from face.render.watch import UNNAMED, Watch
+from face.render.watch import UNNAMED, Watch, sharpness
 from nodes.assets import FACE_LANDMARKER, locate
 from nodes.image_file import FORMATS, read_picture, srgb
 from nodes.landmarker import Landmarker, region_of
 from nodes.rig import load_rig
 
-STEP_S: Final = 1 / 25
 FILMS: Final = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts")
 
 Say = Callable[[str], None]
@@ -39,7 +39,11 @@ class Enrolment:
     def picture(self, file: Path) -> None:
         """A photograph; an emotion that its name or its folder's begins with is taken at its word,
         else it is read."""
-        pixels = srgb(read_picture(file)).pixels
+        try:
+            pixels = srgb(read_picture(file)).pixels
+        except MienError as error:
+            self._say(f"{error}; left out")
+            return
         found = self._net.detect(pixels)
         if not found:
             self._say(f"{file.name}: no face; left out")
@@ -50,24 +54,31 @@ class Enrolment:
         points, _ = self._net.landmarks(pixels, region_of(points))
         told = emotion_first(file.stem) or emotion_first(file.parent.name)
         face = self._watch.face(
-            pixels, points, self._rig.place(points), self._net.blendshapes(points), told
-        )
+            pixels, points, self._rig.place(points), self._net.blendshapes(points), told,
+            sharpness(pixels, points),
+        )  # fmt: skip
         if face.emotion == UNNAMED:
             self._say(f"{file.name}: no emotion in particular; name it EMOTION_1.jpg; left out")
             return
         self.repertoire.add(face)
 
     def film(self, frames: Iterator[tuple[VideoFrame, FaceTrack]]) -> None:
-        """Pictures that follow each other, with the face in each."""
-        for frame, track in frames:
-            if track.found:
-                placement = self._rig.place(track.landmarks)
-                face = self._watch(
-                    self.repertoire, frame.pixels, track.landmarks, placement,
-                    track.blendshapes, STEP_S,
-                )  # fmt: skip
-                if face is not None:
-                    self.repertoire.add(face)
+        """Pictures that follow each other, with the face in each; what can be read of them."""
+        last_ns: int | None = None
+        try:
+            for frame, track in frames:
+                step_s = 0.0 if last_ns is None else max(frame.capture_ns - last_ns, 0) / 1e9
+                last_ns = frame.capture_ns
+                if track.found:
+                    placement = self._rig.place(track.landmarks)
+                    face = self._watch(
+                        self.repertoire, frame.pixels, track.landmarks, placement,
+                        track.blendshapes, step_s,
+                    )  # fmt: skip
+                    if face is not None:
+                        self.repertoire.add(face)
+        except MienError as error:
+            self._say(f"{error}; what came before is kept")
 
     def learned(self) -> dict[str, int]:
         """How many faces of each emotion there are."""
@@ -111,10 +122,11 @@ def followed(file: Path, landmarker: str = "") -> Iterator[tuple[VideoFrame, Fac
     tracker.setup()
     try:
         source.setup()
-        while (messages := source.read()) is not None:
-            frame = messages.get("video")
-            if isinstance(frame, VideoFrame):
-                yield frame, tracker.process(frame)
+        with contextlib.suppress(EndOfStream):
+            while True:
+                frame = (source.read() or {}).get("video")
+                if isinstance(frame, VideoFrame):
+                    yield frame, tracker.process(frame)
     finally:
         source.close()
         tracker.close()

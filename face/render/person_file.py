@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.errors import MienError, UsageError
-from engine.files import make_folder, unusual, whole
+from engine.files import explain, make_folder, unusual, whole
 from engine.types import BLENDSHAPES, EMOTIONS
 from face.render.repertoire import MAX_FACES, Face, Repertoire
 from face.render.surface import HEIGHT, WIDTH
@@ -44,7 +44,7 @@ _SHAPES: Final[dict[str, tuple[tuple[int, ...], type[Any]]]] = {
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """Somebody who was enrolled, and agreed to it."""
+    """Somebody who was enrolled, and agreed to it; their file's name is theirs."""
 
     name: str
     faces: Sequence[Face]
@@ -71,9 +71,11 @@ def names() -> list[str]:
 
 
 def place_of(name: str) -> Path:
-    """The file of a person by name, or the path that was given. Raises UsageError."""
-    if name.endswith(SUFFIX) or os.sep in name:
+    """The file of a person by name, or the path of one that was given. Raises UsageError."""
+    if name.endswith(SUFFIX):
         return Path(name)
+    if os.sep in name:
+        raise UsageError(f"{name} is no person's file: those end in {SUFFIX}")
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"'{name}' can't be a person's name; take letters, digits, spaces, - and ."
@@ -97,7 +99,6 @@ def save(person: Person, path: Path, passphrase: str = "") -> None:
     words = {
         "format": FORMAT,
         "version": VERSION,
-        "name": person.name,
         "emotions": json.dumps([face.emotion for face in person.faces]),
     }
     data = pack(arrays, metadata=words)
@@ -138,7 +139,7 @@ def load(path: Path, passphrase: str = "") -> Person:
         )
         for row, emotion in enumerate(emotions)
     ]
-    return Person(words.get("name", path.stem), faces)
+    return Person(path.stem, faces)
 
 
 def forget(name: str) -> Path:
@@ -164,7 +165,10 @@ def rename(old: str, new: str) -> Path:
         raise MienError(f"nobody called {old} is enrolled here{_known()}")
     if goal.exists():
         raise MienError(f"there is somebody called {new} already")
-    source.rename(goal)
+    try:
+        source.rename(goal)
+    except OSError as error:
+        raise explain(error, goal) from None
     return goal
 
 
@@ -222,4 +226,6 @@ def _open(data: bytes, passphrase: str, path: Path) -> bytes:
     try:
         return AESGCM(_key(passphrase, salt)).decrypt(nonce, sealed, _SEALED)
     except (InvalidTag, ValueError):
-        raise MienError(f"{path}: the passphrase in {PASSPHRASE} is another") from None
+        raise MienError(
+            f"{path}: the passphrase in {PASSPHRASE} is another, or the file is damaged"
+        ) from None

@@ -85,7 +85,7 @@ class Watch:
         if emotion is None:
             return None
         shape = self._rig.face(landmarks, placement)
-        quality = purity * _sharpness(picture, landmarks)
+        quality = purity * sharpness(picture, landmarks)
         if not repertoire.wants(emotion, shape, turn, quality):
             return None
         return self.face(picture, landmarks, placement, rig, emotion, quality)
@@ -154,8 +154,8 @@ def unevenness(colours: F32, seen: F32) -> float:
     return float(cv2.GaussianBlur(apart, (0, 0), 1.5).max())
 
 
-def _sharpness(picture: U8, landmarks: F32) -> float:
-    """How much detail the face's middle shows, more is sharper."""
+def sharpness(picture: U8, landmarks: F32) -> float:
+    """How much detail a picture's face shows, more is sharper."""
     import cv2
 
     low = np.maximum(landmarks[:, :2].min(axis=0), 0).astype(int)

@@ -16,6 +16,7 @@ from face.render import likeness, person_file
 from face.render.actor import Actor
 from face.render.layer import fits
 from face.render.person_file import Person
+from face.render.repertoire import Face
 from face.render.surface import load_surface
 from face.render.watch import Watch, unevenness
 from nodes.rig import load_rig
@@ -125,16 +126,20 @@ def test_without_the_skin_network_shapes_are_drawn_all_the_same(tmp_path: Path, 
     actor.close()
 
 
-def test_strangers_are_told_apart_by_shape_and_skin() -> None:
-    people, watch_ = load_people(), Watch(load_rig(), load_surface(), load_people())
-    seen, rng = seen_astronaut(), np.random.default_rng(0)
-    own = watch_.face(*seen[:3], seen.rig)
+def stranger(own: Face) -> Face:
+    """Nobody: another shape, another skin."""
+    people, rng = load_people(), np.random.default_rng(0)
     patches = rng.integers(0, 255, (38, 48), np.uint8).repeat(8, axis=0).repeat(8, axis=1)
     apart = (people.calm_shape_std * rng.normal(size=(478, 3))).astype(np.float32)
-    other = dataclasses.replace(
+    return dataclasses.replace(
         own, texture=np.repeat(patches[..., None], 3, axis=2), shape=people.calm_shape + apart
     )
-    mine, theirs = (likeness.signature(face, people) for face in (own, other))
+
+
+def test_strangers_are_told_apart_by_shape_and_skin() -> None:
+    people, seen = load_people(), seen_astronaut()
+    own = Watch(load_rig(), load_surface(), people).face(*seen[:3], seen.rig)
+    mine, theirs = (likeness.signature(face, people) for face in (own, stranger(own)))
     assert mine.likeness(mine) == pytest.approx(2, abs=1e-3)
     assert mine.likeness(theirs) < likeness.SAME
 
