@@ -27,7 +27,7 @@ SHARES: Final = ((LOWER_INNER, 1.0), (LOWER_LIP, 0.9), (CHIN, 0.8))
 """how far each follows a lower lip that opens"""
 
 JAW: Final = sides("jawOpen")[0]
-SMILES: Final = (*sides("mouthSmile"), *sides("mouthUpperUp"))
+SMILES: Final = sides("mouthSmile")
 SMILE: Final = (0.15, 0.5)
 """from where to where a smile bares the teeth"""
 SPEAKING_JAW: Final = (0.08, 0.25)
@@ -35,10 +35,14 @@ SPEAKING_JAW: Final = (0.08, 0.25)
 JAW_FORGETS: Final = 0.15
 """how quickly the least opening of a jaw of late is forgotten, per second"""
 
-SEALED_CM: Final = (0.08, 0.25)
+SEALED_CM: Final = (0.04, 0.14)
 """below which opening lips that are shut meet along their whole length"""
 _PARTNERS: Final = (INNER_LIPS[0], *INNER_LIPS[: len(INNER_LIPS) // 2 - 1 : -1])
 """the lower inner lips, each under its upper one, corners first and last"""
+
+LIPS_FORGET_CM: Final = 0.15
+"""the same of the lips: who speaks shuts them now and then, so what a smile bares is their least
+opening of late"""
 
 BLINKS: Final = (sides("eyeBlink")[1], sides("eyeBlink")[0])
 """right, left: as EYES"""
@@ -67,19 +71,22 @@ class Speech:
         """Another face, or another picture."""
         self._jaw: float | None = None
         self._lids: F32 | None = None
+        self._lips_cm = 0.0
         self.closing = 0.0
         """how much of the lips' opening a smile bared, 0..1"""
         self.blinks = np.zeros(2, np.float32)
         """how far each eye, right and left, is in a blink, 0..1"""
 
-    def follow(self, rig: F32, step_s: float) -> None:
-        """The next picture's shapes [52], ``step_s`` seconds after the last."""
+    def follow(self, rig: F32, shape: F32, step_s: float) -> None:
+        """The next picture: shapes [52], face [478, 3] cm, ``step_s`` seconds after the last."""
+        apart_cm = max(opening(shape), 0.0)
         lids = rig[list(BLINKS)]
         if self._jaw is None or self._lids is None or not 0 <= step_s <= MAX_STEP_S:
-            self._jaw, self._lids = float(rig[JAW]), lids
+            self._jaw, self._lids, self._lips_cm = float(rig[JAW]), lids, apart_cm
         self._jaw = min(float(rig[JAW]), self._jaw + JAW_FORGETS * step_s)
+        self._lips_cm = min(apart_cm, self._lips_cm + LIPS_FORGET_CM * step_s)
         self._lids = np.minimum(lids, self._lids + np.float32(LID_FORGETS * step_s))
-        smile = ramp(*SMILE, float(np.mean(np.sort(rig[list(SMILES)])[-2:])))
+        smile = ramp(*SMILE, float(rig[SMILES].mean()))
         self.closing = smile * (1 - ramp(*SPEAKING_JAW, self._jaw))
         shut = [
             max(ramp(*BLINK, more), ramp(*SHUT, lid))
@@ -99,8 +106,8 @@ class Speech:
         asked, seen = opening(shape), max(opening(camera), 0.0)
         wider = asked - seen if still else max(asked - seen, 0.0)
         kept = seen + free * wider
-        shut = min(kept, max(asked, 0.0))
-        wanted = kept + self.closing * smile_goes * (shut - kept)
+        bared = min(self._lips_cm, max(kept - max(asked, 0.0), 0.0))
+        wanted = kept - self.closing * min(smile_goes, 1.0) * bared
         for group, share in SHARES:
             made[list(group), 1] -= share * (wanted - asked)
         sealed = 1 - ramp(*SEALED_CM, wanted)

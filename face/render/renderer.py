@@ -125,7 +125,7 @@ class FaceRenderer:
         """The picture [H, W, 3] whose face at ``landmarks`` [478, 3] px is what was asked for."""
         shape = self._rig.face(landmarks, placement)
         turn = head_angles(placement.turn)
-        self._speech.follow(request.rig, 0.0 if request.still else request.step_s)
+        self._speech.follow(request.rig, shape, 0.0 if request.still else request.step_s)
         wanted = mouth(shape)
         wanted[0] *= 1 - request.free
         calm = self.repertoire.recall(NEUTRAL, wanted, turn)

@@ -3,6 +3,7 @@ sharp enough to be kept."""
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 import numpy as np
@@ -18,8 +19,13 @@ from nodes.rig import Placement, Rig
 EVERY_S: Final = 0.12
 """faces are looked at for keeping this often"""
 MIN_FACE_PX: Final = 70.0
-CALM: Final = 0.55
-"""up to which sum of feeling shapes beyond the own rest a face is calm"""
+CALM: Final = (0.55, 1.1)
+"""up to which sum of feeling shapes beyond the own rest a face is calm: at least, and of somebody
+who never keeps still at most"""
+CALMEST: Final = 0.2
+"""share of the looks so far that counts as calm between these"""
+LOOKS: Final = 300
+"""that are remembered for it"""
 LEARNS_S: Final = 4.0
 """in which time somebody's own rest counts for more by one deviation among people"""
 FELT: Final = 0.55
@@ -56,6 +62,7 @@ class Watch:
         """Another person."""
         self._rest: F32 | None = None
         self._even: float | None = None
+        self._looks: deque[float] = deque(maxlen=LOOKS)
         self._since_s = EVERY_S
         self._watched_s = 0.0
 
@@ -81,6 +88,7 @@ class Watch:
             return None
         if abs(turn[0]) > MAX_TURN_DEG or rig[_BLINKS].max() > BLINKING:
             return None
+        self._looks.append(self._above(rig))
         emotion, purity = self.expressed(rig)
         if emotion is None:
             return None
@@ -124,12 +132,8 @@ class Watch:
         """Which emotion a face's shapes [52] show, None where it is none in particular, and how
         clearly, 0..1."""
         calm = self._people.rigs[0]
-        deviations = np.float32(1 + self._watched_s / LEARNS_S)
-        usual = calm + deviations * self._people.rigs_std
-        rest = usual if self._rest is None else np.minimum(self._rest, usual)
-        excess = np.where(self._upper, rig - rest, 0)
-        above = float(np.maximum(excess, 0).sum())
-        if above < CALM:
+        excess, above = self._excess(rig), self._above(rig)
+        if above < self._calm():
             return NEUTRAL, float(np.exp(-2 * above))
         best, clearest = None, 0.0
         for place, emotion in enumerate(EMOTIONS[1:], 1):
@@ -140,6 +144,22 @@ class Watch:
             if cosine > ALIKE and along > FELT * length and cosine > clearest:
                 best, clearest = emotion, cosine
         return best, clearest
+
+    def _excess(self, rig: F32) -> F32:
+        """Feeling shapes beyond the person's own rest, so far as it is known [52]."""
+        deviations = np.float32(1 + self._watched_s / LEARNS_S)
+        usual = self._people.rigs[0] + deviations * self._people.rigs_std
+        rest = usual if self._rest is None else np.minimum(self._rest, usual)
+        return np.where(self._upper, rig - rest, 0).astype(np.float32)
+
+    def _above(self, rig: F32) -> float:
+        return float(np.maximum(self._excess(rig), 0).sum())
+
+    def _calm(self) -> float:
+        """Below what a face is calm."""
+        if not self._looks:
+            return CALM[0]
+        return float(np.clip(np.quantile(self._looks, CALMEST), *CALM))
 
 
 def unevenness(colours: F32, seen: F32) -> float:

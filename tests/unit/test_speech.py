@@ -28,7 +28,7 @@ def rig(**values: float) -> F32:
 
 def test_who_speaks_keeps_the_opening() -> None:
     speech = Speech()
-    speech.follow(rig(jawOpen=0.4), 0.04)
+    speech.follow(rig(jawOpen=0.4), opened(1.0), 0.04)
     for asked in (0.0, 2.0):
         made = speech.keep(opened(asked), opened(1.0), free=0.0, smile_goes=0.0)
         assert abs(opening(made) - 1.0) < 0.02
@@ -38,7 +38,7 @@ def test_who_speaks_keeps_the_opening() -> None:
 
 def test_a_silent_mouth_may_fall_open_but_isnt_shut() -> None:
     speech = Speech()
-    speech.follow(rig(), 0.04)
+    speech.follow(rig(), opened(0.0), 0.04)
     assert abs(opening(speech.keep(opened(2.0), opened(0.0), 1.0, 0.0)) - 2.0) < 0.02
     assert abs(opening(speech.keep(opened(0.0), opened(1.0), 1.0, 0.0)) - 1.0) < 0.02
     still = speech.keep(opened(0.0), opened(1.0), 1.0, 0.0, still=True)
@@ -47,16 +47,27 @@ def test_a_silent_mouth_may_fall_open_but_isnt_shut() -> None:
 
 def test_a_smile_that_goes_takes_its_teeth_along_unless_the_jaw_speaks() -> None:
     smiling = Speech()
-    smiling.follow(rig(mouthSmile=0.8, jawOpen=0.02), 0.04)
+    smiling.follow(rig(mouthSmile=0.8, jawOpen=0.02), opened(0.8), 0.04)
     assert opening(smiling.keep(opened(0.0), opened(0.8), 0.0, 1.0)) < 0.02
     speaking = Speech()
-    speaking.follow(rig(mouthSmile=0.8, jawOpen=0.5), 0.04)
+    speaking.follow(rig(mouthSmile=0.8, jawOpen=0.5), opened(0.8), 0.04)
     assert opening(speaking.keep(opened(0.0), opened(0.8), 0.0, 1.0)) > 0.75
+
+
+def test_who_speaks_while_smiling_keeps_the_lips_motion() -> None:
+    speech, said, kept = Speech(), [], []
+    for step in range(60):
+        apart = 0.5 + 0.4 * np.sin(step / 3)
+        speech.follow(rig(mouthSmile=0.8, jawOpen=0.05), opened(apart), 0.04)
+        said.append(apart)
+        kept.append(opening(speech.keep(opened(0.0), opened(apart), 0.0, 1.0)))
+    assert np.corrcoef(said[18:], kept[18:])[0, 1] > 0.97
+    assert np.mean(kept[18:]) < np.mean(said[18:]) - 0.05  # the strip that the smile bared is gone
 
 
 def test_lips_that_are_shut_meet_along_their_length() -> None:
     speech = Speech()
-    speech.follow(rig(), 0.04)
+    speech.follow(rig(), opened(0.0), 0.04)
     ajar = opened(0.6)
     made = speech.keep(ajar.copy() * np.float32(1), ajar, 1.0, 0.0, still=True)
     assert opening(made) > 0.5
@@ -68,22 +79,22 @@ def test_lips_that_are_shut_meet_along_their_length() -> None:
 def test_blinks_are_the_cameras() -> None:
     speech = Speech()
     for _ in range(10):
-        speech.follow(rig(eyeBlink=0.1), 0.04)
+        speech.follow(rig(eyeBlink=0.1), opened(0.0), 0.04)
     wide, camera = load_rig().mean.copy(), load_rig().mean.copy()
     camera[list(EYES[0]), 1] -= np.float32(0.3)
     open_eyes = speech.keep(wide, camera, 0.0, 0.0)
     assert np.array_equal(open_eyes[list(EYES[0])], wide[list(EYES[0])])
-    speech.follow(rig(eyeBlink=0.7), 0.04)
+    speech.follow(rig(eyeBlink=0.7), opened(0.0), 0.04)
     blinking = speech.keep(wide, camera, 0.0, 0.0)
     assert np.allclose(blinking[list(EYES[0])], camera[list(EYES[0])], atol=1e-5)
 
 
 def test_eyes_that_are_narrow_for_long_are_no_blink() -> None:
     speech = Speech()
-    speech.follow(rig(eyeBlink=0.35), 0.04)
+    speech.follow(rig(eyeBlink=0.35), opened(0.0), 0.04)
     assert speech.blinks.max() == 0
     shut = Speech()
-    shut.follow(rig(eyeBlink=0.9), 0.04)
+    shut.follow(rig(eyeBlink=0.9), opened(0.0), 0.04)
     assert shut.blinks.min() == 1  # there is no eye to be opened
 
 
