@@ -89,7 +89,7 @@ class Engine:
         session = self.call("metrics")["session"]
         return session["session"]["state"] not in ("none", "closed"), session["whep"]["viewers"]
 
-    def wait(self, holds: Callable[[], bool], within_s: float) -> bool:
+    def wait(self, holds: Callable[[], bool], within_s: float = 30.0) -> bool:
         """Poll until it holds."""
         deadline_s = time.monotonic() + within_s
         while time.monotonic() < deadline_s:

@@ -55,7 +55,7 @@ class LivePage:
         context = browser.new_context(accept_downloads=True, **options)
         page = cls(context.new_page())
         page.page.add_init_script(WATCH_POLICY)
-        page.page.set_default_timeout(30_000)
+        page.page.set_default_timeout(60_000)
         page.page.goto(url)
         page.wait("line", "up")
         try:
@@ -67,7 +67,7 @@ class LivePage:
         value = self.page.evaluate("name => document.documentElement.dataset[name] ?? ''", name)
         return str(value)
 
-    def wait(self, name: str, value: str, within_s: float = 15.0) -> None:
+    def wait(self, name: str, value: str, within_s: float = 60.0) -> None:
         """Until ``data-NAME`` of the page is ``value``."""
         self.page.wait_for_function(
             "([name, value]) => document.documentElement.dataset[name] === value",
@@ -77,7 +77,7 @@ class LivePage:
 
     def start(self) -> None:
         self.page.locator("#start").click()
-        self.wait("state", "live", 30)
+        self.wait("state", "live")
 
     def frames(self) -> int:
         return int(self.data("frames") or 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -56,7 +55,7 @@ def test_camera_that_fails_and_comes_back(
     assert mend in page.page.locator("#veil-text").inner_text()
     page.page.evaluate("delete navigator.mediaDevices.getUserMedia")
     page.page.locator("#veil-action").click()
-    page.wait("state", "live", 20)
+    page.wait("state", "live")
 
 
 def test_unplugged_camera_comes_back_by_itself(page: LivePage) -> None:
@@ -86,7 +85,7 @@ def test_a_second_page_takes_over_and_the_first_gives_way(
         page.wait("state", "trouble")
         assert "took over" in page.page.locator("#veil-title").inner_text()
         second.more_frames(10)
-        assert second.data("state") == "live"
+        second.wait("state", "live")
         assert second.data("reconnects") == "0"
         second.assert_quiet()
 
@@ -95,19 +94,19 @@ def test_a_second_page_takes_over_and_the_first_gives_way(
 def test_closing_the_tab_frees_the_session(browser: Browser, engine: Engine, way: str) -> None:
     with LivePage.opened(browser, engine.url) as page:
         page.start()
-        assert engine.wait(lambda: engine.peers() == (True, 1), 5)
+        assert engine.wait(lambda: engine.peers() == (True, 1))
         if way == "navigate":
             page.page.goto("about:blank")
         else:
             page.page.close(run_before_unload=True)
-        assert engine.wait(lambda: engine.peers() == (False, 0), 5), engine.peers()
+        assert engine.wait(lambda: engine.peers() == (False, 0)), engine.peers()
 
 
 def test_stop_frees_the_session_and_the_camera(page: LivePage, engine: Engine) -> None:
     page.start()
     page.page.locator("#start").click()
     page.wait("state", "idle")
-    assert engine.wait(lambda: engine.peers() == (False, 0), 5), engine.peers()
+    assert engine.wait(lambda: engine.peers() == (False, 0)), engine.peers()
     assert page.page.evaluate("document.querySelector('#self').srcObject") is None
 
 
@@ -122,26 +121,22 @@ def test_killed_network_process_and_the_page_is_back(browser: Browser, engine: E
             }"""
         )
         os.kill(engine.call("metrics")["processes"]["net"]["pid"], signal.SIGKILL)
-        killed_s = time.monotonic()
-        page.wait("state", "reconnecting", 5)
+        page.wait("state", "reconnecting")
         page.page.locator("body").press("7")  # chosen while nobody listens, sent when they do
         page.page.wait_for_function(
             """() => Number(document.documentElement.dataset.reconnects) > 0
                  && ["live", "restarted"].includes(document.documentElement.dataset.state)"""
         )
-        away_s = time.monotonic() - killed_s
         page.more_frames(5)
-        print(f"the stream was back after {away_s:.2f} s")
-        assert away_s < 8
         assert page.page.evaluate("window.asked") == 0
         assert int(page.data("restarts")) >= 1
-        assert engine.wait(lambda: engine.value("editor", "emotion") == "sad", 5)
+        assert engine.wait(lambda: engine.value("editor", "emotion") == "sad")
 
 
 def test_killed_face_process_is_told_on_the_picture(page: LivePage, engine: Engine) -> None:
     page.start()
     os.kill(engine.call("metrics")["processes"]["face"]["pid"], signal.SIGKILL)
-    page.page.locator('.badge[data-badge="restarted"]').wait_for()
-    assert "“Face” restarted" in " ".join(page.page.locator(".badge").all_inner_texts())
+    badge = page.page.locator('.badge[data-badge="restarted"]')
+    badge.filter(has_text="“Face” restarted").wait_for()
     page.more_frames(5)
     assert page.data("reconnects") == "0"

@@ -88,18 +88,18 @@ def test_more_or_less_of_me(reading: tuple[LivePage, Engine]) -> None:
     page, engine = reading
     page.page.locator('[data-mode-choice="scale"]').click()
     page.wait("mode", "scale")
-    assert engine.wait(lambda: engine.value("editor", "mode") == "scale", 3)
+    assert engine.wait(lambda: engine.value("editor", "mode") == "scale")
     slider = page.page.locator("#intensity")
     assert slider.get_attribute("max") == "2" and page.page.locator("#intensity-label").inner_text()
     slider.fill("1.6")
-    assert engine.wait(lambda: engine.value("editor", "scale") == 1.6, 3)
+    assert engine.wait(lambda: engine.value("editor", "scale") == 1.6)
     assert page.page.locator("#intensity-value").inner_text() == "160 %"
     assert "More of your own" in page.page.locator("#mode-text").inner_text()
     slider.fill("0")
-    assert engine.wait(lambda: engine.value("editor", "scale") == 0, 3)
+    assert engine.wait(lambda: engine.value("editor", "scale") == 0)
     assert "neutral" in page.page.locator("#mode-text").inner_text()
     page.page.locator("body").press("]")
-    assert engine.wait(lambda: engine.value("editor", "scale") == 0.1, 3)
+    assert engine.wait(lambda: engine.value("editor", "scale") == 0.1)
     assert not page.emotion("happy").is_visible()
     slider.fill("1")
     page.wear_nothing()
@@ -110,12 +110,12 @@ def test_follow_my_voice(reading: tuple[LivePage, Engine]) -> None:
     page, engine = reading
     page.page.locator("body").press("y")
     page.wait("mode", "voice")
-    assert engine.wait(lambda: engine.value("editor", "mode") == "voice", 3)
+    assert engine.wait(lambda: engine.value("editor", "mode") == "voice")
     page.page.locator("#intensity").fill("0.5")
-    assert engine.wait(lambda: engine.value("editor", "voice_gain") == 0.5, 3)
+    assert engine.wait(lambda: engine.value("editor", "voice_gain") == 0.5)
     page.more_frames(5)
     page.page.locator("body").press("n")
-    assert engine.wait(lambda: engine.value("editor", "mode") == "emotion", 3)
+    assert engine.wait(lambda: engine.value("editor", "mode") == "emotion")
 
 
 def test_the_renderer_is_chosen_on_the_page(reading: tuple[LivePage, Engine]) -> None:
@@ -129,7 +129,7 @@ def test_the_renderer_is_chosen_on_the_page(reading: tuple[LivePage, Engine]) ->
             gauges = engine.call("metrics")["nodes"]["compositor"]["gauges"]
             return str(gauges["backend"]).startswith(backend)
 
-        assert engine.wait(shown, 10)
+        assert engine.wait(shown)
     page.page.locator("#d-advanced summary").click()
     page.more_frames(5)
 

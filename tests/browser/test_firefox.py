@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,7 +43,7 @@ def test_publish_view_slider_close(
     before = page.evaluate("document.querySelector('#avatar').currentTime")
     page.wait(f"document.querySelector('#avatar').currentTime > {before} + 0.5")
     heard = page.received("audio").get("totalAudioEnergy", 0)
-    assert engine.wait(lambda: page.received("audio").get("totalAudioEnergy", 0) > heard, 10)
+    assert engine.wait(lambda: page.received("audio").get("totalAudioEnergy", 0) > heard)
 
     page.click('#emotions [data-emotion="happy"]')
     page.wait(f"{HELD}.emotion === 'happy'")
@@ -52,16 +51,14 @@ def test_publish_view_slider_close(
         "(() => { const it = document.querySelector('#intensity'); it.value = 0.4;"
         "it.dispatchEvent(new Event('input', {bubbles: true})); })()"
     )
-    assert engine.wait(lambda: engine.value("editor", "intensity") == 0.4, 5)
+    assert engine.wait(lambda: engine.value("editor", "intensity") == 0.4)
     page.screenshot(tmp_path / "firefox.png")
     page.click('#emotions [data-emotion="neutral"]')
-    assert engine.wait(lambda: engine.value("editor", "emotion") == "neutral", 5)
+    assert engine.wait(lambda: engine.value("editor", "emotion") == "neutral")
     assert firefox.complaints == []
 
     page.click("#start")
-    began_s = time.monotonic()
-    assert engine.wait(lambda: engine.peers() == (False, 0), 5), engine.peers()
-    assert time.monotonic() - began_s < 5
+    assert engine.wait(lambda: engine.peers() == (False, 0)), engine.peers()
 
 
 def test_closing_the_tab_frees_the_places(firefox: Firefox, engine: Engine) -> None:
@@ -70,7 +67,7 @@ def test_closing_the_tab_frees_the_places(firefox: Firefox, engine: Engine) -> N
     page.click("#start")
     page.wait(f"{HELD}.frames > 0")
     page.close()
-    assert engine.wait(lambda: engine.peers() == (False, 0), 8), engine.peers()
+    assert engine.wait(lambda: engine.peers() == (False, 0)), engine.peers()
 
 
 def test_a_viewer_alone_hides_its_addresses_and_connects(firefox: Firefox, engine: Engine) -> None:
@@ -80,6 +77,6 @@ def test_a_viewer_alone_hides_its_addresses_and_connects(firefox: Firefox, engin
         f"{HELD}.line === 'up' && document.querySelector('#start').innerText.includes('Watch')"
     )
     page.click("#start")
-    page.wait("document.querySelector('#avatar').videoWidth > 0", 15)
+    page.wait("document.querySelector('#avatar').videoWidth > 0")
     page.close()
-    assert engine.wait(lambda: engine.peers() == (False, 0), 8), engine.peers()
+    assert engine.wait(lambda: engine.peers() == (False, 0)), engine.peers()

@@ -129,15 +129,15 @@ def test_first_view_tells_the_microphone_and_the_device(live: LivePage) -> None:
 
 def test_keys_reach_the_engine(live: LivePage, engine: Engine) -> None:
     live.page.locator("body").press("7")
-    assert engine.wait(lambda: engine.value("editor", "emotion") == "sad", 3)
+    assert engine.wait(lambda: engine.value("editor", "emotion") == "sad")
     before = engine.value("editor", "intensity")
     live.page.locator("body").press("[")
-    assert engine.wait(lambda: engine.value("editor", "intensity") < before, 3)
+    assert engine.wait(lambda: engine.value("editor", "intensity") < before)
     live.page.locator("body").press("m")
-    assert engine.wait(lambda: engine.value("out", "mute") is True, 3)
+    assert engine.wait(lambda: engine.value("out", "mute") is True)
     assert live.page.locator("#mute").get_attribute("aria-pressed") == "true"
     live.page.locator("body").press("m")
-    assert engine.wait(lambda: engine.value("out", "mute") is False, 3)
+    assert engine.wait(lambda: engine.value("out", "mute") is False)
     live.page.locator("body").press("?")
     assert live.page.locator("#help-dialog").is_visible()
     live.page.locator("#help-dialog").press("Escape")
@@ -152,12 +152,12 @@ def test_pad_by_pointer_and_by_arrows(live: LivePage, engine: Engine) -> None:
     live.page.mouse.down()
     live.page.mouse.move(x, y, steps=6)
     live.page.mouse.up()
-    assert engine.wait(lambda: abs(engine.value("editor", "valence") - 0.8) < 0.03, 3)
-    assert engine.wait(lambda: abs(engine.value("editor", "arousal") - 0.2) < 0.03, 3)
+    assert engine.wait(lambda: abs(engine.value("editor", "valence") - 0.8) < 0.03)
+    assert engine.wait(lambda: abs(engine.value("editor", "arousal") - 0.2) < 0.03)
     assert engine.value("editor", "mode") == "valence_arousal"
     thumb = live.page.locator("#pad-thumb")
     thumb.press("ArrowDown")
-    assert engine.wait(lambda: abs(engine.value("editor", "arousal") - 0.15) < 0.03, 3)
+    assert engine.wait(lambda: abs(engine.value("editor", "arousal") - 0.15) < 0.03)
     assert "happy" in (thumb.get_attribute("aria-valuetext") or "")
     live.emotion("neutral").wait_for(state="hidden")
     live.wear_nothing()
@@ -176,7 +176,7 @@ def test_refused_value_is_said_at_its_input(live: LivePage, engine: Engine) -> N
     assert engine.value("editor", "intensity") <= 1
     field.fill("0.5")
     field.press("Tab")
-    assert engine.wait(lambda: engine.value("editor", "intensity") == 0.5, 3)
+    assert engine.wait(lambda: engine.value("editor", "intensity") == 0.5)
     live.page.wait_for_function(
         "() => !document.querySelector('#p-editor-intensity-error').textContent"
     )
@@ -189,8 +189,9 @@ def test_recording_and_snapshot(live: LivePage, tmp_path: Path) -> None:
 
     live.page.locator("#record").click()
     live.page.wait_for_function(
-        "() => document.querySelector('#record-label').textContent === '0:02'"
+        "() => /[1-9]:|:0[2-9]|:[1-5]/.test(document.querySelector('#record-label').textContent)"
     )
+    live.more_frames(15)
     with live.page.expect_download() as download:
         live.page.locator("#record").click()
     recording = tmp_path / download.value.suggested_filename
@@ -238,7 +239,7 @@ def test_a_watcher_sees_without_a_camera(live: LivePage, browser: Browser, engin
         assert not watcher.page.locator("#start").is_visible()
         assert engine.peers() == (True, 2)
         watcher.assert_quiet()
-    assert engine.wait(lambda: engine.peers() == (True, 1), 5)
+    assert engine.wait(lambda: engine.peers() == (True, 1))
     assert live.data("state") == "live"
 
 

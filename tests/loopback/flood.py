@@ -158,7 +158,7 @@ async def flood(count: int, seed: int = 1) -> Result:
         clients = [Client(url), Client(url)]
         await clients[0].publish("/session", Pictures(), Tone())
         await clients[1].view(kinds=("video",))
-        await until(lambda: browser.info()["frames"] > 10 and clients[1].pictures, 20, "pictures")
+        await until(lambda: browser.info()["frames"] > 10 and clients[1].pictures, "pictures")
         offers = [
             await offer_of("video", "audio", direction=way) for way in ("sendonly", "recvonly")
         ]
@@ -174,7 +174,7 @@ async def flood(count: int, seed: int = 1) -> Result:
         late = Client(url)
         clients.append(late)
         await late.view(kinds=("video",))
-        await until(lambda: late.pictures, 20, "the picture of a viewer who comes afterwards")
+        await until(lambda: late.pictures, "the picture of a viewer who comes afterwards")
         assert browser.info()["state"] == "connected"
         return Result(
             answers=sender.answers,

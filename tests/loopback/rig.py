@@ -258,9 +258,9 @@ async def offer_of(*kinds: str, direction: str = "recvonly", data: bool = False)
     return text
 
 
-async def until(condition: Callable[[], Any], seconds: float = 5.0, what: str = "") -> None:
+async def until(condition: Callable[[], Any], what: str = "", within_s: float = 30.0) -> None:
     """Wait for a condition; fails with what was waited for."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what or condition}"
         await asyncio.sleep(0.01)

@@ -81,7 +81,7 @@ async def test_live_keeps_to_this_machine_with_somebody_in_it(home: Home) -> Non
                 assert page.status == 200
             await publisher.publish("/session", Pictures(), Tone())
             await viewer.view()
-            await until(lambda: len(viewer.pictures) > 20, 30, "pictures at the viewer")
+            await until(lambda: len(viewer.pictures) > 20, "pictures at the viewer")
             home.run(ENGINE, "set", "editor.emotion", "sad")
             home.run(ENGINE, "set")
         finally:

@@ -23,11 +23,11 @@ async def test_ten_reconnects_leak_nothing(web: Start) -> None:
     async def round_trip() -> None:
         publisher = await pair.client().publish("/session", Pictures(), Tone())
         viewer = await pair.client().view()
-        await until(lambda: len(viewer.pictures) > 2, 8, "pictures")
+        await until(lambda: len(viewer.pictures) > 2, "pictures")
         await publisher.close()
         await viewer.close()
         pair.clients.clear()
-        await until(lambda: not pair.browser._peers and not pair.out._viewers, 5, "their end")
+        await until(lambda: not pair.browser._peers and not pair.out._viewers, "their end")
 
     async def state() -> tuple[int, int, int]:
         await asyncio.sleep(0.3)
@@ -53,9 +53,9 @@ async def test_ten_takeovers_in_a_row_leave_one(web: Start) -> None:
     pair = await web()
     for _ in range(10):
         await pair.client().publish("/session", Pictures(160, 120))
-    await until(lambda: len(pair.browser._peers) == 1, 8, "the older ones' end")
+    await until(lambda: len(pair.browser._peers) == 1, "the older ones' end")
     count = len(pair.engine.emitted["browser.video"])
-    await until(lambda: len(pair.engine.emitted["browser.video"]) > count + 10, 8, "pictures")
+    await until(lambda: len(pair.engine.emitted["browser.video"]) > count + 10, "pictures")
 
 
 async def test_a_viewer_that_vanishes_is_noticed(
@@ -64,14 +64,14 @@ async def test_a_viewer_that_vanishes_is_noticed(
     monkeypatch.setattr(peer, "SILENCE_S", 2.0)
     pair = await web()
     viewer = await pair.client().view(kinds=("video",))
-    await until(lambda: viewer.pictures, 5, "a picture")
+    await until(lambda: viewer.pictures, "a picture")
     transport: Any = viewer.connection.getTransceivers()[0].receiver.transport
 
     async def nothing(_: bytes) -> None:
         pass
 
     transport.transport._send = nothing  # pulled the cable: no goodbye, no reports
-    await until(lambda: not pair.out._viewers, 8, "its end")
+    await until(lambda: not pair.out._viewers, "its end")
     assert not pair.out._workers
 
 
@@ -80,7 +80,7 @@ async def test_stop_while_a_peer_connects(web: Start) -> None:
     client = await pair.client().publish("/session", Pictures())
     await pair.engine.stop()
     pair.engine.nodes.clear()
-    await until(lambda: client.connection.connectionState in ("closed", "failed", "connecting"), 5)
+    await until(lambda: client.connection.connectionState in ("closed", "failed", "connecting"))
     assert not pair.browser._peers
 
 
@@ -92,7 +92,7 @@ async def test_without_a_sink_the_server_binds_by_itself(monkeypatch: pytest.Mon
     engine = Engine()
     browser = await engine.add("browser", Browser)
     try:
-        await until(lambda: browser._server.bound, 2, "the server")
+        await until(lambda: browser._server.bound, "the server")
         assert browser._server.port != 0
     finally:
         await engine.stop()

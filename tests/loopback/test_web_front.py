@@ -147,4 +147,4 @@ async def test_over_ipv6(web: Start, host: str) -> None:
     ):  # fmt: skip
         assert response.status == 201, await response.text()
         await client.take(await response.text())
-    await until(lambda: len(pair.engine.emitted["browser.video"]) > 2, 10, "pictures")
+    await until(lambda: len(pair.engine.emitted["browser.video"]) > 2, "pictures")

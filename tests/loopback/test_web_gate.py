@@ -36,7 +36,7 @@ async def test_half_requests_give_way_and_who_asks_is_answered(web: Start) -> No
             await half_request(stack, web_server.port)
         assert await healthy(pair.url)
         assert len(web_server.gate) <= gate.PER_ADDRESS_MOST
-    await until(lambda: len(web_server.gate) == 0, 5, "their end")
+    await until(lambda: len(web_server.gate) == 0, "their end")
 
 
 async def test_all_addresses_together_are_bounded(

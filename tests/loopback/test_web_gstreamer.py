@@ -108,8 +108,8 @@ def loudest_hz(pair: Web) -> float:
 async def test_gstreamer_publishes(web: Start, codec: str) -> None:
     pair = await web()
     async with gstreamer("whip", pair.url, codec) as said:
-        await until(lambda: blue(pair), 30, "pictures")
-        await until(lambda: len(pair.engine.emitted["browser.audio"]) > 50, 10, "sound")
+        await until(lambda: blue(pair), "pictures")
+        await until(lambda: len(pair.engine.emitted["browser.audio"]) > 50, "sound")
         assert loudest_hz(pair) == pytest.approx(440, abs=6)
         assert said.newest("state") == "connected"
         offered, answered = said.newest("offer"), said.newest("answer")
@@ -128,9 +128,9 @@ async def test_gstreamer_views(web: Start, codec: str) -> None:
         return lambda: (said.newest("level_db") or -99) > -30
 
     async with gstreamer("whep", pair.url, codec) as said:
-        await until(lambda: (said.newest("pictures") or 0) > 20, 30, "pictures at the viewer")
-        await until(lambda: said.newest("size") == [320, 240], 10, "the publisher's size")
-        await until(loud(said), 10, "sound at the viewer")
+        await until(lambda: (said.newest("pictures") or 0) > 20, "pictures at the viewer")
+        await until(lambda: said.newest("size") == [320, 240], "the publisher's size")
+        await until(loud(said), "sound at the viewer")
         assert pair.engine.gauges["out"]["codec"] == codec.removesuffix("-bare").upper()
 
 
@@ -183,13 +183,13 @@ async def test_simple_whip_client_publishes(
     )  # fmt: skip
     said = asyncio.create_task(process.communicate())
     try:
-        await until(lambda: blue(pair) or said.done(), 30, "pictures")
-        await until(lambda: len(pair.engine.emitted["browser.audio"]) > 50, 10, "sound")
+        await until(lambda: blue(pair) or said.done(), "pictures")
+        await until(lambda: len(pair.engine.emitted["browser.audio"]) > 50, "sound")
         assert loudest_hz(pair) == pytest.approx(440, abs=6)
         (peer,) = pair.browser._peers
-        await until(lambda: peer.candidates > 0, 10, "candidates by PATCH")
+        await until(lambda: peer.candidates > 0, "candidates by PATCH")
         process.send_signal(signal.SIGINT)
-        await until(lambda: not pair.browser._peers, 10, "its DELETE")
+        await until(lambda: not pair.browser._peers, "its DELETE")
         assert peer.why == "ended by the peer"
     finally:
         if process.returncode is None and not said.done():

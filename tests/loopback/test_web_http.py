@@ -331,7 +331,7 @@ async def test_a_key_from_a_pipe_does_not_hang(tmp_path: Path) -> None:
 async def test_too_many_viewers(web: Start) -> None:
     pair = await web(max_viewers=1)
     viewer = await pair.client().view(kinds=("video",))
-    await until(lambda: viewer.connection.connectionState == "connected", 5, "the viewer")
+    await until(lambda: viewer.connection.connectionState == "connected", "the viewer")
     offer = viewer.connection.localDescription.sdp
     status, text, _ = await ask("POST", pair.url + "/whep", data=offer, headers=SDP)
     assert status == 503 and "max_viewers" in text
@@ -340,7 +340,7 @@ async def test_too_many_viewers(web: Start) -> None:
 async def test_obs_takes_the_place_of_the_page(web: Start) -> None:
     pair = await web()
     client = await pair.client().publish("/whip", Pictures(160, 120))
-    await until(lambda: len(pair.engine.emitted["browser.video"]) > 5, 8, "pictures")
+    await until(lambda: len(pair.engine.emitted["browser.video"]) > 5, "pictures")
     assert client.location.startswith("/whip/")
     assert len(pair.browser._peers) == 1
 
@@ -351,7 +351,7 @@ async def test_whip_takes_a_stream_and_delete_ends_it(web: Start) -> None:
     assert status == 503 and "nodes.whip:Whip" in text
     whip = await pair.engine.add("whip", Whip)
     client = await pair.client().publish("/whip", Pictures(160, 120))
-    await until(lambda: len(pair.engine.emitted["whip.video"]) > 5, 8, "pictures")
+    await until(lambda: len(pair.engine.emitted["whip.video"]) > 5, "pictures")
     assert client.location.startswith("/whip/")
     status, _, _ = await ask("DELETE", pair.url + client.location.replace("/whip", "/whep"))
     assert status == 404

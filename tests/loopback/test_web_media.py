@@ -30,7 +30,7 @@ async def publish_and_view(web: Web, *kinds: str, codec: str = "") -> tuple[Pict
     pictures = Pictures()
     await web.client().publish("/session", pictures, Tone())
     viewer = await web.client().view(kinds=kinds or ("video", "audio"), codec=codec)
-    await until(lambda: viewer.pictures and is_blue(last(viewer)), 8, "the picture at the viewer")
+    await until(lambda: viewer.pictures and is_blue(last(viewer)), "the picture at the viewer")
     return pictures, viewer
 
 
@@ -39,8 +39,8 @@ async def test_picture_and_sound_come_back(web: Start, codec: str) -> None:
     pair = await web()
     pictures, viewer = await publish_and_view(pair, codec=codec)
     viewer.pictures.clear()
-    await until(lambda: len(viewer.pictures) > 45, 6, "pictures at the viewer")
-    await until(lambda: len(viewer.sounds) > 50, 4, "sound at the viewer")
+    await until(lambda: len(viewer.pictures) > 45, "pictures at the viewer")
+    await until(lambda: len(viewer.sounds) > 50, "sound at the viewer")
     newest = viewer.pictures[-1][1]
     assert (newest.width, newest.height) == (320, 240)
 
@@ -63,7 +63,7 @@ async def test_picture_and_sound_come_back(web: Start, codec: str) -> None:
     assert loudest_hz == pytest.approx(440, abs=6)
     assert np.sqrt(np.mean(heard**2)) > 2000
 
-    await until(lambda: "av_drift_ms" in pair.engine.gauges["out"], 3, "the drift")
+    await until(lambda: "av_drift_ms" in pair.engine.gauges["out"], "the drift")
     gauges = pair.engine.gauges["out"]
     assert gauges["viewers"] == 1
     assert gauges["codec"] == codec
@@ -77,8 +77,8 @@ async def test_picture_and_sound_come_back(web: Start, codec: str) -> None:
 async def test_messages_carry_stamps_sizes_and_contiguous_pixels(web: Start) -> None:
     pair = await web()
     await pair.client().publish("/session", Pictures(), Tone())
-    await until(lambda: len(pair.engine.emitted["browser.audio"]) > 50, 8, "sound")
-    await until(lambda: len(pair.engine.emitted["browser.video"]) > 30, 8, "pictures")
+    await until(lambda: len(pair.engine.emitted["browser.audio"]) > 50, "sound")
+    await until(lambda: len(pair.engine.emitted["browser.video"]) > 30, "pictures")
     pictures = [m for m in pair.engine.emitted["browser.video"] if isinstance(m, VideoFrame)]
     sounds = [m for m in pair.engine.emitted["browser.audio"] if isinstance(m, AudioFrame)]
     assert pictures[0].cut and not pictures[-1].cut
@@ -96,17 +96,16 @@ async def test_messages_carry_stamps_sizes_and_contiguous_pixels(web: Start) -> 
 
 async def test_two_viewers_share_one_encode_and_a_late_one_sees_at_once(web: Start) -> None:
     pair = await web()
-    _, first = await publish_and_view(pair, "video")
-    began_s = time.monotonic()
+    pictures, first = await publish_and_view(pair, "video")
     second = await pair.client().view(kinds=("video",))
-    await until(lambda: second.pictures and is_blue(last(second)), 3, "the late viewer's picture")
-    assert time.monotonic() - began_s < 2.0
+    await until(lambda: second.pictures and is_blue(last(second)), "the late viewer's picture")
     worker = pair.out._workers["H264"]
     assert list(pair.out._workers) == ["H264"]
-    encoded, seen = worker.encoded, (len(first.pictures), len(second.pictures))
-    await asyncio.sleep(2)
+    sent, encoded = pictures.number, worker.encoded
+    seen = (len(first.pictures), len(second.pictures))
+    await until(lambda: worker.encoded > encoded + 40, "pictures encoded")
     encoded = worker.encoded - encoded
-    assert 30 < encoded < 75  # about 60 pictures, not 120
+    assert encoded < 1.25 * (pictures.number - sent) + 5  # each once, not twice
     assert len(first.pictures) - seen[0] > 0.7 * encoded
     assert len(second.pictures) - seen[1] > 0.7 * encoded
 
@@ -127,7 +126,7 @@ async def test_a_key_frame_asked_for_by_many_is_made_once(web: Start) -> None:
 async def test_a_viewer_alone_sees_the_title(web: Start) -> None:
     pair = await web()
     viewer = await pair.client().view(kinds=("video",))
-    await until(lambda: len(viewer.pictures) > 5, 4, "the title")
+    await until(lambda: len(viewer.pictures) > 5, "the title")
     assert viewer.pictures[-1][1].width == 640
     assert last(viewer).mean() < 60
 
@@ -136,13 +135,14 @@ async def test_held_at_five_a_second_when_pictures_stop(web: Start) -> None:
     pair = await web()
     pictures, viewer = await publish_and_view(pair, "video")
     pictures.running.clear()
-    await until(lambda: pair.engine.status["out"][0] == "lost", 5, "the loss")
+    await until(lambda: pair.engine.status.get("out", "-")[0] == "lost", "the loss")
     viewer.pictures.clear()
-    await asyncio.sleep(2)
-    assert 8 <= len(viewer.pictures) <= 20
+    await until(lambda: len(viewer.pictures) > 8, "what is held")
+    between_s = np.diff([at_ns / 1e9 for at_ns, _ in viewer.pictures])
+    assert 0.14 < np.median(between_s[2:]) < 0.5  # after what was on its way
     assert is_blue(last(viewer))
     pictures.running.set()
-    await until(lambda: pair.engine.status["out"][0] == "ok", 3, "recovery")
+    await until(lambda: pair.engine.status["out"][0] == "ok", "recovery")
     assert pair.out.info()["holding"] is False
 
 
@@ -180,19 +180,21 @@ async def test_lost_pictures_pass_the_camera_through_where_asked(web: Start) -> 
     pair = await web(straight=False, when_lost="pass")
     _, viewer = await publish_and_view(pair, "video")
     viewer.pictures.clear()
-    await asyncio.sleep(1)
-    assert len(viewer.pictures) > 20
-    assert pair.engine.status["out"] == (
-        "lost",
-        "the camera delivers, but no picture is made of it: passing the camera through",
-    )
+    await until(lambda: len(viewer.pictures) > 20, "pictures")
+    numbers = {
+        read_number(np.asarray(frame.to_ndarray(format="bgr24"), np.uint8))
+        for _, frame in list(viewer.pictures)
+    }
+    assert len(numbers) > 10  # new ones, not one that is held
+    said = "the camera delivers, but no picture is made of it: passing the camera through"
+    await until(lambda: pair.engine.status.get("out") == ("lost", said), "what is said of it")
 
 
 async def test_hold_shows_nothing_of_the_camera_before_the_first_picture(web: Start) -> None:
     pair = await web(straight=False)
     await pair.client().publish("/session", Pictures())
     viewer = await pair.client().view(kinds=("video",))
-    await until(lambda: len(viewer.pictures) > 10, 5, "the title")
+    await until(lambda: len(viewer.pictures) > 10, "the title")
     assert all(
         not is_blue(np.asarray(frame.to_ndarray(format="bgr24"), np.uint8))
         for _, frame in viewer.pictures
@@ -213,11 +215,11 @@ async def test_pass_through_is_a_switch_of_the_page(web: Start) -> None:
     try:
         await pair.client().publish("/session", Pictures())
         viewer = await pair.client().view(kinds=("video",))
-        await until(lambda: viewer.pictures and last(viewer)[60, 60, 1] > 180, 5, "the avatar")
+        await until(lambda: viewer.pictures and last(viewer)[60, 60, 1] > 180, "the avatar")
         await pair.engine.call("set", node="out", parameter="pass_through", value=True)
-        await until(lambda: is_blue(last(viewer)), 3, "the camera")
+        await until(lambda: is_blue(last(viewer)), "the camera")
         await pair.engine.call("set", node="out", parameter="pass_through", value=False)
-        await until(lambda: last(viewer)[60, 60, 1] > 180, 3, "the avatar again")
+        await until(lambda: last(viewer)[60, 60, 1] > 180, "the avatar again")
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -227,10 +229,10 @@ async def test_mute_is_silence(web: Start) -> None:
     pair = await web()
     _, viewer = await publish_and_view(pair)
     await until(
-        lambda: viewer.sounds and np.abs(viewer.sounds[-1][1].to_ndarray()).max() > 3000, 5, "sound"
+        lambda: viewer.sounds and np.abs(viewer.sounds[-1][1].to_ndarray()).max() > 3000, "sound"
     )
     await pair.engine.call("set", node="out", parameter="mute", value=True)
-    await until(lambda: np.abs(viewer.sounds[-1][1].to_ndarray()).max() < 100, 3, "silence")
+    await until(lambda: np.abs(viewer.sounds[-1][1].to_ndarray()).max() < 100, "silence")
 
 
 async def test_the_size_may_change_while_it_runs(web: Start) -> None:
@@ -262,28 +264,28 @@ async def test_publishers_send_the_codec_they_are_asked_for(
     assert f"{codec.upper()}/90000" in answer
     assert f"{other}/90000" not in answer
     viewer = await pair.client().view(kinds=("video",))
-    await until(lambda: viewer.pictures and is_blue(last(viewer)), 8, "the picture at the viewer")
+    await until(lambda: viewer.pictures and is_blue(last(viewer)), "the picture at the viewer")
 
 
 async def test_a_large_publisher_is_scaled_down(web: Start) -> None:
     pair = await web()
     await pair.engine.call("set", node="browser", parameter="longest_px", value=160)
     await pair.client().publish("/session", Pictures(320, 240))
-    await until(lambda: pair.engine.emitted["browser.video"], 8, "pictures")
+    await until(lambda: pair.engine.emitted["browser.video"], "pictures")
     newest = pair.engine.emitted["browser.video"][-1]
     assert isinstance(newest, VideoFrame)
     assert newest.pixels.shape == (120, 160, 3) and newest.pixels.flags.c_contiguous
     await pair.engine.call("set", node="browser", parameter="longest_px", value=200)
-    await until(lambda: pair.browser.info()["width"] == 200, 8, "pictures of another size")
+    await until(lambda: pair.browser.info()["width"] == 200, "pictures of another size")
 
 
 async def test_a_new_page_takes_over(web: Start) -> None:
     pair = await web()
     first, second = Pictures(), Pictures(160, 120)
     old = await pair.client().publish("/session", first)
-    await until(lambda: pair.engine.emitted["browser.video"], 5, "the first page")
+    await until(lambda: pair.engine.emitted["browser.video"], "the first page")
     await pair.client().publish("/session", second)
-    await until(lambda: pair.browser.info()["width"] == 160, 5, "the second page")
-    await until(lambda: old.connection.connectionState == "closed", 5, "the first page's end")
+    await until(lambda: pair.browser.info()["width"] == 160, "the second page")
+    await until(lambda: old.connection.connectionState == "closed", "the first page's end")
     assert pair.engine.counters["browser"]["takeovers"] == 1
     assert len(pair.browser._peers) == 1

@@ -72,17 +72,17 @@ async def test_viewers_hear_how_long_they_may_hold_pictures(web: Start) -> None:
     await viewer.view()
     assert EXTENSION in viewer.connection.remoteDescription.sdp
     seen = limits(viewer)
-    await until(lambda: seen and len(viewer.pictures) > 10, 5, "the extension, and pictures")
+    await until(lambda: seen and len(viewer.pictures) > 10, "the extension, and pictures")
     assert set(seen) == {b"\0\0\1"}  # at least 0, at most once 10 ms
     await pair.engine.call("set", node="out", parameter="playout_delay_ms", value=500)
-    await until(lambda: seen[-1] == b"\0\0\x32", 3, "the new limit")
+    await until(lambda: seen[-1] == b"\0\0\x32", "the new limit")
 
 
 async def test_a_viewer_that_doesnt_know_the_limit_gets_none(web: Start) -> None:
     pair = await web()
     viewer = await pair.client().view(kinds=("video",))
     assert URI not in viewer.connection.remoteDescription.sdp
-    await until(lambda: len(viewer.pictures) > 3, 5, "pictures")
+    await until(lambda: len(viewer.pictures) > 3, "pictures")
 
 
 async def test_reports_place_sound_and_picture_on_the_capture_clock(web: Start) -> None:
@@ -102,10 +102,10 @@ async def test_reports_place_sound_and_picture_on_the_capture_clock(web: Start) 
     (unheld,) = (Stream(receiver) for receiver in limited.connection.getReceivers())
     streams = (picture, sound, unheld)
     observed = pair.engine.observed["out"]
-    await until(lambda: len(observed["capture_to_send"]) > 90, 12, "steady state")
+    await until(lambda: len(observed["capture_to_send"]) > 90, "steady state")
     for stream in streams:
         stream.reports.clear()
-    await until(lambda: all(stream.reports for stream in streams), 5, "reports of all")
+    await until(lambda: all(stream.reports for stream in streams), "reports of all")
     picture_ms, sound_ms = picture.age_ms(90_000), sound.age_ms(48_000)
     left_after_ms = (pair.out.sync.picture.ns or 0) / 1e6
     assert left_after_ms > 250

@@ -117,6 +117,6 @@ async def test_a_trickling_client_connects(web: Start) -> None:
     headers = {"Content-Type": FRAGMENT, "If-Match": tag}
     assert (await ask("PATCH", url, data=fragment, headers=headers))[0] == 204
     await client.take(answer)
-    await until(lambda: len(pair.engine.emitted["browser.video"]) > 5, 10, "pictures")
+    await until(lambda: len(pair.engine.emitted["browser.video"]) > 5, "pictures")
     assert (await ask("DELETE", url))[0] == 200
-    await until(lambda: not pair.browser._peers, 5, "its end")
+    await until(lambda: not pair.browser._peers, "its end")
