@@ -1,0 +1,80 @@
+"""Statistics of people, from photographs of one face stretched to many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.node import Context
+from engine.types import EMOTIONS, FaceEdit
+from face.expression.people import load_people
+from face.render.actor import Actor
+from face.render.repertoire import opening
+from nodes.card import read_card
+from nodes.rig import load_rig
+from tests.faces import astronaut, seen_face
+from training.data.own import portraits
+from training.fit_people import FEWEST, main
+
+SMILE = [44, 45]
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fourteen people, each happy and calm, as one face narrower, longer and in other light."""
+    folder = tmp_path_factory.mktemp("many")
+    seen = seen_face(astronaut())
+    actor = Actor(load_rig(), Context(), threads=1)
+    edit = FaceEdit(capture_ns=1, active=True, source=seen.rig, target=seen.rig)
+    calm = actor.render(seen.pixels, seen.landmarks, seen.placement, edit, still=True)
+    actor.close()
+    rng = np.random.default_rng(0)
+    for name in ("happy", "neutral"):
+        (folder / name).mkdir()
+    for person in range(FEWEST + 2):
+        width, height = rng.uniform(0.85, 1.15, 2)
+        light = rng.uniform(0.7, 1.1)
+        for name, pixels in (("happy", astronaut()), ("neutral", calm)):
+            size = (round(320 * width), round(320 * height))
+            made = cv2.resize(pixels[:320, 60:380], size).astype(np.float32) * light
+            file = folder / name / f"P{person:02d}_A.png"
+            cv2.imwrite(str(file), np.clip(made, 0, 255).astype(np.uint8))
+    return folder
+
+
+def test_what_people_do_is_found_and_kept(
+    many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(many), "--out", str(tmp_path / "people")]) == 0
+    told = capsys.readouterr().out
+    assert "28 photographs of 14 people" in told
+    assert float(told.split("left out: ")[1].split()[0]) > 0.5
+    people = load_people(str(tmp_path))
+    smiling = [one for one in portraits(many) if one.emotion == "happy"]
+    for one in smiling[:4]:
+        calm = one.shape + people.to_neutral(one.shape, one.rig)
+        corners = np.linalg.norm(one.shape[61] - one.shape[291])
+        assert np.linalg.norm(calm[61] - calm[291]) < corners - 0.3  # the mouth is narrower
+    happy = people.to_emotion("happy")
+    assert opening(load_rig().mean + happy) > opening(load_rig().mean)
+    assert people.rigs[EMOTIONS.index("happy"), SMILE].mean() > people.rigs[0, SMILE].mean()
+    card = (tmp_path / "people" / "card.toml").read_text()
+    assert "nc = true" in card and "people = 14" in card
+
+
+def test_what_ships_says_what_it_permits() -> None:
+    card = Path(__file__).parents[2] / "weights" / "people" / "card.toml"
+    assert "nc = true" in card.read_text()
+    assert read_card(card.parents[1] / "skin").nc
+
+
+def test_few_people_are_no_people(
+    many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(many), "--without-fold", "0/2", "--out", str(tmp_path)]) == 1
+    assert "7 people are too few to speak of people; 12 at least" in capsys.readouterr().err
+    assert main([str(tmp_path), "--out", str(tmp_path)]) == 1
+    assert "holds no neutral face" in capsys.readouterr().err
