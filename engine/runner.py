@@ -131,8 +131,8 @@ class Runner:
 
     def take_config(self, config: Any) -> None:
         """A new Config, between two messages."""
-        self.spec.config = config
         self.node.reconfigure(config)
+        self.spec.config = config  # what the node refuses is no longer asked of it
 
     # -- messages --------------------------------------------------------------------------------
 

@@ -48,8 +48,8 @@ class Compositor(Node):
         )
         person: str = parameter(
             "",
-            "name or path of an enrolled person, whose faces are used from the start",
-            live=False,
+            "an enrolled person, whose faces are used: a name, at the start also a path",
+            kept=False,
         )
         every: int = parameter(
             1, "ask the skin network about every n-th picture; what it says holds in between",
@@ -79,9 +79,21 @@ class Compositor(Node):
         self._choose(self.config)
 
     def reconfigure(self, config: Config) -> None:
+        if config.person != self.config.person:
+            self._check_name(config.person)
         if config.renderer != self.config.renderer:
             self._choose(config)
+        elif config.person != self.config.person and self._actor is not None:
+            self._actor.expect(config.person)
         super().reconfigure(config)
+
+    @staticmethod
+    def _check_name(person: str) -> None:
+        """Raises MienError where a page, or who else changes a running graph, gives a path."""
+        from face.render.person_file import names
+
+        if person and person not in names():
+            raise MienError(f"nobody called {person} is enrolled here")
 
     def reset(self) -> None:
         self._last_ns = None

@@ -45,9 +45,7 @@ class Actor:
     ) -> None:
         self._people, surface = load_people(weights), load_surface()
         self._context = context
-        self._person: person_file.Person | None = None
-        if person:
-            self._person = person_file.load(person_file.place_of(person))
+        self._person = _enrolled(person)
         self._skin = _skin_or_say(weights, context, backend, threads, aside)
         self._renderer = FaceRenderer(rig, surface, self._people, self._skin)
         self._watch = Watch(rig, surface, self._people)
@@ -59,6 +57,16 @@ class Actor:
     def repertoire(self) -> Repertoire:
         """What is remembered of who is seen; empty while that isn't sure."""
         return self._renderer.repertoire
+
+    def expect(self, person: str) -> None:
+        """An enrolled person's faces from here on, or whoever's are seen: "". Raises MienError, and
+        nothing has changed then."""
+        self._person = _enrolled(person)
+        self.stage(self._person.repertoire() if self._person else Repertoire())
+        self._watch.reset()
+        self._context.status("ok", "")
+        self._context.gauge("remembered", len(self.repertoire))
+        self.reset()
 
     def stage(self, repertoire: Repertoire) -> None:
         """Somebody whose faces are known, without a doubt."""
@@ -138,6 +146,10 @@ class Actor:
             every=every,
         )
         return self._renderer.render(picture, landmarks, placement, request, out)
+
+
+def _enrolled(person: str) -> person_file.Person | None:
+    return person_file.load(person_file.place_of(person)) if person else None
 
 
 def _skin_or_say(

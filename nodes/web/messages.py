@@ -21,6 +21,9 @@ OPS: dict[
     "restart": ("process",),
     "govern": ("level",),
     "selftest": (),
+    "people": (),
+    "person_rename": ("name", "to"),
+    "person_forget": ("name",),
     **dict.fromkeys(PRESET_OPS, PRESET),
 }
 

@@ -11,6 +11,7 @@ from aiohttp import WSMsgType, web
 
 from engine.errors import MienError
 from nodes.web.messages import MESSAGE_MOST, BadRequestError, parse_request, to_json
+from nodes.web.people import OPS as PEOPLE
 from nodes.web.security import Buckets, refuse
 from nodes.web.selftest import selftest
 
@@ -97,6 +98,8 @@ class Sockets:
             number, op, arguments = parse_request(text)
             if op == "selftest":
                 return {"id": number, "result": await selftest(self._server)}
+            if op in PEOPLE:
+                return {"id": number, "result": await asyncio.to_thread(PEOPLE[op], **arguments)}
             result = await self._server.call(op, **arguments)
             if op == "metrics":
                 result = {**result, "session": self._server.session()}

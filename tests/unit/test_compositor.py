@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import pytest
 
+from engine.errors import MienError
 from engine.node import Node
 from engine.parameters import build
 from engine.types import U8, FaceEdit, FaceTrack, VideoFrame
+from face.expression.people import load_people
+from face.render import person_file
+from face.render.person_file import Person
+from face.render.surface import load_surface
+from face.render.watch import Watch
 from nodes.compositor import Compositor
 from nodes.emotions import sides
 from nodes.expression_editor import ExpressionEditor
 from nodes.face_tracker import FaceTracker
-from tests.faces import astronaut, frame, no_face
+from nodes.rig import load_rig
+from tests.faces import astronaut, frame, no_face, seen_astronaut
 from training.metrics.faces import feeling_energy
 
 
@@ -151,3 +159,28 @@ def test_small_and_large_faces(chain: Chain) -> None:
         before, _, video = chain.wear(pixels)
         after = chain.face(video.pixels)
         assert feeling_energy(after.blendshapes) < 0.8 * feeling_energy(before.blendshapes)
+
+
+def test_a_person_is_chosen_by_name_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(person_file.FOLDER, str(tmp_path))
+    seen = seen_astronaut()
+    face = Watch(load_rig(), load_surface(), load_people()).face(*seen[:3], seen.rig, "happy")
+    person_file.save(Person("anna", [face]), person_file.place_of("anna"))
+    compositor: Compositor = make(Compositor)
+    try:
+        compositor.reconfigure(build(Compositor.Config, {"person": "anna"}))
+        actor = compositor._actor
+        assert actor is not None and len(actor.repertoire) == 0  # not before it is sure
+        for _ in range(8):
+            actor.watch(seen.pixels, seen.landmarks, seen.placement, seen.rig, 0.2)
+        assert any(np.array_equal(one.texture, face.texture) for one in actor.repertoire.faces)
+        for refused in ("bert", str(person_file.place_of("anna")), "../anna"):
+            with pytest.raises(MienError, match="nobody called"):
+                compositor.reconfigure(build(Compositor.Config, {"person": refused}))
+        assert compositor.config.person == "anna" and len(actor.repertoire)
+        compositor.reconfigure(build(Compositor.Config, {}))
+        assert len(actor.repertoire) == 0 and compositor.config.person == ""
+    finally:
+        compositor.close()
