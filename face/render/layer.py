@@ -42,7 +42,7 @@ LIGHT_SIGMA: Final = 4.0
 """what is broader than this many coarse cells is light, what is finer is the person's"""
 SOFT: Final = 0.008
 """over what distance skin passes into eyes and mouth, in widths of the face"""
-STRANGE: Final = (0.42, 0.65)
+STRANGE: Final = (0.55, 0.85)
 """from where to where the logarithm of colours is apart where something hides the face"""
 LIGHT_BOUNDS: Final = (0.4, 2.5)
 

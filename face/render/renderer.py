@@ -44,6 +44,8 @@ DEEPEST: Final = 0.22
 """how dark a mouth is at most, to the skin"""
 SHADE: Final = np.array([0.12, 0.04, -0.25], np.float32)
 """how much more blue and green, and less red, a fold takes from warm skin"""
+DEEPER: Final = (-0.7, 0.6)
+"""by how much the logarithm of light may change: folds do less, what is beyond is no fold"""
 ROOM: Final = 1.6
 """how soon what is bright leaves no room for more light"""
 WARMTH: Final = 0.4
@@ -283,7 +285,7 @@ def spread(ratio: F32, colours: F32) -> F32:
 
     size = ratio.shape[::-1]
     bright = cv2.resize(colours, size, interpolation=cv2.INTER_LINEAR) / np.float32(255)
-    more = np.expm1(ratio)[..., None]
+    more = np.expm1(np.clip(ratio, *DEEPER))[..., None]
     tint = 1 + np.float32(_warmth(colours[17:22, 15:33].mean(axis=(0, 1)))) * SHADE
     factor = 1 + np.where(more > 0, more * np.clip(ROOM * (1 - bright), 0, 1), more * tint)
     left, top, right, bottom = (place // 2 for place in MOUTH_BOX)
