@@ -6,7 +6,7 @@ quickest call. On a machine that does other things too, the quickest is the one 
 
 Examples:
   run_engine.py bench models
-  run_engine.py bench models --only generator --threads 1 --json models.json
+  run_engine.py bench models --only skin --threads 1 --json models.json
   run_engine.py bench models --weights build/weights --seconds 2
 """
 

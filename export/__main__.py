@@ -1,12 +1,13 @@
 """Export a trained network to weights/NAME: its files, its card, and the proof that they agree.
 
-    python -m export visual    --run runs/visual --data SHARDS --to onnx openvino
-    python -m export generator --run runs/generator --data SHARDS --to onnx openvino tensorrt
-    python -m export generator --again --data SHARDS
+    python -m export visual --run runs/visual --data SHARDS --to onnx openvino
+    python -m export skin   --run runs/skin --data FACES --to onnx openvino tensorrt
+    python -m export skin   --again --data FACES
 
-NAME is visual, speech, intensity, identity (of a generator's run) or generator. --data gives real
-frames: to calibrate int8 with, and, of other people (the splits val and test), to compare the
-runtimes on. A generator is calibrated on edits of all kinds and compared by emotion, on the face.
+NAME is visual, speech, intensity or skin. --data gives real frames, and to skin photographs,
+EMOTION/PERSON_SESSION.jpg: to calibrate int8 with, and, of other people (the splits val and test,
+or a third), to compare the runtimes on. skin is calibrated on edits of all kinds and compared by
+emotion, on the face.
 `tensorrt` builds engines for RTX cards of three generations, on any machine, into --engines.
 """
 
@@ -32,12 +33,14 @@ def main(argv: list[str] | None = None) -> int:
     made_of.add_argument(
         "--again", action="store_true", help="calibrate OUT/NAME anew; its float32 stays as it is"
     )
-    parser.add_argument("--data", type=Path, required=True, help="a folder of shards")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="a folder of shards or photographs"
+    )
     parser.add_argument("--to", nargs="+", choices=TARGETS, default=["onnx", "openvino"])
     parser.add_argument("--out", type=Path, default=Path("weights"), help="weights/NAME is made")
     parser.add_argument("--engines", type=Path, default=Path("build/engines"))
     parser.add_argument("--calls", type=int, default=128, help="calls to calibrate with")
-    parser.add_argument("--edits", type=int, default=360, help="to compare a generator on")
+    parser.add_argument("--edits", type=int, default=360, help="to compare skin on")
     arguments = sys.argv[1:] if argv is None else argv
     options = parser.parse_args(arguments)
     return command.run("export", lambda: run(options, shlex.join(arguments)))

@@ -9,13 +9,14 @@ from typing import Any
 
 from engine.files import make_folder, whole
 from export import samples
+from export.faces import Faces
 from export.fidelity import fidelities, lines_of
 from export.names import HALVED, QUANTIZED
 from export.networks import Network, exported, load
 from export.onnx_file import to_float16, to_onnx
 from export.parity import Parity, table
 from export.quantize import to_int8
-from export.write_card import Files, calibrated_on, write_card
+from export.write_card import Files, write_card
 from nodes.card import read_card
 from nodes.tensorrt import AHEAD_OF_TIME, load_tensorrt, obtain_engine
 
@@ -27,13 +28,8 @@ def export(options: argparse.Namespace, arguments: str) -> None:
     again = options.run is None
     network = exported(folder) if again else load(options.name, options.run)
     data = network.run["data"]
-    identify = _identify(options.run, options.out) if network.name == "generator" else None
-    compared = max(2, options.calls // 4)
-    if network.name == "skin":
-        calls = samples.skin_calls(options.data, compared, seed=1)
-    else:
-        learn, judge = samples.divided(options.data, network.name)
-        calls = samples.calls(network, judge, compared, identify, seed=1)
+    learn, judge = samples.divided(options.data, network.name)
+    calls = samples.calls(network, judge, max(2, options.calls // 4), seed=1)
     make_folder(folder)
     files: Files = {"onnx": ("model.onnx", "")}
     if again:
@@ -47,19 +43,19 @@ def export(options: argparse.Namespace, arguments: str) -> None:
         files["onnx_f16"] = ("f16.onnx", "")
     if "openvino" in options.to and network.name in QUANTIZED:
         count = max(2, options.calls)
-        xml, weights = to_int8(reference, samples.calls(network, learn, count, identify))
+        xml, weights = to_int8(reference, samples.calls(network, learn, count))
         _put(folder / "int8.xml", xml)
         _put(folder / "int8.bin", weights)
         files["openvino_int8"] = ("int8.xml", "int8.bin")
-        data = data | calibrated_on(learn, count)
+        data = data | samples.calibrated_on(learn, count)
     kept = _measured_by_hand(folder) if again else {}
     write_card(folder, network, files, "f32", data, kept, made_by)
     _drop_stale(folder, files)
     rows = table(network, folder, calls)
     metrics: dict[str, Any] = {name: row.row() for name, row in rows.items()}
     fine = {name for name, row in rows.items() if row.good_enough()}
-    if identify is not None:
-        asked = samples.edits(judge, options.edits, identify, seed=2)
+    if isinstance(judge, Faces):
+        asked = judge.edits(options.edits, seed=2)
         for name, parts in fidelities(network, folder, asked).items():
             metrics |= {f"{name}_by_emotion.{part.kind}": part.row() for part in parts}
             fine -= set() if all(part.good_enough() for part in parts) else {name}
@@ -83,11 +79,6 @@ def best(rows: dict[str, Parity], fine: Set[str]) -> str:
         if row.best_ms < 0.9 * so_far.best_ms:
             chosen = precision
     return chosen
-
-
-def _identify(run: Path | None, weights: Path) -> samples.Identify:
-    """Who somebody is, by the run's own network or the weight that lies beside."""
-    return exported(weights / "identity") if run is None else load("identity", run)
 
 
 def _kept(folder: Path) -> Files:
@@ -127,7 +118,6 @@ def _report(network: Network, rows: dict[str, Parity], chosen: str) -> None:
     print(f"{network.name}: {network.task}")
     for row in rows.values():
         worst: Any = max(row.largest.values())
-        extra = "" if row.psnr_db is None else f", PSNR {row.psnr_db:.1f} dB"
-        extra += "" if row.agreement is None else f", same emotion {row.agreement:.1%}"
+        extra = "" if row.agreement is None else f", same emotion {row.agreement:.1%}"
         print(f"  {row.label}: largest difference from torch {worst:.2g}{extra}")
     print(f"  on a CPU: {chosen}")

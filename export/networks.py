@@ -19,16 +19,6 @@ from nodes.card import Tensor as Spec
 from nodes.model import Model
 from training import checkpoint
 from training.models.ear import EAR_ORIGIN, EAR_WIDTH, STEP_SAMPLES
-from training.models.generator import (
-    CROP_PX,
-    HALF_PX,
-    IDENTITY_PX,
-    LINE_MAPS,
-    MAP_CHANNELS,
-    MAP_PX,
-    Generator,
-    IdentityEncoder,
-)
 from training.models.intensity import READING, IntensityFusion
 from training.models.skin import PLACES, SkinNet
 from training.models.speech import LOOK_AHEAD_MS, SAID, SpeechEncoder
@@ -94,8 +84,6 @@ def load(name: str, run: Path) -> Network:
         "visual": _visual,
         "speech": _speech,
         "intensity": _intensity,
-        "identity": _identity,
-        "generator": _generator,
         "skin": _skin,
     }[name]
     task, module, inputs, outputs, state = make(run)
@@ -220,41 +208,6 @@ def _intensity(run: Path) -> _Made:
     task = "emotion, valence-arousal and intensity of a frame from face and voice together"
     outputs = _affect_outputs(0, module.features)[1:]
     return task, module, inputs, outputs, dict(_STATE)
-
-
-def _identity(run: Path) -> _Made:
-    module = restore(run, "identity", IdentityEncoder)
-    inputs = (
-        _spec(
-            "reference", (1, 3, IDENTITY_PX, IDENTITY_PX), 0, 1, "a calm frame's crop, RGB / 255"
-        ),
-    )
-    outputs = (
-        _spec("identity", (1, module.vector.out_features), -_ANY, _ANY, "z_id"),
-        _spec("identity_map", (1, MAP_CHANNELS, MAP_PX, MAP_PX), -_ANY, _ANY, "where what is"),
-    )
-    return "who somebody is; run once per person", module, inputs, outputs, {}
-
-
-def _generator(run: Path) -> _Made:
-    module = restore(run, "generator", Generator)
-    half, full = (HALF_PX, HALF_PX), (CROP_PX, CROP_PX)
-    inputs = (
-        _spec("source", (1, 3, *full), 0, 1, "the crop, RGB / 255"),
-        _spec("flow", (1, 2, *half), -128, 128, "the rig's backward flow x, y, px of the crop"),
-        _spec("lines", (1, LINE_MAPS, *half), 0, 1, "contours of source and target"),
-        _spec("identity", (1, module.size.features), -_ANY, _ANY, "z_id of the network identity"),
-        _spec("identity_map", (1, MAP_CHANNELS, MAP_PX, MAP_PX), -_ANY, _ANY, "of identity"),
-        _spec("expression", (1, 52), -1, 1, "direction of the feeling shapes, of unit length"),
-        _spec("intensity", (1, 1), 0, 2, "alpha: 0 neutral, 1 a full emotion"),
-    )
-    outputs = (
-        _spec("picture", (1, 3, *full), 0, 1, "the edited crop, RGB / 255"),
-        _spec("flow_out", (1, 2, *half), -152, 152, "the corrected backward flow, px of the crop"),
-        _spec("mask", (1, 1, *full), 0, 1, "1 where moved pixels aren't believed"),
-        _spec("paint", (1, 1, *full), -1, 1, "light added to the moved pixels, / 255"),
-    )
-    return "a face made neutral, or given another feeling", module, inputs, outputs, {}
 
 
 def _skin(run: Path) -> _Made:

@@ -16,7 +16,6 @@ from engine.errors import MienError
 from export.networks import Network
 
 OPSET: Final = 18
-_SAMPLING_DEPTH: Final = 6
 _LARGE: Final = 1 << 16
 
 
@@ -66,8 +65,7 @@ def _halve(model: Any) -> None:
 
 
 def to_float16(data: bytes) -> bytes:
-    """The same with float16 inside and float32 at its ports; where pixels are looked up stays
-    float32, since half a float places a pixel of 256 only to a tenth."""
+    """The same with float16 inside and float32 at its ports."""
     import onnx
 
     try:
@@ -75,15 +73,8 @@ def to_float16(data: bytes) -> bytes:
     except ImportError:
         raise MienError("float16 needs ONNX Runtime: pip install onnxruntime") from None
     model = onnx.load_from_string(data)
-    kept = _lookups(model)
     with _quiet():
-        half = convert_float_to_float16(
-            model,
-            keep_io_types=True,
-            disable_shape_infer=False,
-            node_block_list=kept,
-            op_block_list=["GridSample"],
-        )
+        half = convert_float_to_float16(model, keep_io_types=True, disable_shape_infer=False)
     _single(half)
     out: bytes = half.SerializeToString(deterministic=True)
     return out
@@ -110,18 +101,6 @@ def _single(model: Any) -> None:
     copies = [type(node).FromString(node.SerializeToString()) for node in ordered]
     del graph.node[:]
     graph.node.extend(copies)
-
-
-def _lookups(model: Any) -> list[str]:
-    """Names of the nodes by which sampling places are computed, from GridSample upwards."""
-    made_by = {output: node for node in model.graph.node for output in node.output}
-    front = [node.input[1] for node in model.graph.node if node.op_type == "GridSample"]
-    names: list[str] = []
-    for _ in range(_SAMPLING_DEPTH):
-        nodes = [made_by[value] for value in front if value in made_by]
-        names += [node.name for node in nodes if node.op_type != "Conv"]
-        front = [value for node in nodes if node.op_type != "Conv" for value in node.input]
-    return sorted(set(names))
 
 
 @contextlib.contextmanager

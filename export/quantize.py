@@ -45,12 +45,8 @@ def to_int8(data: bytes, calls: list[Call]) -> tuple[bytes, bytes]:
 
 
 def _exact(network: Any) -> list[str]:
-    """Nodes that stay in floating point: what comes after the last layers, and what says where
-    pixels are looked up, since 256 levels are too few for a place."""
+    """Nodes that stay in floating point: what comes after the last layers."""
     from_ = [result.input_value(0).get_node() for result in network.get_results()]
-    for node in network.get_ordered_ops():
-        if node.get_type_name() == "GridSample":
-            from_ += [node, node.input_value(1).get_node()]
     names: set[str] = set()
     while from_:
         node = from_.pop()

@@ -13,7 +13,6 @@ from nodes.card import CARD, Tensor
 
 if TYPE_CHECKING:
     from export.networks import Network
-    from training.trainers.samples import Clips
 
 
 Files = dict[str, tuple[str, str]]
@@ -60,17 +59,6 @@ def write_card(
     parts += [section(f"metrics.{name}", row) for name, row in metrics.items()]
     with whole(folder / CARD) as part:
         part.write_text("\n".join(parts), encoding="utf-8")
-
-
-def calibrated_on(clips: Clips, count: int) -> dict[str, Any]:
-    """What int8 was calibrated on; ``nc`` of it is told apart from that of the training."""
-    infos = [clips.infos[index] for index in clips.chosen]
-    return {
-        "calibration_calls": count,
-        "calibration_people": len({info.subject for info in infos}),
-        "calibration_nc": any(info.nc for info in infos),
-        "calibration_licences": sorted({info.licence or "unknown" for info in infos}),
-    }
 
 
 def tensor_section(kind: str, spec: Tensor) -> str:

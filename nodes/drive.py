@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32
-from nodes.conditions import BROWS
-from nodes.conditions import EYES as CONTOURS
+from nodes.contours import BROWS
+from nodes.contours import EYES as CONTOURS
 from nodes.emotions import FEELING, JAW, sides
 from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
 from nodes.ramps import ramp

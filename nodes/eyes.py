@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32, U8
-from nodes import conditions
+from nodes import contours
 from nodes.ramps import ramp
 
 
@@ -30,7 +30,7 @@ def _eye(contour: NDArray[np.int64], iris: int, step: int) -> _Eye:
     return _Eye(ring[:7:-1][::step], ring[:9][::step], iris)
 
 
-EYES: Final = (_eye(conditions.EYES[0], 468, 1), _eye(conditions.EYES[1], 473, -1))
+EYES: Final = (_eye(contours.EYES[0], 468, 1), _eye(contours.EYES[1], 473, -1))
 LASHES: Final = (0.07, 0.035)
 """how thick the edges of upper and lower lid are, lashes and their shadow, in widths of the eye"""
 COVERED: Final = (0.035, 0.02)

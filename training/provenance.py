@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from training.trainers.samples import Clips
 
 MAKING: Final = (
-    "labels.py", "models", "trainers", "../nodes/conditions.py", "../nodes/emotions.py",
+    "labels.py", "models", "trainers", "../nodes/emotions.py",
     "../nodes/mel.py",
 )  # fmt: skip
 """files and folders, seen from here: how samples and labels are made"""

@@ -9,7 +9,6 @@ from torch import nn
 
 from engine.errors import MienError
 from training import checkpoint
-from training.models.generator import Generator, GeneratorSize, IdentityEncoder
 from training.models.intensity import IntensityFusion
 from training.models.skin import SkinNet
 from training.models.speech import SpeechEncoder, SpeechSize
@@ -26,10 +25,7 @@ def make(name: str, size: dict[str, Any]) -> nn.Module:
         return SpeechEncoder(SpeechSize(**size))
     if name == "skin":
         return SkinNet(tuple(size["channels"]))
-    if name == "intensity":
-        return IntensityFusion(**size)
-    sized = GeneratorSize(**size | {"channels": tuple(size["channels"])})
-    return IdentityEncoder(sized) if name == "identity" else Generator(sized)
+    return IntensityFusion(**size)
 
 
 def restore(run: Path, name: str, kind: type[M]) -> M:

@@ -4,8 +4,6 @@
     python -m training.train speech    --config full --data SHARDS --out runs/speech
     python -m training.train intensity --config full --data SHARDS --out runs/intensity \\
         --visual runs/visual --speech runs/speech
-    python -m training.train generator --config full --data SHARDS --out runs/generator \\
-        --visual runs/visual
     python -m training.train skin      --config full --data FACES --out runs/skin
 
 SHARDS is a folder of prepared clips, FACES one of photographs, EMOTION/PERSON_SESSION.jpg.
@@ -22,7 +20,6 @@ import dataclasses
 import os
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -32,7 +29,7 @@ from training import command
 if TYPE_CHECKING:
     from training.loop import Trainer
 
-NAMES: Final = ("skin", "generator", "visual", "speech", "intensity")
+NAMES: Final = ("visual", "speech", "intensity", "skin")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,14 +37,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = command.parser_of("training.train", __doc__)
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--config", choices=("debug", "full"), default="debug")
-    parser.add_argument("--data", type=Path, required=True, help="a folder of shards")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="a folder of shards or photographs"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
     parser.add_argument("--visual", type=Path, help="a trained visual encoder's run")
     parser.add_argument("--speech", type=Path, help="a trained speech encoder's run")
     parser.add_argument("--start", type=Path, help="begin with the weights of this run")
-    parser.add_argument(
-        "--paired-share", type=float, help="generator: share of strict pairs from synthetic heads"
-    )
     parser.add_argument(
         "--without-fold", default="", metavar="K/N", help="skin: leave every Nth person out"
     )
@@ -82,7 +78,7 @@ def run(options: argparse.Namespace, made_by: str) -> None:
             print(line, flush=True)
 
     torch.manual_seed(options.seed)
-    trainer = make(options, say)
+    trainer = make(options)
     if options.start:
         start(trainer, options.start)
     changes = {"steps": options.steps, "batch": options.batch}
@@ -94,7 +90,7 @@ def run(options: argparse.Namespace, made_by: str) -> None:
     say(f"trained: {path}")
 
 
-def make(options: argparse.Namespace, say: Callable[[str], None]) -> Trainer:
+def make(options: argparse.Namespace) -> Trainer:
     """The trainer that was asked for. Raises MienError."""
     data, config = options.data, options.config
     if options.name == "visual":
@@ -109,13 +105,9 @@ def make(options: argparse.Namespace, say: Callable[[str], None]) -> Trainer:
         from training.trainers.intensity import IntensityTrainer
 
         return IntensityTrainer(data, config, options.visual, options.speech)
-    if options.name == "skin":
-        from training.trainers.skin import SkinTrainer
+    from training.trainers.skin import SkinTrainer
 
-        return SkinTrainer(data, config, options.without_fold)
-    from training.trainers.generator import GeneratorTrainer
-
-    return GeneratorTrainer(data, config, options.visual, say, options.paired_share)
+    return SkinTrainer(data, config, options.without_fold)
 
 
 def start(trainer: Trainer, run: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import BLENDSHAPES, EMOTIONS, F32, U8
-from nodes.conditions import BROWS, EYES, LIPS_INNER, LIPS_OUTER, OVAL
+from nodes.contours import BROWS, EYES, LIPS_INNER, LIPS_OUTER, OVAL
 from nodes.emotions import ANGLES_DEG, prototype
 from nodes.rig import load_rig
 from training.data.clip import MEL_BINS, Clip, ClipInfo, encode

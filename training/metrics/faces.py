@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32
-from nodes.conditions import OVAL
+from nodes.contours import OVAL
 from nodes.emotions import FEELING
 from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
 from nodes.rig import RIGID, align, upright

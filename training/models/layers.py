@@ -9,33 +9,6 @@ import torch
 from torch import Tensor, nn
 
 
-class Conv(nn.Sequential):
-    """Convolution, batch norm (folded into the convolution at export), leaky ReLU."""
-
-    def __init__(self, channels_in: int, channels: int, size: int = 3, stride: int = 1) -> None:
-        super().__init__(
-            nn.Conv2d(channels_in, channels, size, stride, size // 2, bias=False),
-            nn.BatchNorm2d(channels),
-            nn.LeakyReLU(0.1),
-        )
-
-
-class Residual(nn.Module):
-    """Two convolutions beside a shortcut."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = Conv(channels, channels)
-        self.second = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels)
-        )
-        self.end = nn.LeakyReLU(0.1)
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        out: Tensor = self.end(x_BCHW + self.second(self.first(x_BCHW)))
-        return out
-
-
 class GRUStep(nn.Module):
     """One step of a gated recurrent unit (Cho et al. 2014, eq. 5-8); the state is the caller's."""
 

@@ -59,12 +59,12 @@ class FaceTrunk(nn.Module):
     def load_landmarker(self, task: Path | None = None) -> FaceTrunk:
         """The landmarker's weights, out of the bundle ``task`` (None: the cache). Raises MienError
         where it is none."""
-        from training.models.landmarker import TfliteNet
+        from training.models.tflite_weights import read_weights
 
         path = locate(FACE_LANDMARKER) if task is None else task
         try:
             with zipfile.ZipFile(path) as archive:
-                steps = TfliteNet(archive.read("face_landmarks_detector.tflite")).weights()
+                steps = read_weights(archive.read("face_landmarks_detector.tflite"))
         except (OSError, zipfile.BadZipFile, KeyError) as error:
             raise MienError(f"{path} is not a face landmarker bundle: {error}") from None
         own = [module for module in self.modules() if isinstance(module, nn.Conv2d | nn.PReLU)]

@@ -126,7 +126,6 @@ class Clips:
         count: int,
         row: Callable[[], Mapping[str, Array] | None],
         lacking: str,
-        joined: Callable[[list[Array]], Array] = np.stack,
     ) -> dict[str, Array]:
         """``count`` rows as one batch. A row that is None, or whose clip is damaged, is drawn anew;
         damage is said once. Raises MienError (``lacking`` says what) where rows are hard to get."""
@@ -142,7 +141,7 @@ class Clips:
                 rows.setdefault(name, []).append(value)
             got += drawn is not None
             if got == count:
-                return {name: joined(values) for name, values in rows.items()}
+                return {name: np.stack(values) for name, values in rows.items()}
         raise MienError(f"hardly a clip of {self.data} {lacking}; prepare others")
 
     def _note(self, line: str) -> None:
@@ -200,11 +199,6 @@ def run_of_frames(found: Array, length: int, rng: np.random.Generator) -> Array 
         following = frames[-1] + 1
         frames.append(following if following < len(found) and found[following] else frames[-1])
     return np.array(frames)
-
-
-def to_chw(picture: U8) -> F32:
-    """A picture [H, W, 3] as [3, H, W] in 0..1."""
-    return np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32) / np.float32(255)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ expression to the own neutral and from neutral to it, and from neutral to neutra
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -19,7 +19,7 @@ from face.render.skin import displacement_map, places
 from face.render.surface import load_surface
 from nodes.emotions import MIRROR
 from nodes.rig import load_rig
-from training.data.own import LICENCE, in_fold, pairs, portraits
+from training.data.own import LICENCE, Portrait, in_fold, pairs, portraits
 from training.loop import Batch, Parts, Schedule, Trainer
 from training.models.skin import SkinNet
 from training.provenance import sha256_of
@@ -41,6 +41,55 @@ SHIFT: Final = 3
 FLIP: Final = np.array([-1, 1, 1], np.float32)
 
 
+class Changes:
+    """What photographs of one person teach: an expression that goes, or comes."""
+
+    def __init__(self, found: Sequence[Portrait]) -> None:
+        """Raises MienError where nobody is seen both neutral and in an emotion."""
+        self.pairs = pairs(found)
+        """(emotional, neutral)"""
+        if not self.pairs:
+            raise MienError("nobody is seen both neutral and in an emotion, in one session")
+        surface = load_surface()
+        self._details = {
+            id(one): detail(*surface.unwrap(one.pixels, one.landmarks)) for one in found
+        }
+        self._mirror = load_rig().mirror
+
+    def draw(self, rng: np.random.Generator) -> dict[str, F32]:
+        """As training wants it: as often away as on, and now and then nothing at all."""
+        felt, calm = self.pairs[int(rng.integers(len(self.pairs)))]
+        which = rng.random()
+        if which < 0.48:
+            return self.row(felt, calm, rng)
+        return self.row(calm, felt if which < 0.96 else calm, rng)
+
+    def row(self, start: Portrait, goal: Portrait, rng: np.random.Generator) -> dict[str, F32]:
+        """The network's inputs, without a batch, but the places, and ``change`` [1, ROWS, COLUMNS],
+        from one photograph to another; mirrored, lit and placed at random."""
+        seen, wanted = self._details[id(start)], self._details[id(goal)]
+        moved, rig = goal.shape - start.shape, start.rig
+        if rng.random() < 0.5:
+            seen, wanted = seen[:, ::-1], wanted[:, ::-1]
+            moved, rig = moved[self._mirror] * FLIP, rig[MIRROR]
+        strength = rng.uniform(*STRENGTHS)
+        noise = rng.normal(0, rng.uniform(0, NOISE / 4), seen.shape)
+        aside = tuple(rng.integers(-SHIFT, SHIFT + 1, 2))
+        given = np.roll(seen * strength + noise, aside, (0, 1))
+        change = np.roll((wanted - seen) * strength, aside, (0, 1))
+        displacement = np.roll(displacement_map(moved), aside, (1, 2))
+        one = np.zeros(len(EMOTIONS), np.float32)
+        one[EMOTIONS.index(goal.emotion)] = 1
+        arrays: dict[str, Any] = {
+            "detail": given[None],
+            "displacement": displacement,
+            "rig": rig,
+            "emotion": one,
+            "change": change[None],
+        }
+        return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
 class SkinTrainer(Trainer):
     name: ClassVar[str] = "skin"
     averaged: ClassVar[tuple[str, ...]] = ("skin",)
@@ -50,15 +99,8 @@ class SkinTrainer(Trainer):
         found, self._data = portraits(data), data
         out = in_fold(sorted({one.person for one in found}), fold) if fold else []
         found = [one for one in found if one.person not in out]
-        self._pairs = pairs(found)
+        self._changes = Changes(found)
         self._people = sorted({one.person for one in found})
-        if not self._pairs:
-            raise MienError(f"nobody in {data} is seen both neutral and in an emotion")
-        surface = load_surface()
-        self._details = {
-            id(one): detail(*surface.unwrap(one.pixels, one.landmarks)) for one in found
-        }
-        self._mirror = load_rig().mirror
         self._mask = torch.from_numpy(skin_mask())
         self._places = torch.from_numpy(places())
         self.schedule = SCHEDULES[config]
@@ -81,39 +123,8 @@ class SkinTrainer(Trainer):
         }
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Any]:
-        rows = [self._row(rng) for _ in range(self.schedule.batch)]
+        rows = [self._changes.draw(rng) for _ in range(self.schedule.batch)]
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-
-    def _row(self, rng: np.random.Generator) -> dict[str, F32]:
-        felt, calm = self._pairs[int(rng.integers(len(self._pairs)))]
-        which = rng.random()
-        if which < 0.48:
-            start, goal, emotion = felt, calm, 0
-        elif which < 0.96:
-            start, goal, emotion = calm, felt, EMOTIONS.index(felt.emotion)
-        else:
-            start, goal, emotion = calm, calm, 0
-        seen, wanted = self._details[id(start)], self._details[id(goal)]
-        moved, rig = goal.shape - start.shape, start.rig
-        if rng.random() < 0.5:
-            seen, wanted = seen[:, ::-1], wanted[:, ::-1]
-            moved, rig = moved[self._mirror] * FLIP, rig[MIRROR]
-        strength = rng.uniform(*STRENGTHS)
-        noise = rng.normal(0, rng.uniform(0, NOISE / 4), seen.shape)
-        aside = tuple(rng.integers(-SHIFT, SHIFT + 1, 2))
-        given = np.roll(seen * strength + noise, aside, (0, 1))
-        change = np.roll((wanted - seen) * strength, aside, (0, 1))
-        displacement = np.roll(displacement_map(moved), aside, (1, 2))
-        one = np.zeros(len(EMOTIONS), np.float32)
-        one[emotion] = 1
-        arrays: dict[str, Any] = {
-            "detail": given[None],
-            "displacement": displacement,
-            "rig": rig,
-            "emotion": one,
-            "change": change[None],
-        }
-        return {name: array.astype(np.float32) for name, array in arrays.items()}
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
         said = self._say(self.modules["skin"], batch)

