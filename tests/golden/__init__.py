@@ -1,0 +1,1 @@
+"""A small set of drawn heads (CC0) that the networks that ship are asked about."""
