@@ -52,11 +52,11 @@ async def session(path: Path, *changes: tuple[str, str, Any]) -> Graph:
 def test_what_was_set_is_there_in_the_next_run(tmp_path: Path) -> None:
     path = tmp_path / "new" / "settings.json"
     asyncio.run(session(path, ("editor", "emotion", "sad"), ("editor", "intensity", "0.4")))
-    again = asyncio.run(session(path, ("compositor", "shading", 0.5)))
+    again = asyncio.run(session(path, ("compositor", "strength", 0.5)))
     assert again.nodes["editor"].config.emotion == "sad"
     third = asyncio.run(session(path))
     assert third.nodes["editor"].config.intensity == 0.4
-    assert third.nodes["compositor"].config.shading == 0.5
+    assert third.nodes["compositor"].config.strength == 0.5
     assert third.raw["nodes"]["editor"]["parameters"]["emotion"] == "sad"  # processes get this
     assert [item.name for item in path.parent.iterdir()] == ["settings.json"]  # no parts
 
