@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 import numpy as np
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from face.render.actor import Actor
     from face.render.warped import Warped
 
+TOLD_S: Final = 10.0
+"""for so long what the face shows is taken from who said it; then whoever said it has gone"""
 WARP = "warp (OpenCV, CPU)"
 
 
@@ -51,6 +53,18 @@ class Compositor(Node):
             "an enrolled person, whose faces are used: a name, at the start also a path",
             kept=False,
         )
+        shows: Literal[
+            "read", "neutral", "angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised"
+        ] = parameter(
+            "read",
+            "what the face before the camera shows: read from it, or, for some seconds, what its "
+            "person says that it shows",
+            kept=False,
+        )
+        enrol: str = parameter(
+            "", "keep what is remembered now under this person's name, with their consent",
+            kept=False,
+        )  # fmt: skip
         every: int = parameter(
             1, "ask the skin network about every n-th picture; what it says holds in between",
             low=1, high=10,
@@ -76,9 +90,13 @@ class Compositor(Node):
     def setup(self) -> None:
         self._rig = load_rig()
         self._last_ns: int | None = None
+        self._told_s = 0.0
         self._choose(self.config)
 
     def reconfigure(self, config: Config) -> None:
+        if config.enrol and config.enrol != self.config.enrol:
+            self._enrol(config.enrol)
+        self._told_s = 0.0
         if config.person != self.config.person:
             self._check_name(config.person)
         if config.renderer != self.config.renderer:
@@ -86,6 +104,18 @@ class Compositor(Node):
         elif config.person != self.config.person and self._actor is not None:
             self._actor.expect(config.person)
         super().reconfigure(config)
+
+    def _enrol(self, name: str) -> None:
+        """Raises MienError."""
+        from face.render.person_file import SUFFIX, names
+
+        if self._actor is None:
+            raise MienError("the face is only warped here; nothing of it is remembered")
+        if name.endswith(SUFFIX):
+            raise MienError(f"{name} can't be a person's name; leave {SUFFIX} out")
+        if name in names():
+            raise MienError(f"there is somebody called {name} already; forget them first")
+        self._actor.enrol(name)
 
     @staticmethod
     def _check_name(person: str) -> None:
@@ -165,7 +195,9 @@ class Compositor(Node):
             if frame.name:
                 actor.recognize(*seen)
             elif self.config.remember:
-                actor.watch(*seen, step_s)
+                self._told_s += step_s
+                shows = self.config.shows if self._told_s < TOLD_S else "read"
+                actor.watch(*seen, step_s, "" if shows == "read" else shows)
         if not edit.active:
             return frame.pixels
         if actor is None:

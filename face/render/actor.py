@@ -13,7 +13,7 @@ from face.expression.people import load_people
 from face.render import person_file
 from face.render.likeness import Likeness
 from face.render.renderer import FaceRenderer, Request
-from face.render.repertoire import Repertoire
+from face.render.repertoire import Face, Repertoire
 from face.render.skin import Skin
 from face.render.surface import load_surface
 from face.render.watch import Watch
@@ -68,6 +68,11 @@ class Actor:
         self._context.gauge("remembered", len(self.repertoire))
         self.reset()
 
+    def enrol(self, name: str) -> None:
+        """Keep what is remembered of who is seen as a person of this name. Raises MienError."""
+        person = person_file.Person(name, self.repertoire.faces)
+        person_file.save(person, person_file.place_of(name))
+
     def stage(self, repertoire: Repertoire) -> None:
         """Somebody whose faces are known, without a doubt."""
         self._renderer.reset()
@@ -87,13 +92,22 @@ class Actor:
             self._skin.close()
 
     def watch(
-        self, picture: U8, landmarks: F32, placement: Placement, rig: F32, step_s: float
+        self,
+        picture: U8,
+        landmarks: F32,
+        placement: Placement,
+        rig: F32,
+        step_s: float,
+        told: str = "",
     ) -> None:
-        """Remember this face, if it is worth it."""
+        """Remember this face, if it is worth it; what it expresses is read, or ``told``."""
         if self._doubt is not None:
             self._settle(self._doubt(self._watch.face(picture, landmarks, placement, rig)))
             return
-        face = self._watch(self.repertoire, picture, landmarks, placement, rig, step_s)
+        if told:
+            face: Face | None = self._watch.told(picture, landmarks, placement, rig, told, step_s)
+        else:
+            face = self._watch(self.repertoire, picture, landmarks, placement, rig, step_s)
         if face is not None:
             self.repertoire.add(face)
             self._context.gauge("remembered", len(self.repertoire))

@@ -98,6 +98,26 @@ class Watch:
             return None
         return self.face(picture, landmarks, placement, rig, emotion, quality)
 
+    def told(
+        self,
+        picture: U8,
+        landmarks: F32,
+        placement: Placement,
+        rig: F32,
+        emotion: str,
+        step_s: float,
+    ) -> Face | None:
+        """This face, which is said to express an emotion; now and then, without blinks."""
+        self._since_s += step_s
+        if self._since_s < EVERY_S or float(np.ptp(landmarks[:, 0])) < MIN_FACE_PX:
+            return None
+        self._since_s = 0.0
+        turn = head_angles(placement.turn)
+        if self._covered(picture, landmarks, turn) or rig[_BLINKS].max() > BLINKING:
+            return None
+        quality = sharpness(picture, landmarks)
+        return self.face(picture, landmarks, placement, rig, emotion, quality)
+
     def face(
         self,
         picture: U8,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,52 @@ def test_a_person_is_chosen_renamed_and_forgotten(
                 page.wait_for_timeout(50)
             assert list(people.iterdir()) == []
             assert choice.locator("option").all_inner_texts() == ["whoever is seen"]
+            opened.assert_quiet()
+    finally:
+        engine.close()
+
+
+def test_a_guided_minute_ends_in_a_smile_that_is_worn(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(person_file.FOLDER, str(tmp_path / "people"))
+    head = np.ascontiguousarray(astronaut()[:300, 75:375])
+    # Without a cut: she smiles all the while, and a smile called calm looks like somebody else's.
+    film = make_video(tmp_path / "film.mp4", [head] * 900, time_base=Fraction(1, 10))
+    engine = Engine("--no-settings", "--camera", str(film))
+    try:
+        with LivePage.opened(browser, engine.url) as opened:
+            page = opened.page
+            page.locator("#guide-open:enabled").click(timeout=WITHIN_MS)
+            assert page.locator("#guide-go").is_disabled()  # consent first
+            page.locator("#guide-agree").check()
+            page.locator("#guide-go").click()
+            said = page.locator("#guide-say")
+            for words in ("Look calm", "Smile", "Be surprised"):
+                said.filter(has_text=words).wait_for(timeout=WITHIN_MS)
+                page.screenshot(path=str(tmp_path / f"{words}.png"))
+            while page.locator("#guide-skip").is_visible():
+                page.locator("#guide-skip").click()
+            page.locator("#guide-name").fill("a/b")
+            page.locator("#guide-go").click()
+            page.locator("#guide-error", has_text="person").wait_for(timeout=WITHIN_MS)
+            page.locator("#guide-name").fill("anna")
+            page.locator("#guide-go").click()
+            while engine.value("compositor", "person") != "anna":
+                page.wait_for_timeout(50)
+            page.screenshot(path=str(tmp_path / "enrolled.png"))
+            kept = person_file.load(person_file.place_of("anna"))
+            assert {"neutral", "happy"} <= {face.emotion for face in kept.faces}
+            opened.emotion("happy").click()
+            opened.wait("emotion", "happy")
+            page.wait_for_function(
+                "() => parseInt(document.getElementById('people-text').textContent) > 0",
+                timeout=WITHIN_MS,
+            )
+            opened.page.locator("#start").click()
+            opened.wait("state", "live", 60)
+            opened.more_frames(5)
+            page.screenshot(path=str(tmp_path / "worn.png"))
             opened.assert_quiet()
     finally:
         engine.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from face.render import person_file
 from face.render.person_file import Person
 from face.render.surface import load_surface
 from face.render.watch import Watch
-from nodes.compositor import Compositor
+from nodes.compositor import TOLD_S, Compositor
 from nodes.emotions import sides
 from nodes.expression_editor import ExpressionEditor
 from nodes.face_tracker import FaceTracker
@@ -180,7 +181,33 @@ def test_a_person_is_chosen_by_name_while_it_runs(
             with pytest.raises(MienError, match="nobody called"):
                 compositor.reconfigure(build(Compositor.Config, {"person": refused}))
         assert compositor.config.person == "anna" and len(actor.repertoire)
+        for name, line in (("anna", "already"), ("a/b", "no person's file"), ("b.person", "can't")):
+            with pytest.raises(MienError, match=line):
+                compositor.reconfigure(build(Compositor.Config, {"person": "anna", "enrol": name}))
+        compositor.reconfigure(build(Compositor.Config, {"person": "anna", "enrol": "bert"}))
+        assert person_file.names() == ["anna", "bert"]
         compositor.reconfigure(build(Compositor.Config, {}))
         assert len(actor.repertoire) == 0 and compositor.config.person == ""
     finally:
         compositor.close()
+
+
+def test_what_a_face_shows_is_taken_from_who_says_so_for_some_seconds() -> None:
+    compositor: Compositor = make(Compositor)
+    tracker = make(FaceTracker, smoothing=0.0)
+    try:
+        face = tracker.process(frame(astronaut(), cut=True))
+        idle = make(ExpressionEditor, mode="off").process(face=face)
+        compositor.reconfigure(build(Compositor.Config, {"shows": "sad"}))
+        moments = [frame(astronaut(), index * 6) for index in range(2 * round(TOLD_S / 0.2))]
+        for moment in moments[: len(moments) // 4]:
+            compositor.process(moment, dataclasses.replace(face, cut=False), idle)
+        actor = compositor._actor
+        assert actor is not None
+        assert {one.emotion for one in actor.repertoire.faces} == {"sad"}
+        for moment in moments[len(moments) // 4 :]:
+            compositor.process(moment, dataclasses.replace(face, cut=False), idle)
+        assert "happy" in {one.emotion for one in actor.repertoire.faces}  # it is read again
+    finally:
+        compositor.close()
+        tracker.close()

@@ -1,6 +1,7 @@
 // Whose faces are used: the enrolled people of this machine, chosen, renamed and forgotten.
 
 import { $, h, say } from "./dom.js";
+import { guide } from "./guide.js";
 
 const ANYBODY = "whoever is seen";
 
@@ -40,6 +41,7 @@ export function peopleRow(line, parameters, refused) {
     say($("people-text"), `${remembered} ${remembered === 1 ? "face" : "faces"} remembered`);
   }
 
+  guide(line, (name) => ask("people").then(() => parameters.set("compositor", "person", name)));
   line.addEventListener("up", () => ask("people"));
   select.addEventListener("focus", () => ask("people"));
   select.addEventListener("change", () => parameters.set("compositor", "person", select.value));
@@ -61,6 +63,7 @@ export function peopleRow(line, parameters, refused) {
 
   /** How many faces are remembered, by the engine's figures. */
   return (snapshot) => {
+    $("guide-open").disabled = !snapshot.nodes?.tracker || snapshot.nodes.tracker.status?.[0] !== "ok";
     remembered = Number(snapshot.nodes?.compositor?.gauges?.remembered ?? 0);
     show();
   };

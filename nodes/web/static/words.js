@@ -51,6 +51,8 @@ const PARAMETERS = {
   "compositor.strength": "Strength of the change",
   "compositor.remember": "Remember my faces",
   "compositor.person": "Enrolled person",
+  "compositor.shows": "What my face shows",
+  "compositor.enrol": "Enrol as",
   "compositor.every": "Light and shade every n-th picture",
   "compositor.backend": "What computes",
   "out.host": "Address",
