@@ -56,6 +56,8 @@ const PARAMETERS = {
   "compositor.every": "Light and shade every n-th picture",
   "compositor.backend": "What computes",
   "out.host": "Address",
+  "out.public_url": "Address behind a proxy",
+  "out.trusted_proxies": "Proxies that are believed",
   "out.cert": "TLS certificate",
   "out.key": "TLS key",
   "out.ice_servers": "STUN and TURN servers",
