@@ -105,7 +105,9 @@ class Actor:
             self._settle(self._doubt(self._watch.face(picture, landmarks, placement, rig)))
             return
         if told:
-            face: Face | None = self._watch.told(picture, landmarks, placement, rig, told, step_s)
+            face: Face | None = self._watch.told(
+                self.repertoire, picture, landmarks, placement, rig, told, step_s
+            )
         else:
             face = self._watch(self.repertoire, picture, landmarks, placement, rig, step_s)
         if face is not None:

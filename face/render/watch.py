@@ -100,6 +100,7 @@ class Watch:
 
     def told(
         self,
+        repertoire: Repertoire,
         picture: U8,
         landmarks: F32,
         placement: Placement,
@@ -116,6 +117,8 @@ class Watch:
         if self._covered(picture, landmarks, turn) or rig[_BLINKS].max() > BLINKING:
             return None
         quality = sharpness(picture, landmarks)
+        if not repertoire.wants(emotion, self._rig.face(landmarks, placement), turn, quality):
+            return None
         return self.face(picture, landmarks, placement, rig, emotion, quality)
 
     def face(
