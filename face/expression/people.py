@@ -61,7 +61,8 @@ class People:
 
     def to_emotion(self, emotion: str) -> F32:
         """The displacement [478, 3] cm from neutral to an emotion at full intensity."""
-        return self.worn[EMOTIONS.index(emotion)]
+        worn: F32 = self.worn[EMOTIONS.index(emotion)]
+        return worn
 
     def arrays(self) -> Mapping[str, F32]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

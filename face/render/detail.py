@@ -32,7 +32,8 @@ def detail(texture: U8, seen: U8) -> F32:
     fine = np.log(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), FINEST) + np.float32(DARK))
     around = cv2.GaussianBlur(fine * weight, (0, 0), BROADEST)
     around /= cv2.GaussianBlur(weight, (0, 0), BROADEST) + np.float32(1e-3)
-    return ((fine - around) * weight).astype(np.float32)
+    seen_fine: F32 = ((fine - around) * weight).astype(np.float32)
+    return seen_fine
 
 
 def coarse_detail(fine: F32) -> F32:

@@ -97,7 +97,8 @@ class Layer:
         maps = self._maps(before, after, box)
         wide, high = right - left, bottom - top
         x, y, u, v, facing = (
-            cv2.resize(one, (wide, high), interpolation=cv2.INTER_LINEAR) for one in maps
+            np.asarray(cv2.resize(one, (wide, high), interpolation=cv2.INTER_LINEAR), np.float32)
+            for one in maps
         )
         x += np.arange(left, right, dtype=np.float32)
         y += np.arange(top, bottom, dtype=np.float32)[:, None]
@@ -153,15 +154,12 @@ class Layer:
         if skin.ratio is not None:
             scale = np.float32(skin.ratio.shape[1] / WIDTH)
             x, y = u * scale + (scale - 1) / 2, v * scale + (scale - 1) / 2
-            ratio = cv2.remap(
-                skin.ratio - 1, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            )
-            ratio *= facing[..., None]
-            cv2.multiply(part, ratio + 1, dst=part, dtype=cv2.CV_8U)
+            edge = cv2.BORDER_REPLICATE
+            ratio = cv2.remap(skin.ratio - 1, x, y, cv2.INTER_LINEAR, borderMode=edge)
+            cv2.multiply(part, ratio * facing[..., None] + 1, dst=part, dtype=cv2.CV_8U)
         if skin.texture is None or skin.alpha is None:
             return
-        alpha = cv2.remap(skin.alpha * self._border, u, v, cv2.INTER_LINEAR)
-        alpha *= facing
+        alpha = cv2.remap(skin.alpha * self._border, u, v, cv2.INTER_LINEAR) * facing
         texture = skin.texture if gain is None else lit(skin.texture, gain)
         laid = cv2.remap(texture, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         cv2.blendLinear(laid, part.copy(), alpha, 1 - alpha, part)
@@ -215,7 +213,8 @@ def light_gain(here: F32, seen: F32, there: F32, known: F32) -> F32:
     ]
     weight = cv2.GaussianBlur(both, (0, 0), LIGHT_SIGMA, borderType=cv2.BORDER_REPLICATE)[..., None]
     gain = (low[0] / weight + 2) / (low[1] / weight + 2)
-    return np.clip(gain, *LIGHT_BOUNDS).astype(np.float32)
+    bounded: F32 = np.clip(gain, *LIGHT_BOUNDS).astype(np.float32)
+    return bounded
 
 
 def fits(here: F32, there: F32, gain: F32, seen: F32) -> F32:
@@ -251,10 +250,10 @@ def _extend(mesh: F32, inside: NDArray[np.bool_], fade: float) -> list[F32]:
     distance = cv2.distanceTransform((~inside).view(np.uint8), cv2.DIST_L2, 3)
     weight = 1 / np.maximum(weight, 1e-3)
     near = smoothstep(0, 1, 1 - distance / np.float32(fade))
-    out = []
+    out: list[F32] = []
     for axis in range(2):
         flow = np.where(inside, mesh[axis], carried[axis] * weight * near)
-        out.append(cv2.GaussianBlur(flow, (0, 0), 1.0))
+        out.append(np.asarray(cv2.GaussianBlur(flow, (0, 0), 1.0), np.float32))
     for axis in range(2, 4):
         out.append(np.where(inside, mesh[axis], carried[axis] * weight).astype(np.float32))
     out.append((mesh[4] * mask).astype(np.float32))
@@ -265,9 +264,8 @@ def _border(surface: Surface) -> F32:
     """1 on the mesh's inside, falling to 0 at its border [HEIGHT, WIDTH]."""
     import cv2
 
-    there = np.zeros(HEIGHT * WIDTH, np.uint8)
-    there[surface.fine.place] = 1
-    there = there.reshape(HEIGHT, WIDTH)
+    there = np.zeros((HEIGHT, WIDTH), np.uint8)
+    there.ravel()[surface.fine.place] = 1
     left, top, right, bottom = MOUTH_BOX
     there[top - 1 : bottom + 2, left - 1 : right + 2] = 0
     inward = cv2.distanceTransform(np.pad(there, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]

@@ -290,7 +290,8 @@ def spread(ratio: F32, colours: F32) -> F32:
     factor = 1 + np.where(more > 0, more * np.clip(ROOM * (1 - bright), 0, 1), more * tint)
     left, top, right, bottom = (place // 2 for place in MOUTH_BOX)
     factor[top - 1 : bottom + 2, left - 1 : right + 2] = 1
-    return factor.astype(np.float32)
+    factors: F32 = factor.astype(np.float32)
+    return factors
 
 
 def whole(cells: F32) -> F32:

@@ -121,7 +121,8 @@ class Skin:
             rig=rig[None].astype(np.float32),
             emotion=one,
         )
-        return said["change"][0, 0]
+        change: F32 = said["change"][0, 0]
+        return change
 
     def _forget(self) -> None:
         """Let a question be answered, and forget the answer."""
@@ -146,4 +147,5 @@ def places() -> F32:
 @lru_cache(maxsize=1)
 def _half() -> Texels:
     surface = load_surface()
-    return texels((surface.uv + 0.5) / 2 - 0.5, surface.triangles, (ROWS, COLUMNS))
+    cells = ((surface.uv + 0.5) / 2 - 0.5).astype(np.float32)
+    return texels(cells, surface.triangles, (ROWS, COLUMNS))

@@ -91,9 +91,9 @@ class Surface:
             picture, x.copy(), y.copy(), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
         height, width = picture.shape[:2]
-        seen = np.zeros(HEIGHT * WIDTH, np.float32)
-        seen[self.fine.place] = self._facing(points)[self.fine.triangle]
-        seen = seen.reshape(HEIGHT, WIDTH)
+        flat = np.zeros(HEIGHT * WIDTH, np.float32)
+        flat[self.fine.place] = self._facing(points)[self.fine.triangle]
+        seen = flat.reshape(HEIGHT, WIDTH)
         seen[(x < 0) | (y < 0) | (x > width - 1) | (y > height - 1)] = 0
         return texture.astype(np.uint8, copy=False), (seen * 255).astype(np.uint8)
 
@@ -157,7 +157,7 @@ def _surface(rig: Rig) -> Surface:
     lips = np.array(INNER_LIPS)
     across = lips[(ring - np.arange(ring)) % ring]  # each lip point's partner on the other lip
     flat[lips] = (flat[lips] + flat[across]) / 2
-    skin = vertices(flat)
+    skin = vertices(flat.astype(np.float32))
     uv = np.concatenate([skin[:count], oval + middle, middle[None], skin[-1:]]).astype(np.float32)
     rim = np.arange(count, count + ring)
     fan = np.stack([np.roll(rim, -1), rim, np.full(ring, count + ring)], axis=1)
@@ -165,7 +165,8 @@ def _surface(rig: Rig) -> Surface:
     triangles, mouth, seam = (x.astype(np.int32) for x in (rig.triangles, fan, seam))
     everything = np.concatenate([triangles, mouth])
     fine = texels(uv, everything, (HEIGHT, WIDTH))
-    coarse = texels((uv + 0.5) / COARSE - 0.5, triangles, (HEIGHT // COARSE, WIDTH // COARSE))
+    cells = ((uv + 0.5) / COARSE - 0.5).astype(np.float32)
+    coarse = texels(cells, triangles, (HEIGHT // COARSE, WIDTH // COARSE))
     return Surface(uv, triangles, mouth, seam, fine, coarse)
 
 

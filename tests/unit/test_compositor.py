@@ -69,7 +69,7 @@ def test_neutral_takes_the_smile_away(chain: Chain) -> None:
 @pytest.mark.parametrize(
     ("emotion", "shows"),
     [
-        ("angry", ("browDown",)),
+        ("angry", ("browDown", "eyeSquint")),
         ("contempt", ("mouthSmile",)),
         ("disgusted", ("mouthUpperUp", "browDown", "eyeSquint")),
         ("fear", ("browInnerUp", "mouthStretch", "jawOpen")),
