@@ -67,6 +67,11 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="package")
 def browser(playwright: Playwright, media: tuple[Path, Path]) -> Iterator[Browser]:
+    yield from launched(playwright, media)
+
+
+def launched(playwright: Playwright, media: tuple[Path, Path]) -> Iterator[Browser]:
+    """Chromium with a made camera and microphone, closed when it is no longer asked for."""
     camera, voice = media
     running = playwright.chromium.launch(
         executable_path=find_chromium(),

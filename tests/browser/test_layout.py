@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.browser.conftest import launched
 from tests.browser.engine import Engine
 from tests.browser.page import LivePage
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Playwright
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """One of its own: each screen is a page that is started and left in the middle."""
+    running = Engine()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright, media: tuple[Path, Path]) -> Iterator[Browser]:
+    yield from launched(playwright, media)
+
 
 USABLE = {
     "button", "radio", "slider", "checkbox", "combobox", "textbox", "spinbutton", "switch",
