@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -22,8 +24,10 @@ URL = re.compile(r"http://127\.0\.0\.1:\d+")
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path)
+def home() -> Iterator[Home]:
+    """In a folder of a short name: sockets have no room for a long one."""
+    with tempfile.TemporaryDirectory(prefix="m") as folder:
+        yield Home(Path(folder))
 
 
 def assert_private(home: Home) -> None:
@@ -71,10 +75,19 @@ def test_a_file_keeps_to_this_machine(home: Home) -> None:
 async def test_live_keeps_to_this_machine_with_somebody_in_it(home: Home) -> None:
     with home.running(ENGINE, "live", "--port", "0") as process:
         assert process.stdout is not None
-        lines = iter(process.stdout.readline, "")
-        url = await asyncio.to_thread(
-            lambda: next(found.group() for line in lines if (found := URL.search(line)))
-        )
+        said: list[str] = []
+
+        def named() -> str:
+            """The address; "" where live ended before it named one."""
+            assert process.stdout is not None
+            for line in iter(process.stdout.readline, ""):
+                said.append(line)
+                if found := URL.search(line):
+                    return found.group()
+            return ""
+
+        url = await asyncio.to_thread(named)
+        assert url, "".join(said)
         publisher, viewer = Client(url), Client(url)
         try:
             async with aiohttp.ClientSession() as session, session.get(url) as page:
