@@ -132,7 +132,7 @@ def _opened(path: Path) -> Any:
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours, below, and one line
     file = local_file(path)
     try:
-        image = Image.open(file, formats=_READ)  # type: ignore[arg-type]
+        image = Image.open(file, formats=_READ)  # type: ignore[arg-type]  # Pillow takes any sequence
     except Exception:  # Pillow's readers raise whatever the bytes make them
         raise MienError(f"{path.name} is no picture that can be read, or it is damaged") from None
     pixels = image.width * image.height
