@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from engine.signals import held
 
 T = TypeVar("T")
 
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end."""
-    with contextlib.closing(main):  # an interrupt may come before it has begun
+    # An interrupt may come before the coroutine has begun, and while a loop is made or closed.
+    with contextlib.closing(main):
+        runner = asyncio.Runner(loop_factory=_factory())
         try:
-            import uvloop
-        except ImportError:
-            return asyncio.run(main)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            with held():
+                runner.get_loop()
             return runner.run(main)
+        finally:
+            with held():
+                runner.close()
+
+
+def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -84,6 +84,25 @@ def told(callback: Callable[[], object]) -> Iterator[None]:
         _give_back(before)
 
 
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """One that comes while the block runs is heard after it.
+
+    Not by a mask: that is one thread's, and another thread would take it.
+    """
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, frame: came.append(number))
+        for number in _heard()
+    }
+    try:
+        yield
+    finally:
+        _give_back(before)
+        for number in came:
+            signal.raise_signal(number)
+
+
 def _heard() -> list[signal.Signals]:
     """Those that there are here; under nohup a terminal may close. Only the main thread has any."""
     if threading.current_thread() is not threading.main_thread():

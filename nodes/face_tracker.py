@@ -71,6 +71,7 @@ class FaceTracker(Node):
         self.context.gauge("backend", f"LiteRT, CPU, {self.config.threads} threads")
         self._points = OneEuro(1.0, 1.0)
         self._told = False
+        self._seen = True
         self._tune()
         self.reset()
 
@@ -90,7 +91,6 @@ class FaceTracker(Node):
         self._rivals = 0
         self._part = -1
         self._anew = False
-        self._seen = True
         self._points.reset()
 
     def process(self, frame: VideoFrame) -> FaceTrack:

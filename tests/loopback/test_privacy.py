@@ -146,7 +146,8 @@ assert train(["visual", *quick, "--out", "runs/visual"]) == 0
 assert train(["speech", *quick, "--out", "runs/speech"]) == 0
 assert train(["intensity", *quick, *read, "--out", str(run)]) == 0
 assert export(["intensity", "--run", str(run), "--data", "data", "--out", "w", "--calls", "2"]) == 0
-calls = samples.calls(networks.load("intensity", run), run, data, 2)
+network = networks.load("intensity", run)
+calls = samples.calls(network, samples.divided(data, network.name)[0], 2)
 assert to_int8(Path("w/intensity/model.onnx").read_bytes(), calls)
 """)  # fmt: skip
     assert_private(home)

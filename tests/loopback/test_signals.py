@@ -21,20 +21,29 @@ IMPORTED = "import time:"
 
 
 def end(
-    folder: Path, number: signal.Signals, when: Callable[[str], bool], *command: str | Path
+    folder: Path,
+    number: signal.Signals,
+    when: Callable[[str], bool],
+    *command: str | Path,
+    nohup: bool = False,
 ) -> tuple[int, str]:
     """Send a signal to a command as soon as it says a line (or has imported a module) of which
-    ``when`` is true; its code, and what else it said."""
-    process = subprocess.Popen(
-        [sys.executable, "-X", "importtime", str(ENGINE), *map(str, command)],
-        cwd=folder,
-        env={**os.environ, "XDG_RUNTIME_DIR": str(folder), "TMPDIR": str(folder)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    ``when`` is true; its code, and what else it said. Whoever runs these tests under nohup
+    doesn't hand that on."""
+    before = signal.signal(HUP, signal.SIG_IGN if nohup else signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-X", "importtime", str(ENGINE), *map(str, command)],
+            cwd=folder,
+            env={**os.environ, "XDG_RUNTIME_DIR": str(folder), "TMPDIR": str(folder)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    finally:
+        signal.signal(HUP, before)
     assert process.stdout is not None
-    stop = threading.Timer(100, process.kill)
+    stop = threading.Timer(60, process.kill)
     stop.start()
     sent, said = False, []
     try:
@@ -48,6 +57,7 @@ def end(
     finally:
         stop.cancel()
         process.kill()
+        process.wait()
         process.stdout.close()
 
 
@@ -88,10 +98,7 @@ def test_a_file_that_is_interrupted_leaves_nothing(
 
 def test_a_command_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
     graph = ENGINE.parent / "graphs" / "live.toml"
-    before = signal.signal(HUP, signal.SIG_IGN)
-    try:
-        code, said = end(tmp_path, HUP, imported("rich.console"), "graph", graph, "--check")
-    finally:
-        signal.signal(HUP, before)
+    when = imported("rich.console")
+    code, said = end(tmp_path, HUP, when, "graph", graph, "--check", nohup=True)
     assert code == 0, said
     assert "no mistakes" in said

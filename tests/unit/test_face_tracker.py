@@ -134,6 +134,14 @@ def test_a_lost_face_is_said_once_and_found_again() -> None:
     assert [condition for condition, _ in node.context.said] == ["lost", "ok"]
 
 
+def test_a_new_camera_ends_a_lost_face() -> None:
+    node = make()
+    node.process(frame(np.zeros_like(astronaut())))
+    assert node.process(frame(astronaut(), 1, cut=True)).found
+    assert isinstance(node.context, Watch)
+    assert [condition for condition, _ in node.context.said] == ["lost", "ok"]
+
+
 def test_searching_is_bounded_while_no_face_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     node = make(search_interval_ms=100)
     searched = []
