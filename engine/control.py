@@ -41,7 +41,7 @@ class Peer:
         self._answer = answer
         self.dropped = 0
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._waiting: dict[int, tuple[bytes | None, asyncio.Future[Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._router = socket.getsockopt(zmq.TYPE) == zmq.ROUTER
         self._reader = asyncio.get_running_loop().create_task(self._read())
@@ -52,7 +52,7 @@ class Peer:
         """Ask the other end. Raises MienError where it refuses or doesn't answer."""
         number = next(self._numbers)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = future
+        self._waiting[number] = to, future
         try:
             await self._send(to, {"id": number, "op": op, "with": arguments})
             return await asyncio.wait_for(future, timeout_s)
@@ -96,7 +96,10 @@ class Peer:
             task = asyncio.get_running_loop().create_task(self._handle(sender, message))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        elif (future := self._waiting.get(message["id"])) and not future.done():
+            return
+        asked, future = self._waiting[message["id"]]
+        # Whoever else is at the socket has no say in it.
+        if sender == asked and not future.done():
             if "error" in message:
                 kind = UsageError if message.get("usage") else MienError
                 future.set_exception(kind(str(message["error"])))

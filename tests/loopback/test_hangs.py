@@ -118,6 +118,36 @@ async def test_what_the_other_end_does_not_read_is_dropped_and_counted(runtime: 
         context.destroy(linger=0)
 
 
+async def test_only_who_was_asked_answers(runtime: Path) -> None:
+    context = zmq.asyncio.Context()
+    asking, asked, stranger = map(context.socket, (zmq.ROUTER, zmq.DEALER, zmq.DEALER))
+    asking.bind(f"ipc://{runtime}/x.sock")
+    asked.identity = b"asked"
+    hello = asyncio.Event()
+
+    async def greet(op: str, arguments: dict[str, Any]) -> None:
+        hello.set()
+
+    async def answer(op: str, arguments: dict[str, Any]) -> str:
+        await stranger.send(to_bytes({"id": 1, "result": "a stranger's"}))
+        await stranger.send(to_bytes({"op": "hello", "with": {}}))
+        await hello.wait()
+        return "whom it was asked"
+
+    for socket_ in (asked, stranger):
+        socket_.connect(f"ipc://{runtime}/x.sock")
+    peers = Peer(asking, greet), Peer(asked, answer)
+    try:
+        await peers[1].tell("hello")
+        await hello.wait()
+        hello.clear()
+        assert await peers[0].call("whose", to=b"asked") == "whom it was asked"
+    finally:
+        for peer in peers:
+            await peer.close()
+        context.destroy(linger=0)
+
+
 async def test_a_terminal_that_blocks_holds_nobody_up(tmp_path: Path) -> None:
     release, told = threading.Event(), list[str]()
 
@@ -142,6 +172,7 @@ async def test_junk_on_the_control_socket_holds_nobody_up(tmp_path: Path) -> Non
         assert supervisor.run is not None
         context = zmq.Context()
         stranger = context.socket(zmq.DEALER)
+        stranger.sndtimeo = 20_000  # nobody reads once the supervisor is gone
         stranger.connect(supervisor.run.control_endpoint)
         junk = [
             b"", b"\xc1", to_bytes("op"), to_bytes(["op"]), to_bytes({"id": []}), to_bytes(5),
