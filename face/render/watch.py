@@ -32,6 +32,11 @@ FELT: Final = 0.55
 """from which share of an emotion's usual strength a face wears it"""
 ALIKE: Final = 0.7
 """from which cosine it is that emotion"""
+PLAIN: Final = 0.7
+"""from which share of an emotion's usual strength among people a face isn't at rest, whatever this
+person does most of the time"""
+RESTS: Final = ("angry", "contempt", "sad")
+"""what a face at rest may look like"""
 REST_FORGETS: Final = 0.004
 """how quickly the least of each shape of late is forgotten, per second"""
 BLINKING: Final = 0.4
@@ -154,19 +159,26 @@ class Watch:
     def expressed(self, rig: F32) -> tuple[str | None, float]:
         """Which emotion a face's shapes [52] show, None where it is none in particular, and how
         clearly, 0..1."""
-        calm = self._people.rigs[0]
-        excess, above = self._excess(rig), self._above(rig)
-        if above < self._calm():
+        above = self._above(rig)
+        if above < self._calm() and self._emotion(self._unusual(rig), PLAIN)[0] in (None, *RESTS):
             return NEUTRAL, float(np.exp(-2 * above))
+        return self._emotion(self._excess(rig), FELT)
+
+    def _emotion(self, excess: F32, share: float) -> tuple[str | None, float]:
+        """The emotion that shapes beyond a rest [52] show with a share of its usual strength."""
         best, clearest = None, 0.0
         for place, emotion in enumerate(EMOTIONS[1:], 1):
-            usual = np.where(self._upper, self._people.rigs[place] - calm, 0)
+            usual = self._unusual(self._people.rigs[place])
             length = float(np.linalg.norm(usual))
             along = float(excess @ usual) / length
             cosine = along / max(float(np.linalg.norm(excess)), 1e-6)
-            if cosine > ALIKE and along > FELT * length and cosine > clearest:
+            if cosine > ALIKE and along > share * length and cosine > clearest:
                 best, clearest = emotion, cosine
         return best, clearest
+
+    def _unusual(self, rig: F32) -> F32:
+        """Feeling shapes beyond the rest of people [52]."""
+        return np.where(self._upper, rig - self._people.rigs[0], 0).astype(np.float32)
 
     def _excess(self, rig: F32) -> F32:
         """Feeling shapes beyond the person's own rest, so far as it is known [52]."""

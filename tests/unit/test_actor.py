@@ -16,7 +16,7 @@ from face.render import likeness, person_file
 from face.render.actor import Actor
 from face.render.layer import fits
 from face.render.person_file import Person
-from face.render.repertoire import Face
+from face.render.repertoire import Face, Repertoire
 from face.render.surface import load_surface
 from face.render.watch import Watch, unevenness
 from nodes.rig import load_rig
@@ -142,6 +142,15 @@ def test_strangers_are_told_apart_by_shape_and_skin() -> None:
     mine, theirs = (likeness.signature(face, people) for face in (own, stranger(own)))
     assert mine.likeness(mine) == pytest.approx(2, abs=1e-3)
     assert mine.likeness(theirs) < likeness.SAME
+
+
+def test_a_smile_never_becomes_calm_however_long_it_lasts() -> None:
+    seen, repertoire = seen_astronaut(), Repertoire()
+    one = Watch(load_rig(), load_surface(), load_people())
+    for _ in range(60):
+        if face := one(repertoire, *seen[:3], seen.rig, 1.0):
+            repertoire.add(face)
+    assert {face.emotion for face in repertoire.faces} == {"happy"}
 
 
 def test_a_hand_before_the_face_isnt_remembered(
