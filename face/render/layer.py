@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32, U8
+from face.render.lips import seal
 from face.render.surface import (
     HEIGHT,
     INNER_LIPS,
@@ -102,6 +103,7 @@ class Layer:
         )
         x += np.arange(left, right, dtype=np.float32)
         y += np.arange(top, bottom, dtype=np.float32)[:, None]
+        seal(x, y, (left, top), before, after)
         part = out[top:bottom, left:right]
         cv2.remap(picture, x, y, cv2.INTER_CUBIC, dst=part, borderMode=cv2.BORDER_REPLICATE)
         facing *= self._apart(after[:, :2] - (left, top), facing.shape, eyes)

@@ -140,7 +140,13 @@ class FaceRenderer:
         if not request.still:
             moved = self._steady(moved, request.step_s)
         smile_goes = max(request.removed - float(request.worn[EMOTIONS.index("happy")]), 0.0)
-        made = self._speech.keep(shape + moved, shape, request.free, smile_goes, request.still)
+        felt_share = min(float(request.worn[1:].sum()), 1.0)
+        guessed = float(np.clip(request.removed, 0, 1)) * (1 - felt_share)
+        if calm is not None:
+            guessed *= 1 - calm.trust
+        made = self._speech.keep(
+            shape + moved, shape, request.free, smile_goes, request.still, guessed
+        )
         target = placed(made, placement)
         skin, gain = self._skin_for(picture, landmarks, shape, made, request, calm, felt)
         opened = ramp(*OPENS_CM, opening(made) - max(opening(shape), 0.0))

@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from engine.node import Context
-from engine.types import EMOTIONS, F32, FaceEdit
+from engine.types import EMOTIONS, F32, U8, FaceEdit
 from face.expression.people import load_people
 from face.render import likeness, person_file
 from face.render.actor import Actor
@@ -20,9 +21,10 @@ from face.render.repertoire import Face, Repertoire
 from face.render.surface import load_surface
 from face.render.watch import Watch, unevenness
 from nodes.rig import load_rig
-from tests.faces import Seen, seen_astronaut
+from tests.faces import Seen, seen_astronaut, seen_face
 
 STEP_S = 0.2
+OUTER_LIPS = [61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91]
 
 
 def edit(rig: F32, **worn: float) -> FaceEdit:
@@ -151,6 +153,20 @@ def test_a_smile_never_becomes_calm_however_long_it_lasts() -> None:
         if face := one(repertoire, *seen[:3], seen.rig, 1.0):
             repertoire.add(face)
     assert {face.emotion for face in repertoire.faces} == {"happy"}
+
+
+def test_who_is_calmed_shows_no_teeth(actor: Actor) -> None:
+    seen = seen_astronaut()
+    calm = actor.render(*seen[:3], edit(seen.rig), still=True)
+
+    def bared(pixels: U8) -> float:
+        """Which share of the mouth is as bright as teeth."""
+        landmarks = seen_face(pixels).landmarks[:, :2]
+        mouth = np.zeros(pixels.shape[:2], np.uint8)
+        cv2.fillPoly(mouth, [np.rint(landmarks[OUTER_LIPS]).astype(np.int32)], 1)
+        return float((pixels[mouth > 0, 0] > 200).mean())
+
+    assert bared(seen.pixels) > 0.1 > 0.04 > bared(calm)  # lips gleam, too
 
 
 def test_a_hand_before_the_face_isnt_remembered(
