@@ -5,6 +5,7 @@ examples:
   python -m training.evaluate SHARDS --split test --renderer warp learned --emotions neutral happy
   python -m training.evaluate SHARDS --protocol intra cross --weights weights ablation=runs/exported
   python -m training.evaluate BEFORE --after EDITED
+  python -m training.evaluate FILMS --protocol own-talk --memory OTHER_FILMS
 
 The first gives each face each emotion by the live graph's own nodes and tells, for every method,
 what the tracker and the judges see afterwards. intra and cross are the papers' intra-ID and
@@ -13,8 +14,9 @@ named EMOTION_PERSON_NUMBER.jpg, or a manifest.tsv with the columns file, subjec
 judges what another program made of the same pictures or clips. read tells how well the encoders of
 face and voice (of --weights, or those that ship) and the emotion judge read labelled takes.
 own-neutral compares with each person's own photographs, EMOTION/PERSON_SESSION.jpg, with their
-other session as memory and without; give --weights that never saw them, and their --fold. --out
-gets results.json, report.html and a sheet of pictures per emotion.
+other session as memory and without; give --weights that never saw them, and their --fold. own-talk
+edits films, and compares with the person's own calm moments, or with their own talk in an emotion,
+as --memory shows it. --out gets results.json, report.html and a sheet of pictures per emotion.
 
 Figures rest on the networks that are named below the tables: others give other figures.
 Judges that are not installed are named and left out.
@@ -33,10 +35,7 @@ from engine.errors import MienError, UsageError
 from engine.files import make_folder
 from engine.types import EMOTIONS
 from training import command
-from training.evaluation import report
-from training.evaluation.own_neutral import PROTOCOL, own_neutral
-from training.evaluation.own_neutral import as_text as own_table
-from training.evaluation.own_neutral import write as write_own
+from training.evaluation import own_neutral, own_talk, report
 from training.evaluation.protocols import (
     PROTOCOLS,
     SETTINGS,
@@ -52,6 +51,8 @@ from training.evaluation.takes import Take, labelled, takes_in
 from training.evaluation.tally import Eyes
 from training.metrics.networks import JUDGES, judges
 
+OWN = (own_neutral.PROTOCOL, own_talk.PROTOCOL)
+
 
 def main(argv: list[str] | None = None) -> int:
     parser = command.parser_of("training.evaluate", __doc__)
@@ -65,13 +66,21 @@ def main(argv: list[str] | None = None) -> int:
         metavar="[NAME=]FOLDER",
         help="folders of exported weights; each is a row of its own",
     )
-    parser.add_argument("--emotions", nargs="+", default=list(EMOTIONS), metavar="EMOTION")
+    parser.add_argument(
+        "--emotions", nargs="+", metavar="EMOTION", help="default: all; of own-talk neutral"
+    )
     parser.add_argument("--intensity", type=float, default=1.0)
     parser.add_argument(
-        "--protocol", nargs="+", default=["wear"], help=f"{' '.join(PROTOCOLS)} {PROTOCOL}"
+        "--protocol", nargs="+", default=["wear"], help=" ".join((*PROTOCOLS, *OWN))
     )
     parser.add_argument(
         "--fold", default="", metavar="K/N", help="own-neutral: judge every Nth person alone"
+    )
+    parser.add_argument(
+        "--memory", type=Path, help="own-talk: another film of the person, or a folder of the like"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="own-talk: so much of each film"
     )
     parser.add_argument("--every", type=int, default=1, help="take each n-th picture or clip")
     parser.add_argument("--split", default="", help="of prepared clips: train, val or test")
@@ -87,14 +96,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def evaluate(options: argparse.Namespace, arguments: str) -> None:
-    emotions = [name for given in options.emotions for name in given.split(",") if name]
+    every = ["neutral"] if options.protocol == [own_talk.PROTOCOL] else list(EMOTIONS)
+    asked = options.emotions or every
+    emotions = [name for given in asked for name in given.split(",") if name]
     kinds = [kind for given in options.renderer for kind in given.split(",") if kind]
     _known("emotion", emotions, EMOTIONS)
-    _known("protocol", options.protocol, (*PROTOCOLS, PROTOCOL))
+    _known("protocol", options.protocol, (*PROTOCOLS, *OWN))
     if options.out:
         make_folder(options.out)
-    if PROTOCOL in options.protocol:
-        _against_own(options, arguments)
+    if set(OWN) & set(options.protocol):
+        _against_own(options, emotions, arguments)
         return
     voices = options.protocol == ["read"]
     takes = takes_in(options.input, options.every, options.split, voices)
@@ -139,20 +150,31 @@ def evaluate(options: argparse.Namespace, arguments: str) -> None:
         report.write(options.out, rows, facts, sheets.write(options.out))
 
 
-def _against_own(options: argparse.Namespace, arguments: str) -> None:
-    """The protocol that stands for itself: its takes are photographs by person and session."""
-    if options.protocol != [PROTOCOL] or len(options.weights) > 1:
-        raise UsageError(f"{PROTOCOL} is asked alone, of one folder of --weights")
+def _against_own(options: argparse.Namespace, emotions: Sequence[str], arguments: str) -> None:
+    """A protocol that stands for itself: its takes are one person's photographs, or films."""
+    (asked,) = options.protocol if len(options.protocol) == 1 else ("",)
+    if asked not in OWN or len(options.weights) > 1:
+        raise UsageError(f"{' and '.join(OWN)} are asked alone, of one folder of --weights")
     said: list[str] = []
     weights = options.weights[0] if options.weights else ""
     seeing = judges(options.judges or ("emotion", "faceres"), said.append)
-    lines = own_neutral(options.input, seeing, weights, options.fold)
-    print(own_table(lines))
     names = {name: told for judge in seeing for name, told in judge.names.items()}
-    print("Judged by " + "; ".join(names.values()) + ". Intervals: people drawn anew.")
+    by = "Judged by " + "; ".join(names.values()) + "."
+    facts = {"command": f"python -m training.evaluate {arguments}", "networks": names}
+    if asked == own_talk.PROTOCOL:
+        if len(emotions) != 1:
+            raise UsageError(f"{asked} is asked of one emotion: --emotions happy")
+        films = own_talk.own_talk(
+            options.input, seeing, weights, options.memory, emotions[0], options.seconds
+        )
+        print(own_talk.as_text(films), by, sep="\n")
+        if options.out:
+            own_talk.write(options.out, films, facts)
+        return
+    lines = own_neutral.own_neutral(options.input, seeing, weights, options.fold)
+    print(own_neutral.as_text(lines), f"{by} Intervals: people drawn anew.", sep="\n")
     if options.out:
-        facts = {"command": f"python -m training.evaluate {arguments}", "networks": names}
-        write_own(options.out, lines, facts)
+        own_neutral.write(options.out, lines, facts)
 
 
 def _meeting(takes: Sequence[Take], options: argparse.Namespace) -> list[tuple[Take, Take]]:

@@ -70,10 +70,14 @@ class _Mouth:
     def place(self, x: F32, y: F32) -> tuple[F32, F32]:
         """Along the line from the first corner, and below it."""
         x, y = x - self._start[0], y - self._start[1]
-        return x * self._right[0] + y * self._right[1], x * self.down[0] + y * self.down[1]
+        along: F32 = x * self._right[0] + y * self._right[1]
+        below: F32 = x * self.down[0] + y * self.down[1]
+        return along, below
 
     def edge(self, along: F32, which: int) -> F32:
         """How far below the line the upper (0) or lower lip's edge is."""
         order = np.argsort(self._along[which])
-        at = np.interp(along, self._along[which][order], self._across[which][order])
-        return at.astype(np.float32)
+        at: F32 = np.interp(along, self._along[which][order], self._across[which][order]).astype(
+            np.float32
+        )
+        return at

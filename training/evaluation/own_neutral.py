@@ -59,7 +59,7 @@ def own_neutral(
     found = portraits(folder)
     people = sorted({one.person for one in found})
     chosen = in_fold(people, fold) if fold else people
-    eyes = _Eyes(judges)
+    eyes = Eyes(judges)
     by_key = {(one.person, one.session, one.emotion): one for one in found}
     sessions = sorted({one.session for one in found})
     answers: dict[tuple[str, str], Answers] = defaultdict(lambda: defaultdict(list))
@@ -91,7 +91,7 @@ def _of_person(
     session: str,
     by_key: dict[tuple[str, str, str], Portrait],
     actor: Actor,
-    eyes: _Eyes,
+    eyes: Eyes,
 ) -> list[tuple[str, dict[str, float]]]:
     calm = by_key.get((person, session, "neutral"))
     rows: list[tuple[str, dict[str, float]]] = []
@@ -135,39 +135,42 @@ def _edited(actor: Actor, one: Portrait, emotion: int) -> U8:
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
+class Seen:
+    """What the judges say of a face: its emotion's place in EMOTIONS, and a descriptor."""
+
     emotion: int
     identity: F32
 
-    def likeness(self, other: _Seen) -> float:
+    def likeness(self, other: Seen) -> float:
         return statistics.cosine(self.identity[None], other.identity[None])
 
 
-class _Eyes:
+class Eyes:
     """The judges that are asked: which emotion is seen, and who."""
 
     def __init__(self, judges: Sequence[Judge]) -> None:
         self._judges = judges
-        self._known: dict[int, _Seen] = {}
+        self._known: dict[int, Seen] = {}
         names = {name for judge in judges for name in judge.names}
         if not {"emotion", "faceres"} <= names:
-            raise MienError("own-neutral needs two judges: python -m training.metrics.fetch")
+            raise MienError("two judges are needed: python -m training.metrics.fetch")
 
-    def see(self, one: Portrait) -> _Seen:
+    def see(self, one: Portrait) -> Seen:
         if id(one) not in self._known:
-            self._known[id(one)] = self._asked(one.pixels, one.landmarks)
+            self._known[id(one)] = self.asked(one.pixels, one.landmarks)
         return self._known[id(one)]
 
-    def look(self, pixels: U8) -> _Seen | None:
+    def look(self, pixels: U8) -> Seen | None:
         """None where no face is found any more."""
         found = tracked(pixels)
-        return None if found is None else self._asked(pixels, found.landmarks)
+        return None if found is None else self.asked(pixels, found.landmarks)
 
-    def _asked(self, pixels: U8, landmarks: F32) -> _Seen:
+    def asked(self, pixels: U8, landmarks: F32) -> Seen:
+        """The face at landmarks [478, 3] px."""
         said: dict[str, F32] = {}
         for judge in self._judges:
             said |= judge(pixels, landmarks)
-        return _Seen(int(np.nanargmax(said["emotion"])), said["faceres"])
+        return Seen(int(np.nanargmax(said["emotion"])), said["faceres"])
 
 
 def _line(memory: str, asked: str, by_person: Answers) -> Line:

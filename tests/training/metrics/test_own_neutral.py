@@ -84,7 +84,7 @@ def test_folds_divide_people() -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--protocol", "own-neutral", "wear"], "own-neutral is asked alone"),
+        (["--protocol", "own-neutral", "wear"], "are asked alone"),
         (["--protocol", "own-neutral", "--fold", "7/5"], "fold 7 of 5"),
         (["--protocol", "own-neutral", "--fold", "one"], "a fold is K/N"),
     ],
