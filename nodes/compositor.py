@@ -12,7 +12,7 @@ import numpy as np
 from engine.errors import MienError
 from engine.node import Node
 from engine.parameters import parameter
-from engine.types import U8, FaceEdit, FaceTrack, Input, Latest, Message, VideoFrame
+from engine.types import EMOTIONS, U8, FaceEdit, FaceTrack, Input, Latest, Message, VideoFrame
 from nodes.assets import FACE_LANDMARKER, locate
 from nodes.rig import load_rig
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TOLD_S: Final = 10.0
 """for so long what the face shows is taken from who said it; then whoever said it has gone"""
+UNSAY: Final = "unsay"
 WARP = "warp (OpenCV, CPU)"
 
 
@@ -54,11 +55,20 @@ class Compositor(Node):
             kept=False,
         )
         shows: Literal[
-            "read", "neutral", "angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised"
+            "read",
+            "neutral",
+            "angry",
+            "contempt",
+            "disgusted",
+            "fear",
+            "happy",
+            "sad",
+            "surprised",
+            "unsay",
         ] = parameter(
             "read",
             "what the face before the camera shows: read from it, or, for some seconds, what its "
-            "person says that it shows",
+            "person says that it shows; unsay: forget what was remembered since they said so",
             kept=False,
         )
         enrol: str = parameter(
@@ -97,6 +107,8 @@ class Compositor(Node):
         if config.enrol and config.enrol != self.config.enrol:
             self._enrol(config.enrol)
         self._told_s = 0.0
+        if config.shows == UNSAY and config.shows != self.config.shows and self._actor is not None:
+            self._actor.unsay()
         if config.person != self.config.person:
             self._check_name(config.person)
         if config.renderer != self.config.renderer:
@@ -196,8 +208,8 @@ class Compositor(Node):
                 actor.recognize(*seen)
             elif self.config.remember:
                 self._told_s += step_s
-                shows = self.config.shows if self._told_s < TOLD_S else "read"
-                actor.watch(*seen, step_s, "" if shows == "read" else shows)
+                told = self.config.shows in EMOTIONS and self._told_s < TOLD_S
+                actor.watch(*seen, step_s, self.config.shows if told else "")
         if not edit.active:
             return frame.pixels
         if actor is None:

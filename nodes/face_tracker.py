@@ -15,6 +15,7 @@ from engine.types import BLENDSHAPES, F32, FaceTrack, Input, Latest, Message, Vi
 from nodes.assets import FACE_LANDMARKER, locate
 from nodes.landmarker import LANDMARKS, ROI_SCALE, Landmarker, Region, region_of
 from nodes.rig import camera_pose, load_rig
+from nodes.runtimes import on_cpu
 from nodes.smoothing import OneEuro
 
 CHECK_S = 0.5
@@ -68,7 +69,7 @@ class FaceTracker(Node):
         self._rig = load_rig()
         task = locate(FACE_LANDMARKER, self.config.landmarker)
         self._landmarker = Landmarker(task, self.config.threads)
-        self.context.gauge("backend", f"LiteRT, CPU, {self.config.threads} threads")
+        self.context.gauge("backend", f"LiteRT, {on_cpu(self.config.threads)}")
         self._points = OneEuro(1.0, 1.0)
         self._told = False
         self._seen = True

@@ -32,6 +32,11 @@ class Runtime(Protocol):
         ...
 
 
+def on_cpu(threads: int) -> str:
+    """'CPU, 2 threads'."""
+    return f"CPU, {threads} thread{'s'[: threads != 1]}"
+
+
 def missing_package(package: str) -> str | None:
     """Why a runtime cannot be used, in a few words; None where it can."""
     if importlib.util.find_spec(package) is None:
@@ -78,7 +83,7 @@ class OpenVinoRuntime:
         self._ports = [(_name(p, listed), p) for p in compiled.outputs]
         version = importlib.metadata.version("openvino")
         also = f" and {hint}" if precision == "int8" else ""
-        self.label = f"OpenVINO {version}, {precision}{also}, CPU, {threads} threads"
+        self.label = f"OpenVINO {version}, {precision}{also}, {on_cpu(threads)}"
 
     def run(self, tensors: Mapping[str, F32]) -> dict[str, F32]:
         """One step. Inputs are read where they lie, outputs are copies."""
@@ -117,7 +122,7 @@ class OnnxRuntime:
             raise _refused(card, "ONNX Runtime", error) from None
         self.inputs = {port.name: tuple(port.shape) for port in self._session.get_inputs()}
         self.outputs = {port.name: tuple(port.shape) for port in self._session.get_outputs()}
-        self.label = f"ONNX Runtime {onnxruntime.__version__}, f32, CPU, {threads} threads"
+        self.label = f"ONNX Runtime {onnxruntime.__version__}, f32, {on_cpu(threads)}"
 
     def run(self, tensors: Mapping[str, F32]) -> dict[str, F32]:
         """One step."""

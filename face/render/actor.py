@@ -51,6 +51,7 @@ class Actor:
         self._watch = Watch(rig, surface, self._people)
         self._remembered = self._person.repertoire() if self._person else self.repertoire
         self._doubt: Likeness | None = None
+        self._before_told: Repertoire | None = None
         self.reset()
 
     @property
@@ -72,12 +73,23 @@ class Actor:
         """Keep what is remembered of who is seen as a person of this name. Raises MienError."""
         person = person_file.Person(name, self.repertoire.faces)
         person_file.save(person, person_file.place_of(name))
+        self._before_told = None
+
+    def unsay(self) -> None:
+        """Forget what was remembered since somebody first said what their face shows, unless it
+        was enrolled meanwhile."""
+        if self._before_told is not None:
+            doubted = self._doubt is not None
+            self.stage(self._before_told)
+            if doubted:
+                self.reset()
+            self._context.gauge("remembered", len(self.repertoire))
 
     def stage(self, repertoire: Repertoire) -> None:
         """Somebody whose faces are known, without a doubt."""
         self._renderer.reset()
         self._remembered = self._renderer.repertoire = repertoire
-        self._doubt = None
+        self._doubt = self._before_told = None
 
     def reset(self) -> None:
         """Another picture, and maybe somebody else."""
@@ -105,6 +117,8 @@ class Actor:
             self._settle(self._doubt(self._watch.face(picture, landmarks, placement, rig)))
             return
         if told:
+            if self._before_told is None:
+                self._before_told = Repertoire(self.repertoire.faces)
             face: Face | None = self._watch.told(
                 self.repertoire, picture, landmarks, placement, rig, told, step_s
             )
@@ -135,6 +149,7 @@ class Actor:
             )
         else:
             self._remembered = self._renderer.repertoire = Repertoire()
+            self._before_told = None
             self._watch.reset()
         self._context.gauge("remembered", len(self.repertoire))
 

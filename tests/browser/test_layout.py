@@ -84,6 +84,9 @@ SPLIT = """() => [...document.querySelectorAll(".emotion span, .transport span")
   .filter((each) => !each.textContent.includes(" "))
   .filter((each) => each.clientHeight > 1.6 * parseFloat(getComputedStyle(each).fontSize) + 4)
   .map((each) => each.textContent)"""
+WRAPPED = """() => [...document.querySelectorAll(".small")]
+  .filter((each) => each.checkVisibility() && each.clientHeight > 40)
+  .map((each) => each.textContent)"""
 ROWS = """() => new Set([...document.querySelectorAll(".transport > *")]
   .filter((each) => each.checkVisibility())
   .map((each) => each.getBoundingClientRect())
@@ -102,6 +105,7 @@ def test_every_word_is_whole_on_every_screen(
         assert page.page.evaluate(FITS)
         assert page.page.evaluate(CLIPPED) == []
         assert page.page.evaluate(SPLIT) == []
+        assert page.page.evaluate(WRAPPED) == []
         width = page.page.evaluate("innerWidth")
         rows = page.page.evaluate(ROWS)
         assert rows == (1 if width > 700 else 2 if width > 560 else 3)
@@ -168,6 +172,18 @@ def test_forced_colours_hide_nothing(
         assert page.page.evaluate(border) == "2px"
         page.page.screenshot(path=tmp_path / "forced.png")
         page.wear_nothing()
+
+
+def test_help_opens_at_its_head(browser: Browser, engine: Engine) -> None:
+    with LivePage.opened(browser, engine.url, **SCREENS["laptop at 200 %"]) as page:
+        page.page.locator("#help").click()
+        dialog = page.page.locator("#help-dialog")
+        assert dialog.evaluate("it => [it.scrollHeight > it.clientHeight, it.scrollTop]") == [
+            True,
+            0,
+        ]
+        page.page.keyboard.press("Tab")
+        assert page.page.evaluate("document.activeElement.id") == "keys-on"
 
 
 def test_parameters_have_words(page: LivePage) -> None:

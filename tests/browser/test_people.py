@@ -68,6 +68,11 @@ def test_a_person_is_chosen_renamed_and_forgotten(
         engine.close()
 
 
+def remembered(engine: Engine) -> int:
+    """How many faces are remembered."""
+    return int(engine.call("metrics")["nodes"]["compositor"]["gauges"].get("remembered", 0))
+
+
 def test_a_guided_minute_ends_in_a_smile_that_is_worn(
     browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,6 +86,14 @@ def test_a_guided_minute_ends_in_a_smile_that_is_worn(
             page = opened.page
             page.locator("#guide-open:enabled").click(timeout=WITHIN_MS)
             assert page.locator("#guide-go").is_disabled()  # consent first
+            page.locator("#guide-agree").check()
+            page.locator("#guide-go").click()
+            page.locator("#guide-say", has_text="Look calm").wait_for(timeout=WITHIN_MS)
+            before = remembered(engine)
+            assert engine.wait(lambda: remembered(engine) > before)
+            page.locator("#guide-close").click()  # a smile that was called calm is forgotten
+            assert engine.wait(lambda: remembered(engine) <= before)
+            page.locator("#guide-open:enabled").click(timeout=WITHIN_MS)
             page.locator("#guide-agree").check()
             page.locator("#guide-go").click()
             said = page.locator("#guide-say")

@@ -68,6 +68,33 @@ def test_a_smile_that_was_seen_is_remembered_as_a_smile(actor: Actor, told: Told
     assert told.gauges["remembered"] == len(actor.repertoire)
 
 
+def test_what_was_said_of_a_face_is_taken_back_unless_it_was_enrolled(
+    actor: Actor, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def say(emotion: str) -> None:
+        for _ in range(3):
+            actor.watch(seen.pixels, seen.landmarks, seen.placement, seen.rig, STEP_S, told=emotion)
+
+    monkeypatch.setenv(person_file.FOLDER, str(tmp_path))
+    seen = seen_astronaut()
+    watch(actor, seen, 4)
+    before = actor.repertoire.faces
+    say("neutral")
+    say("sad")
+    assert {"neutral", "sad"} <= {face.emotion for face in actor.repertoire.faces}
+    actor.unsay()
+    assert actor.repertoire.faces == before
+    assert told.gauges["remembered"] == len(before)
+    say("neutral")
+    actor.enrol("anna")
+    actor.unsay()
+    assert "neutral" in {face.emotion for face in actor.repertoire.faces}
+    say("sad")
+    actor.reset()  # whoever comes now may be somebody else
+    actor.unsay()
+    assert len(actor.repertoire) == 0
+
+
 def test_after_a_cut_the_same_person_is_known_again_and_another_isnt(
     actor: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

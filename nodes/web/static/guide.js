@@ -25,6 +25,7 @@ export function guide(line, enrolled) {
   const dialog = $("guide-dialog");
   let round = 0; // each run of a step has a number; an older one ends by itself
   let step = -1;
+  let kept = true; // nothing was said that has to be taken back
 
   const set = (parameter, value) => line.call("set", { node: "compositor", parameter, value });
 
@@ -72,6 +73,7 @@ export function guide(line, enrolled) {
     try {
       await set("remember", true);
       await set("person", "");
+      kept = false;
       show(0);
     } catch (error) {
       say($("guide-error"), error.message);
@@ -83,6 +85,7 @@ export function guide(line, enrolled) {
     try {
       if (!name) throw new Error("What are you called?");
       await set("enrol", name);
+      kept = true;
       await set("enrol", "");
     } catch (error) {
       return say($("guide-error"), error.message);
@@ -105,6 +108,8 @@ export function guide(line, enrolled) {
   $("guide-close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => {
     round += 1;
+    if (!kept) set("shows", "unsay").catch(() => {});
+    kept = true;
     set("shows", "read").catch(() => {});
   });
   $("guide-form").addEventListener("submit", (event) => {

@@ -78,6 +78,7 @@ const CHOICES = {
     emotion: "wear an emotion", valence_arousal: "a point on the pad", scale: "more or less of me",
     voice: "follow my voice", off: "as I am",
   },
+  "compositor.shows": { read: "what is read of it", unsay: "what was said is taken back" },
   "out.when_lost": { hold: "hold the last", pass: "show the camera" },
 };
 
