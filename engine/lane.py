@@ -40,9 +40,13 @@ class Inlet:
         self.feeders: list[ThreadLane] = []
         """Lanes that wait until what waits here was taken."""
 
-    def deliver(self, envelope: Envelope | Whole) -> None:
+    def emptied(self) -> None:
+        """Nothing waits here any more: the feeders go on."""
         for lane in self.feeders:
             lane.nudge()
+
+    def deliver(self, envelope: Envelope | Whole) -> None:
+        self.emptied()
         for edge in self.edges:
             edge.received += 1
         for consumer, port in self.consumers:
@@ -135,10 +139,12 @@ class Lane:
     def flush(self) -> None:
         """Forget pictures that wait; sound and ends of streams stay."""
         with self._condition:
-            for item in list(self._items):
-                if isinstance(item, _Entry) and _is_picture(item):
-                    self._items.remove(item)
-                    item.inlet.entries.clear()
+            waited = [one for one in self._items if isinstance(one, _Entry) and _is_picture(one)]
+            for entry in waited:
+                self._items.remove(entry)
+                entry.inlet.entries.clear()
+        for entry in waited:
+            entry.inlet.emptied()
 
     def queue_depth(self) -> int:
         return len(self._items)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -151,4 +152,24 @@ async def test_no_picture_is_begun_while_one_waits_ahead() -> None:
     await _drain(ahead, slow)
     lane.call(lambda: None).result(5)
     assert slow.seen == [0, 1] and quick.seen == [0, 2]
+    assert await lane.stop()
+
+
+async def test_who_waits_for_a_picture_ahead_goes_on_when_it_is_forgotten() -> None:
+    ahead, inlet, slow = _lane(Latest(VideoFrame))
+    lane, pictures, quick = _lane(Latest(VideoFrame))
+    quick.go.set()
+    lane.call(lambda: None).result(5)
+    lane.waits_for.append(inlet)
+    inlet.feeders.append(lane)
+    ahead.put(inlet, _at(1))
+    lane.put(pictures, _at(1))
+    lane.call(lambda: None).result(5)
+    quick.started.clear()
+    await asyncio.sleep(0.05)  # the lane's thread is at rest again
+    ahead.flush()
+    assert quick.started.wait(5)
+    await _drain(ahead, slow)
+    lane.call(lambda: None).result(5)
+    assert slow.seen == [0] and quick.seen == [0, 1]
     assert await lane.stop()
