@@ -8,6 +8,7 @@ film itself or from another one: where an emotion is worn, that in which they re
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +17,8 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track as progress
 
 from engine.errors import MienError
 from engine.files import make_folder, whole
@@ -83,7 +86,10 @@ def own_talk(
         raise MienError(f"own-talk needs to be shown the own {emotion} talk: --memory FILM")
     eyes = Eyes(judges)
     lines = []
-    for file in _files(films):
+    bar = progress(
+        _files(films), "films", console=Console(stderr=True), disable=not sys.stderr.isatty()
+    )
+    for file in bar:
         other = memory / file.name if memory is not None and memory.is_dir() else memory
         film = watched(file, seconds)
         shown = film if other is None else watched(other, seconds)
