@@ -19,6 +19,7 @@ import importlib
 from pathlib import Path
 
 from commands.numbers import within
+from commands.weights import add_weights, use_weights
 
 SECTIONS = {
     "hop": "pictures between two processes: latency, throughput, CPU",
@@ -27,6 +28,8 @@ SECTIONS = {
     "governor": "cores loaded in steps: what is done without, what rate and age hold",
     "models": "the networks: ms on every runtime that is here, cold and warm",
 }
+UNLEARNED = ("hop",)
+"""what needs no weights"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,8 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f"how long to measure (default {module.SECONDS:g})",
         )
         section.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+        if name not in UNLEARNED:
+            add_weights(section)
         module.add_arguments(section)
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.section not in UNLEARNED:
+        use_weights(options)
     return int(importlib.import_module(f"commands.bench_{options.section}").run(options))

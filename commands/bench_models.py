@@ -23,12 +23,12 @@ from typing import Any, Final
 import numpy as np
 
 from commands.numbers import THREADS
-from commands.paths import WEIGHTS
 from engine import terminal
 from engine.errors import MienError
 from engine.types import F32
-from nodes.card import CARD, Card, read_card
+from nodes.card import Card, read_card
 from nodes.model import Backend, Model, missing
+from nodes.weight_sets import folder_of, weights_in_use
 
 SECONDS: Final = 1.0
 """how long each network is called, warm"""
@@ -42,13 +42,12 @@ WAYS: Final[tuple[tuple[Backend, str], ...]] = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of weights")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these networks")
     parser.add_argument("--threads", type=THREADS, default=2, help="of the CPU's runtimes (2)")
 
 
 def run(options: argparse.Namespace) -> int:
-    cards = find(options.weights, options.only)
+    cards = find(options.only)
     rows: list[dict[str, Any]] = []
     reasons: dict[str, str] = {}
     for backend in dict.fromkeys(backend for backend, _ in WAYS):
@@ -78,16 +77,16 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def find(weights: Path, only: list[str] | None) -> list[Card]:
-    """The networks' cards of a folder of weights. Raises MienError where there are none."""
+def find(only: list[str] | None) -> list[Card]:
+    """The networks' cards of the weights in use. Raises MienError where there are none."""
     cards = []
-    for path in sorted(weights.glob(f"*/{CARD}")):
-        if only and path.parent.name not in only:
+    for name, folder in weights_in_use().items():
+        if only and name not in only:
             continue
-        if only or (path.parent / "model.onnx").is_file():
-            cards.append(read_card(path.parent))
+        if only or (folder / "model.onnx").is_file():
+            cards.append(read_card(folder))
     if not cards:
-        raise MienError(f"no networks in {weights}; export some: python -m export --help")
+        raise MienError(f"no networks in {folder_of()}; export some: python -m export --help")
     return cards
 
 

@@ -28,10 +28,12 @@ from commands.devices import camera_devices, microphones
 from commands.doctor_networks import NETWORKS, describe
 from commands.doctor_speed import measure_face_ms
 from commands.numbers import within
+from commands.weights import add_weights, use_weights
 from engine import terminal
 from engine.errors import MienError
 from nodes.assets import FACE_LANDMARKER, locate
 from nodes.virtual_camera import missing as virtual_camera_missing
+from nodes.weight_sets import left_out
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge", "firefox")
 _SHM_BYTES = 64 << 20
@@ -53,14 +55,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=within(int, 1, 65_535), default=8080, help="the page's port (8080)"
     )
+    add_weights(parser)
     parser.add_argument("--no-speed", action="store_true", help="don't measure the frame rate")
 
 
 def run(options: argparse.Namespace) -> int:
+    name, _, permits = use_weights(options).partition(": ")
     checks = [
         python(),
         *packages(),
         landmarker(),
+        Check(name, True, permits),
         *networks(),
         *([] if options.no_speed else [speed()]),
         gpu(),
@@ -135,6 +140,10 @@ def networks() -> list[Check]:
     """The learned face; where a network is missing, live reads or paints less and says so."""
     checks = []
     for name in NETWORKS:
+        if without := left_out(name):
+            fact = f"not in {without}: not needed, light and shade stay as they are"
+            checks.append(Check(f"network {name}", False, fact))
+            continue
         try:
             checks.append(Check(f"network {name}", True, describe(name)))
         except MienError as error:

@@ -8,7 +8,7 @@ from typing import Final
 from engine.errors import MienError
 from nodes.card import Card, read_card
 from nodes.model import BACKENDS, missing
-from nodes.weights import weight_folder
+from nodes.weight_sets import weight_folder
 
 NETWORKS: Final = ("visual", "speech", "activity", "intensity", "skin")
 

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from commands.numbers import SECONDS
+from commands.weights import add_weights, use_weights
 from engine.errors import MienError, UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--camera", default="0", help="which camera: a number or a device")
     parser.add_argument("--seconds", type=SECONDS, default=60.0, help="how long the camera looks")
+    add_weights(parser)
     parser.add_argument("--consent", action="store_true", help="they agree to be remembered here")
     parser.add_argument("--seal", action="store_true", help="encrypt it under $MIEN_PASSPHRASE")
     parser.add_argument("--list", action="store_true", help="who is enrolled here")
@@ -71,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
     passphrase = os.environ.get(person_file.PASSPHRASE, "") if options.seal else ""
     if options.seal and not passphrase:
         raise UsageError(f"--seal needs a passphrase in {person_file.PASSPHRASE}")
+    use_weights(options)
     _ask_consent(options)
     learned = _learn(options, person_file.Person, goal, passphrase)
     if options.json:

@@ -38,6 +38,7 @@ from commands.graph import add_settings
 from commands.live import add_face_arguments, face_settings
 from commands.paths import GRAPHS
 from commands.tally import times
+from commands.weights import add_weights, use_weights
 from engine import files, signals
 from engine import graph as graphs
 from engine.errors import MienError, UsageError
@@ -63,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="IN", help="a video, a picture or a folder of pictures")
     parser.add_argument("output", metavar="OUT", help="the same kind of thing, to be written")
     add_face_arguments(parser)
+    add_weights(parser)
     parser.add_argument(
         "--report", metavar="JSON", help="write frames, timings, edits and feelings there"
     )
@@ -82,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _convert(options: argparse.Namespace) -> int:
     source, goal = Path(options.input), Path(options.output)
+    permits = use_weights(options)
     pictures = _check(source, goal)
     _check_settings(options.settings)
     for name, path in (("--report", options.report), ("--plot", options.plot)):
@@ -100,6 +103,7 @@ def _convert(options: argparse.Namespace) -> int:
         expected = len(pictures_in(source)) if pictures else probe(str(source)).frames
         lost = left_out(source, goal_is_video=not pictures)
         warnings: list[str] = []
+        print(permits, file=sys.stderr)
         with Progress(goal.name, expected) as progress:
             snapshot = asyncio.run(_run(graph, progress, warnings))
         if snapshot is None:

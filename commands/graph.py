@@ -20,6 +20,7 @@ from typing import Any
 
 from commands.numbers import SECONDS
 from commands.running import console, run_supervised
+from commands.weights import add_weights, use_weights
 from engine.draw import draw
 from engine.errors import UsageError
 from engine.files import whole
@@ -31,6 +32,7 @@ from engine.supervisor import Supervisor
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("graph", nargs="?", help="a graph file (TOML)")
     add_settings(parser)
+    add_weights(parser)
     parser.add_argument("--check", action="store_true", help="check the graph, don't run it")
     parser.add_argument("--json", action="store_true", help="describe the graph, don't run it")
     parser.add_argument("--draw", metavar="FILE.svg", help="draw the graph, don't run it")
@@ -71,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if not options.graph:
         raise UsageError("name a graph file, such as graphs/live.toml")
+    use_weights(options)
     path = Path(options.graph)
     raw = read(path)
     if options.replay:

@@ -30,6 +30,7 @@ from commands.graph import add_settings
 from commands.numbers import PORT, SECONDS
 from commands.paths import GRAPHS
 from commands.running import console, run_supervised
+from commands.weights import add_weights, use_weights
 from engine.errors import MienError, UsageError
 from engine.files import unusual
 from engine.graph import load, read
@@ -82,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     face = parser.add_argument_group("face")
     add_face_arguments(face)
+    add_weights(parser)
     add_settings(parser)
     kept = parser.add_mutually_exclusive_group()
     kept.add_argument(
@@ -212,9 +214,12 @@ def free_port(address: str) -> int:
 def run(options: argparse.Namespace) -> int:
     if options.port == 0:
         options.port = free_port(options.address)
+    permits = use_weights(options)
     given = [*face_settings(options), *options.settings]
+    graph = load(live_graph(options), given)
+    console.print(permits, highlight=False, soft_wrap=True)
     return run_supervised(
-        load(live_graph(options), given),
+        graph,
         seconds=options.seconds,
         on_ready=_tell_url,
         settings=kept_settings(options, given),

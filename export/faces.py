@@ -13,7 +13,7 @@ import numpy as np
 from engine.types import EMOTIONS
 from export.networks import Call
 from face.render.skin import INPUTS, places
-from training.data.own import LICENCE, Portrait
+from training.data.own import Portrait, Source
 from training.trainers.skin import Changes
 
 
@@ -29,11 +29,11 @@ class Asked:
 class Faces:
     """Photographs of some people."""
 
-    def __init__(self, found: Sequence[Portrait]) -> None:
+    def __init__(self, found: Sequence[Portrait], source: Source) -> None:
         """Raises MienError where nobody is seen both neutral and in an emotion."""
         self._changes = Changes(found)
         self.people = {felt.person for felt, _ in self._changes.pairs}
-        self.nc, self.licences = True, [LICENCE]
+        self.nc, self.licences = source.nc, [source.licence]
 
     def edits(self, count: int, seed: int = 0) -> list[Asked]:
         """``count`` edits, made neutral and wearing each emotion in turn."""

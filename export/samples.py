@@ -13,7 +13,7 @@ from engine.errors import MienError
 from export.faces import Faces
 from export.names import QUANTIZED
 from export.networks import Call, Network, chained
-from training.data.own import portraits
+from training.data.own import portraits, source_of
 from training.models.ear import STEP_SAMPLES
 from training.trainers.samples import Clips, Look, Sample
 
@@ -30,11 +30,11 @@ def divided(data: Path, name: str) -> tuple[Source, Source]:
     others; where there is only one, and of photographs, a part of the people. Raises MienError
     where all is one person's and the network is to be calibrated."""
     if name == "skin":
-        found = portraits(data)
+        found, terms = portraits(data), source_of(data)
         learn, judge = _apart(data, {one.person for one in found})
         return (
-            Faces([one for one in found if one.person in learn]),
-            Faces([one for one in found if one.person in judge]),
+            Faces([one for one in found if one.person in learn], terms),
+            Faces([one for one in found if one.person in judge], terms),
         )
 
     def fits(frames: int) -> bool:

@@ -84,7 +84,7 @@ class Compositor(Node):
         )
         threads: int = parameter(2, "compute threads of the network", low=1, high=16, live=False)
         weights: str = parameter(
-            "", "folder of the networks; empty: $MIEN_WEIGHTS, else those that ship", live=False
+            "", "a set or a folder of weights; empty: $MIEN_WEIGHTS, else the default", live=False
         )
         landmarker: str = parameter(
             "", "path of face_landmarker.task; empty: the cache, fetched once", live=False

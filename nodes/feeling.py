@@ -67,7 +67,7 @@ class Feeling(Node):
             high=1.0,
         )
         weights: str = parameter(
-            "", "folder of the networks; empty: $MIEN_WEIGHTS, else those that ship", live=False
+            "", "a set or a folder of weights; empty: $MIEN_WEIGHTS, else the default", live=False
         )
 
     config: Config

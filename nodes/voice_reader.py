@@ -34,7 +34,7 @@ class VoiceReader(Node):
     class Config:
         threads: int = parameter(1, "compute threads of the network", low=1, high=16, live=False)
         weights: str = parameter(
-            "", "folder of the networks; empty: $MIEN_WEIGHTS, else those that ship", live=False
+            "", "a set or a folder of weights; empty: $MIEN_WEIGHTS, else the default", live=False
         )
 
     config: Config

@@ -1,30 +1,22 @@
-"""Where networks lie, and how a node gets one: loaded and warm, or one line that says why not."""
+"""How a node gets a network: loaded and warm, or one line that says why not."""
 
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import MienError
 from engine.node import Context
+from nodes.weight_sets import weight_folder
 
 if TYPE_CHECKING:
     from nodes.model import Backend, Model
-
-SHIPPED: Final = Path(__file__).parents[1] / "weights"
-VARIABLE: Final = "MIEN_WEIGHTS"
-
-
-def weight_folder(name: str, weights: str = "") -> Path:
-    """The folder of a network: in ``weights``, else in $MIEN_WEIGHTS, else the one that ships."""
-    return Path(weights or os.environ.get(VARIABLE, "") or SHIPPED) / name
 
 
 def load_arrays(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:

@@ -6,14 +6,15 @@ FOLDER holds EMOTION/PERSON_SESSION.jpg: each person neutral and in emotions, in
 more. Fitted are the displacement of a face's points to its own neutral, a ridge regression on its
 shape and its blendshapes; that of each emotion, the mean over the more similar half of the people;
 and what each emotion shows between the lips. Printed is how much of the displacement of people left
-out is explained. Nothing that is kept shows one person.
+out is explained. Nothing that is kept shows one person. What the card says of licences is what
+FOLDER/source.toml says (training.data.photograph writes one); without it, research terms.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ from nodes.card import CARD
 from nodes.emotions import MIRROR, prototype
 from nodes.rig import Rig, load_rig
 from training import command
-from training.data.own import LICENCE, Portrait, in_fold, pairs, portraits
+from training.data.own import Portrait, Source, in_fold, pairs, portraits, source_of
 
 FEWEST: Final = 12
 """people"""
@@ -63,6 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _fit(options: argparse.Namespace) -> None:
+    source = source_of(options.folder)
     found = portraits(options.folder, options.landmarker)
     people = sorted({one.person for one in found})
     if options.without_fold:
@@ -75,38 +77,42 @@ def _fit(options: argparse.Namespace) -> None:
     share = explained(found, load_rig())
     print(f"explained of people left out: {share:.3f}")
     make_folder(options.out)
-    fitted = fit(found, load_rig())
+    fitted = fit(found, load_rig(), {} if source.synthetic else STRENGTH)
     with whole(options.out / FILE) as part, part.open("wb") as file:
         arrays: dict[str, Any] = dict(fitted.arrays())
         np.savez_compressed(
             file, **{name: array.astype(np.float16) for name, array in arrays.items()}
         )
     with whole(options.out / CARD) as part:
-        part.write_text(_card(found, options.folder, share), encoding="utf-8")
+        part.write_text(_card(found, options, source, share), encoding="utf-8")
 
 
-def _card(found: Sequence[Portrait], folder: Path, share: float) -> str:
+def _card(
+    found: Sequence[Portrait], options: argparse.Namespace, source: Source, share: float
+) -> str:
     """What the statistics are, of whom, and what they may be used for."""
     people = len({one.person for one in found})
     head = {
         "name": "people",
         "task": "what real people's faces do: from any expression to neutral, from neutral to each",
-        "nc": True,
-        "training": f"python -m training.fit_people {folder.name} --out weights/people",
+        "nc": source.nc,
+        "training": f"python -m training.fit_people {options.folder.name} --out {options.out}",
     }
     data = {
-        "nc": True,
+        "nc": source.nc,
         "photographs": len(found),
         "people": people,
-        "licences": [LICENCE],
+        "synthetic": source.synthetic,
+        "licences": [source.licence],
     }
     figures = {"explained_of_people_left_out": round(share, 3)}
     parts = [section("", head), section("data", data), section("metrics", figures)]
     return "\n".join(parts)
 
 
-def fit(found: Sequence[Portrait], rig: Rig) -> People:
-    """What the photographs say of people."""
+def fit(found: Sequence[Portrait], rig: Rig, strength: Mapping[str, float] = STRENGTH) -> People:
+    """What the photographs say of people; ``strength`` is that of synthetic heads, which don't
+    differ in how they show it: {}."""
     both = pairs(found)
     rows = [_row(one, calm) for one, calm in both]
     rows += [_mirrored(row, rig) for row in rows]
@@ -134,7 +140,7 @@ def fit(found: Sequence[Portrait], rig: Rig) -> People:
         "calm_weights": weights,
         "calm_basis": calm_basis,
         "calm_mean": calm_mean,
-        "worn": _worn(both, rig),
+        "worn": _worn(both, rig, strength),
         "mouths": _mouths(both),
         "rigs": seen,
         "rigs_std": deviation,
@@ -178,7 +184,9 @@ def _components(rows: F32, count: int) -> tuple[F32, F32, F32]:
     return mean, basis, np.sqrt(values / len(rows))
 
 
-def _worn(both: Sequence[tuple[Portrait, Portrait]], rig: Rig) -> F32:
+def _worn(
+    both: Sequence[tuple[Portrait, Portrait]], rig: Rig, strength: Mapping[str, float]
+) -> F32:
     """From neutral to each emotion [8, 478, 3] cm; what nobody shows is what the rig has of it."""
     worn = np.zeros((len(EMOTIONS), *rig.mean.shape), np.float32)
     for place, emotion in enumerate(EMOTIONS[1:], 1):
@@ -195,7 +203,7 @@ def _worn(both: Sequence[tuple[Portrait, Portrait]], rig: Rig) -> F32:
         along = moves.reshape(len(moves), -1) @ middle.ravel() / size
         apart = np.linalg.norm((moves - middle).reshape(len(moves), -1), axis=1)
         nearest = np.argsort(apart - along)[: max(round(LIKE * len(moves)), FEWEST // 2)]
-        worn[place] = moves[nearest].mean(axis=0) * STRENGTH.get(emotion, 1.0)
+        worn[place] = moves[nearest].mean(axis=0) * strength.get(emotion, 1.0)
     return worn
 
 

@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 
 from engine.types import EMOTIONS, F32
-from nodes.weights import SHIPPED, load_arrays, weight_folder
+from nodes.weight_sets import weight_folder
+from nodes.weights import load_arrays
 
 FILE: Final = "people.npz"
 LIMIT: Final = 3.0
@@ -69,10 +70,8 @@ class People:
 
 
 def load_people(weights: str = "") -> People:
-    """Those of a folder of weights that holds some, else those that ship. Raises MienError."""
+    """Those of a set or a folder of weights; of one without, the default's. Raises MienError."""
     path = weight_folder("people", weights) / FILE
-    if not path.is_file():
-        path = SHIPPED / "people" / FILE
     names = [field.name for field in fields(People)]
     arrays = load_arrays(path, names)
     return People(*(array.astype(np.float32) for array in arrays))

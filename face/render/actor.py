@@ -18,6 +18,7 @@ from face.render.skin import Skin
 from face.render.surface import load_surface
 from face.render.watch import Watch
 from nodes.rig import Placement, Rig
+from nodes.weight_sets import left_out
 
 if TYPE_CHECKING:
     from nodes.model import Backend
@@ -186,6 +187,10 @@ def _enrolled(person: str) -> person_file.Person | None:
 def _skin_or_say(
     weights: str, context: Context, backend: Backend, threads: int, aside: bool
 ) -> Skin | None:
+    if left_out("skin", weights):
+        context.gauge("backend", NO_SKIN)
+        context.status("ok", "")
+        return None
     try:
         return Skin(weights, context, backend, threads, aside)
     except MienError as error:

@@ -216,6 +216,7 @@ async def test_the_live_graph_reads_and_follows_the_voice(
 async def test_the_live_graph_goes_on_without_weights(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: None
 ) -> None:
+    (tmp_path / "none").mkdir()
     monkeypatch.setenv("MIEN_WEIGHTS", str(tmp_path / "none"))
     async with Supervisor(load(film_graph(source))) as supervisor:
         await until(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -10,13 +11,15 @@ import pytest
 
 from engine.node import Context
 from engine.types import EMOTIONS, FaceEdit
+from export.faces import Faces
 from face.expression.people import load_people
 from face.render.actor import Actor
 from face.render.repertoire import opening
 from nodes.card import read_card
 from nodes.rig import load_rig
+from nodes.weight_sets import forbids
 from tests.faces import astronaut, seen_face
-from training.data.own import portraits
+from training.data.own import SOURCE, Source, portraits, source_of
 from training.fit_people import FEWEST, main
 
 SMILE = [44, 45]
@@ -69,6 +72,29 @@ def test_what_ships_says_what_it_permits() -> None:
     card = Path(__file__).parents[2] / "weights" / "people" / "card.toml"
     assert "nc = true" in card.read_text()
     assert read_card(card.parents[1] / "skin").nc
+
+
+def test_what_a_folder_says_of_itself_is_on_the_card(many: Path, tmp_path: Path) -> None:
+    assert source_of(many) == Source()
+    faces = tmp_path / "faces"
+    shutil.copytree(many, faces)
+    (faces / SOURCE).write_text('licence = "CC0-1.0"\nnc = false\nsynthetic = true\n')
+    assert main([str(faces), "--out", str(tmp_path / "people")]) == 0
+    assert not forbids(tmp_path / "people")
+    card = (tmp_path / "people" / "card.toml").read_text()
+    assert 'licences = ["CC0-1.0"]' in card and "synthetic = true" in card
+    assert not Faces(portraits(faces), source_of(faces)).nc
+
+
+@pytest.mark.parametrize("text", ["nc =", "nc = 1", "licence = 2", 'free = "yes"', "synthetic = 0"])
+def test_a_source_that_says_nothing_clear(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / SOURCE).write_text(text)
+    assert main([str(tmp_path), "--out", str(tmp_path / "people")]) == 1
+    said = capsys.readouterr().err
+    assert str(tmp_path / SOURCE) in said and said.count("\n") == 1
+    assert not (tmp_path / "people").exists()
 
 
 def test_few_people_are_no_people(

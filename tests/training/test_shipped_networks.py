@@ -26,7 +26,7 @@ from nodes.face_reader import FaceReader
 from nodes.model import Model
 from nodes.rig import load_rig
 from nodes.voice_reader import VoiceReader
-from nodes.weights import SHIPPED
+from nodes.weight_sets import SHIPPED
 from tests.golden.heads import pictures, seen
 from training.data.heads.voice import load_speaker, manner_of, sentence
 

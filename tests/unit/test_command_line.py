@@ -81,6 +81,7 @@ def test_what_a_cpu_lacks_has_no_row_of_its_own(
             **figures,
         }
 
+    monkeypatch.setenv("MIEN_WEIGHTS", "")
     monkeypatch.setattr(bench_models, "measure", measure)
     monkeypatch.setattr(bench_models, "WAYS", (("openvino", "bf16"), ("openvino", "f32")))
     kept = tmp_path / "models.json"

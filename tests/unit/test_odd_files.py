@@ -231,6 +231,7 @@ TABLE = [
 def test_odd_file(
     odd: Odd, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "none").mkdir()
     monkeypatch.setenv("MIEN_WEIGHTS", str(tmp_path / "none"))  # no face is here to be changed
     source = odd.make(tmp_path)
     capfd.readouterr()

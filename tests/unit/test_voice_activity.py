@@ -15,7 +15,7 @@ from engine.types import F32
 from nodes.model import Model
 from nodes.speech_steps import STEP_SAMPLES
 from nodes.voice_activity import Loud, Spoken, VoiceActivity
-from nodes.weights import SHIPPED
+from nodes.weight_sets import SHIPPED
 
 RATE_HZ = 16_000
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,10 +17,37 @@ from nodes.image_file import FORMATS, read_picture, srgb
 from nodes.landmarker import Landmarker, region_of
 from nodes.rig import Placement, load_rig
 
+SOURCE: Final = "source.toml"
 LICENCE: Final = (
     "photographs of people whose own neutral is known, under research terms unless said otherwise; "
     "none of them can be drawn back from the weights"
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a folder of photographs says of itself in SOURCE; one that is silent is taken to be
+    under research terms."""
+
+    licence: str = LICENCE
+    nc: bool = True
+    synthetic: bool = False
+
+
+def source_of(folder: Path) -> Source:
+    """Raises MienError where what it says can't be understood."""
+    path = folder / SOURCE
+    if not path.is_file():
+        return Source()
+    try:
+        told = Source(**tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, TypeError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise MienError(
+            f"{path} cannot be read ({error}); it says licence, nc, synthetic"
+        ) from None
+    if not (isinstance(told.licence, str) and {type(told.nc), type(told.synthetic)} == {bool}):
+        raise MienError(f"{path}: licence is text, nc and synthetic are true or false")
+    return told
 
 
 @dataclass(frozen=True, eq=False)

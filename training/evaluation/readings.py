@@ -18,7 +18,7 @@ from nodes.card import CARD, read_card
 from nodes.face_reader import FaceReader
 from nodes.model import Model
 from nodes.speech_steps import STEP_SAMPLES
-from nodes.weights import weight_folder
+from nodes.weight_sets import folder_of, weight_folder
 from training.evaluation.protocols import Row, Stage, agreement, who_of
 from training.evaluation.renderers import ready, to_frames
 from training.evaluation.takes import Take
@@ -101,11 +101,13 @@ def readers(weights: Sequence[str], names: dict[str, str]) -> dict[str, Reader]:
     found: dict[str, Reader] = {}
     if "emotion" in names:
         found["judge"] = JudgedFace(names["emotion"])
-    for given in weights or [str(weight_folder(""))]:
+    for given in weights or [str(folder_of())]:
         name, _, place = given.rpartition("=")
         folder = Path(place)
         prefix = f"{name} " if name else ""
-        here = [kind for kind in ("visual", "speech") if (folder / kind / CARD).is_file()]
+        here = [
+            kind for kind in ("visual", "speech") if (weight_folder(kind, place) / CARD).is_file()
+        ]
         if weights and not here:
             raise MienError(f"no visual and no speech encoder in {folder}; export one there")
         if "visual" in here:

@@ -15,6 +15,7 @@ from engine.types import F32, U8, FaceEdit, FaceTrack, VideoFrame
 from nodes.compositor import Compositor
 from nodes.emotions import FEELING, amounts_in
 from nodes.expression_editor import ExpressionEditor
+from nodes.weight_sets import folder_of
 from training.data.clip import STEP_NS
 
 KINDS: Final = ("none", "warp", "faces")
@@ -82,8 +83,7 @@ def renderers(kinds: Sequence[str], weights: Sequence[str]) -> dict[str, Rendere
     for given in weights:
         name, _, folder = given.rpartition("=")
         name = name or Path(folder).name
-        if not Path(folder).is_dir():
-            raise MienError(f"no weights in {folder}; export a run: python -m export skin")
+        folder_of(folder)
         if name in rows:
             raise UsageError(f"two rows are called {name}; name them with --weights NAME=FOLDER")
         rows[name] = Edited("faces", folder)

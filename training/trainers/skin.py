@@ -19,7 +19,7 @@ from face.render.skin import displacement_map, places
 from face.render.surface import load_surface
 from nodes.emotions import MIRROR
 from nodes.rig import load_rig
-from training.data.own import LICENCE, Portrait, in_fold, pairs, portraits
+from training.data.own import Portrait, in_fold, pairs, portraits, source_of
 from training.loop import Batch, Parts, Schedule, Trainer
 from training.models.skin import SkinNet
 from training.provenance import sha256_of
@@ -108,17 +108,17 @@ class SkinTrainer(Trainer):
         self.modules: dict[str, nn.Module] = {"skin": SkinNet(CHANNELS[config])}
 
     def learned_from(self) -> dict[str, Any]:
-        files = sorted(self._data.glob("*/*"))
+        files, source = sorted(self._data.glob("*/*")), source_of(self._data)
         told = hashlib.sha256("\n".join(sha256_of(path) for path in files).encode()).hexdigest()
         return {
             told: {
                 "name": self._data.name,
                 "clips": len(files),
-                "synthetic_clips": 0,
+                "synthetic_clips": len(files) * source.synthetic,
                 "people": self._people,
                 "sources": ["photographs"],
-                "licences": [LICENCE],
-                "nc": True,
+                "licences": [source.licence],
+                "nc": source.nc,
             }
         }
 

@@ -244,7 +244,7 @@ def test_names_tell_who_feels_what(tmp_path: Path) -> None:
         (["in", "--emotions", "joy"], "an emotion is one of neutral", 2),
         (["in", "--protocol", "intra"], "nothing in in says who feels what", 1),
         (["in", "--renderer", "magic"], "a renderer is one of none, warp, faces", 2),
-        (["in", "--weights", "gone"], "no weights in gone", 1),
+        (["in", "--weights", "gone"], "no weight in gone", 1),
         (["in", "--weights", "in"], "no weight in in/skin (no card.toml)", 1),
         (["walls"], "not one of 1 takes shows a face", 1),
         (["in", "--judges", "oracle"], "there is no judge oracle", 2),

@@ -32,7 +32,7 @@ from face.render.detail import skin_mask
 from nodes.card import read_card
 from nodes.model import Backend, Model, missing
 from nodes.tensorrt import AHEAD_OF_TIME, engine_key, load_tensorrt, obtain_engine
-from nodes.weights import SHIPPED
+from nodes.weight_sets import SHIPPED
 from tests.training.models.conftest import Made
 
 BACKENDS: tuple[Backend, ...] = ("openvino", "onnxruntime")
