@@ -47,7 +47,9 @@ class Actor:
         self._people, surface = load_people(weights), load_surface()
         self._context = context
         self._person = _enrolled(person)
-        self._skin = _skin_or_say(weights, context, backend, threads, aside)
+        self._complaints: dict[str, str] = {}
+        """why faces are drawn less well than they could be, by cause"""
+        self._skin = self._skin_or_none(weights, backend, threads, aside)
         self._renderer = FaceRenderer(rig, surface, self._people, self._skin)
         self._watch = Watch(rig, surface, self._people)
         self._remembered = self._person.repertoire() if self._person else self.repertoire
@@ -66,7 +68,7 @@ class Actor:
         self._person = _enrolled(person)
         self.stage(self._person.repertoire() if self._person else Repertoire())
         self._watch.reset()
-        self._context.status("ok", "")
+        self._complain("person", "")
         self._context.gauge("remembered", len(self.repertoire))
         self.reset()
 
@@ -135,17 +137,37 @@ class Actor:
             face = self._watch.face(picture, landmarks, placement, rig)
             self._settle(self._doubt.at_once(face))
 
+    def _skin_or_none(
+        self, weights: str, backend: Backend, threads: int, aside: bool
+    ) -> Skin | None:
+        if left_out("skin", weights):
+            self._context.gauge("backend", NO_SKIN)
+            self._complain("skin", "")
+            return None
+        try:
+            return Skin(weights, self._context, backend, threads, aside)
+        except MienError as error:
+            self._context.gauge("backend", NO_SKIN)
+            self._complain("skin", f"{error}; light and shade stay as they are")
+            return None
+
+    def _complain(self, cause: str, text: str) -> None:
+        """Say it beside what other causes say; nothing any more of this one: ""."""
+        self._complaints[cause] = text
+        said = "; ".join(filter(None, self._complaints.values()))
+        self._context.status("degraded" if said else "ok", said)
+
     def _settle(self, same: bool | None) -> None:
         if same is None:
             return
         self._doubt = None
         if same:
             self._renderer.repertoire = self._remembered
-            self._context.status("ok", "")
+            self._complain("person", "")
         elif self._person is not None:
             self._renderer.repertoire = Repertoire()
-            self._context.status(
-                "degraded",
+            self._complain(
+                "person",
                 f"this face doesn't look like {self._person.name}; their faces aren't used",
             )
         else:
@@ -182,18 +204,3 @@ class Actor:
 
 def _enrolled(person: str) -> person_file.Person | None:
     return person_file.load(person_file.place_of(person)) if person else None
-
-
-def _skin_or_say(
-    weights: str, context: Context, backend: Backend, threads: int, aside: bool
-) -> Skin | None:
-    if left_out("skin", weights):
-        context.gauge("backend", NO_SKIN)
-        context.status("ok", "")
-        return None
-    try:
-        return Skin(weights, context, backend, threads, aside)
-    except MienError as error:
-        context.gauge("backend", NO_SKIN)
-        context.status("degraded", f"{error}; light and shade stay as they are")
-        return None

@@ -143,7 +143,9 @@ def test_ones_own_smile_is_worn_rather_than_other_peoples(actor: Actor) -> None:
     assert off[2] < off[1] and off[2] < off[0]  # her own smile is the one that she wears
 
 
-def test_without_the_skin_network_shapes_are_drawn_all_the_same(tmp_path: Path, told: Told) -> None:
+def test_without_the_skin_network_shapes_are_drawn_all_the_same(
+    tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
     weights = tmp_path / "weights"
     (weights / "people").mkdir(parents=True)
     shipped = Path(__file__).parents[2] / "weights" / "people" / "people.npz"
@@ -152,6 +154,17 @@ def test_without_the_skin_network_shapes_are_drawn_all_the_same(tmp_path: Path, 
     assert told.statuses[-1][0] == "degraded"
     assert "light and shade stay as they are" in told.statuses[-1][1]
     seen = seen_astronaut()
+    face = Watch(load_rig(), load_surface(), load_people()).face(*seen[:3], seen.rig, "happy")
+    person_file.save(Person("anna", [face]), tmp_path / "anna.person")
+    for same in (2.1, -2.1):  # somebody else, and anna: neither hides that the network is missing
+        monkeypatch.setattr(likeness, "MAYBE", same)
+        actor.expect(str(tmp_path / "anna.person"))
+        actor.recognize(*seen[:3], seen.rig)
+        assert told.statuses[-1][0] == "degraded"
+        assert "light and shade stay as they are" in told.statuses[-1][1]
+        assert ("doesn't look like anna" in told.statuses[-1][1]) == (same > 2)
+    actor.expect("")
+    assert "light and shade stay as they are" in told.statuses[-1][1]
     assert (actor.render(*seen[:3], edit(seen.rig), still=True) != seen.pixels).any()
     actor.close()
 
