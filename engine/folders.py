@@ -30,7 +30,7 @@ class RunFolder:
         base = base_folder()
         self.name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self.path = base / self.name
-        with _alone(base):
+        with alone(base):
             for path in _runs(base):
                 if (lock := _lock(path)) is not None:
                     _remove(path)
@@ -71,7 +71,7 @@ def running(pid: int | None = None) -> list[Path]:
     """The folders of this user's runs that are alive (or those of one process), oldest first."""
     base = base_folder()
     alive = []
-    with _alone(base):
+    with alone(base):
         for path in _runs(base):
             if (lock := _lock(path)) is not None:
                 os.close(lock)
@@ -104,7 +104,7 @@ def _lock(folder: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def _alone(base: Path) -> Iterator[None]:
+def alone(base: Path) -> Iterator[None]:
     """No other engine looks into the folder meanwhile, or finds one that isn't locked yet."""
     descriptor = _open(base)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import json
 import math
 import os
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 import platformdirs
 
-from engine import files
+from engine import files, folders
 from engine.errors import MienError, UsageError
 from engine.graph import Graph, set_parameter, with_parameter
 from engine.parameters import describe
@@ -27,6 +28,8 @@ WRITE_AFTER_S: Final = 0.5
 Plain = str | int | float | bool | None
 Values = dict[str, dict[str, Plain]]
 """by node, by parameter"""
+Document = dict[str, Any]
+"""values and presets as they go into a file"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,8 @@ class Preset:
 class Settings:
     """A file of values and presets; without a path they last for one run.
 
-    ``notes`` is what a person should know of the reading, a line each.
+    ``notes`` is what a person should know of the reading, a line each. Engines may share a
+    file: each writes what was changed in it, and leaves the rest as it finds it.
     """
 
     def __init__(self, path: Path | None = None, given: Iterable[str] = ()) -> None:
@@ -58,6 +62,7 @@ class Settings:
         self._writer: asyncio.Task[None] | None = None
         if path is not None:
             self._read(path)
+        self._written = self._document()
 
     def begin(self, graph: Graph) -> None:
         """Lay the values over a graph; what no longer fits is left out and noted."""
@@ -117,30 +122,24 @@ class Settings:
             self._stale.clear()
             over = self._closing.is_set()
             try:
-                await asyncio.to_thread(_write, path, self._document())
+                document = self._document()
+                await asyncio.to_thread(_write, path, document, self._written)
+                self._written = document
                 told = False
             except MienError as error:
                 if not told:
                     self.on_trouble(f"settings aren't kept: {error}")
                 told = True
 
-    def _document(self) -> bytes:
-        presets = {
-            name: {"hotkey": preset.hotkey, "values": preset.values}
-            for name, preset in self.presets.items()
-        }
-        document = {"values": self.values, "presets": presets}
-        return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
+    def _document(self) -> Document:
+        return _plain(self.values, self.presets)
 
     def _read(self, path: Path) -> None:
         try:
             files.check_source(path)
             if not path.exists():
                 return
-            if path.stat().st_size > FILE_MOST_BYTES:
-                raise ValueError("it is larger than 1 MiB")
-            document = json.loads(path.read_bytes(), parse_constant=_no_number)
-            self.values, self.presets = _values(document), _presets(document)
+            self.values, self.presets = _parse(path)
         except MienError as error:
             self._path = None
             self.notes.append(f"settings aren't kept: {error}")
@@ -213,9 +212,54 @@ def _no_number(text: str) -> None:
     raise ValueError(f"{text} is no number")
 
 
-def _write(path: Path, data: bytes) -> None:
+def _parse(path: Path) -> tuple[Values, dict[str, Preset]]:
+    """Raises ValueError, OSError."""
+    if path.stat().st_size > FILE_MOST_BYTES:
+        raise ValueError("it is larger than 1 MiB")
+    document = json.loads(path.read_bytes(), parse_constant=_no_number)
+    return _values(document), _presets(document)
+
+
+def _plain(values: Values, presets: Mapping[str, Preset]) -> Document:
+    """A copy that goes into a file."""
+    rows = {
+        name: {"hotkey": preset.hotkey, "values": preset.values} for name, preset in presets.items()
+    }
+    return copy.deepcopy({"values": values, "presets": rows})
+
+
+def _merged(ours: Document, before: Document, theirs: Document, depth: int = 2) -> Document:
+    """Theirs, changed as ours was since before; so many levels below are compared key by key."""
+    result = dict(theirs)
+    for key in dict.fromkeys([*ours, *before]):
+        if key not in ours:
+            result.pop(key, None)
+        elif key in before and ours[key] == before[key]:
+            continue
+        elif depth:
+            inner = before.get(key, {}), theirs.get(key, {})
+            result[key] = _merged(ours[key], *inner, depth - 1)
+        else:
+            result[key] = ours[key]
+    return result
+
+
+def _write(path: Path, ours: Document, before: Document) -> None:
     """In one step, and on the disk before the name points to it. Raises MienError."""
     files.make_folder(path.parent)
+    try:
+        with folders.alone(path.parent.resolve()):
+            try:
+                theirs = _plain(*_parse(path))
+            except (OSError, ValueError, RecursionError):
+                theirs = before  # nothing there that could be kept
+            document = _merged(ours, before, theirs)
+            _replace(path, json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n")
+    except OSError as error:
+        raise files.explain(error, path) from None
+
+
+def _replace(path: Path, data: bytes) -> None:
     with files.whole(path) as part, part.open("wb") as file:
         file.write(data)
         file.flush()

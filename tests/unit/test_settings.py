@@ -14,7 +14,7 @@ from commands.live import add_arguments, kept_settings, live_graph
 from engine.errors import UsageError
 from engine.graph import Graph, load, set_parameter, with_parameter
 from engine.presets import Presets
-from engine.settings import Settings, default_path
+from engine.settings import Preset, Settings, default_path
 
 
 def graph(*settings: str) -> Graph:
@@ -47,6 +47,38 @@ async def session(path: Path, *changes: tuple[str, str, Any]) -> Graph:
         await put(running, settings)(*change)
     await settings.close()
     return running
+
+
+def test_engines_that_share_a_file_leave_each_others_settings(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+
+    async def both() -> None:
+        ran = [graph(), graph()]
+        settings = [Settings(path), Settings(path)]
+        first, second = (put(*one) for one in zip(ran, settings, strict=True))
+        for one, running in zip(settings, ran, strict=True):
+            one.begin(running)
+        await first("editor", "emotion", "sad")
+        await settings[0].close()
+        await second("editor", "intensity", 0.4)
+        await second("compositor", "strength", 0.5)
+        settings[1].presets["calm"] = Preset({"editor": {"emotion": "neutral"}})
+        await settings[1].close()
+
+    asyncio.run(session(path, ("editor", "ease_ms", 300.0)))
+    asyncio.run(both())
+    kept = Settings(path)
+    assert kept.values["editor"] == {"ease_ms": 300.0, "emotion": "sad", "intensity": 0.4}
+    assert kept.values["compositor"] == {"strength": 0.5}
+    assert list(kept.presets) == ["calm"]
+    kept = Settings(path)
+
+    async def forgotten() -> None:
+        kept.forget()
+        await kept.close()
+
+    asyncio.run(forgotten())
+    assert Settings(path).values == {} and list(Settings(path).presets) == ["calm"]
 
 
 def test_what_was_set_is_there_in_the_next_run(tmp_path: Path) -> None:
