@@ -251,3 +251,13 @@ def test_resolution_changes_without_hanging_up(live: LivePage) -> None:
     live.wait("size", "640×480")
     live.page.locator("#d-devices summary").click()
     assert live.data("reconnects") == "0"
+
+
+def test_pictures_take_the_governors_sizes_on_the_same_connection(
+    live: LivePage, engine: Engine
+) -> None:
+    before = live.data("reconnects")
+    for level, size in ((4, "320×240"), (3, "480×360"), (0, "640×480")):
+        engine.call("govern", level=level)
+        live.wait("size", size)
+    assert live.data("reconnects") == before
