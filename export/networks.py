@@ -192,6 +192,7 @@ def _speech(run: Path) -> _Made:
     outputs = (
         *_affect_outputs(SAID, size),
         _spec("boredom", (1, 1), -_ANY, _ANY, "logit: of the neutral voice, how sure it is bored"),
+        _spec("calm", (1, 1), -_ANY, _ANY, "logit: of the rest of it, how sure it is calm"),
     )
     return task, module, inputs, outputs, dict(_STATE)
 

@@ -1,18 +1,18 @@
 """How well faces and voices are read, of people who weren't learned from.
 
     python -m training.evaluate_readers visual --data SHARDS --of pictures --out runs/cv-visual
-    python -m training.evaluate_readers speech --data SHARDS --of emodb --folds 8 \\
+    python -m training.evaluate_readers speech --data SHARDS --of emodb ravdess --folds 8 \\
         --out runs/cv-speech
     python -m training.evaluate_readers intensity --data HEADS --split test \\
         --visual runs/visual --speech runs/speech --intensity runs/intensity
 
-visual and speech are cross-validated: the people of the source --of are divided into --folds,
-a network is trained without each of them in turn (OUT/fold-N; one that is there already isn't
-trained again) and asked about them. Others in SHARDS are always learned from. OUT/answers.tsv
-holds every answer. Of voices it is asked twice: of strangers, and once the speaker's other
-recordings were heard. --calibrate RUN puts what these answers say of confidence (a temperature and
-a bias per emotion) into the last layer of a run that learned from everybody. intensity compares
-each frame of clips whose truth is known.
+visual and speech are cross-validated: the people of the sources --of are divided into --folds (1:
+nobody of them is learned from), a network is trained without each of them in turn (OUT/fold-N; one
+that is there already isn't trained again) and asked about them. Others in SHARDS are always learned
+from. OUT/answers.tsv holds every answer. Of voices it is asked twice: of strangers, and once the
+speaker's other recordings were heard. --calibrate RUN puts what these answers say of confidence (a
+temperature and a bias per emotion) into the last layer of a run that learned from everybody.
+intensity compares each frame of clips whose truth is known.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = command.parser_of("training.evaluate_readers", __doc__)
     parser.add_argument("name", choices=("visual", "speech", "intensity"))
     parser.add_argument("--data", type=Path, required=True, help="a folder of shards")
-    parser.add_argument("--of", default="", help="the source whose people are asked about")
+    parser.add_argument(
+        "--of", nargs="+", default=[], help="the sources whose people are asked about"
+    )
     parser.add_argument("--out", type=Path, help="where folds are trained")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--only", type=int, nargs="+", help="these folds, to try something")

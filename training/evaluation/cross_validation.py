@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,28 +18,28 @@ from engine.errors import MienError
 from engine.files import whole
 from engine.types import EMOTIONS
 from training import checkpoint
-from training.data.clip import Clip, open_clips
+from training.data.clip import Clip, ClipInfo, open_clips
 from training.loop import Trainer, train
 from training.metrics.calibration import applied, calibrate, expected_error, held_out
 from training.metrics.classes import judge
 from training.metrics.statistics import concordance, concordance_interval
 from training.models.ear import STEP_SAMPLES
 from training.models.intensity import IntensityFusion
-from training.models.speech import SpeechEncoder
+from training.models.speech import SHADES, SpeechEncoder
 from training.models.visual import VisualEncoder
 from training.people import alike, by_fold, fingerprint, folds, together
 from training.restore import restore
 from training.trainers.intensity import fuse
 from training.trainers.readings import Reader
 from training.trainers.samples import Clips, Look
-from training.trainers.speech import LABELS, SpeechTrainer, among_others, utterance
+from training.trainers.speech import LABELS, SpeechTrainer, among_others, label_of, utterance
 from training.trainers.visual import VisualTrainer
 
 Floats = NDArray[np.float32]
 FACES: Final = tuple(name for name in EMOTIONS if name != "contempt")
 """the seven of most face sets"""
-VOICES: Final = tuple(name for name in LABELS if name not in ("contempt", "surprised"))
-"""the seven of EmoDB"""
+VOICES: Final = tuple(name for name in LABELS if name != "contempt")
+"""those that acted voices are recorded as"""
 
 
 def cross_validate(options: argparse.Namespace, command: str) -> list[str]:
@@ -51,18 +51,19 @@ def cross_validate(options: argparse.Namespace, command: str) -> list[str]:
         index
         for index, (info, frames) in enumerate(zip(clips.infos, clips.lengths, strict=True))
         if info.label in names
-        and (not options.of or info.source == options.of)
+        and (not options.of or info.source in options.of)
         and (frames == 1) == (options.name == "visual")
     ]
     if not chosen:
-        raise MienError(f"{options.data} has nothing of {options.of or 'any source'} to ask about")
+        of = " or ".join(options.of) or "any source"
+        raise MienError(f"{options.data} has nothing of {of} to ask about")
     asked = [clips[index] for index in chosen]
     person_of = _people(asked)
     if (people := len(set(person_of.values()))) < options.folds:
         raise MienError(f"{people} people are too few for {options.folds} folds; give --folds")
     labels = defaultdict(list)
     for clip in asked:
-        labels[person_of[clip.info.subject]].append(clip.info.label)
+        labels[person_of[clip.info.subject]].append(label_of(clip.info))
     divided = by_fold(folds(labels, options.folds, options.seed), person_of)
     rows: list[tuple[Clip, Floats]] = []
     known: list[tuple[Clip, Floats]] = []
@@ -85,6 +86,7 @@ def cross_validate(options: argparse.Namespace, command: str) -> list[str]:
     ]
     if options.name == "speech":
         lines += ["", *_summary("speakers heard before", known, names, person_of)]
+        lines += _by_source({"strangers": rows, "speakers heard before": known}, person_of)
         lines += _speed(options.out / "fold-0")
     lines += ["", *_calibration(rows + known, names, person_of)]
     if options.calibrate:
@@ -143,7 +145,7 @@ def _told(rows: Sequence[tuple[Clip, Floats]], names: Sequence[str]) -> Floats:
 
 
 def _truth(rows: Sequence[tuple[Clip, Floats]], names: Sequence[str]) -> NDArray[np.int64]:
-    return np.array([names.index(clip.info.label) for clip, _ in rows])
+    return np.array([names.index(label_of(clip.info)) for clip, _ in rows])
 
 
 def _summary(
@@ -156,6 +158,40 @@ def _summary(
     people = [person_of[clip.info.subject] for clip, _ in rows]
     lines = judge(truth, told, people, len(names)).lines(names)
     return [f"{title}: {lines[0]}", *lines[1:]]
+
+
+def _by_source(
+    asked: Mapping[str, Sequence[tuple[Clip, Floats]]], person_of: dict[str, str]
+) -> Iterator[str]:
+    """Of each source, by how its speakers were met: how well its own classes are told apart, then
+    with all that counts as neutral as one, and what becomes of that."""
+    for source in sorted({clip.info.source for rows in asked.values() for clip, _ in rows}):
+        for met, every in asked.items():
+            rows = [row for row in every if row[0].info.source == source]
+            held = {label_of(clip.info) for clip, _ in rows}
+            own = [name for name in VOICES if name in held]
+            yield from ("", *_summary(f"{source}, {met}, {len(own)} classes", rows, own, person_of))
+            folded = [(clip, _neutral_whole(answer)) for clip, answer in rows]
+            truth = np.array([EMOTIONS.index(_folded(clip.info)) for clip, _ in folded])
+            told = np.stack([answer for _, answer in folded]).argmax(axis=1)
+            people = [person_of[clip.info.subject] for clip, _ in folded]
+            neutral = told[truth == EMOTIONS.index("neutral")]
+            taken = np.isin(neutral, [EMOTIONS.index(name) for name in ("sad", "angry")])
+            line = judge(truth, told, people, len(EMOTIONS)).lines(EMOTIONS)[0]
+            yield f"{source}, {met}, shades as neutral: {line}"
+            if len(taken):
+                yield f"of what is neutral {taken.mean():.3f} is taken for sad or angry"
+
+
+def _folded(info: ClipInfo) -> str:
+    return "neutral" if label_of(info) in SHADES else info.label
+
+
+def _neutral_whole(answer: Floats) -> Floats:
+    """Log-probabilities of LABELS as those of EMOTIONS."""
+    eight, place = answer[: len(EMOTIONS)].copy(), EMOTIONS.index("neutral")
+    eight[place] = np.logaddexp.reduce([eight[place], *answer[len(EMOTIONS) :]])
+    return eight
 
 
 def _calibration(

@@ -37,7 +37,9 @@ _SPEAKER_KEPT: Final = 1 - 1 / 3000  # those of the speaker forget within about 
 _SPEAKER_STEPS: Final = 250.0  # who has spoken for ten seconds is half known
 _AT_ONCE: Final = 400  # steps: what fades further loses its digits
 _NEUTRAL: Final = EMOTIONS.index("neutral")
-_EMOTIONS: Final = len(EMOTIONS) + 1
+SHADES: Final = ("boredom", "calm")
+"""voices that are told apart and count as neutral"""
+_EMOTIONS: Final = len(EMOTIONS) + len(SHADES)
 SAID: Final = _EMOTIONS + 3
 
 
@@ -55,8 +57,9 @@ class SpeechSize:
 class Heard(NamedTuple):
     """As Affect: ``embedding`` [B, 12] of unit length, ``emotion`` logits [B, 8],
     ``valence_arousal`` [B, 2] in -1..1, ``intensity`` [B, 1] in 0..1, the ``state`` [B, S] to hand
-    to the next step; and ``boredom`` [B, 1], the logit of a voice that counts as neutral being a
-    bored one. The embedding is all that is said, before it is brought into its ranges."""
+    to the next step; ``boredom`` [B, 1], the logit of a voice that counts as neutral being a bored
+    one, and ``calm`` [B, 1], of one that isn't bored being a calm one. The embedding is all that is
+    said, before it is brought into its ranges."""
 
     embedding: Tensor
     emotion: Tensor
@@ -64,6 +67,7 @@ class Heard(NamedTuple):
     intensity: Tensor
     state: Tensor
     boredom: Tensor
+    calm: Tensor
 
 
 class SpeechEncoder(nn.Module):
@@ -102,10 +106,10 @@ class SpeechEncoder(nn.Module):
         said = self.judge(*(part.flatten(0, 1) for part in heard))
         late = [
             part.reshape(*heard[0].shape[:2], -1)[:, LOOK_AHEAD_STEPS:]
-            for part in (*said[:4], said.boredom)
+            for part in (*said[:4], said.boredom, said.calm)
         ]
         state = torch.cat([ear, *(part[:, -1] for part in heard)], dim=1)
-        return Heard(late[0], late[1], late[2], late[3], state, late[4])
+        return Heard(late[0], late[1], late[2], late[3], state, late[4], late[5])
 
     def hear(self, sound_BN: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Of a whole recording [B, N], at each step: how much was heard [B, T + 1, 1] and its
@@ -136,11 +140,11 @@ class SpeechEncoder(nn.Module):
         usual = self._statistics(torch.zeros_like(count_N1), moments_NF, 1)
         own = self._statistics(speaker_count_N1, speaker_NF, _SPEAKER_STEPS) - usual
         out = self.feel(self.scale(self._statistics(count_N1, moments_NF, _USUAL_STEPS) - own))
-        nine, affect, intensity = torch.split(out, [_EMOTIONS, 2, 1], dim=1)
-        emotion, boredom = _fold(nine)
+        told, affect, intensity = torch.split(out, [_EMOTIONS, 2, 1], dim=1)
+        emotion, boredom, calm = _fold(told)
         affect, intensity = torch.tanh(affect), torch.sigmoid(intensity)
         whole = F.normalize(out, dim=1, eps=1e-4)
-        return Heard(whole, emotion, affect, intensity, out[:, :0], boredom)
+        return Heard(whole, emotion, affect, intensity, out[:, :0], boredom, calm)
 
     def _statistics(self, count_N1: Tensor, moments_NF: Tensor, doubt_steps: float) -> Tensor:
         """Mean and deviation [N, 2 F]; what is usual counts as much as so many steps."""
@@ -179,19 +183,28 @@ def forgetting(
     return torch.cat(counts, dim=1), torch.cat(moments, dim=1)
 
 
-def _fold(logits_BC: Tensor) -> tuple[Tensor, Tensor]:
-    """Nine logits, the last of them boredom's, as eight (the bored count as neutral) and one."""
-    neutral, bored = logits_BC[:, _NEUTRAL : _NEUTRAL + 1], logits_BC[:, -1:]
-    larger = torch.maximum(neutral, bored)
-    both = larger + torch.log(torch.exp(neutral - larger) + torch.exp(bored - larger))
-    eight = torch.cat([logits_BC[:, :_NEUTRAL], both, logits_BC[:, _NEUTRAL + 1 : -1]], dim=1)
-    return eight, bored - neutral
+def _fold(logits_BC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits of the emotions and SHADES as eight (the bored and the calm count as neutral), and
+    what divides neutral again, as in Heard."""
+    eight, bored, calm = torch.split(logits_BC, [len(EMOTIONS), 1, 1], dim=1)
+    plain = eight[:, _NEUTRAL : _NEUTRAL + 1]
+    unbored = _either(plain, calm)
+    neutral = _either(unbored, bored)
+    folded = torch.cat([eight[:, :_NEUTRAL], neutral, eight[:, _NEUTRAL + 1 :]], dim=1)
+    return folded, bored - unbored, calm - plain
+
+
+def _either(one: Tensor, other: Tensor) -> Tensor:
+    """The logit of one or the other; logaddexp isn't to be had in ONNX."""
+    larger = torch.maximum(one, other)
+    return larger + torch.log(torch.exp(one - larger) + torch.exp(other - larger))
 
 
 def log_shares(heard: Heard) -> Tensor:
-    """Log-probabilities [..., 9] of the eight emotions, neutral without boredom, and of boredom."""
+    """Log-probabilities [..., 10] of the eight emotions, neutral without SHADES, and of SHADES."""
     shares = torch.log_softmax(heard.emotion, dim=-1)
     neutral = shares[..., _NEUTRAL : _NEUTRAL + 1]
-    calm = neutral + F.logsigmoid(-heard.boredom)
-    bored = neutral + F.logsigmoid(heard.boredom)
-    return torch.cat([shares[..., :_NEUTRAL], calm, shares[..., _NEUTRAL + 1 :], bored], dim=-1)
+    unbored = neutral + F.logsigmoid(-heard.boredom)
+    plain = unbored + F.logsigmoid(-heard.calm)
+    shades = neutral + F.logsigmoid(heard.boredom), unbored + F.logsigmoid(heard.calm)
+    return torch.cat([shares[..., :_NEUTRAL], plain, shares[..., _NEUTRAL + 1 :], *shades], dim=-1)

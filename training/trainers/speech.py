@@ -19,11 +19,11 @@ from training.data.clip import ClipInfo
 from training.loop import Batch, Parts, Schedule, Trainer
 from training.losses import faces, labels
 from training.models.ear import learned_ear
-from training.models.speech import SpeechEncoder, SpeechSize, log_shares
+from training.models.speech import SHADES, SpeechEncoder, SpeechSize, log_shares
 from training.trainers.echoes import echoes_of
 from training.trainers.samples import Array, Clips
 
-LABELS: Final = (*EMOTIONS, "boredom")
+LABELS: Final = (*EMOTIONS, *SHADES)
 SCHEDULES: Final = {
     "debug": Schedule(steps=3, batch=4, rate=5e-3, ema=0.9, save_every=2, log_every=1, loaders=1),
     "full": Schedule(
@@ -39,7 +39,7 @@ MOST_BEFORE: Final = 16
 """fewer recordings than that of a speaker were heard before one that is learned from"""
 TAKES: Final = {"debug": 2, "full": 2}
 """how often each recording is heard: as it is, and through other throats, rooms and microphones"""
-WEIGHTS: Final = {"classification": 1.0, "affect": 0.5, "intensity": 0.5, "weights": 0.01}
+WEIGHTS: Final = {"classification": 1.0, "affect": 0.5, "intensity": 0.5, "weights": 0.03}
 """of the losses; "weights" are those of the linear layer, squared"""
 
 
@@ -74,7 +74,7 @@ class SpeechTrainer(Trainer):
         if drawn is None:
             return None
         at, speaker_count, speaker = drawn
-        label = "" if info.synthetic else info.label
+        label = "" if info.synthetic else label_of(info)
         return {
             "count": self.echoes.count[at],
             "moments": self.echoes.moments[at],
@@ -113,8 +113,13 @@ def _tells(info: ClipInfo, frames: int) -> bool:
     return bool(info.label in LABELS or info.felt or frames > 1)
 
 
+def label_of(info: ClipInfo) -> str:
+    """Which of LABELS a voice was recorded as; "" where unknown."""
+    return info.word if info.word in SHADES else info.label
+
+
 def utterance(encoder: SpeechEncoder, sound: Array) -> Array:
-    """Log-probabilities [9] of LABELS for a whole recording [N]: what is said at its end, of
+    """Log-probabilities [10] of LABELS for a whole recording [N]: what is said at its end, of
     somebody who was never heard before."""
     with torch.no_grad():
         shares = log_shares(encoder.listen(torch.from_numpy(sound)[None]))[0, -1]
@@ -122,7 +127,7 @@ def utterance(encoder: SpeechEncoder, sound: Array) -> Array:
 
 
 def among_others(encoder: SpeechEncoder, sounds: Sequence[Array]) -> Array:
-    """The same [M, 9] for each of a speaker's recordings, after all the others were heard."""
+    """The same [M, 10] for each of a speaker's recordings, after all the others were heard."""
     with torch.no_grad():
         ends = [encoder.hear(torch.from_numpy(sound)[None])[:2] for sound in sounds]
         count, moments = (torch.cat([end[i][:, -1] for end in ends]) for i in range(2))

@@ -20,6 +20,7 @@ import torch
 from engine.types import EMOTIONS
 from tests.training.made_clips import made_clip, made_clips
 from tests.training.models.conftest import Made
+from training import checkpoint
 from training.data.clip import Clip, write_shard
 from training.evaluate_readers import main
 from training.losses import labels
@@ -109,11 +110,15 @@ def test_a_voice_is_told_to_feel_what_is_known_of_it(tmp_path: Path) -> None:
     assert sorted(clips.by_emotion) == ["", "boredom", "happy", "sad"]
 
 
-def test_boredom_is_learned_beside_the_eight(tmp_path: Path) -> None:
-    write_shard(tmp_path / "a.tar", [voice("bored", emotion="", word="boredom")])
+@pytest.mark.parametrize(("emotion", "word"), [("", "boredom"), ("neutral", "calm")])
+def test_shades_of_neutral_are_learned_beside_the_eight(
+    tmp_path: Path, emotion: str, word: str
+) -> None:
+    write_shard(tmp_path / "a.tar", [voice("shade", emotion=emotion, word=word)])
     trainer = SpeechTrainer(tmp_path, "debug")
     batch = trainer.draw(np.random.default_rng(0), 0)
-    assert set(batch["emotion"].tolist()) == {LABELS.index("boredom")} == {len(EMOTIONS)}
+    assert set(batch["emotion"].tolist()) == {LABELS.index(word)}
+    assert LABELS.index(word) >= len(EMOTIONS)
 
 
 def test_who_is_left_out_is_never_drawn(tmp_path: Path) -> None:
@@ -379,12 +384,33 @@ def test_voices_are_asked_about_as_strangers_and_among_their_others(
         for i in range(2)
         for e in ("sad", "angry")
     ]
-    write_shard(tmp_path / "data" / "a.tar", said)
-    command = ["speech", "--data", str(tmp_path / "data"), "--of", "emodb", "--folds", "2"]
+    calm = voice("calm", emotion="neutral", word="calm", subject="q", source="ravdess")
+    write_shard(tmp_path / "data" / "a.tar", [*said, calm])
+    command = ["speech", "--data", str(tmp_path / "data"), "--of", "emodb", "ravdess"]
+    command += ["--folds", "2"]
     assert main([*command, "--config", "debug", "--out", str(tmp_path / "cv")]) == 0
     told = capsys.readouterr().out
     assert "all: accuracy" in told and "speakers heard before: accuracy" in told
     assert "calibration error" in told and "4 samples" in told
+    assert "emodb, strangers, 2 classes" in told and "ravdess, strangers, 1 classes" in told
+    assert told.count("taken for sad or angry") == 2  # nobody of emodb is neutral here
+
+
+def test_who_is_asked_about_in_one_fold_is_not_learned_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = [
+        voice(f"{e}{i}", emotion=e, subject=f"q{i}", source="ravdess")
+        for i in range(2)
+        for e in ("sad", "angry")
+    ]
+    own = voice("own", emotion="happy", subject="p", source="emodb")
+    write_shard(tmp_path / "data" / "a.tar", [*said, own])
+    command = ["speech", "--data", str(tmp_path / "data"), "--of", "ravdess", "--folds", "1"]
+    assert main([*command, "--config", "debug", "--out", str(tmp_path / "cv")]) == 0
+    [stage] = checkpoint.load(tmp_path / "cv" / "fold-0")["stages"]
+    [shard] = stage["data"].values()
+    assert shard["people"] == ["p"] and "4 samples" in capsys.readouterr().out
 
 
 def test_intensity_is_held_against_the_truth(
