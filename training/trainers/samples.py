@@ -74,7 +74,7 @@ class Clips:
             )
         self._kept: OrderedDict[int, Sample] = OrderedDict()
         self._kept_frames = 0
-        self._neutral: dict[str, F32] = {}
+        self._neutral: dict[str, F32 | None] = {}
         self._lock = threading.Lock()
         self._noted: set[str] = set()
         self.by_emotion: dict[str, list[int]] = defaultdict(list)
@@ -174,10 +174,10 @@ class Clips:
                 continue
             if clip.found.any():
                 frames.append(clip.blendshapes[clip.found])
-        if not frames:
-            return None
-        every = np.concatenate(frames)
-        neutral = own_neutral(every) if subject else every.mean(axis=0).astype(np.float32)
+        neutral = None
+        if frames:
+            every = np.concatenate(frames)
+            neutral = own_neutral(every) if subject else every.mean(axis=0).astype(np.float32)
         with self._lock:
             self._neutral[subject] = neutral
             return neutral
