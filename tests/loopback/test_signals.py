@@ -18,6 +18,7 @@ from tests.made_media import make_video
 ENGINE = Path(__file__).resolve().parents[2] / "run_engine.py"
 INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 IMPORTED = "import time:"
+WEIGHTS = "weights default: "
 
 
 def end(
@@ -28,8 +29,8 @@ def end(
     nohup: bool = False,
 ) -> tuple[int, str]:
     """Send a signal to a command as soon as it says a line (or has imported a module) of which
-    ``when`` is true; its code, and what else it said. Whoever runs these tests under nohup
-    doesn't hand that on."""
+    ``when`` is true; its code, and what it said, but not which weights it uses. Whoever runs these
+    tests under nohup doesn't hand that on."""
     before = signal.signal(HUP, signal.SIG_IGN if nohup else signal.SIG_DFL)
     try:
         process = subprocess.Popen(
@@ -51,7 +52,7 @@ def end(
             if not sent and when(line):
                 process.send_signal(number)
                 sent = True
-            if not line.startswith(IMPORTED):
+            if not line.startswith((IMPORTED, WEIGHTS)):
                 said.append(line)
         return process.wait(), "".join(said)
     finally:
