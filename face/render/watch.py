@@ -83,25 +83,15 @@ class Watch:
         """This face, if it is worth keeping in a repertoire; now and then."""
         forgotten = np.float32(REST_FORGETS * step_s)
         self._rest = rig if self._rest is None else np.minimum(rig, self._rest + forgotten)
-        self._since_s += step_s
         self._watched_s += step_s
-        if self._since_s < EVERY_S or float(np.ptp(landmarks[:, 0])) < MIN_FACE_PX:
-            return None
-        self._since_s = 0.0
         turn = head_angles(placement.turn)
-        if self._covered(picture, landmarks, turn):
-            return None
-        if abs(turn[0]) > MAX_TURN_DEG or rig[_BLINKS].max() > BLINKING:
+        if not self._usable(picture, landmarks, turn, rig, step_s) or abs(turn[0]) > MAX_TURN_DEG:
             return None
         self._looks.append(self._above(rig))
         emotion, purity = self.expressed(rig)
         if emotion is None:
             return None
-        shape = self._rig.face(landmarks, placement)
-        quality = purity * sharpness(picture, landmarks)
-        if not repertoire.wants(emotion, shape, turn, quality):
-            return None
-        return self.face(picture, landmarks, placement, rig, emotion, quality)
+        return self._wanted(repertoire, picture, landmarks, placement, rig, emotion, purity)
 
     def told(
         self,
@@ -114,15 +104,32 @@ class Watch:
         step_s: float,
     ) -> Face | None:
         """This face, which is said to express an emotion; now and then, without blinks."""
+        if not self._usable(picture, landmarks, head_angles(placement.turn), rig, step_s):
+            return None
+        return self._wanted(repertoire, picture, landmarks, placement, rig, emotion)
+
+    def _usable(self, picture: U8, landmarks: F32, turn: F32, rig: F32, step_s: float) -> bool:
+        """Whether it is time to look, at a face that is large, free and not blinking."""
         self._since_s += step_s
         if self._since_s < EVERY_S or float(np.ptp(landmarks[:, 0])) < MIN_FACE_PX:
-            return None
+            return False
         self._since_s = 0.0
-        turn = head_angles(placement.turn)
-        if self._covered(picture, landmarks, turn) or rig[_BLINKS].max() > BLINKING:
-            return None
-        quality = sharpness(picture, landmarks)
-        if not repertoire.wants(emotion, self._rig.face(landmarks, placement), turn, quality):
+        return not self._covered(picture, landmarks, turn) and rig[_BLINKS].max() <= BLINKING
+
+    def _wanted(
+        self,
+        repertoire: Repertoire,
+        picture: U8,
+        landmarks: F32,
+        placement: Placement,
+        rig: F32,
+        emotion: str,
+        purity: float = 1.0,
+    ) -> Face | None:
+        """The face, if a repertoire would keep it."""
+        shape, turn = self._rig.face(landmarks, placement), head_angles(placement.turn)
+        quality = purity * sharpness(picture, landmarks)
+        if not repertoire.wants(emotion, shape, turn, quality):
             return None
         return self.face(picture, landmarks, placement, rig, emotion, quality)
 
