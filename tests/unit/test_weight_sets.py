@@ -30,11 +30,6 @@ from nodes.weight_sets import (
 from run_engine import main
 
 
-@pytest.fixture(autouse=True)
-def _nothing_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MIEN_WEIGHTS", "")  # --weights sets it for the whole process
-
-
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A default set of three weights, and a set `free` beside it that has one of its own."""
