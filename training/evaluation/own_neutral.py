@@ -8,7 +8,6 @@ were made without them, and the fold that they left out.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -21,7 +20,6 @@ from rich.console import Console
 from rich.progress import track as progress
 
 from engine.errors import MienError
-from engine.files import make_folder, whole
 from engine.node import Context
 from engine.types import EMOTIONS, F32, U8, FaceEdit
 from face.expression.people import load_people
@@ -31,6 +29,7 @@ from face.render.surface import load_surface
 from face.render.watch import Watch
 from nodes.rig import load_rig
 from training.data.own import Portrait, in_fold, portraits, tracked
+from training.evaluation.report import columns, write_rows
 from training.metrics import statistics
 from training.metrics.networks import Judge
 
@@ -201,20 +200,14 @@ def as_text(lines: Sequence[Line]) -> str:
              f"{read[0]:.2f} ({read[1]:.2f} to {read[2]:.2f})", f"{own[0]:.2f}",
              f"{like[0]:.3f} ({like[1]:.3f} to {like[2]:.3f})", f"{before[0]:.3f}")
         )  # fmt: skip
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    return columns(rows)
 
 
 def write(out: Path, lines: Sequence[Line], facts: dict[str, Any]) -> None:
     """results.json. Raises MienError."""
-    make_folder(out)
     rows = [
         {"memory": line.memory, "asked": line.asked, "edits": line.edits, "people": line.people,
          "figures": line.figures}
         for line in lines
     ]  # fmt: skip
-    with whole(out / "results.json") as part:
-        part.write_text(json.dumps(facts | {"rows": rows}, indent=1), encoding="utf-8")
+    write_rows(out, rows, facts)

@@ -7,7 +7,6 @@ film itself or from another one: where an emotion is worn, that in which they re
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from rich.console import Console
 from rich.progress import track as progress
 
 from engine.errors import MienError
-from engine.files import make_folder, whole
 from engine.node import Context
 from engine.types import EMOTIONS, F32, U8, FaceTrack, VideoFrame
 from face.render.actor import Actor
@@ -34,6 +32,7 @@ from training.data.clip import STEP_NS
 from training.data.media import pictures
 from training.evaluation.own_neutral import Eyes, Seen
 from training.evaluation.renderers import ready, to_frames
+from training.evaluation.report import columns, write_rows
 from training.metrics.faces import feeling_energy, flicker, inside, mouth_opening
 from training.metrics.networks import Judge
 
@@ -241,19 +240,13 @@ def as_text(lines: Sequence[Line]) -> str:
     for line in lines:
         told = [f"{line.figures[name]:.3f}" for name in FIGURES]
         rows.append((line.film, line.asked, *told, str(line.blinked)))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    return columns(rows)
 
 
 def write(out: Path, lines: Sequence[Line], facts: dict[str, Any]) -> None:
     """results.json. Raises MienError."""
-    make_folder(out)
     rows = [
         {"film": line.film, "asked": line.asked, "blinked": line.blinked, "figures": line.figures}
         for line in lines
     ]
-    with whole(out / "results.json") as part:
-        part.write_text(json.dumps(facts | {"rows": rows}, indent=1), encoding="utf-8")
+    write_rows(out, rows, facts)

@@ -91,6 +91,22 @@ def as_text(table: Table) -> str:
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in body]) + "\n"
 
 
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows for a terminal, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def write_rows(out: Path, rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
+    """results.json of a protocol that stands for itself. Raises MienError."""
+    files.make_folder(out)
+    with files.whole(out / "results.json") as part:
+        part.write_text(json.dumps({**facts, "rows": rows}, indent=1), encoding="utf-8")
+
+
 def networks(rows: Sequence[Row], names: Mapping[str, str]) -> dict[str, str]:
     """What each figure in the rows rests on."""
     there = {name for row in rows for name, value in row.figures.items() if value is not None}
