@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32, U8
+from face.render.grid import Grid
 from face.render.lips import seal
 from face.render.surface import (
     HEIGHT,
@@ -29,10 +30,6 @@ from nodes.eyes import keep_eyes
 from nodes.ramps import smoothstep
 from nodes.warp import rasterize
 
-CELLS: Final = 160
-"""longer side of the coarse grid, cells"""
-MARGIN: Final = 0.30
-"""how far beyond the landmarks the flow may reach, in face sizes"""
 FADE: Final = 0.22
 """over what distance it dies away there, in face sizes"""
 BORDER: Final = (1, 14)
@@ -91,23 +88,17 @@ class Layer:
         out = np.empty_like(picture) if out is None else out
         np.copyto(out, picture)
         before, after = vertices(landmarks), vertices(target)
-        box = _box(before, picture.shape)
-        if box is None:
+        grid = Grid.around(before, picture.shape)
+        if grid is None:
             return out
-        left, top, right, bottom = box
-        maps = self._maps(before, after, box)
-        wide, high = right - left, bottom - top
-        x, y, u, v, facing = (
-            np.asarray(cv2.resize(one, (wide, high), interpolation=cv2.INTER_LINEAR), np.float32)
-            for one in maps
-        )
-        x += np.arange(left, right, dtype=np.float32)
-        y += np.arange(top, bottom, dtype=np.float32)[:, None]
-        seal(x, y, (left, top), before, after)
-        part = out[top:bottom, left:right]
+        maps = self._maps(before, after, grid)
+        x, y = (grid.whole(one) for one in maps[:2])
+        x += np.arange(grid.left, grid.right, dtype=np.float32)
+        y += np.arange(grid.top, grid.bottom, dtype=np.float32)[:, None]
+        seal(x, y, (grid.left, grid.top), before, after)
+        part = out[grid.top : grid.bottom, grid.left : grid.right]
         cv2.remap(picture, x, y, cv2.INTER_CUBIC, dst=part, borderMode=cv2.BORDER_REPLICATE)
-        facing *= self._apart(after[:, :2] - (left, top), facing.shape, eyes)
-        self._lay(part, skin, gain, u, v, facing)
+        self._lay(out, grid.part_with(after), maps[2:], after, skin, gain, eyes)
         if eyes < 1:
             keep_eyes(out, picture, landmarks, target[:, :2])
         if mouth > 0 and skin.texture is not None:
@@ -126,21 +117,20 @@ class Layer:
         soft = max(0.5, SOFT * float(np.ptp(points[:, 0])))
         return cv2.GaussianBlur(skin, (0, 0), soft).astype(np.float32, copy=False)
 
-    def _maps(self, before: F32, after: F32, box: tuple[int, int, int, int]) -> list[F32]:
-        left, top, right, bottom = box
-        cell = max(right - left, bottom - top) / CELLS
-        columns = max(2, round((right - left) / cell))
-        rows = max(2, round((bottom - top) / cell))
-        step = np.array([(right - left) / columns, (bottom - top) / rows], np.float32)
+    def _maps(self, before: F32, after: F32, grid: Grid) -> list[F32]:
+        """On the grid: how far away each pixel comes from, across and down, its texel's u and v,
+        and how much of the surface there faces the camera."""
         triangles = self._triangles
         depth = after[triangles, 2].mean(axis=1)
         triangles = triangles[np.argsort(-depth, kind="stable")]
-        grid = (after[:, :2] - (left, top) + 0.5) / step - 0.5
+        places = (after[:, :2] - (grid.left, grid.top) + 0.5) / grid.cell - 0.5
         shift = (before - after)[:, :2]
         values = np.column_stack([shift, self._surface.uv, self._turned(after)]).astype(np.float32)
-        mesh, inside = rasterize(grid.astype(np.float32), values, triangles, columns, rows)
+        mesh, inside = rasterize(
+            places.astype(np.float32), values, triangles, grid.columns, grid.rows
+        )
         size = float(np.ptp(before[:, :2], axis=0).max())
-        return _extend(mesh, inside, FADE * size / float(step.mean()))
+        return _extend(mesh, inside, FADE * size / grid.cell)
 
     def _turned(self, points: F32) -> F32:
         """How much of the surface at each vertex faces the camera [500], 0..1."""
@@ -150,20 +140,30 @@ class Layer:
         cosine = -meeting[:, 2] / np.maximum(np.linalg.norm(meeting, axis=1), 1e-6)
         return smoothstep(*TURNED, cosine)
 
-    def _lay(self, part: U8, skin: Skin, gain: F32 | None, u: F32, v: F32, facing: F32) -> None:
+    def _lay(
+        self, out: U8, grid: Grid, maps: list[F32], after: F32, skin: Skin, gain: F32 | None,
+        eyes: float,
+    ) -> None:  # fmt: skip
+        """Lay the skin where the mesh is, a part of the ``grid`` on which its ``maps`` are."""
         import cv2
 
+        laid_over = skin.texture is not None and skin.alpha is not None
+        if skin.ratio is None and not laid_over:
+            return
+        u, v, facing = (grid.whole(one) for one in maps)
+        facing *= self._apart(after[:, :2] - (grid.left, grid.top), facing.shape, eyes)
+        part = out[grid.top : grid.bottom, grid.left : grid.right]
+        edge = cv2.BORDER_REPLICATE
         if skin.ratio is not None:
-            scale = np.float32(skin.ratio.shape[1] / WIDTH)
-            x, y = u * scale + (scale - 1) / 2, v * scale + (scale - 1) / 2
-            edge = cv2.BORDER_REPLICATE
+            scale = skin.ratio.shape[1] / WIDTH
+            x, y = (one * np.float32(scale) + np.float32((scale - 1) / 2) for one in (u, v))
             ratio = cv2.remap(skin.ratio - 1, x, y, cv2.INTER_LINEAR, borderMode=edge)
             cv2.multiply(part, ratio * facing[..., None] + 1, dst=part, dtype=cv2.CV_8U)
         if skin.texture is None or skin.alpha is None:
             return
         alpha = cv2.remap(skin.alpha * self._border, u, v, cv2.INTER_LINEAR) * facing
         texture = skin.texture if gain is None else lit(skin.texture, gain)
-        laid = cv2.remap(texture, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        laid = cv2.remap(texture, u, v, cv2.INTER_LINEAR, borderMode=edge)
         cv2.blendLinear(laid, part.copy(), alpha, 1 - alpha, part)
 
     def _lay_mouth(self, out: U8, after: F32, texture: U8, gain: F32 | None, share: float) -> None:
@@ -227,17 +227,6 @@ def fits(here: F32, there: F32, gain: F32, seen: F32) -> F32:
     apart = np.abs(np.log((here + 10) / (there * gain + 10))).mean(axis=2) * seen
     apart = cv2.dilate(cv2.GaussianBlur(apart, (0, 0), 1.2), np.ones((3, 3), np.uint8))
     return (1 - smoothstep(*STRANGE, np.asarray(apart, np.float32))).astype(np.float32)
-
-
-def _box(points: F32, shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:
-    height, width = shape[:2]
-    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
-    size = float((high - low).max())
-    left, top = np.maximum(np.floor(low - MARGIN * size), 0).astype(int)
-    right, bottom = np.minimum(np.ceil(high + MARGIN * size), (width, height)).astype(int)
-    if right - left < 2 or bottom - top < 2:
-        return None
-    return int(left), int(top), int(right), int(bottom)
 
 
 def _extend(mesh: F32, inside: NDArray[np.bool_], fade: float) -> list[F32]:

@@ -133,8 +133,7 @@ class Skin:
 
 def displacement_map(moved: F32) -> F32:
     """Displacements [478, 3] cm over the skin [3, ROWS, COLUMNS]."""
-    spread = _half().spread(vertices(moved.astype(np.float32)))
-    return np.ascontiguousarray(spread.transpose(2, 0, 1))
+    return _half().spread(vertices(moved.astype(np.float32)))
 
 
 @lru_cache(maxsize=1)

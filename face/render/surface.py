@@ -8,7 +8,7 @@ person, or of many, meet there texel by texel.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
@@ -57,11 +57,21 @@ class Texels:
     corner: NDArray[np.intp]
     share: F32
 
+    @cached_property
+    def _columns(self) -> list[tuple[NDArray[np.intp], F32]]:
+        """The same corner by corner."""
+        return [
+            (np.ascontiguousarray(corner), np.ascontiguousarray(share))
+            for corner, share in zip(self.corner.T, self.share.T, strict=True)
+        ]
+
     def spread(self, values: F32) -> F32:
-        """Values [N, C] of vertices over the grid [rows, columns, C], 0 where no triangle is."""
-        out = np.zeros((self.shape[0] * self.shape[1], values.shape[1]), np.float32)
-        out[self.place] = np.einsum("mk,mkc->mc", self.share, values[self.corner])
-        return out.reshape(*self.shape, values.shape[1])
+        """Values [N, C] of vertices over the grid [C, rows, columns], 0 where no triangle is."""
+        out = np.zeros((values.shape[1], self.shape[0] * self.shape[1]), np.float32)
+        for channel, column in zip(out, np.ascontiguousarray(values.T, np.float32), strict=True):
+            parts = (column.take(corner) * share for corner, share in self._columns)
+            channel[self.place] = sum(parts, start=np.float32(0))
+        return out.reshape(-1, *self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +96,8 @@ class Surface:
         import cv2
 
         points = vertices(landmarks)
-        x, y = np.moveaxis(self.fine.spread(points[:, :2]), 2, 0)
-        texture = cv2.remap(
-            picture, x.copy(), y.copy(), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        x, y = self.fine.spread(points[:, :2])
+        texture = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         height, width = picture.shape[:2]
         flat = np.zeros(HEIGHT * WIDTH, np.float32)
         flat[self.fine.place] = self._facing(points)[self.fine.triangle]
@@ -102,10 +110,8 @@ class Surface:
         import cv2
 
         points = vertices(landmarks)
-        x, y = np.moveaxis(self.coarse.spread(points[:, :2]), 2, 0)
-        colours = cv2.remap(
-            picture, x.copy(), y.copy(), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        x, y = self.coarse.spread(points[:, :2])
+        colours = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         seen = np.zeros(x.size, np.float32)
         seen[self.coarse.place] = self._facing(points)[self.coarse.triangle]
         return colours.astype(np.float32), seen.reshape(x.shape)
