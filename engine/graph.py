@@ -31,7 +31,7 @@ _TOP_KEYS = (
     "name", "delivery", "stalled_after_s", "silent_after_s", "nodes", "processes", "hosts",
     "governor",
 )  # fmt: skip
-_NODE_KEYS = ("type", "inputs", "parameters")
+_NODE_KEYS = ("type", "inputs", "parameters", "thread", "backpressure")
 _PROCESS_KEYS = ("nodes", "host")
 _HOST_KEYS = ("address", "port", "public_key")
 
@@ -47,6 +47,14 @@ class NodeSpec:
     config: Any
     process: str
     outputs: Mapping[str, type[Message]]
+    thread: bool = False
+    """the graph gives it a thread of its own"""
+    backpressure: bool = False
+    """what feeds it takes no new picture while one waits for it"""
+
+    @property
+    def runs(self) -> Literal["lane", "thread", "loop"]:
+        return "thread" if self.thread else self.node_type.runs
 
     @property
     def ports(self) -> Mapping[str, Input]:
@@ -228,7 +236,7 @@ class _Checker:
             self.edges(spec, nodes)
         if delivery == "lossless":
             for spec in nodes.values():
-                if spec.node_type.runs == "loop":
+                if spec.runs == "loop":
                     raise self.fail(
                         f"{spec.name} is a network node and can't be in a lossless graph",
                         f"nodes.{spec.name}",
@@ -360,7 +368,25 @@ class _Checker:
             word = wrong or (quoted.group(1) if quoted else "")
             raise self.fail(str(error), table, "parameters", word) from None
         outputs = node_type.declared_outputs(config)
-        return NodeSpec(name, type_name, node_type, inputs, config, process, outputs)
+        spec = NodeSpec(name, type_name, node_type, inputs, config, process, outputs)
+        self.place(spec, entry, table)
+        return spec
+
+    def place(self, spec: NodeSpec, entry: dict[str, Any], table: str) -> None:
+        """The thread that it has, and whether what feeds it waits for it."""
+        for key in ("thread", "backpressure"):
+            value = entry.get(key, False)
+            if not isinstance(value, bool):
+                raise self.fail(f"{key} is true or false, not {value!r}", table, key)
+            setattr(spec, key, value)
+        if spec.thread and (spec.node_type.runs == "loop" or not spec.node_type.inputs):
+            what = "a source" if spec.node_type.runs != "loop" else "a network node"
+            raise self.fail(f"{spec.name} is {what} and can't have another thread", table, "thread")
+        if spec.backpressure and spec.runs != "thread":
+            raise self.fail(
+                f"{spec.name} needs thread = true, for something to wait for it",
+                table, "backpressure",
+            )  # fmt: skip
 
     def find_type(self, type_name: str, table: str) -> type[Node]:
         module_name, _, class_name = type_name.partition(":")

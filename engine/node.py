@@ -66,11 +66,9 @@ class Node:
     isn't joined: each of its messages goes to ``on_p(message)``, which returns the like.
 
     ``runs``: "lane" shares one compute thread with the other nodes of its process, where a hop
-    is a call; "thread" has a thread of its own (encoders, devices); "loop" lives on the event
-    loop (network) and must never block.
-
-    ``paces``: what feeds a node with a thread of its own takes no new picture while one waits for
-    it: work on that would be lost when it's replaced.
+    is a call; "thread" has a thread of its own (encoders, devices), which a graph may
+    give any node by ``thread = true``; "loop" lives on the event loop (network) and must never
+    block.
 
     An exception in ``process`` is counted and shown, and the stream goes on; a node that keeps
     failing is closed and set up again.
@@ -79,7 +77,6 @@ class Node:
     inputs: ClassVar[Mapping[str, Input]] = {}
     outputs: ClassVar[Mapping[str, type[Message]]] = {}
     runs: ClassVar[Literal["lane", "thread", "loop"]] = "lane"
-    paces: ClassVar[bool] = False
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:

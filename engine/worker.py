@@ -111,9 +111,9 @@ class Worker:
             runner = kind(spec, self, self._control, self._lossless)
             if isinstance(runner, SourceRunner):
                 runner.lane = self._thread(spec.name, runner)
-            elif spec.node_type.runs == "loop":
+            elif spec.runs == "loop":
                 runner.lane = self._loop_lane
-            elif spec.node_type.runs == "thread":
+            elif spec.runs == "thread":
                 runner.lane = self._thread(spec.name, None)
             else:
                 runner.lane = self._lane
@@ -140,14 +140,14 @@ class Worker:
     def _join_ahead(self, runner: Runner) -> None:
         """Join what a node with a thread of its own is sent before it gets there, and let the lane
         wait for it that feeds it, where it says so."""
-        if runner.spec.node_type.runs != "thread" or (join := runner.join_ahead()) is None:
+        if runner.spec.runs != "thread" or (join := runner.join_ahead()) is None:
             return
         for inlet in runner.inlets:
             if {port for _, port in inlet.consumers} <= set(join.ports):
                 inlet.join = join
         origins = (self.runners.get(runner.spec.inputs[port][0]) for port in join.ports)
         fed = any(origin is not None and origin.lane is self._lane for origin in origins)
-        if runner.spec.node_type.paces and fed:
+        if runner.spec.backpressure and fed:
             self._lane.waits_for.append(join.whole)
             join.whole.feeders.append(self._lane)
 

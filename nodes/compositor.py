@@ -79,6 +79,11 @@ class Compositor(Node):
             1, "ask the skin network about every n-th picture; what it says holds in between",
             low=1, high=10,
         )  # fmt: skip
+        beside: bool = parameter(
+            False,
+            "pictures go on while the network is asked, and what it says comes a picture later",
+            live=False,
+        )
         backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = parameter(
             "auto", "what runs the network; auto: the best that is here", live=False
         )
@@ -89,9 +94,6 @@ class Compositor(Node):
         landmarker: str = parameter(
             "", "path of face_landmarker.task; empty: the cache, fetched once", live=False
         )
-
-    aside: ClassVar[bool] = False
-    """whether pictures go on while the network is asked"""
 
     config: Config
     _actor: Actor | None = None
@@ -183,7 +185,7 @@ class Compositor(Node):
                 person=config.person,
                 backend=config.backend,
                 threads=config.threads,
-                aside=self.aside,
+                aside=self.config.beside,
             )
         except MienError as error:
             if config.renderer == "faces":
@@ -234,13 +236,3 @@ class Compositor(Node):
             step_s=step_s,
             out=out,
         )
-
-
-class CompositorAside(Compositor):
-    """The same in a thread of its own, so that the next picture is tracked meanwhile; what the
-    network says comes a picture later."""
-
-    aside: ClassVar[bool] = True
-
-    runs: ClassVar[Literal["lane", "thread", "loop"]] = "thread"
-    paces: ClassVar[bool] = True

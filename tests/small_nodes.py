@@ -7,7 +7,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, TextIO
+from typing import Literal, TextIO
 
 import numpy as np
 
@@ -90,10 +90,7 @@ class Pair(Node):
 
 
 class SlowPair(Pair):
-    """The same, slower than the camera, in a thread of its own that sets the pace."""
-
-    runs: ClassVar[Literal["lane", "thread", "loop"]] = "thread"
-    paces: ClassVar[bool] = True
+    """The same, slower than the camera."""
 
     def process(self, *, left: VideoFrame, right: VideoFrame) -> Outputs:
         time.sleep(0.025)

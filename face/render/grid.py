@@ -1,5 +1,5 @@
-"""A coarse grid over a part of a picture: what changes slowly from pixel to pixel is drawn there, and
-brought to full size where it is wanted."""
+"""A coarse grid over a part of a picture: what changes slowly from pixel to pixel is drawn there,
+and brought to full size where it is wanted."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Grid:
         right, bottom = np.minimum(
             last * self.cell + (self.left, self.top), (self.right, self.bottom)
         )
-        column, row = first + (self.column, self.row)
+        column, row = first[0] + self.column, first[1] + self.row
         return Grid(int(left), int(top), int(right), int(bottom), self.cell, int(column), int(row))
 
     def whole(self, drawn: F32) -> F32:

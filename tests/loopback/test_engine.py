@@ -125,7 +125,9 @@ async def test_a_slow_thread_draws_all_that_was_made_for_it(tmp_path: Path) -> N
     raw = _graph(tmp_path, processes={})
     raw["nodes"]["numbers"]["parameters"] |= {"count": 60, "period_ms": 8}
     raw["nodes"]["add"]["parameters"] = {"wait_ms": 4}
-    raw["nodes"]["pair"]["type"] = "tests.small_nodes:SlowPair"
+    raw["nodes"]["pair"] |= {
+        "type": "tests.small_nodes:SlowPair", "thread": True, "backpressure": True,
+    }  # fmt: skip
     nodes = (await run_local(load(raw)))["nodes"]
     assert 10 < nodes["pair"]["count_in"] <= nodes["add"]["count_in"]
     # The last picture may come when the stream has ended.

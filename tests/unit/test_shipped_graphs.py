@@ -35,6 +35,6 @@ def test_local_devices_are_settable() -> None:
 def test_no_picture_waits_for_what_is_read_in_it(name: str) -> None:
     """The compositor draws in a thread of its own, readers have an interpreter of their own."""
     graph = load(GRAPHS / f"{name}.toml")
-    assert graph.nodes["compositor"].node_type.runs == "thread"
+    assert graph.nodes["compositor"].runs == "thread"
     readers = {graph.nodes[node].process for node in ("face_reader", "voice_reader", "feeling")}
     assert len(readers) == 1 and graph.nodes["compositor"].process not in readers
