@@ -1,4 +1,4 @@
-"""Mien's command line: parse, hand over to one module of `commands`, turn errors into one line."""
+"""Mien in a checkout: `python run_engine.py COMMAND`. Installed, the same program is `mien`."""
 
 from __future__ import annotations
 
@@ -7,72 +7,9 @@ from engine import signals
 if __name__ == "__main__":
     signals.end_at_once("mien")  # first, or what follows could still be torn apart
 
-import argparse
-import importlib
-import os
-import sys
+from commands.line import main, start
 
-from engine import __version__, terminal
-from engine.errors import MienError
-
-COMMANDS = {
-    "live": "a camera and a microphone in, an avatar out, on a page (the default)",
-    "file": "a video, or a folder of pictures, in and out",
-    "enrol": "show a person's faces once, to be known from the first picture on",
-    "graph": "run, check or draw a graph file",
-    "set": "change a parameter of a running engine",
-    "bench": "measure: hop, live, file, models",
-    "doctor": "what works on this machine, and why not",
-    "devices": "cameras and microphones, with the modes that really work",
-}
-
-# OpenCV's threads spin while they wait: on few cores, which the graph's own threads fill, that
-# wastes a sixth of them. It reads this as it loads, here and in every process started from here.
-os.environ.setdefault("OPENCV_FOR_THREADS_NUM", str(max(1, min(4, (os.cpu_count() or 1) // 4))))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run one command; the exit code: 0 done, 1 failed, 2 wrong use."""
-    arguments = sys.argv[1:] if argv is None else argv
-    if not arguments or arguments[0] not in (*COMMANDS, "-h", "--help", "--version"):
-        if arguments and not arguments[0].startswith("-"):
-            known = ", ".join(COMMANDS)
-            print(f"mien: unknown command '{arguments[0]}'; it is one of {known}", file=sys.stderr)
-            return 2
-        arguments = ["live", *arguments]
-    parser = argparse.ArgumentParser(
-        prog="run_engine.py",
-        description="Mien, a real-time avatar engine. Without a command it runs live.",
-        epilog="run_engine.py COMMAND --help explains a command with examples.",
-    )
-    parser.add_argument("--version", action="version", version=f"mien {__version__}")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for name, summary in COMMANDS.items():
-        subparser = subparsers.add_parser(
-            name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        if arguments[0] == name:
-            module = importlib.import_module(f"commands.{name}")
-            subparser.description = module.__doc__
-            module.add_arguments(subparser)
-    options = parser.parse_args(arguments)
-    try:
-        with signals.as_interrupt():
-            return int(module.run(options))
-    except MienError as error:
-        print(f"mien: {error}", file=sys.stderr)
-        return error.exit_code
-
+__all__ = ["main", "start"]
 
 if __name__ == "__main__":
-    terminal.prepare()
-    try:
-        code = main()
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("mien: interrupted", file=sys.stderr)
-        code = signals.INTERRUPTED
-    except OSError as error:
-        print(f"mien: what it says cannot be written: {error.strerror}", file=sys.stderr)
-        code = 1
-    raise SystemExit(code)
+    raise SystemExit(start())

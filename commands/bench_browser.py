@@ -11,6 +11,7 @@ from typing import Any, Self
 from commands.bench_clip import Clip
 from commands.bench_stats import Marks
 from engine.errors import MienError
+from engine.program import extra
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MAX_BITRATE_BPS = 2_500_000
@@ -42,7 +43,7 @@ def need_playwright() -> None:
     try:
         import playwright.sync_api  # noqa: F401 - is it there?
     except ImportError:
-        raise MienError("bench live needs playwright: pip install -e '.[bench]'") from None
+        raise MienError(f"bench live needs playwright: {extra('bench')}") from None
 
 
 class BrowserUser:

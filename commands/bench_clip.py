@@ -20,6 +20,7 @@ from commands.bench_markers import (
     strip_height_px,
 )
 from engine.errors import MienError
+from engine.program import extra
 from engine.types import VideoFrame
 from nodes.media_reader import MediaReader
 
@@ -76,7 +77,7 @@ def moving_face(width_px: int, height_px: int) -> Callable[[float], U8]:
         from skimage import data
     except ImportError:
         raise MienError(
-            "the made clip needs scikit-image: pip install -e '.[bench]', or give --input FILE"
+            f"the made clip needs scikit-image: {extra('bench')}, or give --input FILE"
         ) from None
     picture_of: Any = data.astronaut
     astronaut_HWC = np.ascontiguousarray(picture_of()[:, :, ::-1])

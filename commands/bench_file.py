@@ -17,7 +17,6 @@ import argparse
 import json
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from fractions import Fraction
@@ -35,8 +34,8 @@ from commands.bench_report import (
     write_json,
 )
 from commands.numbers import INTENSITY
-from commands.paths import ROOT
 from engine.errors import MienError
+from engine.program import launcher
 from engine.types import EMOTIONS
 
 SECONDS = 10.0
@@ -123,7 +122,7 @@ def transcode(source: Path, goal: Path) -> float:
 
 def _through_engine(clip: Path, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     goal, rows = folder / "out.mp4", folder / "report.json"
-    command = [sys.executable, str(ROOT / "run_engine.py"), "file", str(clip), str(goal)]
+    command = [*launcher(), "file", str(clip), str(goal)]
     command += ["--emotion", options.emotion, "--intensity", str(options.intensity)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()

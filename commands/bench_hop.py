@@ -40,8 +40,9 @@ from commands.bench_report import (
 )
 from commands.bench_stats import percentiles
 from commands.numbers import within
-from commands.paths import GRAPHS, ROOT
+from commands.paths import GRAPHS
 from engine.errors import MienError, UsageError
+from engine.program import ROOT, extra, launcher
 
 SECONDS = 12.0
 ENGINE = "mien"
@@ -74,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--rate {options.rate:g}: from 1 to 1000 pictures per second")
     check_writable(options.json)
     if options.peers and importlib.util.find_spec("ezmsg") is None:
-        raise MienError("--peers needs ezmsg: pip install -e '.[bench]'")
+        raise MienError(f"--peers needs ezmsg: {extra('bench')}")
     names = (ENGINE, *PEERS) if options.peers else (ENGINE,)
     settings = {
         "size": f"{width}x{height}x3",
@@ -127,7 +128,7 @@ def _measure(name: str, size: tuple[int, int], rate_hz: float, seconds: float, p
         graph = path.with_name("hop.toml")
         text = (GRAPHS / "hop.toml").read_text()
         graph.write_text(text if rate_hz else text.replace('"live"', '"lossless"'))
-        command = [str(ROOT / "run_engine.py"), "graph", str(graph)]
+        command = [*launcher(), "graph", str(graph)]
         for key, value in (
             ("pattern.width", width),
             ("pattern.height", height),
@@ -137,10 +138,10 @@ def _measure(name: str, size: tuple[int, int], rate_hz: float, seconds: float, p
         ):
             command += ["--set", f"{key}={value}"]
     else:
-        command = ["-m", "commands.bench_hop_peers", name]
+        command = [sys.executable, "-m", "commands.bench_hop_peers", name]
         command += [str(value) for value in (width, height, rate_hz, seconds, path)]
     with subprocess.Popen(
-        [sys.executable, *command],
+        command,
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

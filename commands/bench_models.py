@@ -25,6 +25,7 @@ import numpy as np
 from commands.numbers import THREADS
 from engine import terminal
 from engine.errors import MienError
+from engine.program import tool
 from engine.types import F32
 from nodes.card import Card, read_card
 from nodes.model import Backend, Model, missing
@@ -86,7 +87,7 @@ def find(only: list[str] | None) -> list[Card]:
         if only or (folder / "model.onnx").is_file():
             cards.append(read_card(folder))
     if not cards:
-        raise MienError(f"no networks in {folder_of()}; export some: python -m export --help")
+        raise MienError(f"no networks in {folder_of()}; export some: {tool('export')} --help")
     return cards
 
 

@@ -20,10 +20,10 @@ from typing import Any, Self
 
 import psutil
 
-from commands.paths import ROOT
 from commands.set import find_run
 from engine.control import ask
 from engine.errors import MienError
+from engine.program import ROOT, launcher
 
 START_WITHIN_S = 60.0
 END_WITHIN_S = 5.0
@@ -114,8 +114,7 @@ class EngineServer(Server):
 
     def __init__(self, arguments: list[str], governed: bool = False) -> None:
         self._governed = governed
-        script = str(ROOT / "run_engine.py")
-        super().__init__("the engine", [sys.executable, script, "live", "--port", "0", *arguments])
+        super().__init__("the engine", [*launcher(), "live", "--port", "0", *arguments])
 
     def _ready(self) -> bool:
         if found := re.search(r"running: (https?://\S+)", self.log()):

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from engine import terminal
 from engine.errors import MienError
+from engine.program import program
 from nodes.camera import open_camera, why_not
 from nodes.microphone import load_portaudio, opens
 
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 def cameras(*, measure: bool = False) -> dict[str, Any]:
     """{"found": a row per camera, "problem": why there is none, or ""}."""
     rows = [_describe(device, name, measure) for device, name in camera_devices()]
-    problem = "" if rows else "no camera; plug one in, or use the browser's (run_engine.py live)"
+    problem = "" if rows else f"no camera; plug one in, or use the browser's ({program()} live)"
     return {"found": rows, "problem": problem}
 
 
@@ -153,7 +154,7 @@ def microphones() -> dict[str, Any]:
                 "default": entry["index"] == default,
             }
         )
-    problem = "" if rows else "no microphone; plug one in, or use the browser's (run_engine.py)"
+    problem = "" if rows else f"no microphone; plug one in, or use the browser's ({program()})"
     return {"found": rows, "problem": problem}
 
 

@@ -31,6 +31,7 @@ from commands.numbers import within
 from commands.weights import add_weights, use_weights
 from engine import terminal
 from engine.errors import MienError
+from engine.program import program
 from nodes.assets import FACE_LANDMARKER, locate
 from nodes.virtual_camera import missing as virtual_camera_missing
 from nodes.weight_sets import left_out
@@ -220,7 +221,7 @@ def port(number: int) -> Check:
             probe.bind(("127.0.0.1", number))
         except OSError as error:
             fact = f"taken ({error.strerror})"
-            mend = f"end the other program, or: run_engine.py live --port {number + 1}"
+            mend = f"end the other program, or: {program()} live --port {number + 1}"
             return Check(f"port {number}", False, fact, mend, needed=True)
     return Check(f"port {number}", True, "free", needed=True)
 
@@ -268,7 +269,7 @@ def cameras() -> Check:
     if not found:
         return Check("camera", False, "none here; the browser's can still be used")
     fact = ", ".join(f"{device} ({name})" for device, name in found)
-    return Check("camera", True, f"{fact}; run_engine.py devices tries their modes")
+    return Check("camera", True, f"{fact}; {program()} devices tries their modes")
 
 
 def microphone() -> Check:

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Final
 from commands.numbers import SECONDS
 from commands.weights import add_weights, use_weights
 from engine.errors import MienError, UsageError
+from engine.program import program
 
 if TYPE_CHECKING:
     from engine.types import FaceTrack, VideoFrame
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     if options.list:
         return _list(options.json)
     if not options.name:
-        raise UsageError("who is it? run_engine.py enrol NAME --from FOLDER")
+        raise UsageError(f"who is it? {program()} enrol NAME --from FOLDER")
     if options.forget:
         print(f"forgotten: {person_file.forget(options.name)}")
         return 0
@@ -81,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         told = ", ".join(f"{count} {name}" for name, count in learned.items())
         print(f"{options.name} is enrolled: {told} ({goal})")
-        print(f"use it: run_engine.py live --person '{options.name}'")
+        print(f"use it: {program()} live --person '{options.name}'")
     return 0
 
 
@@ -92,7 +93,7 @@ def _list(as_json: bool) -> int:
     if as_json:
         print(json.dumps(found))
     else:
-        print("\n".join(found) if found else "nobody is enrolled here; run_engine.py enrol --help")
+        print("\n".join(found) if found else f"nobody is enrolled here; {program()} enrol --help")
     return 0
 
 

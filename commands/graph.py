@@ -1,14 +1,17 @@
 """Run, check or draw a graph file.
 
 Examples:
-  run_engine.py graph graphs/live.toml                           run it
-  run_engine.py graph graphs/live.toml --check                   only say whether it is right
-  run_engine.py graph graphs/live.toml --draw live.svg           draw it
-  run_engine.py graph graphs/live.toml --set editor.emotion=sad  with another parameter
-  run_engine.py graph graphs/live.toml --record browser.video=in.mrec
-  run_engine.py graph graphs/live.toml --replay browser.video=in.mrec
-  run_engine.py graph both.toml --host studio                    this machine's part of a graph
-  run_engine.py graph --key                                      this machine's public key
+  run_engine.py graph my.toml                           run it
+  run_engine.py graph live                              run one that ships, by its name
+  run_engine.py graph my.toml --check                   only say whether it is right
+  run_engine.py graph live --draw live.svg              draw it
+  run_engine.py graph live --set editor.emotion=sad     with another parameter
+  run_engine.py graph live --record browser.video=in.mrec
+  run_engine.py graph live --replay browser.video=in.mrec
+  run_engine.py graph both.toml --host studio           this machine's part of a graph
+  run_engine.py graph --key                             this machine's public key
+
+A graph file imports code: node modules may also lie beside it. Trust it like a script.
 """
 
 from __future__ import annotations
@@ -19,18 +22,22 @@ from pathlib import Path
 from typing import Any
 
 from commands.numbers import SECONDS
+from commands.paths import GRAPHS
 from commands.running import console, run_supervised
 from commands.weights import add_weights, use_weights
 from engine.draw import draw
 from engine.errors import UsageError
 from engine.files import whole
 from engine.graph import load, read, suggestion
+from engine.plugins import look_beside
 from engine.run import host_key
 from engine.supervisor import Supervisor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("graph", nargs="?", help="a graph file (TOML)")
+    parser.add_argument(
+        "graph", nargs="?", help="a graph file (TOML), or the name of one that ships"
+    )
     add_settings(parser)
     add_weights(parser)
     parser.add_argument("--check", action="store_true", help="check the graph, don't run it")
@@ -72,11 +79,12 @@ def run(options: argparse.Namespace) -> int:
         print(host_key()[0])
         return 0
     if not options.graph:
-        raise UsageError("name a graph file, such as graphs/live.toml")
+        raise UsageError(f"name a graph file, or one that ships: {', '.join(shipped())}")
     use_weights(options)
-    path = Path(options.graph)
+    path = file_of(options.graph)
     raw = read(path)
     if options.replay:
+        look_beside(path)
         graph = load(replayed(raw, pairs(options.replay, "--replay")), options.settings)
     else:
         graph = load(path, options.settings)
@@ -102,6 +110,17 @@ def run(options: argparse.Namespace) -> int:
     return run_supervised(
         graph, host=options.host, seconds=options.seconds, on_ready=start_recording
     )
+
+
+def shipped() -> list[str]:
+    """The names of the graphs that ship."""
+    return sorted(path.stem for path in GRAPHS.glob("*.toml"))
+
+
+def file_of(graph: str) -> Path:
+    """The graph's file, which may not be there: as it is named, else one that ships."""
+    path = Path(graph)
+    return GRAPHS / f"{graph}.toml" if graph in shipped() and not path.exists() else path
 
 
 def pairs(texts: list[str], option: str) -> dict[str, str]:

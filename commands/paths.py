@@ -1,7 +1,6 @@
 """Where the shipped graphs and weights lie."""
 
-from pathlib import Path
+from engine.program import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 GRAPHS = ROOT / "graphs"
 WEIGHTS = ROOT / "weights"

@@ -20,6 +20,7 @@ from engine import terminal
 from engine.control import ask
 from engine.errors import MienError, UsageError
 from engine.folders import running
+from engine.program import start_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +53,7 @@ def find_run(pid: int | None) -> Path:
     if pid is not None and not folders:
         raise MienError(f"no engine with process number {pid} is running")
     if not folders:
-        raise MienError("no engine is running; start one with: python run_engine.py")
+        raise MienError(f"no engine is running; start one with: {start_line()}")
     if len(folders) > 1:
         pids = ", ".join(folder.name.partition("-")[0] for folder in folders)
         raise UsageError(f"several engines are running ({pids}); say which with --pid")

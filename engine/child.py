@@ -18,6 +18,7 @@ import zmq
 import zmq.asyncio
 
 from engine import graph as graphs
+from engine import plugins
 from engine.control import REPORTS_MOST, Peer
 from engine.errors import MienError, words
 from engine.loops import run_loop
@@ -28,6 +29,7 @@ from engine.worker import TICK_S, Worker
 
 async def main(task: dict[str, Any], parent: asyncio.StreamReader | None = None) -> int:
     """Run one process of a graph until told to stop."""
+    plugins.look_where(task["path"])
     run = Run(**task["run"])
     process = task["process"]
     stopping = asyncio.Event()

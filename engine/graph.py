@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from engine import plugins
 from engine.errors import MienError, UsageError, words
 from engine.governor import Plan, read_plan
 from engine.lines import find_line
@@ -26,6 +27,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 TEXT_MOST = 2**20
 _KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z")  # Z85
 _TYPE = re.compile(r"\w+(\.\w+)*:\w+\Z")
+_INSTALLED = re.compile(r"[\w.-]+\Z")
 _RESERVED = ("control", "supervisor")
 _TOP_KEYS = (
     "name", "delivery", "stalled_after_s", "silent_after_s", "nodes", "processes", "hosts",
@@ -125,13 +127,15 @@ def load(
 ) -> Graph:
     """Read and check a graph.
 
-    ``source`` is a TOML file or its content as a dictionary; ``settings`` are
-    ``node.parameter=value`` texts laid over it. Raises UsageError that names the line.
+    ``source`` is a TOML file, beside which its nodes' modules may lie, or its content as a
+    dictionary; ``settings`` are ``node.parameter=value`` texts laid over it. Raises UsageError
+    that names the line.
     """
     if isinstance(source, Mapping):
         return _Checker(copy.deepcopy(dict(source)), "", "graph").check(settings)
     path = Path(source)
     text = _text(path)
+    plugins.look_beside(path)
     return _Checker(_parse(path, text), text, str(path)).check(settings)
 
 
@@ -340,6 +344,11 @@ class _Checker:
         table = f"nodes.{name}"
         entry = self.table(entry, table, _NODE_KEYS)
         type_name = entry.get("type")
+        if isinstance(type_name, str) and _INSTALLED.match(type_name):
+            try:
+                type_name = plugins.class_of(type_name)
+            except UsageError as error:
+                raise self.fail(str(error), table, "type") from None
         if not isinstance(type_name, str) or not _TYPE.match(type_name):
             raise self.fail(f'[{table}] needs type = "module:Class"', table, "type")
         node_type = self.find_type(type_name, table)

@@ -9,7 +9,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -29,6 +28,7 @@ from engine.news import News
 from engine.parameters import describe
 from engine.presets import OPS, Presets
 from engine.process import Process, add_up, how_it_ended
+from engine.program import ROOT
 from engine.settings import Settings
 from engine.wire import to_bytes
 
@@ -41,7 +41,6 @@ SILENT_AFTER_S = 1.5
 """a process that doesn't report for so long is called silent"""
 FRESH_NS = 1_000_000_000
 STARTS_AT_MOST = 3
-ROOT = str(Path(__file__).resolve().parent.parent)
 
 
 class Supervisor:
@@ -218,9 +217,10 @@ class Supervisor:
         process.heard_s = self._ran.seconds
         process.failure = ""
         process.state = "starting"
-        path = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH", "")]))
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
         process.child = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # what is called like Mien's packages in this folder isn't taken for them
             "-m",
             "engine.child",
             stdin=asyncio.subprocess.PIPE,
@@ -228,7 +228,14 @@ class Supervisor:
             start_new_session=True,
         )
         process.usage = psutil.Process(process.child.pid)
-        task = to_bytes({"graph": self.graph.raw, "process": process.name, "run": self.run.plain()})
+        task = to_bytes(
+            {
+                "graph": self.graph.raw,
+                "process": process.name,
+                "run": self.run.plain(),
+                "path": sys.path,
+            }
+        )
         assert process.child.stdin is not None
         process.child.stdin.write(len(task).to_bytes(4, "little") + task)
 

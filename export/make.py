@@ -19,11 +19,12 @@ from export.quantize import to_int8
 from export.write_card import Files, write_card
 from nodes.card import read_card
 from nodes.tensorrt import AHEAD_OF_TIME, load_tensorrt, obtain_engine
+from training import command
 
 
 def export(options: argparse.Namespace, arguments: str) -> None:
     """Write weights/NAME. Raises MienError."""
-    made_by = f"python -m export {arguments}"
+    made_by = f"{command.called('export')} {arguments}"
     folder = options.out / options.name
     again = options.run is None
     network = exported(folder) if again else load(options.name, options.run)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final
 
 from engine.node import Source
 from engine.parameters import parameter
+from engine.program import program
 from engine.types import VideoFrame
 
 _NS: Final = 1_000_000_000
@@ -160,7 +161,7 @@ def why_not(device: str) -> str:
         )
     path = Path(f"/dev/video{device}" if device.isdigit() else device)
     if not path.exists():
-        return f"no camera at {path}; plug one in (run_engine.py devices lists them)"
+        return f"no camera at {path}; plug one in ({program()} devices lists them)"
     if not os.access(path, os.R_OK | os.W_OK):
         return f"no permission for {path}; add yourself to the group video and log in again"
     return f"camera {path} is busy or has no pictures; close other programs that use it"

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from engine.errors import MienError
+from engine.program import tool
 
 CARD: Final = "card.toml"
 PRECISIONS: Final = ("f32", "bf16", "f16", "int8")
@@ -81,7 +82,7 @@ def read_card(folder: Path) -> Card:
     try:
         text = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise MienError(f"no weight in {folder} (no {CARD}); make one: python -m export") from None
+        raise MienError(f"no weight in {folder} (no {CARD}); make one: {tool('export')}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise MienError(f"{path} cannot be read ({error}); export the weight again") from None
     try:

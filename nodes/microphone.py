@@ -12,6 +12,7 @@ import numpy as np
 from engine.errors import MienError
 from engine.node import Source
 from engine.parameters import parameter
+from engine.program import program
 from engine.types import I16, AudioFrame
 
 _NS: Final = 1_000_000_000
@@ -119,7 +120,7 @@ class Microphone(Source):
             self.context.status(
                 "failed",
                 f"no sound from microphone '{config.device}': {reason}; plug one in or allow it "
-                "(run_engine.py devices lists them)",
+                f"({program()} devices lists them)",
             )
             rescan(self._sound)
             return False

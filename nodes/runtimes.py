@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from engine.errors import MienError
+from engine.program import tool
 from engine.types import F32
 from nodes.card import Card
 
@@ -59,7 +60,7 @@ class OpenVinoRuntime:
         if precision == "int8" and "openvino_int8" not in card.files:
             raise MienError(
                 f"{card.name} has no int8 network; export it: "
-                f"python -m export {card.name} --to openvino --data FOLDER"
+                f"{tool('export')} {card.name} --to openvino --data FOLDER"
             )
         hint = "f32" if precision == "f32" or not _has_bf16(core) else "bf16"
         settings = {

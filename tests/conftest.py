@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from nodes.weight_sets import VARIABLE
@@ -11,3 +13,9 @@ from nodes.weight_sets import VARIABLE
 def _weights_that_ship(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--weights` is for a whole process, and some commands run in that of the tests."""
     monkeypatch.setenv(VARIABLE, "")
+
+
+@pytest.fixture(autouse=True)
+def _import_path_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph file's folder joins the import path when it is loaded."""
+    monkeypatch.setattr(sys, "path", [*sys.path])

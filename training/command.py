@@ -9,9 +9,12 @@ from typing import Final
 
 from engine import signals, terminal
 from engine.errors import MienError
+from engine.program import extra, tool
 
-EXTRAS: Final = "pip install -e '.[train]'"
+EXTRAS: Final = extra("train")
 """what commands here need beyond the live half"""
+AS_COMMANDS: Final = {"training.train": "train", "export": "export"}
+"""those that ``mien`` has as commands"""
 _OWN: Final = ("commands", "engine", "export", "nodes", "training")
 
 
@@ -19,10 +22,15 @@ def parser_of(module: str, text: str | None) -> argparse.ArgumentParser:
     """A parser for ``python -m module`` whose help is the module's own ``text``."""
     terminal.say_any_sign()
     return argparse.ArgumentParser(
-        prog=f"python -m {module}",
-        description=text,
+        prog=called(module),
+        description=(text or "").replace(f"python -m {module}", called(module)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def called(module: str) -> str:
+    """How a module here is run: ``python -m module``, or as a command of ``mien``."""
+    return tool(module, AS_COMMANDS[module]) if module in AS_COMMANDS else f"python -m {module}"
 
 
 def run(name: str, work: Callable[[], object], stopped: str = "stopped") -> int:

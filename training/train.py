@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     return command.run(
         "train",
-        lambda: run(options, f"python -m training.train {shlex.join(arguments)}"),
+        lambda: run(options, f"{command.called('training.train')} {shlex.join(arguments)}"),
         f"stopped; the same command resumes {options.out}",
     )
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from engine.errors import MienError, UsageError
 from engine.files import explain, make_folder, unusual, whole
+from engine.program import program
 from engine.types import BLENDSHAPES, EMOTIONS
 from face.render.repertoire import MAX_FACES, Face, Repertoire
 from face.render.surface import HEIGHT, WIDTH
@@ -182,7 +183,7 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError:
         raise MienError(
             f"nobody called {path.stem} is enrolled here{_known()}; enrol with "
-            "'run_engine.py enrol NAME --from FOLDER'"
+            f"'{program()} enrol NAME --from FOLDER'"
         ) from None
     except OSError as error:
         raise MienError(f"{path} cannot be read: {error.strerror}") from None

@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Final, Protocol
 import numpy as np
 
 from engine.errors import MienError, UsageError
+from engine.program import extra
 from engine.types import EMOTIONS, F32, U8
 from nodes.face_crop import CROP_CM, CROP_PX, crop, crop_transform
 from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
@@ -53,7 +54,7 @@ class Dlib:
     def __init__(self) -> None:
         folder = _package_folder("face_recognition_models")
         if folder is None or importlib.util.find_spec("dlib") is None:
-            raise MienError("dlib's descriptor is missing: pip install -e '.[metrics]'")
+            raise MienError(f"dlib's descriptor is missing: {extra('metrics')}")
         import dlib
 
         path = folder / "models" / "dlib_face_recognition_resnet_model_v1.dat"
@@ -206,7 +207,7 @@ def _package_folder(name: str) -> Path | None:
 
 def _needs_torch(who: str) -> None:
     if importlib.util.find_spec("torch") is None:
-        raise MienError(f"{who} needs torch: pip install -e '.[train]'")
+        raise MienError(f"{who} needs torch: {extra('train')}")
 
 
 def _fetched(name: str) -> Path:

@@ -105,7 +105,7 @@ async function addresses() {
 
 /** @returns {Promise<Finding[]>} */
 async function engine(line) {
-  if (!line.up) return [{ name: "Engine", ok: false, text: "The page can't reach it: start it with “python run_engine.py”, or see whether a proxy blocks WebSockets." }];
+  if (!line.up) return [{ name: "Engine", ok: false, text: "The page can't reach it: see in its terminal whether Mien runs, and whether a proxy blocks WebSockets." }];
   try {
     let took = Infinity;
     for (let tries = 0; tries < 3 && took >= 250; tries += 1) { // a single slow answer is no slow machine

@@ -27,7 +27,7 @@ export function decide(facts) {
 
   if (!facts.lineUp && facts.downFor_ms > STOPPED_AFTER_MS) {
     return shown("stopped", "bad", "The engine has stopped",
-      "Start it again with “python run_engine.py”. This page comes back by itself.");
+      "Start Mien again in its terminal. This page comes back by itself.");
   }
   if (facts.problem) return shown("trouble", "bad", facts.problem.title, facts.problem.text, "Try again");
   if (facts.phase === "idle") {

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import MienError
+from engine.program import extra
 from engine.types import BLENDSHAPES, F32
 from nodes.assets import cache_folder
 
@@ -163,7 +164,7 @@ class Anatomy:
 def require_anny() -> None:
     """Raises MienError where anny isn't installed."""
     if importlib.util.find_spec("anny") is None:
-        raise MienError("synthetic heads need anny; install it with pip install -e '.[heads]'")
+        raise MienError(f"synthetic heads need anny; install it with {extra('heads')}")
 
 
 @lru_cache(maxsize=1)
