@@ -74,7 +74,11 @@ def main(argv: list[str] | None = None) -> int:
         "--protocol", nargs="+", default=["wear"], help=" ".join((*PROTOCOLS, *OWN))
     )
     parser.add_argument(
-        "--fold", default="", metavar="K/N", help="own-neutral: judge every Nth person alone"
+        "--fold",
+        default="",
+        metavar="K/N",
+        help="own-neutral: judge every Nth person alone; "
+        "N: everybody, by N folds of --weights in whose name {} stands for K",
     )
     parser.add_argument(
         "--memory", type=Path, help="own-talk: another film of the person, or a folder of the like"

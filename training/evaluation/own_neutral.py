@@ -1,9 +1,9 @@
 """Edits against the person's own photographs: made neutral against their own neutral, wearing an
 emotion against their own real expression of it, sessions apart.
 
-Each photograph of the first session is edited; with memory, the last session is what the person
-showed at enrolment. Nothing of a person that is judged may have been fitted on: give weights that
-were made without them, and the fold that they left out.
+Each photograph is edited; with memory, what the person showed in their other sessions is what was
+remembered at enrolment. Nothing of a person that is judged may have been fitted on: give weights
+that were made without them and the fold that they left out, or those of all folds at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ from training.metrics.networks import Judge
 
 PROTOCOL: Final = "own-neutral"
 MEMORIES: Final = ("none", "own")
+ANY: Final = "any emotion"
+FIGURES: Final = ("read", "read_own", "identity", "identity_before", "gain")
 
 Answers = dict[str, list[dict[str, float]]]
 """by person, a row of figures per edit"""
@@ -54,35 +57,53 @@ class Line:
 def own_neutral(
     folder: Path, judges: Sequence[Judge], weights: str = "", fold: str = ""
 ) -> list[Line]:
-    """The table. Raises MienError where the photographs or the judges don't suffice."""
+    """The table. ``fold``: of every Nth person, "K/N"; of everybody, "N": those of each fold are
+    edited with ``weights`` in whose name {} stands for K. Raises MienError where the photographs or
+    the judges don't suffice."""
     found = portraits(folder)
     people = sorted({one.person for one in found})
-    chosen = in_fold(people, fold) if fold else people
-    eyes = Eyes(judges)
     by_key = {(one.person, one.session, one.emotion): one for one in found}
     sessions = sorted({one.session for one in found})
+    eyes = Eyes(judges)
     answers: dict[tuple[str, str], Answers] = defaultdict(lambda: defaultdict(list))
-    actor = Actor(load_rig(), Context(), weights=weights, threads=1)
-    watch = Watch(load_rig(), load_surface(), load_people(weights))
-    try:
+    for weights_of, chosen in _parts(people, weights, fold):
+        actor = Actor(load_rig(), Context(), weights=weights_of, threads=1)
+        watch = Watch(load_rig(), load_surface(), load_people(weights_of))
         bar = progress(
             chosen, "people", console=Console(stderr=True), disable=not sys.stderr.isatty()
         )
-        for person in bar:
-            shown = [one for one in found if (one.person, one.session) == (person, sessions[-1])]
-            own = Repertoire(
-                watch.face(one.pixels, one.landmarks, one.placement, one.rig, one.emotion)
-                for one in shown
-            )
-            for memory in MEMORIES:
-                actor.stage(own if memory == "own" else Repertoire())
-                for asked, row in _of_person(person, sessions[0], by_key, actor, eyes):
-                    answers[memory, asked][person].append(row)
-    finally:
-        actor.close()
+        try:
+            for person, session in product(bar, sessions):
+                shown = Repertoire(
+                    watch.face(one.pixels, one.landmarks, one.placement, one.rig, one.emotion)
+                    for one in found
+                    if one.person == person and one.session != session
+                )
+                for memory in MEMORIES if len(shown) else MEMORIES[:1]:
+                    actor.stage(shown if memory == "own" else Repertoire())
+                    for asked, row in _of_person(person, session, by_key, actor, eyes):
+                        answers[memory, asked][person].append(row)
+                        if asked != EMOTIONS[0]:
+                            answers[memory, ANY][person].append(row)
+        finally:
+            actor.close()
     if not answers:
-        raise MienError(f"nobody in {folder} is seen neutral and in an emotion in {sessions[0]}")
-    return [_line(memory, asked, rows) for (memory, asked), rows in answers.items()]
+        raise MienError(f"nobody in {folder} is seen neutral and in an emotion, in one session")
+    order = [(memory, asked) for memory in MEMORIES for asked in (*EMOTIONS, ANY)]
+    return [_line(*key, answers[key]) for key in order if key in answers]
+
+
+def _parts(people: Sequence[str], weights: str, fold: str) -> list[tuple[str, Sequence[str]]]:
+    """Weights, and whom they edit."""
+    if not fold.isdecimal():
+        return [(weights, in_fold(people, fold) if fold else people)]
+    if "{}" not in weights:
+        raise MienError(
+            f"--fold {fold} wants --weights with {{}} for a fold's number: runs/fold-{{}}"
+        )
+    return [
+        (weights.replace("{}", str(k)), in_fold(people, f"{k}/{fold}")) for k in range(int(fold))
+    ]
 
 
 def _of_person(
@@ -102,24 +123,21 @@ def _of_person(
         if felt is None:
             continue
         felt_seen = eyes.see(felt)
-        made = eyes.look(_edited(actor, felt, 0))
-        if made is not None:
+        edits = (
+            ("neutral", 0, felt, calm_seen, felt_seen),
+            (emotion, place, calm, felt_seen, calm_seen),
+        )
+        for asked, wanted, start, own, before in edits:
+            made = eyes.look(_edited(actor, start, wanted))
+            if made is None:
+                continue
             rows.append(
-                ("neutral", {
-                    "read": float(made.emotion == 0),
-                    "read_own": float(calm_seen.emotion == 0),
-                    "identity": made.likeness(calm_seen),
-                    "identity_before": felt_seen.likeness(calm_seen),
-                })
-            )  # fmt: skip
-        made = eyes.look(_edited(actor, calm, place))
-        if made is not None:
-            rows.append(
-                (emotion, {
-                    "read": float(made.emotion == place),
-                    "read_own": float(felt_seen.emotion == place),
-                    "identity": made.likeness(felt_seen),
-                    "identity_before": calm_seen.likeness(felt_seen),
+                (asked, {
+                    "read": float(made.emotion == wanted),
+                    "read_own": float(own.emotion == wanted),
+                    "identity": made.likeness(own),
+                    "identity_before": before.likeness(own),
+                    "gain": made.likeness(own) - before.likeness(own),
                 })
             )  # fmt: skip
     return rows
@@ -175,7 +193,7 @@ class Eyes:
 def _line(memory: str, asked: str, by_person: Answers) -> Line:
     sums = {
         name: np.array([[sum(row[name] for row in rows), len(rows)] for rows in by_person.values()])
-        for name in ("read", "read_own", "identity", "identity_before")
+        for name in FIGURES
     }
     figures = {}
     for name, parts in sums.items():
@@ -189,16 +207,15 @@ def _line(memory: str, asked: str, by_person: Answers) -> Line:
 def as_text(lines: Sequence[Line]) -> str:
     """The table for a terminal."""
     head = ("memory", "asked", "edits", "read so (95 %)", "own photographs", "identity (95 %)",
-            "before")  # fmt: skip
+            "before", "gain (95 %)")  # fmt: skip
     rows = [head]
     for line in lines:
-        read, own, like, before = (
-            line.figures[name] for name in ("read", "read_own", "identity", "identity_before")
-        )
+        read, own, like, before, gain = (line.figures[name] for name in FIGURES)
         rows.append(
             (line.memory, line.asked, str(line.edits),
              f"{read[0]:.2f} ({read[1]:.2f} to {read[2]:.2f})", f"{own[0]:.2f}",
-             f"{like[0]:.3f} ({like[1]:.3f} to {like[2]:.3f})", f"{before[0]:.3f}")
+             f"{like[0]:.3f} ({like[1]:.3f} to {like[2]:.3f})", f"{before[0]:.3f}",
+             f"{gain[0]:+.3f} ({gain[1]:+.3f} to {gain[2]:+.3f})")
         )  # fmt: skip
     return columns(rows)
 

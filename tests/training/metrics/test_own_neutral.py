@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -11,14 +12,16 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.errors import MienError
 from engine.node import Context
 from engine.types import EMOTIONS, F32, U8, FaceEdit
 from face.render.actor import Actor
 from nodes.rig import load_rig
+from nodes.weight_sets import weight_folder
 from tests.faces import astronaut, seen_face
 from training.data.own import in_fold, pairs, portraits
 from training.evaluate import main
-from training.evaluation.own_neutral import own_neutral
+from training.evaluation.own_neutral import ANY, own_neutral
 
 
 class Judge:
@@ -67,12 +70,24 @@ def test_photographs_are_read_by_person_session_and_emotion(people: Path) -> Non
 
 def test_memory_comes_nearer_to_ones_own_than_statistics(people: Path) -> None:
     lines = {(line.memory, line.asked): line for line in own_neutral(people, [Judge()])}
-    assert lines.keys() == {(m, a) for m in ("none", "own") for a in ("neutral", "happy")}
+    assert lines.keys() == {(m, a) for m in ("none", "own") for a in ("neutral", "happy", ANY)}
+    assert {line.edits for line in lines.values()} == {2}  # each session is edited
     own, none = lines["own", "neutral"].figures, lines["none", "neutral"].figures
     assert own["read"][0] == own["read_own"][0] == 1
     assert own["identity"][0] > own["identity_before"][0]
     assert own["identity"][0] >= none["identity"][0] - 1e-3
     assert lines["own", "happy"].figures["read"][0] == 1
+    assert lines["own", "happy"].figures == lines["own", ANY].figures
+
+
+def test_folds_are_pooled_each_by_its_own_weights(people: Path, tmp_path: Path) -> None:
+    for k in range(2):  # the second fold has nobody
+        shutil.copytree(weight_folder("people", "clean"), tmp_path / f"fold-{k}" / "people")
+    lines = own_neutral(people, [Judge()], str(tmp_path / "fold-{}"), "2")
+    assert {line.people for line in lines} == {1}
+    (tmp_path / "fold-0" / "people" / "people.npz").write_bytes(b"none")
+    with pytest.raises(MienError, match="fold-0"):
+        own_neutral(people, [Judge()], str(tmp_path / "fold-{}"), "2")
 
 
 def test_folds_divide_people() -> None:
@@ -87,6 +102,7 @@ def test_folds_divide_people() -> None:
         (["--protocol", "own-neutral", "wear"], "are asked alone"),
         (["--protocol", "own-neutral", "--fold", "7/5"], "fold 7 of 5"),
         (["--protocol", "own-neutral", "--fold", "one"], "a fold is K/N"),
+        (["--protocol", "own-neutral", "--fold", "5"], "wants --weights with {}"),
     ],
 )
 def test_wrong_use_is_one_line(
