@@ -170,18 +170,24 @@ class Layer:
         import cv2
 
         rim = after[self._surface.mouth[:, 0], :2]
-        left, top = np.maximum(np.floor(rim.min(axis=0)).astype(int) - 2, 0)
-        right, bottom = np.minimum(np.ceil(rim.max(axis=0)).astype(int) + 3, out.shape[1::-1])
+        left, top = np.maximum(np.floor(rim.min(axis=0)).astype(int) - 3, 0)
+        right, bottom = np.minimum(np.ceil(rim.max(axis=0)).astype(int) + 4, out.shape[1::-1])
         if right - left < 3 or bottom - top < 3:
             return
-        grid = (after[:, :2] - (left, top)).astype(np.float32)
+        places = (after[:, :2] - (left, top)).astype(np.float32)
+        ring, middle = self._surface.mouth[:, 0], places[self._surface.mouth[0, 2]]
+        edge = places[ring]
+        outward = edge - middle
+        outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-3)
+        places[ring] = edge + 2 * outward  # so that the edge itself lies on the patch
         field, inside = rasterize(
-            grid, self._surface.uv, self._surface.mouth, right - left, bottom - top
+            places, self._surface.uv, self._surface.mouth, right - left, bottom - top
         )
         lit_texture = texture if gain is None else lit(texture, gain, mouth=True)
         laid = cv2.remap(lit_texture, field[0], field[1], cv2.INTER_LINEAR)
-        soft = max(0.6, float(np.ptp(rim[:, 0])) * 0.012)
-        alpha = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), soft) * inside * share
+        covered = np.zeros(inside.shape, np.uint8)
+        cv2.fillPoly(covered, [np.rint(edge * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        alpha = covered.astype(np.float32) * np.float32(share / 255) * inside
         part = out[top:bottom, left:right]
         cv2.blendLinear(laid, part.copy(), alpha, 1 - alpha, part)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -48,6 +49,20 @@ def test_the_mouth_has_a_patch_of_its_own(seen: Seen) -> None:
     patch = known[top:bottom, left:right]
     assert patch[patch.shape[0] // 2, patch.shape[1] // 2] == 255
     assert not known[top, left : left + 8].any() and not known[bottom + 2 :, left:right].any()
+
+
+def test_nothing_of_the_cameras_is_left_between_opened_lips(seen: Seen) -> None:
+    target = seen.landmarks.copy()
+    lower = [14, 87, 317, 178, 402, 88, 318, 95, 324]
+    target[lower, 1] += np.float32(6)
+    ring = np.rint(target[list(INNER_LIPS), :2]).astype(np.int32)
+    inside = cv2.fillPoly(np.zeros(seen.pixels.shape[:2], np.uint8), [ring], 1) > 0
+    inside &= cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    bright = seen.pixels.copy()
+    bright[cv2.dilate(inside.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0] = 255
+    dark = Skin(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    drawn = Layer(load_surface()).draw(bright, seen.landmarks, target, dark, mouth=1.0)
+    assert inside.sum() > 100 and drawn[inside].max() < 30
 
 
 def test_eyes_slide_under_their_lids() -> None:
