@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, ClassVar, Final
 from engine.errors import MienError
 from engine.node import Node
 from engine.parameters import parameter
+from engine.program import extra
 from engine.types import U8, Latest, VideoFrame
 
 HOW_TO: Final = {
@@ -95,6 +97,10 @@ def how_to() -> str:
 
 def missing(device: str = "") -> str | None:
     """Why there is no virtual camera here, in one line, or None. Changes nothing."""
+    if importlib.util.find_spec("pyvirtualcam") is None:
+        return (
+            f"the virtual camera needs pyvirtualcam (GPL-2, so not part of Mien): {extra('camera')}"
+        )
     if sys.platform != "linux":
         return None  # only opening one tells
     if device:

@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import pyvirtualcam
 
 from engine.errors import MienError
 from engine.harness import run_node
 from engine.types import VideoFrame
 from nodes import virtual_camera
 from nodes.virtual_camera import VirtualCamera
+
+pyvirtualcam = pytest.importorskip(
+    "pyvirtualcam", reason="a virtual camera needs pip install -e '.[camera]'"
+)
 
 
 class Camera:
@@ -76,3 +79,12 @@ def test_none_is_said_with_the_mend(
 def test_a_device_that_is_not_there() -> None:
     with pytest.raises(MienError, match="no virtual camera at /dev/video77"):
         run_node(VirtualCamera, [], config={"device": "/dev/video77"})
+
+
+def test_its_package_is_an_extra_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(
+        MienError, match=r"pyvirtualcam \(GPL-2.*: pip install -e '.\[camera\]'"
+    ) as no:
+        show([(640, 480)])
+    assert "\n" not in str(no.value)
