@@ -13,6 +13,7 @@ from nodes.ramps import ramp
 UPPER: Final = INNER_LIPS[: len(INNER_LIPS) // 2 + 1]
 LOWER: Final = (INNER_LIPS[0], *INNER_LIPS[: len(INNER_LIPS) // 2 - 1 : -1])
 """the inner lips from corner to corner, each lower point under its upper one"""
+NOSE_AND_CHIN: Final = (1, 152)
 MEET: Final = (0.01, 0.03)
 """up to which distance lips meet, in widths of the mouth"""
 WITHIN: Final = 0.2
@@ -62,7 +63,8 @@ class _Mouth:
         self.width = max(float(np.linalg.norm(end - start)), 1.0)
         self._start, self._right = start, (end - start) / np.float32(self.width)
         self.down = np.array([-self._right[1], self._right[0]], np.float32)
-        if float((lips[1] - lips[0]).mean(axis=0) @ self.down) < 0:
+        nose, chin = points[list(NOSE_AND_CHIN), :2]
+        if float((chin - nose) @ self.down) < 0:  # shut lips cross and can't tell
             self.down = -self.down
         self._along, self._across = (lips - start) @ self._right, (lips - start) @ self.down
         self.gap = float(np.maximum(self._across[1] - self._across[0], 0).max()) / self.width

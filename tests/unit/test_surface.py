@@ -65,6 +65,20 @@ def test_nothing_of_the_cameras_is_left_between_opened_lips(seen: Seen) -> None:
     assert inside.sum() > 100 and drawn[inside].max() < 30
 
 
+@pytest.mark.parametrize("crossed", [(0.6, -0.1), (-0.1, 0.6)])
+def test_shut_lips_that_cross_stay_where_they_are(seen: Seen, crossed: tuple[float, float]) -> None:
+    """A tracker's upper lip ends below the lower one now and then, by a part of a pixel."""
+    upper, lower = (list(INNER_LIPS[1:10]), list(INNER_LIPS[:10:-1]))
+    before, after = seen.landmarks.copy(), seen.landmarks.copy()
+    middle = (before[upper] + before[lower]) / 2
+    for points, by in zip((before, after), crossed, strict=True):
+        points[upper], points[lower] = middle, middle
+        points[upper, 1] += np.float32(by)
+    drawn = Layer(load_surface()).draw(seen.pixels, before, after, Skin())
+    assert np.abs(drawn.astype(int) - seen.pixels).max() < 100
+    assert np.abs(drawn.astype(int) - seen.pixels).mean() < 0.5
+
+
 def test_eyes_slide_under_their_lids() -> None:
     points = np.random.default_rng(0).normal(size=(478, 3)).astype(np.float32)
     made = vertices(points)
