@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,7 @@ import pytest
 
 from commands.line import COMMANDS, TRAINING
 from engine import __version__
+from mien import api
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"][
@@ -129,6 +131,7 @@ def test_one_name_and_beneath_it_all_that_runs(wheel: Path) -> None:
         for path in (ROOT / source).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
+    there |= {f"{name[:-3]}.pyi" for name in there if "/engine/" in name or name.endswith("api.py")}
     assert {name for name in names if not name.startswith(about)} == there
     packages = {name.removeprefix("mien/_packages/") for name in names}
     assert {"graphs/live.toml", "weights/skin/card.toml", "nodes/web/static/index.html"} <= packages
@@ -196,3 +199,18 @@ def test_python_has_it_by_one_import(installed: Path, tmp_path: Path) -> None:
     assert told.split() == ["3", "3", str(installed / "mien" / "_packages")]
     processes = {line.split()[1] for line in (tmp_path / "told.txt").read_text().splitlines()}
     assert len(processes) == 2
+
+
+def test_type_checkers_see_what_each_public_name_is(installed: Path, tmp_path: Path) -> None:
+    script = tmp_path / "typed.py"
+    lines = [f"reveal_type(mien.{name})" for name in api.__all__]
+    script.write_text("\n".join(["import mien", *lines, "class Mine(mien.Node): ...", ""]))
+    environment = os.environ | {"MYPYPATH": str(installed)}
+    told = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", script.name],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert "typed.py:" in told.stdout and not re.search(r"^typed.py.*error:", told.stdout, re.M)
+    revealed = re.findall(r'Revealed type is "(.*)"', told.stdout)
+    assert len(revealed) == len(api.__all__) and "Any" not in revealed
+    assert sum("mien._packages.engine" in kind for kind in revealed) > 10
