@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import secrets
 import socket
 from pathlib import Path
@@ -65,8 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     page.add_argument("--address", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
     page.add_argument(
-        "--token", default="",
-        help="what the page asks for when bound elsewhere: 12 characters or more",
+        "--token", default=os.environ.get("MIEN_TOKEN", ""),
+        help="what the page asks for when others can open it: 12 characters or more; MIEN_TOKEN "
+        "says it without showing it in lists of processes",
     )  # fmt: skip
     page.add_argument("--cert", default="", help="TLS certificate (PEM)")
     page.add_argument("--key", default="", help="TLS key (PEM)")

