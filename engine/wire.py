@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgpack
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.types import U8, Between, Message, Shape
 
@@ -50,9 +51,9 @@ class _Plan:
         hints = typing.get_type_hints(message_type, include_extras=True)
         kinds = {item.name: _split(hints[item.name]) for item in dataclasses.fields(message_type)}
         self.arrays = {
-            name: (np.dtype(typing.get_args(typing.get_args(hint)[1])[0]), shape)
+            name: (dtype, shape)
             for name, (hint, shape) in kinds.items()
-            if typing.get_origin(hint) is np.ndarray
+            if (dtype := _dtype(hint)) is not None
         }
         plain = {name: kind for name, kind in kinds.items() if name not in self.arrays}
         self.plain = tuple(plain)
@@ -71,6 +72,17 @@ def _split(hint: Any) -> tuple[Any, Any]:
     if typing.get_origin(hint) is typing.Annotated:
         return typing.get_args(hint)[:2]
     return hint, None
+
+
+def _dtype(hint: Any) -> np.dtype[Any] | None:
+    """Of the elements of an array; None for what is none."""
+    origin, of = typing.get_origin(hint), typing.get_args(hint)
+    if origin is np.ndarray:
+        of = typing.get_args(of[1])
+    elif origin is not NDArray:  # NumPy 2.5 made it an alias of its own
+        return None
+    kind: np.dtype[Any] = np.dtype(of[0])
+    return kind
 
 
 def _check(hint: Any, bound: Between | None) -> Check:

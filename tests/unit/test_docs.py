@@ -15,7 +15,7 @@ from nodes.web.messages import OPS
 from tests.unit.test_settings import options
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_code_for_one_picture_runs() -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import os
 import struct
+import types
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from engine import record, shm
+from engine import record, shm, wire
 from engine.clock import FakeClock
 from engine.errors import MienError
 from engine.harness import run_node
@@ -301,3 +304,11 @@ def test_a_recording_whose_sizes_lie_is_one_line(tmp_path: Path) -> None:
         path.write_bytes(whole[:at] + sizes + whole[at + 4 :])
         with pytest.raises(MienError, match="doesn't fit"):
             list(record.read(path))
+
+
+@pytest.mark.parametrize("made", [np.uint8, np.float32])
+def test_an_array_is_one_however_numpy_writes_its_type(made: type[np.generic]) -> None:
+    alias = types.GenericAlias(NDArray, (made,))  # as of NumPy 2.5 on Python 3.12
+    written_out = types.GenericAlias(np.ndarray, (Any, types.GenericAlias(np.dtype, (made,))))
+    assert wire._dtype(alias) == wire._dtype(written_out) == made
+    assert wire._dtype(list[int]) is None
