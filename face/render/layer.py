@@ -42,6 +42,9 @@ SOFT: Final = 0.008
 """over what distance skin passes into eyes and mouth, in widths of the face"""
 STRANGE: Final = (0.55, 0.85)
 """from where to where the logarithm of colours is apart where something hides the face"""
+MATTER: Final = (0.45, 0.75)
+"""from where to where a logarithm of colours is further off than the face's usual one because
+something else is there, as hair is, and no longer light"""
 LIGHT_BOUNDS: Final = (0.4, 2.5)
 
 
@@ -211,10 +214,16 @@ def lit(texture: U8, gain: F32, mouth: bool = False) -> U8:
 def light_gain(here: F32, seen: F32, there: F32, known: F32) -> F32:
     """How many times brighter each colour is in one light than in another [rows, columns, 3]:
     colours ``here`` and ``there`` on the coarse grid, and how well each was seen [rows, columns].
+    Where hair, or a hand, lies in one of them, the light around counts.
     """
     import cv2
 
-    both = (np.minimum(seen, known) + 1e-4)[..., None]
+    both = np.minimum(seen, known)
+    change = np.log((here + 10) / (there + 10)).mean(axis=2)
+    usual = np.median(change[both >= both.max() / 2])
+    other = smoothstep(*MATTER, np.abs(change - usual) * (both > 0))
+    light = 1 - cv2.dilate(other, np.ones((5, 5), np.uint8)).astype(np.float32)
+    both = (both * light + np.float32(1e-4))[..., None]
     low = [
         cv2.GaussianBlur(one * both, (0, 0), LIGHT_SIGMA, borderType=cv2.BORDER_REPLICATE)
         for one in (here, there)
@@ -230,7 +239,7 @@ def fits(here: F32, there: F32, gain: F32, seen: F32) -> F32:
     not where that is something else, as a hand is, than any expression of this face."""
     import cv2
 
-    apart = np.abs(np.log((here + 10) / (there * gain + 10))).mean(axis=2) * seen
+    apart = np.abs(np.log((here + 10) / (there * gain + 10))).mean(axis=2) * np.minimum(2 * seen, 1)
     apart = cv2.dilate(cv2.GaussianBlur(apart, (0, 0), 1.2), np.ones((3, 3), np.uint8))
     return (1 - smoothstep(*STRANGE, np.asarray(apart, np.float32))).astype(np.float32)
 

@@ -230,7 +230,7 @@ class FaceRenderer:
         alpha = seen.astype(np.float32) * np.float32(covered / 255)
         if not request.still:
             gain = self._steady_light(gain, request.step_s)
-            alpha *= whole(fits(here, there, gain, np.minimum(how_well, known)))
+        alpha *= whole(fits(here, there, gain, np.minimum(how_well, known)))
         return Skin(texture, alpha, factor), gain
 
     def _with_mouth(

@@ -97,7 +97,7 @@ def test_a_guided_minute_ends_in_a_smile_that_is_worn(
             page.locator("#guide-agree").check()
             page.locator("#guide-go").click()
             said = page.locator("#guide-say")
-            for words in ("Look calm", "Smile", "Be surprised"):
+            for words in ("Look calm", "turn your head", "Smile"):
                 said.filter(has_text=words).wait_for(timeout=WITHIN_MS)
                 page.screenshot(path=str(tmp_path / f"{words}.png"))
             while page.locator("#guide-skip").is_visible():

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from face.render.layer import Layer, Skin, light_gain
+from face.render.layer import Layer, Skin, fits, light_gain
 from face.render.repertoire import coarse
 from face.render.surface import COARSE, HEIGHT, INNER_LIPS, MOUTH_BOX, WIDTH, load_surface, vertices
 from tests.faces import Seen, seen_astronaut
@@ -98,3 +98,14 @@ def test_light_is_told_from_what_is_lit(seen: Seen) -> None:
     assert gain.shape == (HEIGHT // COARSE, WIDTH // COARSE, 3)
     middle = gain[12:26, 14:34].reshape(-1, 3).mean(axis=0)
     assert np.allclose(middle, [0.5, 0.6, 0.7], atol=0.06)
+
+
+def test_hair_in_a_remembered_face_is_no_shadow() -> None:
+    grid = (HEIGHT // COARSE, WIDTH // COARSE)
+    here = np.full((*grid, 3), 140, np.float32)
+    there, seen = np.full((*grid, 3), 120, np.float32), np.ones(grid, np.float32)
+    there[8:26, 30:36] = 30
+    gain = light_gain(here, seen, there, seen)
+    assert np.allclose(gain, 142 / 122, atol=0.02)  # nothing beside it becomes brighter
+    laid = fits(here, there, gain, seen)
+    assert laid[9:25, 31:35].max() == 0 and laid[:, :24].min() == 1

@@ -9,11 +9,14 @@ const TICK_MS = 100;
 // What to do, the drawn example, and what the engine is told: a sentence is read, not told.
 const STEPS = [
   ["Look calm", "neutral", "neutral"],
+  ["Stay calm, and turn your head slowly to one side and to the other", "neutral", "neutral"],
   ["Smile", "happy", "happy"],
   ["Be surprised", "surprised", "surprised"],
   ["Look sad", "sad", "sad"],
   ["Look angry", "angry", "angry"],
   ["Be disgusted", "disgusted", "disgusted"],
+  ["Be frightened", "fear", "fear"],
+  ["Raise one corner of your mouth, as who knows better", "contempt", "contempt"],
   ["Say calmly: “My own face is the one that I know best.”", "neutral", "read"],
 ];
 
