@@ -20,6 +20,7 @@ from pathlib import Path
 
 from commands.numbers import within
 from commands.weights import add_weights, use_weights
+from engine.program import as_called
 
 SECTIONS = {
     "hop": "pictures between two processes: latency, throughput, CPU",
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         section = sections.add_parser(
             name,
             help=summary,
-            description=module.__doc__,
+            description=as_called(module.__doc__),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         section.add_argument(

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from commands.bench import SECTIONS
 from commands.line import COMMANDS, TRAINING
 from engine import __version__
 from mien import api
@@ -77,7 +78,7 @@ os.environ[program.VARIABLE] = "mien"
 from commands.line import main
 for name in sys.argv[1:]:
     try:
-        main([name, "--help"])
+        main([*name.split(), "--help"])
     except SystemExit as ended:
         assert ended.code == 0, name
 """
@@ -155,7 +156,7 @@ def test_the_command_and_its_help_have_its_own_name(installed: Path, tmp_path: P
     told = done(installed / "bin" / "mien", "--help", folder=tmp_path, path=installed)
     assert told.startswith("usage: mien [-h]")
     assert all(f"\n    {name} " in told for name in (*COMMANDS, *TRAINING))
-    names = (*COMMANDS, *TRAINING)
+    names = (*COMMANDS, *TRAINING, *(f"bench {name}" for name in SECTIONS))
     told = done(
         sys.executable, "-c", TRY_EVERY_HELP, *names, folder=tmp_path, path=installed,
     )  # fmt: skip
