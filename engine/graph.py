@@ -224,9 +224,9 @@ class _Checker:
         entries = self.table(self.raw.get("nodes", {}), "nodes")
         if not entries:
             raise self.fail("the graph has no nodes; write one as [nodes.NAME]")
-        for name in entries:
-            if not NAME.match(name):
-                raise self.fail(f"'{name}' is no name for a node: a-z, 0-9 and _", f"nodes.{name}")
+        for node in entries:
+            if not NAME.match(node):
+                raise self.fail(f"'{node}' is no name for a node: a-z, 0-9 and _", f"nodes.{node}")
         self.apply(entries, settings)
         hosts = self.hosts()
         placement, processes = self.placement(entries, hosts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,13 +37,16 @@ def run(
     in_process: bool = False,
     on_event: Callable[[str, str], None] | None = None,
 ) -> dict[str, Any]:
-    """Run a graph until its sources end, or for ``seconds``; its last figures.
+    """Run a graph until its sources end, or for ``seconds``; its last figures, by node and edge.
 
     ``settings`` are ``node.parameter=value`` texts, for a graph that isn't checked yet. It runs in
     the processes that it names, or with ``in_process`` in this one, where nodes may be classes of
     a script. ``on_event`` gets (level, text) of what a person should know. Where an event loop
     runs already, as in a notebook, await `run_async` instead. Raises MienError.
     """
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        raise MienError("an event loop runs here already: await mien.run_async(...) instead")
     return run_loop(
         run_async(graph, settings, seconds=seconds, in_process=in_process, on_event=on_event)
     )

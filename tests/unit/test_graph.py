@@ -43,6 +43,7 @@ def _load(tmp_path: Path, text: str, *settings: str) -> object:
 
 def test_nodes_are_ordered_and_placed(tmp_path: Path) -> None:
     graph = load(_write(tmp_path, GOOD), ["add.amount=7"])
+    assert graph.name == "small"
     assert list(graph.nodes) == ["numbers", "add", "collect"]
     assert graph.nodes["add"].config.amount == 7
     assert graph.nodes["add"].process == "second"
