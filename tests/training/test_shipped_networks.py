@@ -243,6 +243,11 @@ def test_what_ships_does_what_it_is_for(name: str) -> None:
     assert _missed(name, SHIPPED) == {}
 
 
+@needs_espeak
+def test_the_clean_sets_own_ear_hears_too() -> None:
+    assert _missed("speech", SHIPPED / "clean") == {}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_at_other_outputs_fail(name: str, tmp_path: Path) -> None:
     assert _missed(name, _damaged(name, _permuted, tmp_path))

@@ -50,7 +50,8 @@ def test_what_ships() -> None:
     assert sets() == ["default", "clean"]
     used = weights_in_use("clean")
     assert used and not any(map(forbids, used.values()))
-    assert used["people"] == SHIPPED / "clean" / "people"
+    for own in ("people", "speech"):
+        assert used[own] == SHIPPED / "clean" / own and forbids(SHIPPED / own)
     assert used["visual"] == SHIPPED / "visual"
     assert weights_in_use() == {name: SHIPPED / name for name in weights_in_use()}
     for name, folder in weights_in_use().items():

@@ -24,8 +24,8 @@ from training.trainers.kept import each, kept, key_of
 from training.trainers.samples import Array, Clips, Sample
 from training.trainers.wear import worn_voice
 
-FIRST_STEPS, EVERY_STEPS = 25, 10
-"""a first second can't tell much; then moments are so far apart, back from the end"""
+FIRST_STEPS, EVERY_STEPS = 50, 10
+"""two seconds can't tell much; then moments are so far apart, back from the end"""
 _COLUMNS: Final = ("count", "moments", "affect", "intensity", "known")
 
 
