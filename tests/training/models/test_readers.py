@@ -188,7 +188,7 @@ def test_echoes_are_what_the_encoder_hears_and_are_kept(
 ) -> None:
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
     silent = still("still", "three", "happy")
-    write_shard(tmp_path / "a.tar", [made_clip("m", frames=50), made_clip("n", frames=9), silent])
+    write_shard(tmp_path / "a.tar", [made_clip("m", frames=75), made_clip("n", frames=9), silent])
     clips = Clips(tmp_path, "train")
     encoder = SpeechEncoder(SpeechSize(width=16, heads=2, layers=1, past=8)).eval()
     echoes = echoes_of(encoder, clips, 2, keep=True)
@@ -198,14 +198,14 @@ def test_echoes_are_what_the_encoder_hears_and_are_kept(
     )
     (first, after), (_, last) = echoes.rows[long]
     assert after - first == 3
-    strong = clips[long].labels.intensity[[29, 39, 49]]
+    strong = clips[long].labels.intensity[[54, 64, 74]]
     assert strong.std() > 0 and np.allclose(echoes.intensity[first:after, 0], strong)
     assert len(echoes.of([short])) == 2  # one moment, in each take
     assert not np.allclose(echoes.moments[after - 1], echoes.moments[last - 1])
     with torch.no_grad():
         encoder.settle(torch.from_numpy(echoes.count), torch.from_numpy(echoes.moments))
         count, moments, *_ = encoder.hear(torch.from_numpy(clips[long].clip.samples)[None])
-    for row, step in ((first, 30), (after - 1, 50)):
+    for row, step in ((first, 55), (after - 1, 75)):
         assert float(count[0, step]) == pytest.approx(echoes.count[row, 0], rel=1e-5)
         assert np.allclose(moments[0, step].numpy(), echoes.moments[row], atol=1e-5)
     some = [echoes.draw(long, [], np.random.default_rng(seed)) for seed in range(30)]
