@@ -15,7 +15,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGES = "mien._packages"
-STUBBED = ("engine/*.py", "mien/api.py")
+STUBBED = ("engine/**/*.py", "mien/api.py")
 _IMPORT = re.compile(r"^(\s*from )(engine\b)", re.MULTILINE)
 
 
@@ -30,7 +30,7 @@ class Stubs(BuildHookInterface[Any]):
         for path in sorted(path for pattern in STUBBED for path in root.glob(pattern)):
             place = path.relative_to(root).with_suffix(".pyi")
             stub = self.made / place
-            stub.parent.mkdir(exist_ok=True)
+            stub.parent.mkdir(parents=True, exist_ok=True)
             stub.write_text(_IMPORT.sub(rf"\1{PACKAGES}.\2", path.read_text("utf-8")), "utf-8")
             build_data["force_include"][str(stub)] = str(place)
 

@@ -21,8 +21,8 @@ from typing import Any, Final
 from engine import terminal
 from engine.errors import MienError
 from engine.program import program
-from nodes.camera import open_camera, why_not
-from nodes.microphone import load_portaudio, opens
+from nodes.sources.camera import open_camera, why_not
+from nodes.sources.microphone import load_portaudio, opens
 
 _SIZES_PX: Final = ((320, 240), (640, 480), (1280, 720), (1920, 1080))
 _ASKED_HZ: Final = 30.0

@@ -33,7 +33,8 @@ from engine.errors import MienError, UsageError
 from engine.program import program
 
 if TYPE_CHECKING:
-    from engine.types import FaceTrack, VideoFrame
+    from engine.types import VideoFrame
+    from face.types import FaceTrack
 
 CAMERA: Final = "camera"
 
@@ -115,9 +116,9 @@ def _learn(
 ) -> dict[str, int]:
     from rich.progress import track
 
+    from commands.enrolment import Enrolment, followed, sources
     from engine import terminal
     from face.render import person_file
-    from face.render.enrolment import Enrolment, followed, sources
 
     enrolment = Enrolment(lambda line: print(line, file=sys.stderr))
     given = [Path(source) for source in options.sources if source != CAMERA]
@@ -149,8 +150,8 @@ def _camera(options: argparse.Namespace) -> Iterator[tuple[VideoFrame, FaceTrack
     from engine.node import Context
     from engine.parameters import build
     from engine.types import VideoFrame
-    from nodes.camera import open_camera, why_not
-    from nodes.face_tracker import FaceTracker
+    from nodes.face.face_tracker import FaceTracker
+    from nodes.sources.camera import open_camera, why_not
 
     capture = open_camera(options.camera, 640, 480, 30.0)
     if capture is None:

@@ -26,9 +26,9 @@ from commands.paths import GRAPHS
 from commands.running import console, run_supervised
 from commands.weights import add_weights, use_weights
 from engine.draw import draw
-from engine.errors import UsageError
+from engine.errors import UsageError, suggestion
 from engine.files import whole
-from engine.graph import load, read, suggestion
+from engine.graph import load, read
 from engine.plugins import look_beside
 from engine.run import host_key
 from engine.supervisor import Supervisor

@@ -37,9 +37,9 @@ from engine.files import unusual
 from engine.graph import load, read
 from engine.settings import Settings, default_path
 from engine.supervisor import Supervisor
-from engine.types import EMOTIONS
-from nodes.media import audio_stream, open_media
-from nodes.network_camera import check_address, is_address
+from face.types import EMOTIONS
+from media.probing import audio_stream, open_media
+from nodes.sources.network_camera import check_address, is_address
 
 URL_WITHIN_S = 5.0
 
@@ -142,7 +142,7 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
         processes["face"]["nodes"].insert(0, "camera")
         if options.mic is not None:
             nodes["microphone"] = {
-                "type": "nodes.microphone:Microphone",
+                "type": "nodes.sources.microphone:Microphone",
                 "parameters": {"device": options.mic},
             }
             for name in ("voice_reader", "out"):
@@ -158,7 +158,7 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
             processes["feelings"]["nodes"].remove("voice_reader")
     if options.virtual_camera:
         nodes["virtual_camera"] = {
-            "type": "nodes.virtual_camera:VirtualCamera",
+            "type": "nodes.sinks.virtual_camera:VirtualCamera",
             "inputs": {"video": "compositor.video"},
         }
         processes["face"]["nodes"].append("virtual_camera")
@@ -179,7 +179,10 @@ def _camera(device: str, muted: bool) -> tuple[dict[str, Any], bool]:
     """The node that reads ``device``, and whether sound comes from it. Raises MienError."""
     if is_address(device):
         check_address(device)
-        node = {"type": "nodes.network_camera:NetworkCamera", "parameters": {"address": device}}
+        node = {
+            "type": "nodes.sources.network_camera:NetworkCamera",
+            "parameters": {"address": device},
+        }
         return node, False
     if not _is_device(device):
         if not Path(device).exists():
@@ -191,8 +194,8 @@ def _camera(device: str, muted: bool) -> tuple[dict[str, Any], bool]:
             sounds = not muted and audio_stream(opened) is not None
         path = str(Path(device).resolve())
         parameters = {"path": path, "paced": True, "loop": True, "sound": sounds}
-        return {"type": "nodes.media_file:MediaFile", "parameters": parameters}, sounds
-    return {"type": "nodes.camera:Camera", "parameters": {"device": device}}, False
+        return {"type": "nodes.sources.media_file:MediaFile", "parameters": parameters}, sounds
+    return {"type": "nodes.sources.camera:Camera", "parameters": {"device": device}}, False
 
 
 def _is_device(name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from nodes.weight_sets import VARIABLE, folder_of, terms
+from inference.weight_sets import VARIABLE, folder_of, terms
 
 
 def add_weights(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,7 @@ from engine.control import REPORTS_MOST, Peer
 from engine.errors import MienError, words
 from engine.loops import run_loop
 from engine.run import Run
-from engine.wire import from_bytes
+from engine.transport.wire import from_bytes
 from engine.worker import TICK_S, Worker
 
 

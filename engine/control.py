@@ -19,7 +19,7 @@ import zmq
 import zmq.asyncio
 
 from engine.errors import MienError, UsageError, words
-from engine.wire import from_bytes, to_bytes
+from engine.transport.wire import from_bytes, to_bytes
 
 TIMEOUT_S = 5.0
 REPORTS_MOST = 32

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class MienError(Exception):
     """Something failed that the user can mend; ``str(error)`` is one line. Exit code 1."""
@@ -24,3 +27,12 @@ def words(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     text = "".join(sign if sign.isprintable() else "?" for sign in text)
     return text if isinstance(error, MienError) else f"{type(error).__name__}: {text}"
+
+
+def suggestion(name: object, known: Iterable[str]) -> str:
+    """ "; did you mean 'x'?", or a list of what there is."""
+    names = sorted(known)
+    close = difflib.get_close_matches(str(name), names, n=1)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; there is {', '.join(names)}" if names else ""

@@ -12,8 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine import shm
 from engine.errors import MienError
+from engine.transport import shm
 
 _NAME = re.compile(r"\d+-[0-9a-f]{8}\Z")
 _OWN = "set XDG_RUNTIME_DIR to a folder of your own"

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import copy
-import difflib
-import importlib
 import math
 import re
-import sys
 import tomllib
-import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from engine import plugins
-from engine.errors import MienError, UsageError, words
+from engine import node_types, plugins
+from engine.errors import MienError, UsageError, suggestion, words
 from engine.governor import Plan, read_plan
 from engine.lines import find_line
 from engine.node import Node
@@ -26,8 +22,6 @@ from engine.types import Input, Message
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 TEXT_MOST = 2**20
 _KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z")  # Z85
-_TYPE = re.compile(r"\w+(\.\w+)*:\w+\Z")
-_INSTALLED = re.compile(r"[\w.-]+\Z")
 _RESERVED = ("control", "supervisor")
 _TOP_KEYS = (
     "name", "delivery", "stalled_after_s", "silent_after_s", "nodes", "processes", "hosts",
@@ -164,15 +158,6 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
         raise UsageError(f"{path}: not valid TOML: {error}") from None
 
 
-def suggestion(name: object, known: Iterable[str]) -> str:
-    """ "; did you mean 'x'?", or a list of what there is."""
-    names = sorted(known)
-    close = difflib.get_close_matches(str(name), names, n=1)
-    if close:
-        return f"; did you mean '{close[0]}'?"
-    return f"; there is {', '.join(names)}" if names else ""
-
-
 class _Checker:
     def __init__(self, raw: dict[str, Any], text: str, where: str) -> None:
         self.raw = raw
@@ -230,8 +215,9 @@ class _Checker:
         self.apply(entries, settings)
         hosts = self.hosts()
         placement, processes = self.placement(entries, hosts)
+        types = {name: self.type_of(name, entry) for name, entry in entries.items()}
         nodes = {
-            name: self.node(name, entry, placement.get(name, "main"))
+            name: self.node(name, entry, placement.get(name, "main"), *types[name])
             for name, entry in entries.items()
         }
         if any(spec.process == "main" for spec in nodes.values()):
@@ -340,18 +326,21 @@ class _Checker:
             raise self.fail(f"[processes.{process}] needs host, since the graph has hosts")
         return placement, processes
 
-    def node(self, name: str, entry: Any, process: str) -> NodeSpec:
+    def type_of(self, name: str, entry: Any) -> tuple[str, type[Node]]:
+        """The "module:Class" of a node, and the class."""
         table = f"nodes.{name}"
-        entry = self.table(entry, table, _NODE_KEYS)
-        type_name = entry.get("type")
-        if isinstance(type_name, str) and _INSTALLED.match(type_name):
-            try:
-                type_name = plugins.class_of(type_name)
-            except UsageError as error:
-                raise self.fail(str(error), table, "type") from None
-        if not isinstance(type_name, str) or not _TYPE.match(type_name):
+        given = self.table(entry, table, _NODE_KEYS).get("type")
+        if not isinstance(given, str):
             raise self.fail(f'[{table}] needs type = "module:Class"', table, "type")
-        node_type = self.find_type(type_name, table)
+        try:
+            return node_types.find(given)
+        except UsageError as error:
+            raise self.fail(str(error), table, "type") from None
+
+    def node(
+        self, name: str, entry: dict[str, Any], process: str, type_name: str, node_type: type[Node]
+    ) -> NodeSpec:
+        table = f"nodes.{name}"
         inputs = {}
         for port, source in self.table(entry.get("inputs", {}), f"{table}.inputs").items():
             if port not in node_type.inputs:
@@ -397,44 +386,6 @@ class _Checker:
                 table, "backpressure",
             )  # fmt: skip
 
-    def find_type(self, type_name: str, table: str) -> type[Node]:
-        module_name, _, class_name = type_name.partition(":")
-        try:
-            module = importlib.import_module(module_name)
-        except ImportError as error:
-            missing = getattr(error, "name", None) or module_name
-            if missing != module_name and not module_name.startswith(f"{missing}."):
-                raise MienError(
-                    f"{type_name} needs the package '{missing}': pip install it"
-                ) from None
-            known = [name for name in sys.modules if name.startswith("nodes.")]
-            known += _siblings(module_name)
-            raise self.fail(
-                f"no module '{module_name}'{suggestion(module_name, set(known))}", table, "type"
-            ) from None
-        except SyntaxError as error:
-            place = f"{error.filename}:{error.lineno}"
-            raise self.fail(f"{type_name}: {place}: {error.msg}", table, "type") from None
-        except (Exception, SystemExit) as error:  # the file is somebody's code: anything goes
-            raise self.fail(
-                f"{module_name} can't be loaded: {words(error)}{_where(error)}", table, "type"
-            ) from None
-        found = getattr(module, class_name, None)
-        if not (isinstance(found, type) and issubclass(found, Node)):
-            nodes = [
-                key
-                for key, value in vars(module).items()
-                if isinstance(value, type)
-                and issubclass(value, Node)
-                and value.__module__ == module_name
-            ]
-            raise self.fail(
-                f"no node class '{class_name}' in {module_name}{suggestion(class_name, nodes)}",
-                table,
-                "type",
-            )
-        return found
-
     def edges(self, spec: NodeSpec, nodes: dict[str, NodeSpec]) -> None:
         table = f"nodes.{spec.name}"
         for port, (origin, output) in spec.inputs.items():
@@ -479,21 +430,6 @@ class _Checker:
         for name in nodes:
             visit(name)
         return ordered
-
-
-def _siblings(module_name: str) -> list[str]:
-    package = module_name.rpartition(".")[0]
-    try:
-        folder = Path(str(importlib.import_module(package).__file__)).parent
-    except (ImportError, ValueError):
-        return []
-    return [f"{package}.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__"]
-
-
-def _where(error: BaseException) -> str:
-    """Where in a file an error arose, as " (FILE:LINE)"."""
-    last = traceback.extract_tb(error.__traceback__)[-1:]
-    return f" ({last[0].filename}:{last[0].lineno})" if last else ""
 
 
 def set_parameter(graph: Graph, node: str, name: str, config: Any) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.transport.wire import Envelope, Hop
 from engine.types import Message
-from engine.wire import Envelope, Hop
 
 if TYPE_CHECKING:
-    from engine.lane import Inlet, Lane
+    from engine.executor import Inlet, Lane
 
 JOIN_DEPTH = 8
 """instants that wait for the rest of their messages"""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
-from engine.errors import UsageError
-from engine.graph import Graph, suggestion, with_parameter
+from engine.errors import UsageError, suggestion
+from engine.graph import Graph, with_parameter
 from engine.settings import PRESETS_MOST, Preset, Settings, checked_preset, kept
 
 Set = Callable[[str, str, Any], Awaitable[Any]]

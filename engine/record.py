@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import struct
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,8 +14,7 @@ from engine import files
 from engine.errors import EndOfStream, MienError, UsageError
 from engine.node import Source
 from engine.parameters import parameter
-from engine.types import Message, Outputs
-from engine.wire import (
+from engine.transport.wire import (
     HEADER_BYTES_MOST,
     Envelope,
     Form,
@@ -25,6 +23,7 @@ from engine.wire import (
     pack,
     to_bytes,
 )
+from engine.types import MESSAGES, Message, Outputs
 
 MAGIC = b"mien-recording-2\n"
 _SIZES = struct.Struct("<II")
@@ -117,15 +116,12 @@ def _read_head(path: Path, file: BinaryIO) -> type[Message]:
         if file.read(len(MAGIC)) != MAGIC:
             raise ValueError("not a recording of Mien")
         (size,) = struct.unpack("<I", file.read(4))
-        module, _, name = str(from_bytes(file.read(size))["type"]).partition(":")
-        if not module.startswith(("engine.", "nodes.")):
-            raise ValueError(f"messages of {module} are not Mien's")
-        message_type = getattr(importlib.import_module(module), name, None)
-        if not (isinstance(message_type, type) and issubclass(message_type, Message)):
-            raise ValueError(f"{name} is no message")
-    except (ValueError, KeyError, TypeError, struct.error, ImportError) as error:
+        name = str(from_bytes(file.read(size))["type"])
+        if name not in MESSAGES:
+            raise ValueError(f"messages of type {name} are known to no node of this graph")
+    except (ValueError, KeyError, TypeError, struct.error) as error:
         raise MienError(f"{path}: {error}") from None
-    return message_type
+    return MESSAGES[name]
 
 
 class Replay(Source):

@@ -15,7 +15,7 @@ from zmq.utils import z85
 from engine.errors import MienError, UsageError
 from engine.folders import RunFolder
 from engine.graph import Graph
-from engine.link import Curve
+from engine.transport.link import Curve
 
 SOCKET_PATH_MOST = 100
 

@@ -12,14 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from engine.errors import EndOfStream, MienError, words
+from engine.executor import Inlet, Lane
 from engine.graph import NodeSpec
 from engine.join import JOIN_DEPTH, Join, Matcher, Whole
-from engine.lane import Inlet, Lane
 from engine.metrics import EdgeStats, NodeStats
 from engine.node import Condition, Context, Control, Source
 from engine.outputs import each_output
+from engine.transport.wire import Envelope, Hop
 from engine.types import U8, Fifo, Latest, Message
-from engine.wire import Envelope, Hop
 
 FAILURES_BEFORE_RESTART = 5
 GAP_MOST = 1_000_000

@@ -16,21 +16,21 @@ import zmq
 import zmq.asyncio
 
 from engine import run as runs
-from engine import shm
 from engine.clock import RunningTime
 from engine.control import REPORTS_MOST, Peer
-from engine.errors import MienError, UsageError
+from engine.errors import MienError, UsageError, suggestion
 from engine.folders import RunFolder
 from engine.governing import Figures, Governing
-from engine.graph import Graph, set_parameter, suggestion, with_parameter
-from engine.hosts import Hosts
+from engine.graph import Graph, set_parameter, with_parameter
 from engine.news import News
 from engine.parameters import describe
 from engine.presets import OPS, Presets
 from engine.process import Process, add_up, how_it_ended
 from engine.program import ROOT
 from engine.settings import Settings
-from engine.wire import to_bytes
+from engine.transport import shm
+from engine.transport.hosts import Hosts
+from engine.transport.wire import to_bytes
 
 RESTART_DELAYS_S = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
 HEALTHY_AFTER_S = 10.0

@@ -13,18 +13,18 @@ import zmq
 from engine import graph as graphs
 from engine.clock import RunningTime
 from engine.errors import MienError, UsageError, words
+from engine.executor import Inlet, Lane, LoopLane, ThreadLane
 from engine.graph import Graph, NodeSpec
-from engine.lane import Inlet, Lane, LoopLane, ThreadLane
-from engine.link import SendLink
 from engine.loop_runner import LoopRunner
 from engine.metrics import EdgeStats
 from engine.node import Control, LoopNode, Source
 from engine.often import Often
 from engine.parameters import describe
-from engine.receive import ReceiveLink
 from engine.record import Recorder
 from engine.run import Authenticator, Run
 from engine.runner import LaneRoute, Runner, SourceRunner
+from engine.transport.link import SendLink
+from engine.transport.receive import ReceiveLink
 from engine.types import Fifo
 
 TICK_S = 0.25

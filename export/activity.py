@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from engine.errors import MienError
 from engine.files import make_folder, whole
-from export.write_card import section, sha256_of, tensor_section
-from nodes.assets import Asset, locate
-from nodes.card import CARD, Tensor
+from export.write_card import sha256_of, tensor_table, write
+from inference.assets import Asset, locate
+from inference.card import Tensor
 from training import command
 
 SILERO: Final = Asset(
@@ -69,14 +69,15 @@ def take(out: Path) -> None:
         "export": "python -m export.activity",
         "openvino": "f32",
     }
-    parts = [f"# activity: {TASK}.", section("", head)]
-    parts += [tensor_section("inputs", spec) for spec in INPUTS]
-    parts += [tensor_section("outputs", spec) for spec in OUTPUTS]
-    parts.append(section("state", {"state": "state_next"}))
-    parts.append(section("files.onnx", {"file": file.name, "sha256": sha256_of(file)}))
-    parts.append(section("data", {"nc": False, "weights_of_others": [ORIGIN]}))
-    with whole(folder / CARD) as part:
-        part.write_text("\n".join(parts), encoding="utf-8")
+    card = {
+        **head,
+        "inputs": [tensor_table(spec) for spec in INPUTS],
+        "outputs": [tensor_table(spec) for spec in OUTPUTS],
+        "state": {"state": "state_next"},
+        "files": {"onnx": {"file": file.name, "sha256": sha256_of(file)}},
+        "data": {"nc": False, "weights_of_others": [ORIGIN]},
+    }
+    write(folder, f"activity: {TASK}.", card)
     print(f"written: {folder}")
 
 

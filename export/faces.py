@@ -10,9 +10,9 @@ from itertools import cycle
 
 import numpy as np
 
-from engine.types import EMOTIONS
 from export.networks import Call
 from face.render.skin import INPUTS, places
+from face.types import EMOTIONS
 from training.data.own import Portrait, Source
 from training.trainers.skin import Changes
 

@@ -14,7 +14,7 @@ import numpy as np
 from export.faces import Asked
 from export.networks import Call, Network
 from face.render.detail import skin_mask
-from nodes.model import Model, missing
+from inference.model import Model, missing
 from training.metrics.statistics import ratio_interval
 
 SAID: Final = "change"

@@ -17,8 +17,8 @@ from export.onnx_file import to_float16, to_onnx
 from export.parity import Parity, table
 from export.quantize import to_int8
 from export.write_card import Files, write_card
-from nodes.card import read_card
-from nodes.tensorrt import AHEAD_OF_TIME, load_tensorrt, obtain_engine
+from inference.card import read_card
+from inference.tensorrt import AHEAD_OF_TIME, load_tensorrt, obtain_engine
 from training import command
 
 

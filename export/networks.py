@@ -15,8 +15,8 @@ from engine.errors import MienError
 from engine.types import F32
 from export.names import NAMES
 from face.render.detail import COLUMNS, ROWS
-from nodes.card import Tensor as Spec
-from nodes.model import Model
+from inference.card import Tensor as Spec
+from inference.model import Model
 from training import checkpoint
 from training.models.ear import EAR_ORIGIN, EAR_WIDTH, STEP_SAMPLES
 from training.models.intensity import READING, IntensityFusion

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from export.networks import Call, Network
-from nodes.model import Backend, Model, missing
+from inference.model import Backend, Model, missing
 
 INT8_AGREEMENT: Final = 0.98
 

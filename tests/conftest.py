@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from nodes.weight_sets import VARIABLE
+from inference.weight_sets import VARIABLE
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from skimage import data
 
-from engine.types import F32, U8, FaceTrack, VideoFrame
-from nodes.assets import FACE_LANDMARKER, locate
-from nodes.landmarker import Landmarker, region_of
-from nodes.rig import Placement, load_rig
+from engine.types import F32, U8, VideoFrame
+from face.landmarker import Landmarker, region_of
+from face.rig import Placement, load_rig
+from face.types import FaceTrack
+from inference.assets import FACE_LANDMARKER, locate
 
 FRAME_NS = 33_333_333
 

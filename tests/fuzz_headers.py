@@ -18,27 +18,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from engine import shm
 from engine.errors import MienError
+from engine.executor import Inlet, ThreadLane
 from engine.graph import NodeSpec
-from engine.lane import Inlet, ThreadLane
 from engine.metrics import EdgeStats
 from engine.node import Node
-from engine.receive import Reader
 from engine.runner import Runner
-from engine.types import (
-    Affect,
-    AudioFrame,
-    FaceEdit,
-    FaceTrack,
-    Fifo,
-    Input,
-    Latest,
-    Message,
-    Outputs,
-    VideoFrame,
-)
-from engine.wire import Envelope, pack, to_bytes
+from engine.transport import shm
+from engine.transport.receive import Reader
+from engine.transport.wire import Envelope, pack, to_bytes
+from engine.types import AudioFrame, Fifo, Input, Latest, Message, Outputs, VideoFrame
+from face.types import Affect, FaceEdit, FaceTrack
 
 RUN = "fuzz"
 GROWTH_MB_MOST = 64

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.types import EMOTIONS
+from face.emotions import FEELING, prototype
 from face.render.detail import COLUMNS, ROWS
-from nodes.emotions import FEELING, prototype
+from face.types import EMOTIONS
 
 CROP_PX = 40
 """side of what the made face encoder looks at"""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from nodes.assets import FACE_LANDMARKER, locate
+from inference.assets import FACE_LANDMARKER, locate
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CALLS = "connect,sendto,sendmsg,sendmmsg,openat,open,creat,mkdir,mkdirat,rename,renameat,renameat2"

@@ -33,7 +33,7 @@ from pathlib import Path
 
 from engine.errors import MienError, UsageError
 from engine.files import make_folder
-from engine.types import EMOTIONS
+from face.types import EMOTIONS
 from training import command
 from training.evaluation import own_neutral, own_talk, report
 from training.evaluation.protocols import (

@@ -19,18 +19,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import tomli_w
 
 from engine.errors import MienError
 from engine.files import make_folder, whole
-from engine.types import EMOTIONS, F32
-from export.write_card import section
+from engine.types import F32
+from face.emotions import MIRROR, prototype
 from face.expression.people import FILE, People
 from face.render.detail import coarse_detail, detail
 from face.render.repertoire import opening
 from face.render.surface import MOUTH_BOX, load_surface
-from nodes.card import CARD
-from nodes.emotions import MIRROR, prototype
-from nodes.rig import Rig, load_rig
+from face.rig import Rig, load_rig
+from face.types import EMOTIONS
+from inference.card import CARD
 from training import command
 from training.data.own import Portrait, Source, in_fold, pairs, portraits, source_of
 
@@ -106,8 +107,7 @@ def _card(
         "licences": [source.licence],
     }
     figures = {"explained_of_people_left_out": round(share, 3)}
-    parts = [section("", head), section("data", data), section("metrics", figures)]
-    return "\n".join(parts)
+    return tomli_w.dumps({**head, "data": data, "metrics": figures})
 
 
 def fit(found: Sequence[Portrait], rig: Rig, strength: Mapping[str, float] = STRENGTH) -> People:

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from engine.errors import MienError
 from engine.files import make_folder, whole
-from engine.types import BLENDSHAPES, F32
-from nodes.assets import FACE_LANDMARKER, locate
-from nodes.emotions import MIRROR
-from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT, Landmarker
-from nodes.rig import EYE_SPAN_CM, RIGID, Rig, align, upright
+from engine.types import F32
+from face.emotions import MIRROR
+from face.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT, Landmarker
+from face.rig import EYE_SPAN_CM, RIGID, Rig, align, upright
+from face.types import BLENDSHAPES
+from inference.assets import FACE_LANDMARKER, locate
 from training import command
 from training.response import fit_response
 from training.tracks import Track, load_tracks

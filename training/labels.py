@@ -18,8 +18,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from engine.errors import MienError
-from engine.types import BLENDSHAPES, EMOTIONS, F32
-from nodes.emotions import ANGLES_DEG, FEELING, MIRROR, Row, shapes_of
+from engine.types import F32
+from face.emotions import ANGLES_DEG, FEELING, MIRROR, Row, shapes_of
+from face.types import BLENDSHAPES, EMOTIONS
 from training import command
 from training.data.clip import SPLITS, Clip, open_clips
 from training.metrics.statistics import concordance

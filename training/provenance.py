@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from training.trainers.samples import Clips
 
 MAKING: Final = (
-    "labels.py", "models", "trainers", "../nodes/emotions.py",
-    "../nodes/mel.py",
+    "labels.py", "models", "trainers", "../face/emotions.py",
+    "../media/mel.py",
 )  # fmt: skip
 """files and folders, seen from here: how samples and labels are made"""
 CODE: Final = (*MAKING, "loop.py", "losses")

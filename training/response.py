@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track as progress
 
-from engine.types import EMOTIONS, F32, U8
-from nodes.emotions import FEELING, prototype
-from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT, Landmarker, region_of
-from nodes.rig import Rig
-from nodes.warp import apply_flow, dense_flow
+from engine.types import F32, U8
+from face.emotions import FEELING, prototype
+from face.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT, Landmarker, region_of
+from face.render.warp import apply_flow, dense_flow
+from face.rig import Rig
+from face.types import EMOTIONS
 from training.tracks import CLIP_SUFFIXES, identities, pictures
 
 PICTURES_PER_CLIP = 4

@@ -13,8 +13,8 @@ from rich.progress import track as progress
 from engine.errors import MienError
 from engine.files import make_folder, whole
 from engine.types import F32, U8, VideoFrame
-from nodes.landmarker import Landmarker, region_of
-from nodes.media_reader import MediaReader
+from face.landmarker import Landmarker, region_of
+from media.reader import MediaReader
 
 CLIP_SUFFIXES = (".mp4", ".mov", ".mpg", ".avi", ".webm", ".mkv")
 MIN_PRESENCE = 0.5

@@ -12,9 +12,10 @@ from typing import Final
 
 import numpy as np
 
-from engine.types import EMOTIONS, F32
-from nodes.weight_sets import weight_folder
-from nodes.weights import load_arrays
+from engine.types import F32
+from face.types import EMOTIONS
+from inference.weight_sets import weight_folder
+from inference.weights import load_arrays
 
 FILE: Final = "people.npz"
 LIMIT: Final = 3.0

@@ -12,11 +12,11 @@ from typing import Final
 import numpy as np
 
 from engine.types import F32
+from face.emotions import sides
+from face.ramps import ramp
 from face.render.lips import LOWER, UPPER
 from face.render.repertoire import opening
-from nodes.emotions import sides
-from nodes.ramps import ramp
-from nodes.smoothing import MAX_STEP_S
+from face.smoothing import MAX_STEP_S
 
 LOWER_INNER: Final = (14, 87, 317, 178, 402, 88, 318, 95, 324)
 LOWER_LIP: Final = (15, 16, 17, 84, 314, 181, 405, 91, 321, 146, 375, 85, 315, 180, 404, 90, 320,

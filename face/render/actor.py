@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.errors import MienError
 from engine.node import Context
-from engine.types import F32, U8, FaceEdit
+from engine.types import F32, U8
 from face.expression.people import load_people
 from face.render import person_file
 from face.render.likeness import Likeness
@@ -17,11 +17,12 @@ from face.render.repertoire import Face, Repertoire
 from face.render.skin import Skin
 from face.render.surface import load_surface
 from face.render.watch import Watch
-from nodes.rig import Placement, Rig
-from nodes.weight_sets import left_out
+from face.rig import Placement, Rig
+from face.types import FaceEdit
+from inference.weight_sets import left_out
 
 if TYPE_CHECKING:
-    from nodes.model import Backend
+    from inference.model import Backend
 
 NO_SKIN = "own faces and real people's shapes (OpenCV, CPU)"
 

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32, U8
+from face.ramps import smoothstep
+from face.render.eyes import keep_eyes
 from face.render.grid import Grid
 from face.render.lips import seal
 from face.render.surface import (
@@ -26,9 +28,7 @@ from face.render.surface import (
     Surface,
     vertices,
 )
-from nodes.eyes import keep_eyes
-from nodes.ramps import smoothstep
-from nodes.warp import rasterize
+from face.render.warp import rasterize
 
 FADE: Final = 0.22
 """over what distance it dies away there, in face sizes"""

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 
 from engine.types import F32
+from face.ramps import ramp
 from face.render.surface import INNER_LIPS
-from nodes.ramps import ramp
 
 UPPER: Final = INNER_LIPS[: len(INNER_LIPS) // 2 + 1]
 LOWER: Final = (INNER_LIPS[0], *INNER_LIPS[: len(INNER_LIPS) // 2 - 1 : -1])

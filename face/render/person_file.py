@@ -20,9 +20,9 @@ import numpy as np
 from engine.errors import MienError, UsageError
 from engine.files import explain, make_folder, unusual, whole
 from engine.program import program
-from engine.types import BLENDSHAPES, EMOTIONS
 from face.render.repertoire import MAX_FACES, Face, Repertoire
 from face.render.surface import HEIGHT, WIDTH
+from face.types import BLENDSHAPES, EMOTIONS
 
 SUFFIX: Final = ".person"
 VERSION: Final = "1"

@@ -13,16 +13,17 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from engine.types import EMOTIONS, F32, U8
+from engine.types import F32, U8
+from face.emotions import FEELING
 from face.expression.people import People
 from face.expression.speech import Speech, head_angles
+from face.ramps import ramp, smoothstep
 from face.render.layer import Layer, Skin, fits, light_gain
 from face.render.repertoire import NEUTRAL, Recalled, Repertoire, coarse, mixed, mouth, opening
 from face.render.surface import HEIGHT, MOUTH_BOX, WIDTH, Surface
-from nodes.emotions import FEELING
-from nodes.ramps import ramp, smoothstep
-from nodes.rig import Placement, Rig
-from nodes.smoothing import OneEuro
+from face.rig import Placement, Rig
+from face.smoothing import OneEuro
+from face.types import EMOTIONS
 
 STEADY: Final = (1.5, 0.6)
 """One-Euro filter of what an edit moves: Hz at rest, and Hz more per cm a second"""

@@ -15,8 +15,9 @@ from typing import Final
 
 import numpy as np
 
-from engine.types import EMOTIONS, F32, U8
+from engine.types import F32, U8
 from face.render.surface import COARSE, HEIGHT, WIDTH
+from face.types import EMOTIONS
 
 MAX_FACES: Final = 120
 """about 56 MB"""

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from engine.node import Context
-from engine.types import EMOTIONS, F32, U8
+from engine.types import F32, U8
 from face.render.detail import COLUMNS, ROWS, detail, skin_mask
 from face.render.surface import Texels, load_surface, texels, vertices
-from nodes.smoothing import OneEuro
-from nodes.weights import open_model
+from face.smoothing import OneEuro
+from face.types import EMOTIONS
+from inference.weights import open_model
 
 if TYPE_CHECKING:
-    from nodes.model import Backend
+    from inference.model import Backend
 
 INPUTS: Final = ("detail", "displacement", "places", "rig", "emotion")
 DEPTH: Final = {"happy": 0.6, "surprised": 0.5, "disgusted": 0.8}

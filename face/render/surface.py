@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32, U8
-from nodes.rig import Rig, load_rig
+from face.rig import Rig, load_rig
 
 WIDTH: Final = 384
 HEIGHT: Final = 304
@@ -118,7 +118,7 @@ class Surface:
 
     def _facing(self, points: F32) -> F32:
         """How much of each triangle, skin first and mouth last, is turned to the camera, 0..1."""
-        from nodes.ramps import smoothstep
+        from face.ramps import smoothstep
 
         a, b, c = (points[self._all[:, k]] for k in range(3))
         normal = np.cross(b - a, c - a)

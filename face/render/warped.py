@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.types import F32, U8, FaceEdit
-from nodes.drive import Drive
-from nodes.eyes import keep_eyes
-from nodes.landmarker import Landmarker
-from nodes.rig import Placement, Rig
-from nodes.warp import apply_flow, dense_flow
+from engine.types import F32, U8
+from face.expression.retargeting import Drive
+from face.landmarker import Landmarker
+from face.render.eyes import keep_eyes
+from face.render.warp import apply_flow, dense_flow
+from face.rig import Placement, Rig
+from face.types import FaceEdit
 
 
 class Warped:

@@ -8,13 +8,14 @@ from typing import Final
 
 import numpy as np
 
-from engine.types import EMOTIONS, F32, U8
+from engine.types import F32, U8
+from face.emotions import FEELING
 from face.expression.people import People
 from face.expression.speech import head_angles
 from face.render.repertoire import NEUTRAL, Face, Repertoire
 from face.render.surface import Surface
-from nodes.emotions import FEELING
-from nodes.rig import Placement, Rig
+from face.rig import Placement, Rig
+from face.types import EMOTIONS
 
 EVERY_S: Final = 0.12
 """faces are looked at for keeping this often"""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engine.node import Context
 
 if TYPE_CHECKING:
-    from nodes.av_sync import AvSync
+    from media.av_sync import AvSync
     from nodes.web.encode import EncodeWorker
     from nodes.web.viewer import Viewer
 

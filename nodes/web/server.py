@@ -28,9 +28,9 @@ from nodes.web.websocket import Sockets
 STATIC = Path(__file__).parent / "static"
 PATHS = ("/session", "/whip", "/whep")
 NODE_FOR = {
-    "/session": "nodes.browser:Browser",
-    "/whip": "nodes.whip:Whip",
-    "/whep": "nodes.webrtc_out:WebrtcOut",
+    "/session": "nodes.web.browser:Browser",
+    "/whip": "nodes.web.whip:Whip",
+    "/whep": "nodes.web.webrtc_out:WebrtcOut",
 }
 DEFAULT_AFTER_S = 2.0
 _servers: dict[asyncio.AbstractEventLoop, WebServer] = {}

@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.clock import Clock
 from engine.types import F32, I16, AudioFrame
-from nodes.av_sync import BLOCK, RATE_HZ, AvSync
+from media.av_sync import BLOCK, RATE_HZ, AvSync
 
 PERIOD_NS = 10_000_000
 BEHIND_NS = 200_000_000

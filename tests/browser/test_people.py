@@ -14,7 +14,7 @@ from face.render import person_file
 from face.render.person_file import Person
 from face.render.surface import load_surface
 from face.render.watch import Watch
-from nodes.rig import load_rig
+from face.rig import load_rig
 from tests.browser.engine import Engine
 from tests.browser.page import LivePage
 from tests.faces import astronaut, seen_astronaut

@@ -11,8 +11,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from engine.types import EMOTIONS, FaceTrack
-from nodes.emotions import prototype
+from face.emotions import prototype
+from face.types import EMOTIONS, FaceTrack
 from tests.golden.heads import NUMBERS, PEOPLE, SHEET
 from training.data.heads.acting import style_of
 from training.data.heads.anatomy import load_anatomy

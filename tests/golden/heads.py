@@ -9,7 +9,8 @@ from typing import Final
 import cv2
 import numpy as np
 
-from engine.types import EMOTIONS, F32, U8
+from engine.types import F32, U8
+from face.types import EMOTIONS
 
 PEOPLE: Final = 6
 SHEET: Final = Path(__file__).with_name("heads.jpg")

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from nodes.browser import Browser
-from nodes.webrtc_out import WebrtcOut
+from nodes.web.browser import Browser
+from nodes.web.webrtc_out import WebrtcOut
 from tests.loopback.rig import Client, Engine
 
 

@@ -18,9 +18,9 @@ from typing import Any
 import aiohttp
 import psutil
 
-from nodes.browser import Browser
 from nodes.web import security
-from nodes.webrtc_out import WebrtcOut
+from nodes.web.browser import Browser
+from nodes.web.webrtc_out import WebrtcOut
 from tests.loopback.rig import Client, Engine, Pictures, Tone, offer_of, until
 
 AT_ONCE = 8

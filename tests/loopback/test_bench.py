@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from engine.shm import folder
+from engine.transport.shm import folder
 from run_engine import main
 
 

@@ -16,9 +16,10 @@ import cv2
 import numpy as np
 import pytest
 
-from commands.doctor_speed import drawn_face
-from engine.types import BLENDSHAPES, U8
-from nodes.media import extent
+from commands.doctor.speed import drawn_face
+from engine.types import U8
+from face.types import BLENDSHAPES
+from media.probing import extent
 from tests.made_media import (
     bars,
     clicks,

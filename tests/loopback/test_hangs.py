@@ -17,12 +17,12 @@ import pytest
 import zmq
 import zmq.asyncio
 
-from engine import shm
 from engine.control import Peer, ask
 from engine.folders import running
 from engine.graph import load
 from engine.supervisor import Supervisor
-from engine.wire import to_bytes
+from engine.transport import shm
+from engine.transport.wire import to_bytes
 from tests.fuzz_headers import Bench
 from tests.loopback.small_graph import command, graph, lines, until, write_toml
 

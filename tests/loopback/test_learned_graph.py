@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from commands.doctor_speed import drawn_face
+from commands.doctor.speed import drawn_face
 from commands.live import live_graph
 from commands.paths import GRAPHS
 from engine.graph import load, read
 from engine.supervisor import Supervisor
-from engine.types import EMOTIONS, I16, U8
+from engine.types import I16, U8
+from face.types import EMOTIONS
 from tests.made_media import make_video
 from tests.made_weights import make_weights
 
@@ -166,7 +167,7 @@ def film_graph(source: Path) -> dict[str, Any]:
     """The live graph with a film in its own time in the browser's place."""
     raw = read(GRAPHS / "live.toml")
     raw["nodes"]["browser"] = {
-        "type": "nodes.media_file:MediaFile",
+        "type": "nodes.sources.media_file:MediaFile",
         "parameters": {"path": str(source), "paced": True, "loop": True},
     }
     raw["nodes"]["out"]["parameters"] = {"port": 0}

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import zmq
 
-from engine import shm
+from engine.executor import Inlet, ThreadLane
 from engine.join import Whole
-from engine.lane import Inlet, ThreadLane
-from engine.link import SHRINK_AFTER, SLOTS, SendLink
 from engine.metrics import EdgeStats
-from engine.receive import ReceiveLink
+from engine.transport import shm
+from engine.transport.link import SHRINK_AFTER, SLOTS, SendLink
+from engine.transport.receive import ReceiveLink
+from engine.transport.wire import Envelope
 from engine.types import Latest, VideoFrame
-from engine.wire import Envelope
 from tests.fuzz_headers import Bench
 
 
@@ -98,7 +98,7 @@ def test_without_shared_memory_pictures_come_inline(
     def full(*_: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("engine.link.Ring.create", full)
+    monkeypatch.setattr("engine.transport.link.Ring.create", full)
     for number in range(5):
         edge.send(number)
     assert [int(frame.pixels[-1, -1, 2]) for frame in edge.wait_for(5)] == list(range(5))
@@ -151,8 +151,8 @@ def test_memory_goes_when_nothing_is_sent_and_comes_back(
     edge.wait_for(1)
     edge.sender.rest()
     assert list(shm.folder().glob("mien-testlink-*")), "it was just used"
-    monkeypatch.setattr("engine.link.IDLE_S", 0.0)
-    monkeypatch.setattr("engine.receive.UNUSED_S", 0.0)
+    monkeypatch.setattr("engine.transport.link.IDLE_S", 0.0)
+    monkeypatch.setattr("engine.transport.receive.UNUSED_S", 0.0)
     edge.sender.rest()
     assert not list(shm.folder().glob("mien-testlink-*"))
     rings = edge.receiver._reader._rings
@@ -170,9 +170,9 @@ def test_shared_memory_is_tried_again_after_it_was_full(
     def full(*_: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("engine.link.FULL_S", 0.0)
+    monkeypatch.setattr("engine.transport.link.FULL_S", 0.0)
     with monkeypatch.context() as patch:
-        patch.setattr("engine.link.Ring.create", full)
+        patch.setattr("engine.transport.link.Ring.create", full)
         edge.send(0)
     edge.send(1)
     edge.wait_for(2)

@@ -15,8 +15,8 @@ from engine.errors import UsageError
 from engine.node import Context
 from engine.parameters import build
 from engine.types import VideoFrame
-from nodes import network_camera
-from nodes.network_camera import NetworkCamera, check_address, without_secrets
+from nodes.sources import network_camera
+from nodes.sources.network_camera import NetworkCamera, check_address, without_secrets
 from tests.loopback.camera_servers import EACH, Mjpeg, Rtsp
 from tests.made_media import make_video, number_in, numbered
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from commands.doctor_speed import drawn_face
+from commands.doctor.speed import drawn_face
 from tests.loopback.rig import Client, Pictures, Tone, until
 from tests.made_media import clicks, make_video
 from tests.trap import REPOSITORY, Home, interrupt, missing_trap

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.doctor_speed import drawn_face
+from commands.doctor.speed import drawn_face
 from tests.made_media import make_video
 
 ENGINE = Path(__file__).resolve().parents[2] / "run_engine.py"

@@ -11,15 +11,15 @@ from engine.graph import load
 from engine.local import run_local
 from engine.types import VideoFrame
 from nodes.web import server
-from nodes.webrtc_out import WebrtcOut
+from nodes.web.webrtc_out import WebrtcOut
 
 GRAPH: dict[str, Any] = {
     "name": "again",
     "nodes": {
         "numbers": {"type": "tests.small_nodes:Numbers", "parameters": {"period_ms": 10}},
-        "browser": {"type": "nodes.browser:Browser"},
+        "browser": {"type": "nodes.web.browser:Browser"},
         "out": {
-            "type": "nodes.webrtc_out:WebrtcOut",
+            "type": "nodes.web.webrtc_out:WebrtcOut",
             "inputs": {"video": "numbers.video"},
             "parameters": {"port": 0},
         },

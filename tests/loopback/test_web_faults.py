@@ -10,8 +10,8 @@ from typing import Any
 import psutil
 import pytest
 
-from nodes.browser import Browser
 from nodes.web import peer
+from nodes.web.browser import Browser
 from tests.loopback.conftest import Start
 from tests.loopback.rig import Engine, Pictures, Tone, until
 

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from engine.errors import MienError
-from nodes.webrtc_out import WebrtcOut
+from nodes.web.webrtc_out import WebrtcOut
 from tests.loopback.conftest import Start
 from tests.loopback.rig import Engine, Pictures, until
 from tests.loopback.test_web_http import SDP, ask, one_line

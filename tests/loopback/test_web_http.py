@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from engine.errors import MienError
 from nodes.web import security
-from nodes.webrtc_out import WebrtcOut
-from nodes.whip import Whip
+from nodes.web.webrtc_out import WebrtcOut
+from nodes.web.whip import Whip
 from tests.loopback.conftest import Start
 from tests.loopback.rig import Engine, Pictures, offer_of, until
 
@@ -348,7 +348,7 @@ async def test_obs_takes_the_place_of_the_page(web: Start) -> None:
 async def test_whip_takes_a_stream_and_delete_ends_it(web: Start) -> None:
     pair = await web(whip=False)
     status, text, _ = await ask("POST", pair.url + "/whip", data="v=0", headers=SDP)
-    assert status == 503 and "nodes.whip:Whip" in text
+    assert status == 503 and "nodes.web.whip:Whip" in text
     whip = await pair.engine.add("whip", Whip)
     client = await pair.client().publish("/whip", Pictures(160, 120))
     await until(lambda: len(pair.engine.emitted["whip.video"]) > 5, "pictures")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.types import AudioFrame, VideoFrame
-from nodes.webrtc_out import Rate
+from nodes.web.webrtc_out import Rate
 from tests.loopback.conftest import Start, Web
 from tests.loopback.rig import Client, Pictures, Tone, bars, read_number, until
 

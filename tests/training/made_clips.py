@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import BLENDSHAPES, EMOTIONS, F32, U8
-from nodes.contours import BROWS, EYES, LIPS_INNER, LIPS_OUTER, OVAL
-from nodes.emotions import ANGLES_DEG, prototype
-from nodes.rig import load_rig
+from engine.types import F32, U8
+from face.emotions import ANGLES_DEG, prototype
+from face.rig import load_rig
+from face.topology import BROWS, EYES, LIPS_INNER, LIPS_OUTER, OVAL
+from face.types import BLENDSHAPES, EMOTIONS
 from training.data.clip import MEL_BINS, Clip, ClipInfo, encode
 
 PX_PER_CM = 11.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
 from pathlib import Path
 
 import cv2
@@ -10,14 +11,14 @@ import numpy as np
 import pytest
 
 from engine.node import Context
-from engine.types import EMOTIONS, FaceEdit
 from export.faces import Faces
 from face.expression.people import load_people
 from face.render.actor import Actor
 from face.render.repertoire import opening
-from nodes.card import read_card
-from nodes.rig import load_rig
-from nodes.weight_sets import forbids
+from face.rig import load_rig
+from face.types import EMOTIONS, FaceEdit
+from inference.card import read_card
+from inference.weight_sets import forbids
 from tests.faces import astronaut, seen_face
 from training.data.own import SOURCE, Source, portraits, source_of
 from training.fit_people import FEWEST, main
@@ -81,8 +82,8 @@ def test_what_a_folder_says_of_itself_is_on_the_card(many: Path, tmp_path: Path)
     (faces / SOURCE).write_text('licence = "CC0-1.0"\nnc = false\nsynthetic = true\n')
     assert main([str(faces), "--out", str(tmp_path / "people")]) == 0
     assert not forbids(tmp_path / "people")
-    card = (tmp_path / "people" / "card.toml").read_text()
-    assert 'licences = ["CC0-1.0"]' in card and "synthetic = true" in card
+    data = tomllib.loads((tmp_path / "people" / "card.toml").read_text())["data"]
+    assert data["licences"] == ["CC0-1.0"] and data["synthetic"] is True
     assert not Faces(portraits(faces), source_of(faces)).nc
 
 

@@ -16,17 +16,18 @@ from onnx import numpy_helper
 
 from engine.node import Context, Node
 from engine.parameters import build
-from engine.types import EMOTIONS, F32, Affect, AudioFrame, FaceTrack, VideoFrame
+from engine.types import F32, AudioFrame, VideoFrame
+from face.affect.answers import reading
+from face.emotions import ANGLES_DEG
 from face.render.detail import detail, skin_mask
 from face.render.skin import displacement_map, places
 from face.render.surface import load_surface
-from nodes.affect import reading
-from nodes.emotions import ANGLES_DEG
-from nodes.face_reader import FaceReader
-from nodes.model import Model
-from nodes.rig import load_rig
-from nodes.voice_reader import VoiceReader
-from nodes.weight_sets import SHIPPED
+from face.rig import load_rig
+from face.types import EMOTIONS, Affect, FaceTrack
+from inference.model import Model
+from inference.weight_sets import SHIPPED
+from nodes.readers.face_reader import FaceReader
+from nodes.readers.voice_reader import VoiceReader
 from tests.golden.heads import pictures, seen
 from training.data.heads.voice import load_speaker, manner_of, sentence
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from engine.node import Context
-from engine.types import EMOTIONS, F32, U8, FaceEdit
+from engine.types import F32, U8
 from face.expression.people import load_people
 from face.render import likeness, person_file
 from face.render.actor import Actor
@@ -21,7 +21,8 @@ from face.render.renderer import FaceRenderer, Request
 from face.render.repertoire import Face, Repertoire
 from face.render.surface import load_surface
 from face.render.watch import Watch, unevenness
-from nodes.rig import load_rig
+from face.rig import load_rig
+from face.types import EMOTIONS, FaceEdit
 from tests.faces import Seen, seen_astronaut, seen_face
 
 STEP_S = 0.2

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from engine.errors import MienError
-from nodes.assets import FACE_LANDMARKER, Asset, locate
-from nodes.landmarker import Landmarker
+from face.landmarker import Landmarker
+from inference.assets import FACE_LANDMARKER, Asset, locate
 
 GOOD = b"the right bytes" * 9000
 

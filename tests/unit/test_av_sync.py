@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.types import F32, I16
-from nodes.av_sync import BLOCK, RATE_HZ, AvSync, SmoothedDelay
+from media.av_sync import BLOCK, RATE_HZ, AvSync, SmoothedDelay
 
 MS = 1_000_000
 PERIOD_NS = 10 * MS

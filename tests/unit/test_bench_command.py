@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from commands import bench_hop, bench_live
-from commands.bench_report import check_writable, environment, write_json
+from commands.bench import hop as bench_hop
+from commands.bench import live as bench_live
+from commands.bench.report import check_writable, environment, write_json
 from commands.paths import GRAPHS
 from engine.clock import FakeClock
 from engine.errors import MienError
@@ -17,8 +18,8 @@ from engine.graph import load
 from engine.harness import run_node
 from engine.node import Context
 from engine.types import VideoFrame
-from nodes.pattern import Pattern
-from nodes.stopwatch import Stopwatch
+from nodes.sinks.stopwatch import Stopwatch
+from nodes.sources.pattern import Pattern
 from run_engine import main
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from commands.bench_governor import Row, add_arguments, draw, row_of
+from commands.bench.governor import Row, add_arguments, draw, row_of
 
 
 def metrics(arrived: int, level: int = 0, **observed: Any) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from commands import bench_clip, bench_markers
-from commands.bench_markers import (
+from commands.bench import clip as bench_clip
+from commands.bench import markers as bench_markers
+from commands.bench.markers import (
     CELLS,
     CODES,
     RATE_HZ,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from commands.bench_markers import cells_of, chirp
-from commands.bench_stats import (
+from commands.bench.markers import cells_of, chirp
+from commands.bench.stats import (
     Marks,
     Returned,
     Seen,

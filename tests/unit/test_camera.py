@@ -13,8 +13,8 @@ from engine.clock import FakeClock
 from engine.node import Context
 from engine.parameters import build
 from engine.types import VideoFrame
-from nodes import camera
-from nodes.camera import Camera
+from nodes.sources import camera
+from nodes.sources.camera import Camera
 
 NS = 1_000_000_000
 

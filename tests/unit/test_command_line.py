@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from commands import bench_models
+from commands.bench import models as bench_models
 from commands.paths import GRAPHS, WEIGHTS
 from engine import __version__
 from run_engine import main

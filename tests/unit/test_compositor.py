@@ -14,17 +14,18 @@ import pytest
 from engine.errors import MienError
 from engine.node import Node
 from engine.parameters import build
-from engine.types import U8, FaceEdit, FaceTrack, VideoFrame
+from engine.types import U8, VideoFrame
+from face.emotions import sides
 from face.expression.people import load_people
 from face.render import person_file
 from face.render.person_file import Person
 from face.render.surface import load_surface
 from face.render.watch import Watch
-from nodes.compositor import TOLD_S, Compositor
-from nodes.emotions import sides
-from nodes.expression_editor import ExpressionEditor
-from nodes.face_tracker import FaceTracker
-from nodes.rig import load_rig
+from face.rig import load_rig
+from face.types import FaceEdit, FaceTrack
+from nodes.face.compositor import TOLD_S, Compositor
+from nodes.face.expression_editor import ExpressionEditor
+from nodes.face.face_tracker import FaceTracker
 from tests.faces import astronaut, frame, no_face, seen_astronaut
 from training.metrics.faces import feeling_energy
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nodes.face_crop import crop_transform
-from nodes.rig import load_rig
-from nodes.steady_crop import SteadyCrop, cut_out, to_tensor
+from face.crop import crop_transform
+from face.rig import load_rig
+from face.steady_crop import SteadyCrop, cut_out, to_tensor
 from tests.faces import astronaut
 
 
 def test_the_crop_is_that_of_the_whole_picture() -> None:
-    from nodes.face_crop import crop
+    from face.crop import crop
 
     for scale in (0.3, 0.8, 2.5):
         angle = 0.3

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from commands import doctor, doctor_networks
+from commands import doctor
 from commands.doctor import Check
-from commands.doctor_speed import drawn_face, measure_face_ms
+from commands.doctor import network as doctor_networks
+from commands.doctor.speed import drawn_face, measure_face_ms
 from engine.errors import MienError
 from run_engine import main
 from tests.made_weights import make_weights
@@ -99,7 +100,7 @@ def test_a_network_names_the_runtime_that_would_run_it(
     monkeypatch.setattr(
         doctor_networks, "missing", lambda name: None if name in there else f"no {name} here"
     )
-    monkeypatch.setattr("commands.doctor_networks.metadata.version", lambda name: "1.2.3")
+    monkeypatch.setattr("commands.doctor.network.metadata.version", lambda name: "1.2.3")
     assert doctor_networks.describe("speech").endswith("; on ONNX Runtime 1.2.3, f32, CPU")
     there.add("tensorrt")
     assert doctor_networks.describe("speech").endswith("; on TensorRT")

@@ -10,11 +10,12 @@ import pytest
 
 from engine.errors import UsageError
 from engine.parameters import build
-from engine.types import BLENDSHAPES, EMOTIONS, F32, Affect, FaceTrack
-from nodes.emotions import FEELING, JAW, circumplex, mixture, prototype, shares, worn
-from nodes.expression_editor import RESTING, ExpressionEditor
-from nodes.landmarker import OUTER_EYE_RIGHT
-from nodes.still_lips import LIPS, StillLips
+from engine.types import F32
+from face.emotions import FEELING, JAW, circumplex, mixture, prototype, shares, worn
+from face.expression.still_lips import LIPS, StillLips
+from face.landmarker import OUTER_EYE_RIGHT
+from face.types import BLENDSHAPES, EMOTIONS, Affect, FaceTrack
+from nodes.face.expression_editor import RESTING, ExpressionEditor
 from tests.faces import FRAME_NS, no_face
 
 SPEECH = ("jawOpen", "mouthClose", "mouthFunnel", "mouthPucker", "mouthRollLower",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.types import F32, U8
-from nodes.eyes import EYES, keep_eyes
+from face.render.eyes import EYES, keep_eyes
 
 SKIN, WHITE, IRIS = (90, 120, 160), (235, 235, 235), (30, 20, 10)
 CENTRES = ((80.0, 70.0), (200.0, 70.0))

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from commands.file_plot import MOODS, SOURCES, draw
-from engine.types import EMOTIONS
+from commands.file.plot import MOODS, SOURCES, draw
+from face.types import EMOTIONS
 
 SVG = "{http://www.w3.org/2000/svg}"
 NOTHING = dict.fromkeys(("name", "valence", "arousal", "intensity"))

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from commands import file_progress
-from commands.file_progress import Progress
+from commands.file import progress as file_progress
+from commands.file.progress import Progress
 
 
 def figures(done: int) -> dict[str, Any]:

@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from commands.bench_report import write_json
+from commands.bench.report import write_json
 from engine import files
 from engine.errors import MienError
 from engine.node import Context
 from engine.parameters import build
 from engine.record import Recorder, read_type
 from engine.types import VideoFrame
-from nodes.image_folder import pictures_in
-from nodes.image_writer import ImageWriter
-from nodes.media import open_media
-from nodes.media_writer import MediaWriter
-from nodes.report import Report
-from nodes.stopwatch import write_rows
+from media.probing import open_media
+from nodes.sinks.image_writer import ImageWriter
+from nodes.sinks.media_writer import MediaWriter
+from nodes.sinks.report import Report
+from nodes.sinks.stopwatch import write_rows
+from nodes.sources.image_folder import pictures_in
 from run_engine import main
 
 GRAPH = str(Path(__file__).parents[2] / "graphs" / "live.toml")

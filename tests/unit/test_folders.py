@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import shm
 from engine.errors import MienError
 from engine.folders import RunFolder, base_folder, running
+from engine.transport import shm
 
 GONE = 2**22 + 1  # above any process number of Linux
 

@@ -13,11 +13,11 @@ from typing import Any, cast
 
 import pytest
 
-import engine.hosts
+import engine.transport.hosts
 from engine.errors import MienError
-from engine.foreign import clock_of, figures_of
-from engine.hosts import Hosts
 from engine.metrics import EdgeStats, NodeStats
+from engine.transport.foreign import clock_of, figures_of
+from engine.transport.hosts import Hosts
 from nodes.web.prometheus import exposition
 
 WRONG: tuple[Any, ...] = (
@@ -74,7 +74,7 @@ def watching(answers: list[tuple[str, Any]]) -> tuple[Hosts, asyncio.Event]:
 
 async def watched(answers: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Any:
     """The metrics after the other host said these."""
-    monkeypatch.setattr(engine.hosts, "PING_EVERY_S", 0)
+    monkeypatch.setattr(engine.transport.hosts, "PING_EVERY_S", 0)
     hosts, over = watching(answers)
     task = asyncio.ensure_future(hosts._watch("render"))
     await asyncio.wait([task, asyncio.ensure_future(over.wait())], return_when="FIRST_COMPLETED")

@@ -10,6 +10,7 @@ import pytest
 from engine.draw import draw
 from engine.errors import MienError, UsageError
 from engine.graph import load
+from nodes.sources.pattern import Pattern
 
 GOOD = """\
 name = "small"
@@ -189,3 +190,8 @@ def test_drawing_shows_every_node_process_and_edge(tmp_path: Path) -> None:
     picture = draw(load(_write(tmp_path, GOOD)))
     for word in ("numbers", "collect", "process first", "process second", "video → frame"):
         assert word in picture
+
+
+def test_a_node_is_found_where_it_lay_before() -> None:
+    graph = load({"nodes": {"made": {"type": "nodes.pattern:Pattern"}}})
+    assert graph.nodes["made"].node_type is Pattern

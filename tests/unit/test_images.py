@@ -13,9 +13,9 @@ from engine.errors import MienError, UsageError
 from engine.harness import run_node
 from engine.node import Context
 from engine.types import U8, VideoFrame
-from nodes.image_file import read_picture
-from nodes.image_folder import ImageFolder
-from nodes.image_writer import ImageWriter
+from media.image_file import read_picture
+from nodes.sinks.image_writer import ImageWriter
+from nodes.sources.image_folder import ImageFolder
 from tests.made_media import bar_errors, bars
 
 

@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
+from engine.executor import Inlet, ThreadLane
 from engine.join import Join, Whole
-from engine.lane import Inlet, ThreadLane
 from engine.metrics import EdgeStats
+from engine.transport.wire import Envelope
 from engine.types import AudioFrame, Fifo, Latest, VideoFrame
-from engine.wire import Envelope
 from tests.frames import black
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from commands.live import add_arguments, live_graph
 from engine.graph import Graph, load
-from nodes.camera import Camera
-from nodes.media_file import MediaFile
-from nodes.network_camera import NetworkCamera
+from nodes.sources.camera import Camera
+from nodes.sources.media_file import MediaFile
+from nodes.sources.network_camera import NetworkCamera
 from run_engine import main
 from tests.made_media import bars, clicks, make_video
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.errors import MienError
-from nodes.media import extent
+from media.probing import extent
 from tests.made_media import bars, make_video
 from tests.unit.test_media_file import pictures, play
 from tests.unit.test_media_writer import convert

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.lane import Inlet, ThreadLane
+from engine.executor import Inlet, ThreadLane
 from engine.often import Often
+from engine.transport.wire import Envelope
 from engine.types import Latest, VideoFrame
-from engine.wire import Envelope
 from tests.fuzz_headers import Bench
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,8 +33,8 @@ def test_a_hundred_thousand_are_refused_or_are_right() -> None:
 
 
 def test_the_fuzzer_sees_what_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.wire._is_positive_ratio", lambda value: True)
-    monkeypatch.setattr("engine.wire._plans", {})
+    monkeypatch.setattr("engine.transport.wire._is_positive_ratio", lambda value: True)
+    monkeypatch.setattr("engine.transport.wire._plans", {})
     bench = Bench(seed=1)
     try:
         with pytest.raises((ZeroDivisionError, TypeError)):

@@ -17,8 +17,8 @@ from engine.harness import run_node
 from engine.node import Context
 from engine.parameters import build
 from engine.types import AudioFrame, VideoFrame
-from nodes.media import extent, probe
-from nodes.media_file import MediaFile
+from media.probing import extent, probe
+from nodes.sources.media_file import MediaFile
 from tests.made_media import (
     bar_errors,
     bars,

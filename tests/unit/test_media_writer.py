@@ -20,9 +20,9 @@ from engine.harness import run_node
 from engine.node import Context
 from engine.parameters import build
 from engine.types import AudioFrame, VideoFrame
-from nodes.media import extent
-from nodes.media_file import MediaFile
-from nodes.media_writer import MediaWriter
+from media.probing import extent
+from nodes.sinks.media_writer import MediaWriter
+from nodes.sources.media_file import MediaFile
 from tests.made_media import (
     bar_errors,
     bars,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nodes.mel import BINS, filters, log_mel
+from media.mel import BINS, filters, log_mel
 
 
 @pytest.mark.parametrize("tone_hz", [300, 1000, 4000])

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import pytest
 
 from engine.errors import UsageError
-from engine.hosts import ClockOffset
 from engine.metrics import Latency
 from engine.parameters import build, change, describe, parameter
+from engine.transport.hosts import ClockOffset
 from nodes.web.prometheus import exposition
 
 

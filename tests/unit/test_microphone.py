@@ -15,8 +15,8 @@ from engine.clock import FakeClock
 from engine.errors import MienError
 from engine.node import Context
 from engine.parameters import build
-from nodes import microphone
-from nodes.microphone import Microphone
+from nodes.sources import microphone
+from nodes.sources.microphone import Microphone
 
 NS = 1_000_000_000
 BLOCK = 960

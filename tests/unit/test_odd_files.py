@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from engine.types import U8
-from nodes.image_file import read_picture
-from nodes.media import extent
+from media.image_file import read_picture
+from media.probing import extent
 from run_engine import main
 from tests import odd_media
 from tests.made_media import (

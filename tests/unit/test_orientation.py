@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nodes.orientation import UPRIGHT, of_exif, of_matrix
+from media.orientation import UPRIGHT, of_exif, of_matrix
 from tests import odd_media
 
 ONE = 65536

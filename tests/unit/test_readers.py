@@ -13,14 +13,15 @@ import pytest
 from engine.node import Context, Node
 from engine.outputs import each_output
 from engine.parameters import build
-from engine.types import EMOTIONS, F32, Affect, AudioFrame, FaceTrack
-from nodes.affect import READING, chief, from_reading, unknown
-from nodes.emotions import prototype
-from nodes.face_reader import FaceReader
-from nodes.feeling import Feeling, _Calm
-from nodes.mel import log_mel
-from nodes.speech_steps import STEP_NS, SpeechSteps
-from nodes.voice_reader import VoiceReader
+from engine.types import F32, AudioFrame
+from face.affect.answers import READING, chief, from_reading, unknown
+from face.affect.speech_steps import STEP_NS, SpeechSteps
+from face.emotions import prototype
+from face.types import EMOTIONS, Affect, FaceTrack
+from media.mel import log_mel
+from nodes.readers.face_reader import FaceReader
+from nodes.readers.feeling import Feeling, _Calm
+from nodes.readers.voice_reader import VoiceReader
 from tests.faces import FRAME_NS, astronaut, frame, landmarker, no_face
 from tests.made_weights import make_weights
 

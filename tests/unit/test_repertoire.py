@@ -22,7 +22,7 @@ from face.render.repertoire import (
     opening,
 )
 from face.render.surface import HEIGHT, WIDTH
-from nodes.rig import load_rig
+from face.rig import load_rig
 
 
 def face(

@@ -12,8 +12,9 @@ import pytest
 
 from engine.harness import run_node
 from engine.parameters import build
-from engine.types import BLENDSHAPES, EMOTIONS, Affect, FaceEdit, FaceTrack, VideoFrame
-from nodes.report import Report
+from engine.types import VideoFrame
+from face.types import BLENDSHAPES, EMOTIONS, Affect, FaceEdit, FaceTrack
+from nodes.sinks.report import Report
 
 
 def row(number: int, *, found: bool = True, active: bool = True, name: str = "") -> dict[str, Any]:

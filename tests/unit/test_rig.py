@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from engine.errors import MienError
-from engine.types import BLENDSHAPES, EMOTIONS, F32
-from nodes.drive import LOWER_INNER, UPPER_INNER, Drive
-from nodes.emotions import FEELING, sides, worn
-from nodes.rig import RIG_PATH, RIGID, Placement, align, camera_pose, load_rig
-from nodes.smoothing import OneEuro
-from nodes.warp import apply_flow, dense_flow, rasterize
+from engine.types import F32
+from face.emotions import FEELING, sides, worn
+from face.expression.retargeting import LOWER_INNER, UPPER_INNER, Drive
+from face.render.warp import apply_flow, dense_flow, rasterize
+from face.rig import RIG_PATH, RIGID, Placement, align, camera_pose, load_rig
+from face.smoothing import OneEuro
+from face.types import BLENDSHAPES, EMOTIONS
 
 rig = load_rig()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.types import BLENDSHAPES, F32
+from engine.types import F32
 from face.expression.speech import EYES, Speech, head_angles
 from face.render.repertoire import LOWER, UPPER, opening
-from nodes.rig import load_rig
+from face.rig import load_rig
+from face.types import BLENDSHAPES
 
 
 def opened(cm: float) -> F32:

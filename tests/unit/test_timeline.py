@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nodes.timeline import Timeline
+from media.timeline import Timeline
 
 STEP_MS = 40
 PICTURES, SOUND = 0, 1

@@ -11,8 +11,8 @@ import pytest
 from engine.errors import MienError
 from engine.harness import run_node
 from engine.types import VideoFrame
-from nodes import virtual_camera
-from nodes.virtual_camera import VirtualCamera
+from nodes.sinks import virtual_camera
+from nodes.sinks.virtual_camera import VirtualCamera
 
 pyvirtualcam = pytest.importorskip(
     "pyvirtualcam", reason="a virtual camera needs pip install -e '.[camera]'"

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from engine.types import F32
-from nodes.model import Model
-from nodes.speech_steps import STEP_SAMPLES
-from nodes.voice_activity import Loud, Spoken, VoiceActivity
-from nodes.weight_sets import SHIPPED
+from face.affect.speech_steps import STEP_SAMPLES
+from face.affect.voice_activity import Loud, Spoken, VoiceActivity
+from inference.model import Model
+from inference.weight_sets import SHIPPED
 
 RATE_HZ = 16_000
 

@@ -16,9 +16,8 @@ from engine.node import Context
 from engine.parameters import build
 from face.expression.people import load_people
 from face.render.actor import NO_SKIN
-from nodes import weight_sets
-from nodes.compositor import Compositor
-from nodes.weight_sets import (
+from inference import weight_sets
+from inference.weight_sets import (
     SHIPPED,
     forbids,
     left_out,
@@ -27,6 +26,7 @@ from nodes.weight_sets import (
     weight_folder,
     weights_in_use,
 )
+from nodes.face.compositor import Compositor
 from run_engine import main
 
 

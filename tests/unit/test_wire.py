@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engine import record, shm, wire
+from engine import record
 from engine.clock import FakeClock
 from engine.errors import MienError
 from engine.harness import run_node
 from engine.node import Context
-from engine.types import AudioFrame, FaceTrack, Message, VideoFrame
-from engine.wire import Envelope, Form, from_bytes, from_header, pack, to_bytes
+from engine.transport import shm, wire
+from engine.transport.wire import Envelope, Form, from_bytes, from_header, pack, to_bytes
+from engine.types import AudioFrame, Message, VideoFrame
+from face.types import FaceTrack
 
 FRAME = VideoFrame(
     capture_ns=123,
@@ -312,3 +314,19 @@ def test_an_array_is_one_however_numpy_writes_its_type(made: type[np.generic]) -
     written_out = types.GenericAlias(np.ndarray, (Any, types.GenericAlias(np.dtype, (made,))))
     assert wire._dtype(alias) == wire._dtype(written_out) == made
     assert wire._dtype(list[int]) is None
+
+
+def test_a_recording_is_read_by_what_its_messages_were_called(tmp_path: Path) -> None:
+    path = tmp_path / "face.mrec"
+    recorder = record.Recorder(path, FaceTrack)
+    recorder.close()
+    whole = path.read_bytes()
+    for name in (b"engine.types:FaceTrack", b"elsewhere:Unheard"):
+        head = wire.to_bytes({"type": name.decode()})
+        path.write_bytes(record.MAGIC + len(head).to_bytes(4, "little") + head)
+        if name.startswith(b"engine"):
+            assert record.read_type(path) is FaceTrack
+    with pytest.raises(MienError, match="elsewhere:Unheard are known to no node"):
+        record.read_type(path)
+    path.write_bytes(whole)
+    assert record.read_type(path) is FaceTrack

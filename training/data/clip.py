@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from engine.errors import MienError
 from engine.files import make_folder, whole
-from engine.types import BLENDSHAPES, EMOTIONS, F32, U8
+from engine.types import F32, U8
+from face.types import BLENDSHAPES, EMOTIONS
 
 FPS: Final = 25
 STEP_NS: Final = 1_000_000_000 // FPS

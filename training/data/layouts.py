@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 
 from engine.errors import MienError
-from engine.types import EMOTIONS
 from face.expression.words import WORDS, emotion_in
-from nodes.image_file import SUFFIXES
+from face.types import EMOTIONS
+from media.image_file import SUFFIXES
 from training.data.clip import SPLITS
 from training.data.problems import write_lines
 from training.data.words import felt_in

@@ -13,9 +13,9 @@ import numpy as np
 
 from engine.errors import MienError
 from engine.types import F32, I16, U8, AudioFrame, VideoFrame
-from nodes.media_reader import MediaReader
-from nodes.mel import RATE_HZ
-from nodes.sound_track import LAYOUTS, block_of, misplaced
+from media.mel import RATE_HZ
+from media.reader import MediaReader
+from media.sound_track import LAYOUTS, block_of, misplaced
 from training.data.clip import STEP_NS
 
 

@@ -12,10 +12,10 @@ from typing import Final
 from engine.errors import MienError
 from engine.types import F32, U8
 from face.expression.words import WORDS
-from nodes.assets import FACE_LANDMARKER, locate
-from nodes.image_file import FORMATS, read_picture, srgb
-from nodes.landmarker import Landmarker, region_of
-from nodes.rig import Placement, load_rig
+from face.landmarker import Landmarker, region_of
+from face.rig import Placement, load_rig
+from inference.assets import FACE_LANDMARKER, locate
+from media.image_file import FORMATS, read_picture, srgb
 
 SOURCE: Final = "source.toml"
 LICENCE: Final = (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine.types import F32
-from nodes.mel import RATE_HZ
+from media.mel import RATE_HZ
 from training.data.clip import Phone
 
 FRAME_S = 0.01

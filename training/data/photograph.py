@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import tomli_w
 from rich.progress import track
 
 from engine.errors import UsageError
 from engine.files import make_folder, whole
-from engine.types import EMOTIONS, F32, U8
-from export.write_card import section
-from nodes.emotions import sides, worn
+from engine.types import F32, U8
+from face.emotions import sides, worn
+from face.types import EMOTIONS
 from training import command
 from training.data.heads.acting import Style, script_of, style_of
 from training.data.heads.anatomy import load_anatomy, require_anny
@@ -70,7 +71,7 @@ def photograph(options: argparse.Namespace) -> None:
         make_folder(options.output / emotion)
     facts = {"synthetic": True, "nc": False, "licence": LICENCE}
     with whole(options.output / SOURCE) as part:
-        part.write_text(section("", facts), encoding="utf-8")
+        part.write_text(tomli_w.dumps(facts), encoding="utf-8")
     jobs = [Job(seed=options.seed, head=n, folder=options.output) for n in range(options.heads)]
     left = [job for job in jobs if not job.file(SHOWN[-1], SESSIONS[-1]).is_file()]
     if options.processes == 1:

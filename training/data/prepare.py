@@ -25,7 +25,7 @@ from rich.progress import Progress
 
 from engine.errors import MienError, UsageError
 from engine.files import make_folder
-from nodes.assets import FACE_LANDMARKER, locate
+from inference.assets import FACE_LANDMARKER, locate
 from training import command
 from training.data.clip import SPLITS, Clip, ClipInfo, write_shard
 from training.data.layouts import (

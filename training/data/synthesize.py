@@ -26,9 +26,10 @@ from rich.progress import Progress
 
 from engine.errors import MienError, UsageError
 from engine.files import make_folder
-from engine.types import EMOTIONS, F32, U8, FaceTrack
-from nodes.assets import FACE_LANDMARKER, locate
-from nodes.mel import HOP, RATE_HZ, log_mel
+from engine.types import F32, U8
+from face.types import EMOTIONS, FaceTrack
+from inference.assets import FACE_LANDMARKER, locate
+from media.mel import HOP, RATE_HZ, log_mel
 from training import command
 from training.data.clip import FPS, Clip, ClipInfo, Phone, encode, to_int16, write_shard
 from training.data.heads.acting import Performance, Script, perform, script_of, style_of

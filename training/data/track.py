@@ -12,13 +12,14 @@ import numpy as np
 from engine.errors import MienError
 from engine.node import Context
 from engine.parameters import build
-from engine.types import BLENDSHAPES, F32, U8, FaceTrack, VideoFrame
-from nodes.face_crop import CROP_PX, crop, crop_landmarks
-from nodes.face_tracker import FaceTracker
-from nodes.image_file import read_picture
-from nodes.mel import HOP, RATE_HZ, log_mel
-from nodes.rig import camera_pose, load_rig
-from nodes.steady_crop import SteadyCrop
+from engine.types import F32, U8, VideoFrame
+from face.crop import CROP_PX, crop, crop_landmarks
+from face.rig import camera_pose, load_rig
+from face.steady_crop import SteadyCrop
+from face.types import BLENDSHAPES, FaceTrack
+from media.image_file import read_picture
+from media.mel import HOP, RATE_HZ, log_mel
+from nodes.face.face_tracker import FaceTracker
 from training.data.clip import FPS, LANDMARKS, STEP_NS, Clip, ClipInfo, encode, to_int16
 from training.data.layouts import SOUND, STILL, Entry
 from training.data.media import pictures, sound

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from engine.errors import MienError
 from engine.files import whole
-from engine.types import EMOTIONS
+from face.types import EMOTIONS
 from training import checkpoint
 from training.data.clip import Clip, ClipInfo, open_clips
 from training.loop import Trainer, train

@@ -22,13 +22,14 @@ from rich.progress import track as progress
 
 from engine.errors import MienError
 from engine.node import Context
-from engine.types import EMOTIONS, F32, U8, FaceEdit
+from engine.types import F32, U8
 from face.expression.people import load_people
 from face.render.actor import Actor
 from face.render.repertoire import Repertoire
 from face.render.surface import load_surface
 from face.render.watch import Watch
-from nodes.rig import load_rig
+from face.rig import load_rig
+from face.types import EMOTIONS, FaceEdit
 from training.data.own import Portrait, in_fold, portraits, tracked
 from training.evaluation.report import columns, write_rows
 from training.metrics import statistics

@@ -21,13 +21,14 @@ from rich.progress import track as progress
 
 from engine.errors import MienError
 from engine.node import Context
-from engine.types import EMOTIONS, F32, U8, FaceTrack, VideoFrame
+from engine.types import F32, U8, VideoFrame
+from face.emotions import sides
 from face.render.actor import Actor
 from face.render.repertoire import Repertoire
-from nodes.emotions import sides
-from nodes.expression_editor import ExpressionEditor
-from nodes.face_tracker import FaceTracker
-from nodes.rig import load_rig
+from face.rig import load_rig
+from face.types import EMOTIONS, FaceTrack
+from nodes.face.expression_editor import ExpressionEditor
+from nodes.face.face_tracker import FaceTracker
 from training.data.clip import STEP_NS
 from training.data.media import pictures
 from training.evaluation.own_neutral import Eyes, Seen

@@ -22,8 +22,9 @@ from rich.console import Console
 from rich.progress import track as progress
 
 from engine.errors import MienError
-from engine.types import EMOTIONS, F32, U8, FaceTrack
-from nodes.face_tracker import FaceTracker
+from engine.types import F32, U8
+from face.types import EMOTIONS, FaceTrack
+from nodes.face.face_tracker import FaceTracker
 from training.data.align import frames_in_step
 from training.evaluation.renderers import Renderer, feel_as, ready, render, to_frames, wear
 from training.evaluation.takes import Take

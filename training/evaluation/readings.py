@@ -12,13 +12,14 @@ import numpy as np
 
 from engine.errors import MienError
 from engine.node import Context
-from engine.types import EMOTIONS, F32
-from nodes.affect import from_network
-from nodes.card import CARD, read_card
-from nodes.face_reader import FaceReader
-from nodes.model import Model
-from nodes.speech_steps import STEP_SAMPLES
-from nodes.weight_sets import folder_of, weight_folder
+from engine.types import F32
+from face.affect.answers import from_network
+from face.affect.speech_steps import STEP_SAMPLES
+from face.types import EMOTIONS
+from inference.card import CARD, read_card
+from inference.model import Model
+from inference.weight_sets import folder_of, weight_folder
+from nodes.readers.face_reader import FaceReader
 from training.evaluation.protocols import Row, Stage, agreement, who_of
 from training.evaluation.renderers import ready, to_frames
 from training.evaluation.takes import Take

@@ -11,11 +11,12 @@ import numpy as np
 from engine.errors import MienError, UsageError
 from engine.node import Context, Node
 from engine.parameters import build
-from engine.types import F32, U8, FaceEdit, FaceTrack, VideoFrame
-from nodes.compositor import Compositor
-from nodes.emotions import FEELING, amounts_in
-from nodes.expression_editor import ExpressionEditor
-from nodes.weight_sets import folder_of
+from engine.types import F32, U8, VideoFrame
+from face.emotions import FEELING, amounts_in
+from face.types import FaceEdit, FaceTrack
+from inference.weight_sets import folder_of
+from nodes.face.compositor import Compositor
+from nodes.face.expression_editor import ExpressionEditor
 from training.data.clip import STEP_NS
 
 KINDS: Final = ("none", "warp", "faces")

@@ -12,8 +12,9 @@ from typing import Any, Final
 import numpy as np
 
 from engine import files
-from engine.types import F32, U8, FaceTrack
-from nodes.face_crop import crop
+from engine.types import F32, U8
+from face.crop import crop
+from face.types import FaceTrack
 from training.evaluation.protocols import Row
 from training.evaluation.takes import Take
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import MienError
-from engine.types import EMOTIONS, F32, U8
+from engine.types import F32, U8
 from face.expression.words import WORDS
-from nodes.image_file import SUFFIXES, read_picture
+from face.types import EMOTIONS
+from media.image_file import SUFFIXES, read_picture
 from training.data.clip import SHARD_SUFFIX, SPLITS, Clips, open_clips
 
 

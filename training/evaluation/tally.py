@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import EMOTIONS, F32, U8, FaceTrack
-from nodes.face_tracker import FaceTracker
+from engine.types import F32, U8
+from face.types import EMOTIONS, FaceTrack
+from nodes.face.face_tracker import FaceTracker
 from training.evaluation.renderers import ready, to_frames
 from training.metrics import faces, statistics
 from training.metrics.networks import Judge

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32
-from nodes.contours import OVAL
-from nodes.emotions import FEELING
-from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
-from nodes.rig import RIGID, align, upright
+from face.emotions import FEELING
+from face.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
+from face.rig import RIGID, align, upright
+from face.topology import OVAL
 
 Frames = Sequence[NDArray[Any]] | NDArray[Any]
 """pictures [H, W, 3] in a row, all of one size"""

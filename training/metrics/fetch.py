@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import MienError
-from nodes.assets import cache_folder
+from inference.assets import cache_folder
 from training import command
 
 VARIABLE: Final = "MIEN_JUDGES"

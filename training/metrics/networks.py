@@ -25,10 +25,11 @@ import numpy as np
 
 from engine.errors import MienError, UsageError
 from engine.program import extra
-from engine.types import EMOTIONS, F32, U8
-from nodes.face_crop import CROP_CM, CROP_PX, crop, crop_transform
-from nodes.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
-from nodes.rig import load_rig
+from engine.types import F32, U8
+from face.crop import CROP_CM, CROP_PX, crop, crop_transform
+from face.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
+from face.rig import load_rig
+from face.types import EMOTIONS
 from training.metrics.fetch import FACE_API, HUMAN_MODELS, judges_folder
 
 Say = Callable[[str], None]

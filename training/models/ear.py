@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.errors import MienError
-from nodes.assets import Asset, locate
+from inference.assets import Asset, locate
 
 STEP_SAMPLES: Final = 640
 WINDOW_SAMPLES: Final = 895

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.types import BLENDSHAPES, EMOTIONS
+from face.types import BLENDSHAPES, EMOTIONS
 
 CONDITION: Final = len(BLENDSHAPES) + len(EMOTIONS)
 FEATURES: Final = 64

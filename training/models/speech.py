@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.types import EMOTIONS
+from face.types import EMOTIONS
 from training.models.ear import EAR_WIDTH, STEP_SAMPLES, Ear
 from training.models.layers import Scale
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.errors import MienError
-from nodes.assets import FACE_LANDMARKER, locate
+from inference.assets import FACE_LANDMARKER, locate
 
 TRUNK_ORIGIN: Final = "the trunk of Google's face landmarker (Apache-2.0)"
 SIDE_PX: Final = 256

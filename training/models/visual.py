@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.types import BLENDSHAPES, EMOTIONS
+from face.types import BLENDSHAPES, EMOTIONS
 from training.models.layers import AffectHeads, GRUStep, Scale
 from training.models.trunk import PARTS, SIDE_PX, FaceTrunk
 from training.models.xception import CHANNELS, MiniXception

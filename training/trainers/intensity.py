@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import UsageError
-from engine.types import EMOTIONS, F32
+from engine.types import F32
+from face.types import EMOTIONS
 from training.loop import Batch, Parts, Schedule, Trainer
 from training.losses import faces
 from training.models.intensity import Fused, IntensityFusion

@@ -14,7 +14,7 @@ from torch import nn
 
 from engine.errors import MienError
 from engine.files import make_folder, whole
-from nodes.assets import cache_folder
+from inference.assets import cache_folder
 from training.data.clip import to_stderr
 from training.provenance import MAKING, code_hash, sha256_of
 from training.trainers.samples import Array, Clips

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import MienError
-from engine.types import EMOTIONS, F32, U8
-from nodes.emotions import MIRROR
+from engine.types import F32, U8
+from face.emotions import MIRROR
+from face.types import EMOTIONS
 from training.data.clip import Clip, ClipInfo, open_clips, to_stderr
 from training.labels import FrameLabels, clip_labels, own_neutral
 

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import MienError
-from engine.types import EMOTIONS, F32
+from engine.types import F32
+from face.emotions import MIRROR
 from face.render.detail import detail, skin_mask
 from face.render.skin import displacement_map, places
 from face.render.surface import load_surface
-from nodes.emotions import MIRROR
-from nodes.rig import load_rig
+from face.rig import load_rig
+from face.types import EMOTIONS
 from training.data.own import Portrait, in_fold, pairs, portraits, source_of
 from training.loop import Batch, Parts, Schedule, Trainer
 from training.models.skin import SkinNet

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.types import EMOTIONS
+from face.types import EMOTIONS
 from training.data.clip import ClipInfo
 from training.loop import Batch, Parts, Schedule, Trainer
 from training.losses import faces, labels

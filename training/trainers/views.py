@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from engine.errors import MienError
 from engine.types import F32
-from nodes.emotions import MIRROR
+from face.emotions import MIRROR
 from training.models.visual import VisualEncoder
 from training.trainers.kept import each, kept, key_of
 from training.trainers.samples import Array, Clips, Look, Sample, run_of_frames

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import MienError
-from engine.types import EMOTIONS
+from face.types import EMOTIONS
 from training.loop import Batch, Parts, Schedule, Trainer
 from training.losses import faces, labels
 from training.models.visual import VisualEncoder, VisualSize

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32, U8
-from nodes.mel import RATE_HZ
+from media.mel import RATE_HZ
 
 HARSH: Final = 0.3
 """share of voices that come from far, in noise; the others are clean but for another throat"""

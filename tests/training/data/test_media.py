@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.errors import MienError
-from nodes.mel import RATE_HZ
+from media.mel import RATE_HZ
 from tests import odd_media
 from tests.made_media import clicks, clicks_in, make_video, number_in, numbered
 from training.data.media import pictures, sound

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from engine.errors import MienError
-from engine.types import BLENDSHAPES
-from nodes.assets import FACE_LANDMARKER, locate
-from nodes.mel import log_mel
+from face.types import BLENDSHAPES
+from inference.assets import FACE_LANDMARKER, locate
+from media.mel import log_mel
 from tests.training.data.made import write_video
 from training.data.clip import FPS, open_clips
 from training.data.prepare import main

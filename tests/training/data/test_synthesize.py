@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.types import BLENDSHAPES, EMOTIONS
-from nodes.emotions import FEELING, prototype
-from nodes.mel import log_mel
-from nodes.ramps import smoothstep
+from face.emotions import FEELING, prototype
+from face.ramps import smoothstep
+from face.types import BLENDSHAPES, EMOTIONS
+from media.mel import log_mel
 from training.data.clip import FPS, Clip, Phone, open_clips
 from training.data.heads.acting import LEVELS, mouth, perform, script_of, style_of
 from training.data.heads.mesh import Mesh

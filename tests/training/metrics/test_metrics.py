@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from engine.types import BLENDSHAPES, F32
-from nodes.emotions import FEELING
-from nodes.rig import load_rig
+from engine.types import F32
+from face.emotions import FEELING
+from face.rig import load_rig
+from face.types import BLENDSHAPES
 from training.metrics import faces, statistics
 
 

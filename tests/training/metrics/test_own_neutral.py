@@ -14,10 +14,11 @@ import pytest
 
 from engine.errors import MienError
 from engine.node import Context
-from engine.types import EMOTIONS, F32, U8, FaceEdit
+from engine.types import F32, U8
 from face.render.actor import Actor
-from nodes.rig import load_rig
-from nodes.weight_sets import weight_folder
+from face.rig import load_rig
+from face.types import EMOTIONS, FaceEdit
+from inference.weight_sets import weight_folder
 from tests.faces import astronaut, seen_face
 from training.data.own import in_fold, pairs, portraits
 from training.evaluate import main

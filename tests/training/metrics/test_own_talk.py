@@ -11,9 +11,9 @@ import pytest
 
 from engine.errors import MienError
 from engine.node import Context
-from engine.types import FaceEdit
 from face.render.actor import Actor
-from nodes.rig import load_rig
+from face.rig import load_rig
+from face.types import FaceEdit
 from tests.faces import astronaut, seen_face
 from tests.made_media import make_video
 from tests.training.metrics.test_own_neutral import Judge

@@ -20,7 +20,6 @@ pytest.importorskip("onnxruntime")
 import torch
 
 from engine.errors import MienError, UsageError
-from engine.types import EMOTIONS
 from export import samples
 from export.faces import Asked, Faces
 from export.fidelity import Fidelity, fidelity
@@ -29,10 +28,11 @@ from export.names import NAMES
 from export.networks import Call, load
 from export.parity import Parity, compare, table
 from face.render.detail import skin_mask
-from nodes.card import read_card
-from nodes.model import Backend, Model, missing
-from nodes.tensorrt import AHEAD_OF_TIME, engine_key, load_tensorrt, obtain_engine
-from nodes.weight_sets import SHIPPED
+from face.types import EMOTIONS
+from inference.card import read_card
+from inference.model import Backend, Model, missing
+from inference.tensorrt import AHEAD_OF_TIME, engine_key, load_tensorrt, obtain_engine
+from inference.weight_sets import SHIPPED
 from tests.training.models.conftest import Made
 
 BACKENDS: tuple[Backend, ...] = ("openvino", "onnxruntime")
@@ -199,7 +199,7 @@ def test_the_best_runtime_that_is_here_is_taken_and_said(
     assert len(said) == 1 and "speech runs on OpenVINO" in said[0]
     assert "no tensorrt" in said[0] or missing("tensorrt") is None
     monkeypatch.setattr(
-        "nodes.model.missing", lambda name: None if name == "onnxruntime" else f"{name} is away"
+        "inference.model.missing", lambda name: None if name == "onnxruntime" else f"{name} is away"
     )
     Model(made.weights / "speech", say=said.append).close()
     assert "runs on ONNX Runtime" in said[1]
@@ -321,8 +321,8 @@ def test_a_model_needs_no_torch(made: Made) -> None:
     program = (
         "import sys; sys.modules['torch'] = None\n"
         "from pathlib import Path\n"
-        "from nodes.model import Model\n"
-        "from nodes.runtimes import zeros\n"
+        "from inference.model import Model\n"
+        "from inference.runtimes import zeros\n"
         f"model = Model(Path({str(made.weights / 'visual')!r}))\n"
         "print(sorted(model(**zeros(model.card))))\n"
     )

@@ -14,7 +14,7 @@ pytest.importorskip("onnx")
 import onnx
 
 from export.activity import INPUTS, OUTPUTS, main
-from nodes.model import Model
+from inference.model import Model
 
 
 def network(path: Path, names: Mapping[str, str]) -> Path:

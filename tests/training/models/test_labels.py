@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from engine.errors import MienError
-from engine.types import BLENDSHAPES, EMOTIONS, F32
-from nodes.emotions import ANGLES_DEG, MIRROR
+from engine.types import F32
+from face.emotions import ANGLES_DEG, MIRROR
+from face.types import BLENDSHAPES, EMOTIONS
 from tests.training.made_clips import made_clip
 from training.data.clip import write_shard
 from training.labels import agreement, clip_labels, fit, measure, own_neutral, seen

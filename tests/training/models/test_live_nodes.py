@@ -17,12 +17,13 @@ import torch
 from engine.node import Node
 from engine.outputs import each_output
 from engine.parameters import build
-from engine.types import BLENDSHAPES, F32, Affect, AudioFrame, FaceTrack, VideoFrame
-from nodes.affect import from_network
-from nodes.face_reader import FaceReader
-from nodes.rig import load_rig
-from nodes.steady_crop import SteadyCrop, cut_out, to_tensor
-from nodes.voice_reader import VoiceReader
+from engine.types import F32, AudioFrame, VideoFrame
+from face.affect.answers import from_network
+from face.rig import load_rig
+from face.steady_crop import SteadyCrop, cut_out, to_tensor
+from face.types import BLENDSHAPES, Affect, FaceTrack
+from nodes.readers.face_reader import FaceReader
+from nodes.readers.voice_reader import VoiceReader
 from tests.training.made_clips import draw_face
 from tests.training.models.conftest import Made
 from training.restore import restore

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 import torch
 
 from engine.errors import MienError
-from nodes.assets import locate
+from inference.assets import locate
 from training.models.ear import MOONSHINE, STEP_SAMPLES, Ear, learned_ear, read_weights
 from training.models.intensity import IntensityFusion, reading
 from training.models.layers import GRUStep

@@ -17,7 +17,7 @@ import dataclasses
 
 import torch
 
-from engine.types import EMOTIONS
+from face.types import EMOTIONS
 from tests.training.made_clips import made_clip, made_clips
 from tests.training.models.conftest import Made
 from training import checkpoint
@@ -268,7 +268,7 @@ def test_the_cache_knows_other_content_labels_and_changes(
 
     monkeypatch.setattr("training.trainers.kept.code_hash", changed)
     assert key_of(Clips(tmp_path, "train"), network) != key
-    assert {"labels.py", "trainers", "../nodes/emotions.py"} <= set(told)
+    assert {"labels.py", "trainers", "../face/emotions.py"} <= set(told)
 
 
 def test_the_end_of_a_recording_speaks_for_it() -> None:

@@ -18,8 +18,8 @@ pytest.importorskip("torch")
 import torch
 
 from engine.errors import MienError
-from engine.types import EMOTIONS
-from nodes.emotions import MIRROR
+from face.emotions import MIRROR
+from face.types import EMOTIONS
 from tests.training.made_clips import made_clip, made_clips
 from tests.training.models.conftest import Made
 from training import checkpoint

@@ -12,8 +12,8 @@ torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[trai
 pytest.importorskip("tflite", reason="needs tflite: pip install -e '.[train]'")
 
 from engine.errors import MienError  # noqa: E402
-from nodes.assets import FACE_LANDMARKER, locate  # noqa: E402
-from nodes.landmarker import CROP_PX, Region  # noqa: E402
+from face.landmarker import CROP_PX, Region  # noqa: E402
+from inference.assets import FACE_LANDMARKER, locate  # noqa: E402
 from tests.faces import astronaut, landmarker  # noqa: E402
 from training.models.tflite_weights import read_weights  # noqa: E402
 from training.models.trunk import FaceTrunk  # noqa: E402

@@ -14,8 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import BLENDSHAPES, F32
-from nodes.emotions import ANGLES_DEG, FEELING, prototype, sides
+from engine.types import F32
+from face.emotions import ANGLES_DEG, FEELING, prototype, sides
+from face.types import BLENDSHAPES
 from training.data.clip import FPS, Phone
 
 LEVELS: Final = (0.4, 0.7, 1.0)

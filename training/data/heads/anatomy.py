@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from engine.errors import MienError
 from engine.program import extra
-from engine.types import BLENDSHAPES, F32
-from nodes.assets import cache_folder
+from engine.types import F32
+from face.types import BLENDSHAPES
+from inference.assets import cache_folder
 
 SKIN, MOUTH, SOCKET, TONGUE, EYE, TEETH, CLOTH = range(7)
 """materials of a triangle"""

@@ -16,8 +16,9 @@ from typing import Final
 import numpy as np
 
 from engine.errors import MienError
-from engine.types import BLENDSHAPES, EMOTIONS, F32
-from nodes.emotions import prototype
+from engine.types import F32
+from face.emotions import prototype
+from face.types import BLENDSHAPES, EMOTIONS
 from training import command
 from training.data.clip import Clip, open_clips
 

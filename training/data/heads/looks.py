@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.types import F32
-from nodes.ramps import smoothstep
+from face.ramps import smoothstep
 from training.data.heads.anatomy import Person
 from training.data.heads.mesh import unit
 from training.data.heads.skin import Colours, noise

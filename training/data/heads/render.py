@@ -7,8 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import BLENDSHAPES, F32, U8
-from nodes.ramps import smoothstep
+from engine.types import F32, U8
+from face.ramps import smoothstep
+from face.types import BLENDSHAPES
 from training.data.heads import parts
 from training.data.heads.anatomy import (
     CLOTH,

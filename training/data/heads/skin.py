@@ -11,8 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from engine.types import BLENDSHAPES, F32
-from nodes.ramps import smoothstep
+from engine.types import F32
+from face.ramps import smoothstep
+from face.types import BLENDSHAPES
 
 RADIUS_CM: Final = 9.0
 PX_PER_CM: Final = 20

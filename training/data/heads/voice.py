@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.errors import MienError
 from engine.types import F32
-from nodes.mel import RATE_HZ
+from media.mel import RATE_HZ
 from training.data.clip import Phone
 
 VOICES: Final = {

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.errors import MienError
-from engine.types import F32, U8, FaceTrack, VideoFrame
-from nodes.face_crop import CROP_PX, crop_transform
-from nodes.rig import load_rig
+from engine.types import F32, U8, VideoFrame
+from face.crop import CROP_PX, crop_transform
+from face.rig import load_rig
+from face.types import FaceTrack
 from training.data.clip import STEP_NS
 from training.data.track import LEAST_FOUND, in_crop, tracker_of
 

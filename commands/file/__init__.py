@@ -1,0 +1,204 @@
+"""Give the face in a video, or in a folder of pictures, another expression.
+
+examples:
+  run_engine.py file talk.mp4 neutral.mp4
+  run_engine.py file talk.mp4 happy.mp4 --emotion happy --intensity 0.8
+  run_engine.py file talk.mp4 happy.mp4 --emotion happy --person anna
+  run_engine.py file talk.mov out.webm --report report.json --set writer.quality=23
+  run_engine.py file talk.mp4 calm.mp4 --plot feelings.svg
+  run_engine.py file portraits/ edited/ --emotion sad
+  run_engine.py file talk.mp4 more.mp4 --set editor.mode=scale --set editor.scale=1.6
+  run_engine.py file talk.mp4 voice.mp4 --set editor.mode=voice
+
+A video becomes .mp4 .m4v .mov .mkv (H.264) or .webm (VP9): every frame keeps its time, colours,
+size and pixel shape; the sound is copied bit for bit where the new file can hold it, encoded as
+AAC (mp4, mov) or Opus (mkv, webm) where it can't or with --set writer.sound=encode. A folder of
+pictures (jpg, png, webp, bmp, tiff, avif) becomes a folder with the same names; a picture in which
+nothing changes, for want of a face, is copied as it is. What can't be kept is said.
+
+The output is written beside its place and renamed when whole; what had its name before is then
+replaced. Ctrl-C leaves no output and ends with 130. Pictures that can't be read are named, the
+others are done, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from commands.file.left_out import left_out
+from commands.file.plot import write_plot
+from commands.file.progress import Progress
+from commands.file.report import Outcome, measure, summary, write_report
+from commands.graph import add_settings
+from commands.live import add_face_arguments, face_settings
+from commands.paths import GRAPHS
+from commands.tally import times
+from commands.weights import add_weights, use_weights
+from engine import files, signals
+from engine import graph as graphs
+from engine.errors import MienError, UsageError
+from engine.local import run_local
+from media.image_file import SUFFIXES, is_picture
+from media.probing import probe
+from nodes.sinks.media_writer import CONTAINERS
+from nodes.sources.image_folder import pictures_in
+
+_NAMED_BY = {
+    "source.path": "IN",
+    "writer.path": "OUT",
+    "writer.like": "IN",
+    "writer.originals": "IN",
+    "report.path": "--report",
+}
+"""parameters that say which files, and what says so here"""
+_READERS = ("face_reader:", "voice_reader:", "feeling:")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", metavar="IN", help="a video, a picture or a folder of pictures")
+    parser.add_argument("output", metavar="OUT", help="the same kind of thing, to be written")
+    add_face_arguments(parser)
+    add_weights(parser)
+    parser.add_argument(
+        "--report", metavar="JSON", help="write frames, timings, edits and feelings there"
+    )
+    parser.add_argument(
+        "--plot", metavar="SVG", help="draw what face and voice felt over the time of a video"
+    )
+    add_settings(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    try:
+        return _convert(options)
+    except KeyboardInterrupt:  # before or after the graph ran; nodes have cleaned up
+        print(f"mien: interrupted; {options.output} was not written", file=sys.stderr)
+        return signals.INTERRUPTED
+
+
+def _convert(options: argparse.Namespace) -> int:
+    source, goal = Path(options.input), Path(options.output)
+    permits = use_weights(options)
+    pictures = _check(source, goal)
+    _check_settings(options.settings)
+    for name, path in (("--report", options.report), ("--plot", options.plot)):
+        _check_extra(source, goal, name, path)
+    if options.plot is not None and pictures:
+        raise UsageError("--plot draws a course of time; pictures have none")
+    if options.plot is not None and Path(options.plot).suffix.lower() != ".svg":
+        raise UsageError(f"--plot writes an SVG: {options.plot} should end in .svg")
+    with tempfile.TemporaryDirectory(prefix="mien-") as scratch:
+        rows = Path(scratch) / "rows.json"
+        asked = bool(options.report or options.plot)
+        plan = _pictures_graph(source, goal) if pictures else _video_graph(source, goal)
+        if asked:
+            plan["nodes"]["report"]["parameters"] = {"path": str(rows)}
+        graph = graphs.load(plan, [*face_settings(options), *options.settings])
+        expected = len(pictures_in(source)) if pictures else probe(str(source)).frames
+        lost = left_out(source, goal_is_video=not pictures)
+        warnings: list[str] = []
+        print(permits, file=sys.stderr)
+        with Progress(goal.name, expected) as progress:
+            snapshot = asyncio.run(_run(graph, progress, warnings))
+        if snapshot is None:
+            raise KeyboardInterrupt
+        outcome = measure(snapshot, source, goal, expected if pictures else None)
+        outcome.plain["left_out"] = lost
+        if options.report:
+            write_report(Path(options.report), outcome, rows)
+        if options.plot:
+            write_plot(Path(options.plot), rows, source, goal)
+    return _tell(outcome, warnings, goal, reported=asked)
+
+
+async def _run(graph: Any, progress: Progress, warnings: list[str]) -> dict[str, Any] | None:
+    """The last figures, or None where the user stopped it."""
+    stop = asyncio.Event()
+    with signals.told(stop.set):
+        snapshot = await run_local(
+            graph, progress.tick, stop=stop, on_event=lambda _, text: warnings.append(text)
+        )
+    return None if stop.is_set() else snapshot
+
+
+def _check(source: Path, goal: Path) -> bool:
+    """Whether these are pictures rather than a video. Raises what can be said beforehand."""
+    if not source.exists():
+        raise MienError(f"no such file or folder: {source}")
+    files.check_source(source)
+    if goal.exists() and source.samefile(goal):
+        raise UsageError(f"IN and OUT are the same, {source}; name another output")
+    video = goal.suffix.lower() in CONTAINERS
+    if source.is_dir():
+        if video or goal.suffix.lower() in SUFFIXES or goal.is_file():
+            raise UsageError(f"{source} is a folder, so OUT is a folder too, not {goal.name}")
+        pictures_in(source)
+        return True
+    return is_picture(source) and not video
+
+
+def _check_settings(settings: list[str]) -> None:
+    """Raises UsageError where --set would lead a file elsewhere than what was checked."""
+    for text in settings:
+        name = text.partition("=")[0].strip()
+        if place := _NAMED_BY.get(name):
+            raise UsageError(f"--set {name}: {place} names that file; change it there")
+
+
+def _check_extra(source: Path, goal: Path, option: str, path: str | None) -> None:
+    """Raises MienError where what ``option`` asks for can't be written."""
+    if path is None:
+        return
+    if Path(path).resolve() in (source.resolve(), goal.resolve()):
+        raise UsageError(f"{option} {path} is also IN or OUT; name another file")
+    files.check(Path(path))
+
+
+def _video_graph(source: Path, goal: Path) -> dict[str, Any]:
+    plan = graphs.read(GRAPHS / "file.toml")
+    plan["nodes"]["source"]["parameters"] = {"path": str(source)}
+    plan["nodes"]["writer"]["parameters"] = {
+        "path": str(goal),
+        "like": str(source),
+        "sound": "copy",
+    }
+    return plan
+
+
+def _pictures_graph(source: Path, goal: Path) -> dict[str, Any]:
+    plan = graphs.read(GRAPHS / "images.toml")
+    plan["nodes"]["source"]["parameters"] = {"path": str(source)}
+    plan["nodes"]["writer"]["parameters"] = {"path": str(goal), "originals": str(source)}
+    return plan
+
+
+def _tell(outcome: Outcome, warnings: list[str], goal: Path, reported: bool) -> int:
+    for text, count in Counter(warnings).items():
+        if text.startswith("tracker:"):  # a lost face is in the summary
+            continue
+        if text.startswith(_READERS) and not reported:  # nobody asked what is felt
+            continue
+        if text.startswith("compositor:") and not outcome.faces:  # it had nothing to do
+            continue
+        print(f"mien: {times(text, count)}", file=sys.stderr)
+    for text in outcome.plain["left_out"]:
+        print(f"mien: {text}", file=sys.stderr)
+    if outcome.frames_out == 0:
+        raise MienError(f"not one picture could be done; {goal} holds nothing new")
+    print(summary(outcome, goal))
+    if outcome.missing:
+        raise MienError(
+            f"{outcome.missing} of {outcome.expected} pictures could not be done; "
+            "they are named above"
+        )
+    if outcome.frames_out != outcome.frames_in:
+        raise MienError(
+            f"{goal} has {outcome.frames_out} of {outcome.frames_in} frames; please report this"
+        )
+    return 0

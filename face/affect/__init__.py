@@ -1,0 +1,1 @@
+"""What a face and a voice feel, from networks' answers."""

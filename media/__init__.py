@@ -1,0 +1,1 @@
+"""What is known of pictures and sound: colours, files, timelines, sync."""

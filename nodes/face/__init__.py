@@ -1,0 +1,1 @@
+"""Nodes that follow a face and change it."""

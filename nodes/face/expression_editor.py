@@ -1,0 +1,198 @@
+"""Decide what the face should become: speech stays, feeling goes, the chosen emotion comes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from engine.node import Node
+from engine.parameters import parameter
+from engine.types import F32, Input, Latest, Message
+from face.emotions import FEELING, JAW, circumplex, shapes_worn, shares, sides
+from face.expression.still_lips import StillLips
+from face.smoothing import OneEuro
+from face.types import BLENDSHAPES, EMOTIONS, Affect, FaceEdit, FaceTrack
+
+Emotion = Literal[
+    "neutral", "angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised"
+]  # fmt: skip
+Mode = Literal["emotion", "valence_arousal", "scale", "voice", "off"]
+
+RESTING = 0.4
+"""share of its squint that a calm face keeps: photographs labelled neutral squint by 0.37"""
+WIDE_EYES = 2.0
+"""how quickly that goes where eyes are to be wide"""
+
+VOICE_FRESH_NS = 1_000_000_000
+"""a voice that was heard longer ago drives nothing"""
+
+_SQUINT, _WIDE = sides("eyeSquint"), sides("eyeWide")
+
+
+class ExpressionEditor(Node):
+    """Neutralize, then drive. face, voice -> the blendshapes measured and those asked for."""
+
+    inputs: ClassVar[Mapping[str, Input]] = {
+        "face": Latest(FaceTrack),
+        "voice": Latest(Affect, optional=True),
+    }
+    outputs: ClassVar[Mapping[str, type[Message]]] = {"edit": FaceEdit}
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Config:
+        mode: Mode = parameter(
+            "emotion",
+            "emotion: wear one of the eight; valence_arousal: a point between them; "
+            "scale: more or less of one's own; voice: what the voice feels; "
+            "off: leave the face as it is",
+        )
+        emotion: Emotion = parameter("neutral", "what the face wears")
+        intensity: float = parameter(0.7, "how strongly it is worn", low=0.0, high=1.0)
+        valence: float = parameter(0.0, "unpleasant -1 to pleasant 1", low=-1.0, high=1.0)
+        arousal: float = parameter(0.0, "calm -1 to aroused 1", low=-1.0, high=1.0)
+        scale: float = parameter(
+            1.0, "how much of one's own feeling shows: 0 none, 1 as it is", low=0.0, high=2.0
+        )
+        voice_gain: float = parameter(
+            1.0, "how strongly the voice's feeling is worn", low=0.0, high=2.0
+        )
+        neutralize: float = parameter(
+            1.0, "share of the person's own feeling that is taken away", low=0.0, high=1.0
+        )
+        open_mouth: float = parameter(
+            1.0, "how far surprise and fear open the mouth of who is silent", low=0.0, high=1.0
+        )
+        smoothing: float = parameter(
+            0.5, "steadiness of the measured feeling: 0 raw, 1 calmest", low=0.0, high=1.0
+        )
+        ease_ms: float = parameter(
+            200.0, "how long a change of emotion takes", low=0.0, high=2000.0, unit="ms"
+        )
+
+    config: Config
+    _voice: Affect | None = None
+
+    def setup(self) -> None:
+        self._measured = OneEuro(1.0, 4.0)
+        self._still_lips = StillLips()
+        self._tune()
+        self.reset()
+
+    def reconfigure(self, config: Config) -> None:
+        super().reconfigure(config)
+        self._tune()
+
+    def reset(self) -> None:
+        self._measured.reset()
+        self._still_lips.reset()
+        self._worn: F32 | None = None
+        self._gone = self._presence = 0.0
+        self._last_ns: int | None = None
+
+    def on_voice(self, message: Affect) -> None:
+        """Kept until the next picture."""
+        self._voice = message
+
+    def process(self, face: FaceTrack) -> FaceEdit:
+        if face.cut:
+            self.reset()
+        step_s = 0.0 if self._last_ns is None else (face.capture_ns - self._last_ns) / 1e9
+        self._last_ns = face.capture_ns
+        wanted, gone, presence = self._wanted(face.capture_ns)
+        keep = self._kept(step_s)
+        if self._worn is None:
+            self._worn, self._gone, self._presence = wanted, gone, presence
+        self._worn = (wanted + (self._worn - wanted) * keep).astype(np.float32)
+        self._gone = gone + (self._gone - gone) * keep
+        self._presence = presence + (self._presence - presence) * keep
+        if not face.found:
+            self._measured.reset()
+            self._still_lips.reset()
+            return _leave(face, face.blendshapes)
+        opens = self.config.open_mouth * self._still_lips(face.landmarks, step_s)
+        source = face.blendshapes
+        if self.config.smoothing > 0:
+            smooth = self._measured(face.blendshapes, step_s)
+            source = np.where(FEELING, smooth, face.blendshapes).astype(np.float32)
+        if self._presence < 0.01:
+            return _leave(face, source)
+        return FaceEdit(
+            capture_ns=face.capture_ns,
+            active=True,
+            source=source,
+            target=asked_shapes(source, shapes_worn(self._worn), self._gone, opens),
+            worn=self._worn,
+            removed=self._gone,
+            opens=opens,
+        )
+
+    def _wanted(self, now_ns: int) -> tuple[F32, float, float]:
+        """How much of each emotion [8] is to be worn, the share of the own feeling that goes (below
+        0: more of it comes), and whether the face is edited at all (0 or 1)."""
+        config = self.config
+        nothing = np.zeros(len(EMOTIONS), np.float32)
+        if config.mode == "off":
+            return nothing, 0.0, 0.0
+        if config.mode == "scale":
+            return nothing, 1 - config.scale, float(config.scale != 1)
+        if config.mode == "voice":
+            return self._spoken(now_ns), config.neutralize, 1.0
+        if config.mode == "valence_arousal":
+            return circumplex(config.valence, config.arousal), config.neutralize, 1.0
+        one = nothing
+        if config.emotion != "neutral":
+            one[EMOTIONS.index(config.emotion)] = config.intensity
+        return one, config.neutralize, 1.0
+
+    def _spoken(self, now_ns: int) -> F32:
+        """How much of each emotion [8] the voice feels now; nothing where it is silent."""
+        voice = self._voice
+        if voice is None or not voice.known or now_ns - voice.capture_ns > VOICE_FRESH_NS:
+            return np.zeros(len(EMOTIONS), np.float32)
+        strength = min(voice.intensity * self.config.voice_gain, 1.0)
+        return shares(voice.probabilities) * np.float32(strength)
+
+    def _kept(self, step_s: float) -> float:
+        """How much of the old emotion is left after a step: 5 % of it after ``ease_ms``."""
+        if self.config.ease_ms <= 0 or step_s < 0:
+            return 0.0
+        return float(np.exp(-3.0 * step_s * 1000 / self.config.ease_ms))
+
+    def _tune(self) -> None:
+        self._measured.min_cutoff_hz = 10.0 ** (1.5 - 1.7 * self.config.smoothing)
+
+
+def asked_shapes(source: F32, worn: F32, gone: float, opens: float = 0.0) -> F32:
+    """The shapes [52] of a face that loses the share ``gone`` of its feeling and wears ``worn``.
+
+    Below zero ``gone`` makes more of the feeling: -1 is twice as much. Narrowed eyes keep a share,
+    unless they are to be wide. The share ``opens`` of a jaw that is to drop does.
+    """
+    room = _room(source)
+    target = source * (1 - np.where(FEELING, gone, 0.0) * room) + worn * room
+    kept = RESTING * source[_SQUINT] * np.clip(1 - WIDE_EYES * worn[_WIDE], 0, 1)
+    target[_SQUINT] = np.maximum(target[_SQUINT], kept)
+    target[JAW] = max(source[JAW], opens * worn[JAW])
+    clipped: F32 = np.clip(target, 0, 1).astype(np.float32)
+    return clipped
+
+
+def _room(source: F32) -> F32:
+    """How far each shape may be changed [52]: lids that are shut aren't opened or squeezed.
+
+    A warp that opens a shut eye finds no eye there, only dark lashes.
+    """
+    room = np.ones(len(BLENDSHAPES), np.float32)
+    for side in ("Left", "Right"):
+        closed = float(source[BLENDSHAPES.index(f"eyeBlink{side}")])
+        open_share = np.clip((0.75 - closed) / 0.4, 0, 1)
+        for name in ("eyeWide", "eyeSquint"):
+            room[BLENDSHAPES.index(name + side)] = open_share
+    return room
+
+
+def _leave(face: FaceTrack, source: F32) -> FaceEdit:
+    return FaceEdit(capture_ns=face.capture_ns, active=False, source=source, target=source)

@@ -1,0 +1,1 @@
+"""Nodes that read what somebody feels."""

@@ -1,0 +1,1 @@
+"""Nodes that keep or show what comes out."""

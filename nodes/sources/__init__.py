@@ -1,0 +1,1 @@
+"""Nodes that bring pictures and sound in."""

@@ -1,0 +1,96 @@
+"""MediaFile: pictures and sound from a file, as fast as possible or in its own time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+from engine.errors import EndOfStream, MienError
+from engine.node import Source
+from engine.parameters import parameter
+from engine.types import AudioFrame, VideoFrame
+from media.reader import Item, MediaReader
+
+_NS = 1_000_000_000
+
+
+class MediaFile(Source):
+    """Play a file. -> video (upright BGR), audio (int16).
+
+    Every picture that decodes comes out once, with its own time (pts from the file's start).
+    ``capture_ns`` is the start of playing plus media time, in both paces, so that whatever
+    smooths over time does the same at any speed. Damaged packets are skipped and counted.
+    """
+
+    outputs: ClassVar = {"video": VideoFrame, "audio": AudioFrame}
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Config:
+        path: str = parameter("", "the file to play", live=False)
+        paced: bool = parameter(False, "in its own time, as a camera would; else at full speed")
+        loop: bool = parameter(False, "start over at the end")
+        sound: bool = parameter(True, "emit the sound too, where there is any", live=False)
+
+    _reader: MediaReader | None = None
+    _messages: Iterator[Item] = iter(())
+    _pending: Item | None = None
+
+    def setup(self) -> None:
+        self._epoch_ns: int | None = None
+        self._reader = None
+        self._open()
+        self._pending = next(self._messages, None)
+        self.context.gauge("ready_ns", self.context.clock.now_ns())
+        if self._pending is None:
+            self.close()
+            raise MienError(
+                f"not one picture of {self.config.path} can be decoded; the file is damaged"
+            )
+
+    def read(self) -> dict[str, VideoFrame | AudioFrame] | None:
+        if self._pending is None:
+            self._pending = self._next()
+        port, media_ns, make = self._pending
+        now_ns = self.context.clock.now_ns()
+        if self._epoch_ns is None:
+            self._epoch_ns = now_ns - media_ns
+        if self.config.paced:
+            due_ns = self._epoch_ns + media_ns
+            if now_ns - due_ns > _NS // 2:  # the machine slept: go on from here, in no hurry
+                self._epoch_ns += now_ns - due_ns
+            elif due_ns - now_ns > _NS // 2:
+                self.context.clock.wait_until(now_ns + _NS // 2)
+                return None
+            else:
+                self.context.clock.wait_until(due_ns)
+        self._pending = None
+        return {port: make(self._epoch_ns + media_ns)}
+
+    def close(self) -> None:
+        self._messages = iter(())
+        if self._reader is not None:
+            self._reader.close()
+
+    def _next(self) -> Item:
+        began_ns = self.context.clock.now_ns()
+        item = next(self._messages, None)
+        if item is None and self.config.loop:
+            self.close()
+            self._open()
+            item = next(self._messages, None)
+        if item is None:
+            raise EndOfStream
+        self.context.observe("decode", (self.context.clock.now_ns() - began_ns) / 1e6)
+        return item
+
+    def _open(self) -> None:
+        """Begin at the beginning; what comes is placed after what has been."""
+        self._reader = MediaReader(
+            self.config.path,
+            sound=self.config.sound,
+            begin_s=self._reader.end_s if self._reader else Fraction(0),
+            count=self.context.count,
+        )
+        self._messages = iter(self._reader)
