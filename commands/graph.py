@@ -27,7 +27,7 @@ from commands.running import console, run_supervised
 from commands.weights import add_weights, use_weights
 from engine.draw import draw
 from engine.errors import UsageError, suggestion
-from engine.files import whole
+from engine.files import atomic_write
 from engine.graph import load, read
 from engine.plugins import look_beside
 from engine.run import host_key
@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         graph = load(path, options.settings)
     if options.draw:
-        with whole(Path(options.draw)) as part:
+        with atomic_write(Path(options.draw)) as part:
             part.write_text(draw(graph), encoding="utf-8")
     if options.draw or options.check or options.json:
         count = len(graph.nodes)

@@ -1,4 +1,4 @@
-"""Lanes: one thread, or the event loop, that runs nodes one message at a time."""
+"""Executors: one thread, or the event loop, that runs nodes one message at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from engine.join import Join, Whole
+from engine.join import Join, JoinedSet
 from engine.metrics import EdgeStats
 from engine.transport.wire import Envelope
 from engine.types import Fifo, Input
@@ -21,13 +21,13 @@ AFTER_ESCAPE_S = 0.1
 
 
 class Receiver(Protocol):
-    """What a lane delivers to."""
+    """What an executor delivers to."""
 
-    def receive(self, port: str, envelope: Envelope | Whole) -> None: ...
+    def receive(self, port: str, envelope: Envelope | JoinedSet) -> None: ...
 
 
-class Inlet:
-    """One edge's way into a lane, and everything in that lane that it feeds."""
+class InputQueue:
+    """One edge's way into an executor, and everything in that executor that it feeds."""
 
     def __init__(self, kind: Input, lossless: bool) -> None:
         self.latest = not isinstance(kind, Fifo) and not lossless
@@ -37,15 +37,15 @@ class Inlet:
         self.entries: deque[_Entry] = deque()
         self.join: Join | None = None
         """Where pictures go instead, to wait for what belongs to them."""
-        self.feeders: list[ThreadLane] = []
-        """Lanes that wait until what waits here was taken."""
+        self.feeders: list[ThreadExecutor] = []
+        """Executors that wait until what waits here was taken."""
 
     def emptied(self) -> None:
         """Nothing waits here any more: the feeders go on."""
-        for lane in self.feeders:
-            lane.nudge()
+        for executor in self.feeders:
+            executor.nudge()
 
-    def deliver(self, envelope: Envelope | Whole) -> None:
+    def deliver(self, envelope: Envelope | JoinedSet) -> None:
         self.emptied()
         for edge in self.edges:
             edge.received += 1
@@ -58,26 +58,26 @@ class Inlet:
 
 
 class _Entry:
-    __slots__ = ("envelope", "inlet")
+    __slots__ = ("envelope", "queue")
 
-    def __init__(self, inlet: Inlet, envelope: Envelope | Whole) -> None:
-        self.inlet = inlet
+    def __init__(self, queue: InputQueue, envelope: Envelope | JoinedSet) -> None:
+        self.queue = queue
         self.envelope = envelope
 
 
 def _is_picture(entry: _Entry) -> bool:
-    return entry.inlet.latest and entry.envelope.message is not None
+    return entry.queue.latest and entry.envelope.message is not None
 
 
 def _raise(error: Exception) -> None:
     raise error
 
 
-class Lane:
+class Executor:
     """A bounded mailbox in order of arrival; subclasses say who empties it.
 
-    Latest inlets hold one message, a newer one takes its place; Fifo inlets drop their oldest;
-    lossless inlets make the sender wait. What escapes from a delivery goes to ``escaped``; the next
+    Latest queues hold one message, a newer one takes its place; Fifo queues drop their oldest;
+    lossless queues make the sender wait. What escapes from a delivery goes to ``escaped``; the next
     one is made all the same.
     """
 
@@ -90,36 +90,36 @@ class Lane:
         self._thread_id: int | None = None
 
     def is_current(self) -> bool:
-        """Whether the caller already runs in this lane, so that a hop can be a call."""
+        """Whether the caller already runs in this executor, so that a hop can be a call."""
         return threading.get_ident() == self._thread_id
 
-    def put(self, inlet: Inlet, envelope: Envelope | Whole) -> None:
+    def put(self, queue: InputQueue, envelope: Envelope | JoinedSet) -> None:
         message = envelope.message
-        if inlet.join is not None and message is not None and isinstance(envelope, Envelope):
-            inlet.join.put(self, [port for _, port in inlet.consumers], envelope)
+        if queue.join is not None and message is not None and isinstance(envelope, Envelope):
+            queue.join.put(self, [port for _, port in queue.consumers], envelope)
             return
         with self._condition:
-            while self.lossless and message is not None and len(inlet.entries) >= inlet.depth:
+            while self.lossless and message is not None and len(queue.entries) >= queue.depth:
                 if self._stopped:
                     return
                 self._condition.wait()
             if self._stopped:
                 return
-            if message is not None and inlet.latest and inlet.entries:
-                inlet.entries[-1].envelope = envelope
-                inlet.dropped()
+            if message is not None and queue.latest and queue.entries:
+                queue.entries[-1].envelope = envelope
+                queue.dropped()
                 return
-            if message is not None and len(inlet.entries) >= inlet.depth:
-                self._items.remove(inlet.entries.popleft())
-                inlet.dropped()
-            entry = _Entry(inlet, envelope)
+            if message is not None and len(queue.entries) >= queue.depth:
+                self._items.remove(queue.entries.popleft())
+                queue.dropped()
+            entry = _Entry(queue, envelope)
             if message is not None:
-                inlet.entries.append(entry)
+                queue.entries.append(entry)
             self._items.append(entry)
             self._wake()
 
     def call(self, function: Callable[[], Any]) -> Future[Any]:
-        """Run something in the lane, between two messages."""
+        """Run something in the executor, between two messages."""
         future: Future[Any] = Future()
 
         def run() -> None:
@@ -130,7 +130,7 @@ class Lane:
 
         with self._condition:
             if self._stopped:
-                future.set_exception(RuntimeError("the lane has stopped"))
+                future.set_exception(RuntimeError("the executor has stopped"))
                 return future
             self._items.append(run)
             self._wake()
@@ -142,9 +142,9 @@ class Lane:
             waited = [one for one in self._items if isinstance(one, _Entry) and _is_picture(one)]
             for entry in waited:
                 self._items.remove(entry)
-                entry.inlet.entries.clear()
+                entry.queue.entries.clear()
         for entry in waited:
-            entry.inlet.emptied()
+            entry.queue.emptied()
 
     def queue_depth(self) -> int:
         return len(self._items)
@@ -159,7 +159,7 @@ class Lane:
         raise NotImplementedError
 
     def _held(self) -> bool:
-        """Whether pictures have to wait for another lane."""
+        """Whether pictures have to wait for another executor."""
         return False
 
     def _next(self) -> int | None:
@@ -183,19 +183,19 @@ class Lane:
         del self._items[place]
         if not isinstance(item, _Entry):
             return item
-        if item.inlet.entries and item.inlet.entries[0] is item:
-            item.inlet.entries.popleft()
+        if item.queue.entries and item.queue.entries[0] is item:
+            item.queue.entries.popleft()
             if self.lossless:
                 self._condition.notify_all()
-        inlet, envelope = item.inlet, item.envelope
-        return lambda: inlet.deliver(envelope)
+        queue, envelope = item.queue, item.envelope
+        return lambda: queue.deliver(envelope)
 
 
-class ThreadLane(Lane):
-    """A lane with a thread of its own. ``idle`` is what a source does when nothing waits: read.
+class ThreadExecutor(Executor):
+    """An executor with a thread of its own. ``idle``: what a source does when nothing waits, read.
 
-    Whoever brings a message to an idle lane may run it there and then (``claim_or_put``), which
-    saves waking the lane's own thread; still one message at a time, in order.
+    Whoever brings a message to an idle executor may run it there and then (``claim_or_put``), which
+    saves waking the executor's own thread; still one message at a time, in order.
     """
 
     def __init__(
@@ -207,7 +207,7 @@ class ThreadLane(Lane):
         self._idle = idle
         self._running = False
         self.stopping = threading.Event()
-        self.waits_for: list[Inlet] = []
+        self.waits_for: list[InputQueue] = []
         """Pictures aren't taken while one waits in any of these: it would be replaced, and the work
         on it lost."""
         self.busy_since_ns = 0
@@ -229,15 +229,15 @@ class ThreadLane(Lane):
         await asyncio.to_thread(self._thread.join, timeout_s)
         return not (self._thread.is_alive() or self._running)
 
-    def claim_or_put(self, inlet: Inlet, envelope: Envelope) -> Callable[[], None] | None:
+    def claim_or_put(self, queue: InputQueue, envelope: Envelope) -> Callable[[], None] | None:
         """Queue a message; or, if nothing else runs or waits, hand it back as a job for `work`."""
         with self._condition:
-            held = inlet.latest and self._held()
+            held = queue.latest and self._held()
             if self._running or self._items or self._stopped or not self.started or held:
-                self.put(inlet, envelope)
+                self.put(queue, envelope)
                 return None
             self._begin()
-        return lambda: inlet.deliver(envelope)
+        return lambda: queue.deliver(envelope)
 
     def work(self, job: Callable[[], None] | None) -> None:
         """Do a claimed job, and what has queued up behind it."""
@@ -255,12 +255,12 @@ class ThreadLane(Lane):
                     self._condition.notify_all()
 
     def nudge(self) -> None:
-        """What this lane waits for may have been taken."""
+        """What this executor waits for may have been taken."""
         with self._condition:
             self._condition.notify_all()
 
     def _held(self) -> bool:
-        return any(inlet.entries for inlet in self.waits_for)
+        return any(queue.entries for queue in self.waits_for)
 
     def _wake(self) -> None:
         self._condition.notify_all()
@@ -303,8 +303,8 @@ class ThreadLane(Lane):
         return idle if goes_on else None
 
 
-class LoopLane(Lane):
-    """The event loop as a lane."""
+class LoopExecutor(Executor):
+    """The event loop as an executor."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(lossless=False)

@@ -119,7 +119,7 @@ def complete(part: Path, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A part to write; in place when the block ends well, gone when it doesn't."""
     part = begin(path)
     try:

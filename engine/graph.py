@@ -49,7 +49,7 @@ class NodeSpec:
     """what feeds it takes no new picture while one waits for it"""
 
     @property
-    def runs(self) -> Literal["lane", "thread", "loop"]:
+    def runs(self) -> Literal["executor", "thread", "loop"]:
         return "thread" if self.thread else self.node_type.runs
 
     @property

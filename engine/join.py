@@ -11,14 +11,14 @@ from engine.transport.wire import Envelope, Hop
 from engine.types import Message
 
 if TYPE_CHECKING:
-    from engine.executor import Inlet, Lane
+    from engine.executor import Executor, InputQueue
 
 JOIN_DEPTH = 8
 """instants that wait for the rest of their messages"""
 
 
 @dataclass(frozen=True)
-class Whole:
+class JoinedSet:
     """One message of each port, and the one that came last."""
 
     parts: Mapping[str, Envelope]
@@ -35,7 +35,7 @@ class Whole:
         return tuple(dict.fromkeys(hop for part in self.parts.values() for hop in part.trace))
 
 
-class Matcher:
+class TimeSynchronizer:
     """Keeps messages until all ports have one of the same ``capture_ns``; those of earlier instants
     then go, and the oldest where too many wait. ``unmatched`` is told their ports."""
 
@@ -47,7 +47,7 @@ class Matcher:
         self._unmatched = unmatched
         self._waiting: dict[int, dict[str, Envelope]] = {}
 
-    def add(self, port: str, envelope: Envelope) -> Whole | None:
+    def add(self, port: str, envelope: Envelope) -> JoinedSet | None:
         """What became whole by this message."""
         assert envelope.message is not None
         now = envelope.message.capture_ns
@@ -57,7 +57,7 @@ class Matcher:
             del self._waiting[now]
             for stamp in [stamp for stamp in self._waiting if stamp < now]:
                 self._drop(stamp)
-            return Whole(parts, envelope)
+            return JoinedSet(parts, envelope)
         if len(self._waiting) > self._depth:
             self._drop(min(self._waiting))
         return None
@@ -67,24 +67,24 @@ class Matcher:
 
 
 class Join:
-    """A matcher ahead of a lane: the newest whole waits there, and nothing else.
+    """A synchronizer ahead of an executor: the newest joined set waits there, and nothing else.
 
-    What is joined in the lane itself loses its picture to a newer one before the other messages of
-    the instant have come, as soon as the lane is slower than the camera.
+    What is joined in the executor itself loses its picture to a newer one before the other messages
+    of the instant have come, as soon as the executor is slower than the camera.
     """
 
     def __init__(
-        self, ports: Sequence[str], whole: Inlet, unmatched: Callable[[Sequence[str]], None]
+        self, ports: Sequence[str], whole: InputQueue, unmatched: Callable[[Sequence[str]], None]
     ) -> None:
         self.whole = whole
         self.ports = ports
-        self._matcher = Matcher(ports, JOIN_DEPTH, unmatched)
+        self._synchronizer = TimeSynchronizer(ports, JOIN_DEPTH, unmatched)
         self._turn = threading.Lock()
 
-    def put(self, lane: Lane, ports: Sequence[str], envelope: Envelope) -> None:
+    def put(self, executor: Executor, ports: Sequence[str], envelope: Envelope) -> None:
         """A message for some of the ports, from any thread."""
         with self._turn:
             for port in ports:
-                whole = self._matcher.add(port, envelope)
+                whole = self._synchronizer.add(port, envelope)
                 if whole is not None:
-                    lane.put(self.whole, whole)
+                    executor.put(self.whole, whole)

@@ -65,7 +65,7 @@ class Node:
     message, an iterable of either, or None. A port ``p`` for which the class has a method ``on_p``
     isn't joined: each of its messages goes to ``on_p(message)``, which returns the like.
 
-    ``runs``: "lane" shares one compute thread with the other nodes of its process, where a hop
+    ``runs``: "executor" shares one compute thread with the other nodes of its process, where a hop
     is a call; "thread" has a thread of its own (encoders, devices), which a graph may
     give any node by ``thread = true``; "loop" lives on the event loop (network) and must never
     block.
@@ -76,7 +76,7 @@ class Node:
 
     inputs: ClassVar[Mapping[str, Input]] = {}
     outputs: ClassVar[Mapping[str, type[Message]]] = {}
-    runs: ClassVar[Literal["lane", "thread", "loop"]] = "lane"
+    runs: ClassVar[Literal["executor", "thread", "loop"]] = "executor"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:

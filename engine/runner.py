@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from engine.errors import EndOfStream, MienError, words
-from engine.executor import Inlet, Lane
+from engine.executor import Executor, InputQueue
 from engine.graph import NodeSpec
-from engine.join import JOIN_DEPTH, Join, Matcher, Whole
+from engine.join import JOIN_DEPTH, Join, JoinedSet, TimeSynchronizer
 from engine.metrics import EdgeStats, NodeStats
 from engine.node import Condition, Context, Control, Source
 from engine.outputs import each_output
@@ -35,17 +35,17 @@ class Route(Protocol):
 
 
 @dataclass
-class LaneRoute:
-    """To nodes of the same process: a call where the lane is the caller's, a mailbox where not."""
+class ExecutorRoute:
+    """To nodes of the same process: a call where the executor is the caller's, else a mailbox."""
 
-    lane: Lane
-    inlet: Inlet
+    executor: Executor
+    queue: InputQueue
 
     def send(self, envelope: Envelope) -> None:
-        if self.lane.is_current():
-            self.inlet.deliver(envelope)
+        if self.executor.is_current():
+            self.queue.deliver(envelope)
         else:
-            self.lane.put(self.inlet, envelope)
+            self.executor.put(self.queue, envelope)
 
     def allocate(self, shape: tuple[int, ...]) -> U8 | None:
         return None
@@ -61,7 +61,7 @@ class Host(Protocol):
 
 
 class Runner:
-    """Drives one node inside its lane."""
+    """Drives one node inside its executor."""
 
     def __init__(self, spec: NodeSpec, host: Host, control: Control | None, lossless: bool) -> None:
         self.spec = spec
@@ -69,12 +69,12 @@ class Runner:
         self.host = host
         self.lossless = lossless
         self.stats = NodeStats()
-        self.lane: Lane | None = None
+        self.executor: Executor | None = None
         self.routes: dict[str, list[Route]] = {port: [] for port in spec.outputs}
         self.sent: dict[str, list[EdgeStats]] = {port: [] for port in spec.outputs}
         self.taps: dict[str, Callable[[Envelope], None]] = {}
         self.incoming: dict[str, EdgeStats] = {}
-        self.inlets: list[Inlet] = []
+        self.queues: list[InputQueue] = []
         self.context = Context(
             name=spec.name,
             emit=self._emit_outside,
@@ -97,7 +97,9 @@ class Runner:
         self._timed = next((port for port in (*pictures, *spec.ports) if port in spec.inputs), "")
         self._joined = [port for port, handler in self._handlers.items() if handler is None]
         self._first_output = next(iter(spec.outputs), "")
-        self._matcher = Matcher(self._joined, 256 if lossless else JOIN_DEPTH, self._unmatched)
+        self._synchronizer = TimeSynchronizer(
+            self._joined, 256 if lossless else JOIN_DEPTH, self._unmatched
+        )
         self._expected: dict[str, int] = {}
         self._ended: set[str] = set()
         self._finished = False
@@ -108,7 +110,7 @@ class Runner:
     # -- life ------------------------------------------------------------------------------------
 
     def setup(self) -> None:
-        """Set the node up, in its lane. Raises what the node raises."""
+        """Set the node up, in its executor. Raises what the node raises."""
         self._open = True
         self.node.setup()
         self.set_up()
@@ -136,8 +138,8 @@ class Runner:
 
     # -- messages --------------------------------------------------------------------------------
 
-    def receive(self, port: str, envelope: Envelope | Whole) -> None:
-        """One message on one port, or one on each that is joined, in the node's lane."""
+    def receive(self, port: str, envelope: Envelope | JoinedSet) -> None:
+        """One message on one port, or one on each that is joined, in the node's executor."""
         if envelope.message is None:
             self._end(port)
             return
@@ -148,7 +150,7 @@ class Runner:
             self._expected[port] = envelope.seq + 1
         if not self.is_set_up and not self._set_up_again():
             return
-        if isinstance(envelope, Whole):
+        if isinstance(envelope, JoinedSet):
             self._process(envelope)
         elif (handler := self._handlers[port]) is not None:
             timed = port == self._timed
@@ -157,16 +159,16 @@ class Runner:
         elif len(self._joined) == 1:
             message = envelope.message
             self._run(self.node.process, (), {port: message}, message, envelope.trace, envelope)
-        elif (whole := self._matcher.add(port, envelope)) is not None:
+        elif (whole := self._synchronizer.add(port, envelope)) is not None:
             self._process(whole)
 
     def join_ahead(self) -> Join | None:
-        """Where messages are joined before they enter the node's lane, if they are many to join
+        """Where messages are joined before they enter the node's executor, if they are many to join
         and only the newest count."""
         ports = self.spec.ports
         if len(self._joined) < 2 or not all(isinstance(ports[p], Latest) for p in self._joined):
             return None
-        whole = Inlet(ports[self._joined[0]], lossless=False)
+        whole = InputQueue(ports[self._joined[0]], lossless=False)
         whole.consumers.append((self, self._joined[0]))
         whole.edges += [self.incoming[port] for port in self._joined]
         return Join(self._joined, whole, self._unmatched_ahead)
@@ -178,7 +180,7 @@ class Runner:
         for port in ports:
             self.incoming[port].dropped += 1
 
-    def _process(self, whole: Whole) -> None:
+    def _process(self, whole: JoinedSet) -> None:
         messages = {port: part.message for port, part in whole.parts.items()}
         self._run(self.node.process, (), messages, whole.message, whole.trace, whole.last)
 

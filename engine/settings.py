@@ -260,7 +260,7 @@ def _write(path: Path, ours: Document, before: Document) -> None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    with files.whole(path) as part, part.open("wb") as file:
+    with files.atomic_write(path) as part, part.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

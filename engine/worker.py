@@ -1,4 +1,4 @@
-"""One process of a graph: its nodes, lanes and links, started, watched and stopped together."""
+"""One process of a graph: its nodes, executors and links, started, watched and stopped together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import zmq
 from engine import graph as graphs
 from engine.clock import RunningTime
 from engine.errors import MienError, UsageError, words
-from engine.executor import Inlet, Lane, LoopLane, ThreadLane
+from engine.executor import Executor, InputQueue, LoopExecutor, ThreadExecutor
 from engine.graph import Graph, NodeSpec
 from engine.loop_runner import LoopRunner
 from engine.metrics import EdgeStats
@@ -22,7 +22,7 @@ from engine.often import Often
 from engine.parameters import describe
 from engine.record import Recorder
 from engine.run import Authenticator, Run
-from engine.runner import LaneRoute, Runner, SourceRunner
+from engine.runner import ExecutorRoute, Runner, SourceRunner
 from engine.transport.link import SendLink
 from engine.transport.receive import ReceiveLink
 from engine.types import Fifo
@@ -54,12 +54,12 @@ class Worker:
         self._lossless = graph.delivery == "lossless"
         self._offsets_ns: dict[str, int] = {}
         self._ran = RunningTime(2 * TICK_S)
-        self._steps: dict[ThreadLane, tuple[int, float]] = {}
-        """when each lane's current step began, by its own stamp and in running time"""
+        self._steps: dict[ThreadExecutor, tuple[int, float]] = {}
+        """when each executor's current step began, by its own stamp and in running time"""
         self._running: set[str] = set()
-        self._lane = ThreadLane("lane", self._lossless)
-        self._loop_lane = LoopLane(self._loop)
-        self._threads: list[ThreadLane] = []
+        self._executor = ThreadExecutor("executor", self._lossless)
+        self._loop_executor = LoopExecutor(self._loop)
+        self._threads: list[ThreadExecutor] = []
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._authenticator: Authenticator | None = None
         self.refused = Often(lambda text: self.event("error", text))
@@ -110,13 +110,13 @@ class Worker:
                     kind = driver
             runner = kind(spec, self, self._control, self._lossless)
             if isinstance(runner, SourceRunner):
-                runner.lane = self._thread(spec.name, runner)
+                runner.executor = self._thread(spec.name, runner)
             elif spec.runs == "loop":
-                runner.lane = self._loop_lane
+                runner.executor = self._loop_executor
             elif spec.runs == "thread":
-                runner.lane = self._thread(spec.name, None)
+                runner.executor = self._thread(spec.name, None)
             else:
-                runner.lane = self._lane
+                runner.executor = self._executor
             self.runners[spec.name] = runner
         self._running = set(own)
         if self.process is not None and self.run is not None:
@@ -125,7 +125,12 @@ class Worker:
                     self._authenticator = Authenticator(self._context, self.graph)
                 try:
                     receiver = ReceiveLink(
-                        self._context, endpoint, curve, self._lane, self._refuse, run=self.run.name
+                        self._context,
+                        endpoint,
+                        curve,
+                        self._executor,
+                        self._refuse,
+                        run=self.run.name,
                     )
                 except zmq.ZMQError as error:
                     raise MienError(f"can't listen on {endpoint}: {error}") from None
@@ -138,55 +143,57 @@ class Worker:
                 self._join_ahead(self.runners[name])
 
     def _join_ahead(self, runner: Runner) -> None:
-        """Join what a node with a thread of its own is sent before it gets there, and let the lane
-        wait for it that feeds it, where it says so."""
+        """Join what a node with a thread of its own is sent before it gets there, and let what
+        feeds it wait for it, where the graph says so."""
         if runner.spec.runs != "thread" or (join := runner.join_ahead()) is None:
             return
-        for inlet in runner.inlets:
-            if {port for _, port in inlet.consumers} <= set(join.ports):
-                inlet.join = join
+        for queue in runner.queues:
+            if {port for _, port in queue.consumers} <= set(join.ports):
+                queue.join = join
         origins = (self.runners.get(runner.spec.inputs[port][0]) for port in join.ports)
-        fed = any(origin is not None and origin.lane is self._lane for origin in origins)
+        fed = any(origin is not None and origin.executor is self._executor for origin in origins)
         if runner.spec.backpressure and fed:
-            self._lane.waits_for.append(join.whole)
-            join.whole.feeders.append(self._lane)
+            self._executor.waits_for.append(join.whole)
+            join.whole.feeders.append(self._executor)
 
-    def _thread(self, name: str, source: SourceRunner | None) -> ThreadLane:
-        lane = ThreadLane(name, self._lossless, source.step if source else None)
-        self._threads.append(lane)
-        return lane
+    def _thread(self, name: str, source: SourceRunner | None) -> ThreadExecutor:
+        executor = ThreadExecutor(name, self._lossless, source.step if source else None)
+        self._threads.append(executor)
+        return executor
 
     def _connect(self, origin: NodeSpec, port: str, own: set[str]) -> None:
         consumers = self.graph.consumers(origin.name, port)
-        inlets: dict[tuple[int, bool], tuple[Lane, Inlet]] = {}
+        queues: dict[tuple[int, bool], tuple[Executor, InputQueue]] = {}
         remote: dict[str, list[tuple[NodeSpec, str]]] = {}
         for spec, input_port in consumers:
             if spec.name not in own:
                 remote.setdefault(spec.process, []).append((spec, input_port))
                 continue
             runner = self.runners[spec.name]
-            lane = runner.lane
-            assert lane is not None
+            executor = runner.executor
+            assert executor is not None
             edge = self._edge(origin.name, port, spec.name, input_port)
             runner.incoming[input_port] = edge
             kind = spec.ports[input_port]
-            _, inlet = inlets.setdefault(
-                (id(lane), isinstance(kind, Fifo)), (lane, Inlet(kind, self._lossless))
+            _, queue = queues.setdefault(
+                (id(executor), isinstance(kind, Fifo)), (executor, InputQueue(kind, self._lossless))
             )
-            inlet.consumers.append((runner, input_port))
-            inlet.edges.append(edge)
-            runner.inlets.append(inlet)
+            queue.consumers.append((runner, input_port))
+            queue.edges.append(edge)
+            runner.queues.append(queue)
         if origin.name in own:
             runner = self.runners[origin.name]
-            runner.routes[port] += [LaneRoute(lane, inlet) for lane, inlet in inlets.values()]
+            runner.routes[port] += [
+                ExecutorRoute(executor, queue) for executor, queue in queues.values()
+            ]
             for spec, input_port in consumers:
                 runner.sent[port].append(self._edge(origin.name, port, spec.name, input_port))
             for process, targets in remote.items():
                 runner.routes[port].append(self._sender(origin.name, port, process, targets))
         else:
-            for lane, inlet in inlets.values():
+            for executor, queue in queues.values():
                 for receiver in self._receivers:
-                    receiver.add(f"{origin.name}.{port}", origin.outputs[port], lane, inlet)
+                    receiver.add(f"{origin.name}.{port}", origin.outputs[port], executor, queue)
 
     def _sender(
         self, origin: str, port: str, process: str, targets: list[tuple[NodeSpec, str]]
@@ -230,25 +237,25 @@ class Worker:
         """Set every node up and let the sources run. Raises MienError where one can't start."""
         try:
             self._build()
-            for lane in (self._lane, self._loop_lane, *self._threads):
-                lane.escaped = self._escape
-            for lane in (self._lane, *self._threads):
-                lane_is_source = lane is not self._lane and self._source_of(lane) is not None
-                if not lane_is_source:
-                    lane.start()
+            for executor in (self._executor, self._loop_executor, *self._threads):
+                executor.escaped = self._escape
+            for executor in (self._executor, *self._threads):
+                is_source = executor is not self._executor and self._source_of(executor) is not None
+                if not is_source:
+                    executor.start()
             await self._setup()
         except BaseException:
             await self.stop()
             raise
         for receiver in self._receivers:
             receiver.start()
-        for lane in self._threads:
-            if self._source_of(lane) is not None:
-                lane.start()
+        for executor in self._threads:
+            if self._source_of(executor) is not None:
+                executor.start()
 
-    def _source_of(self, lane: Lane) -> SourceRunner | None:
+    def _source_of(self, executor: Executor) -> SourceRunner | None:
         for runner in self.runners.values():
-            if runner.lane is lane and isinstance(runner, SourceRunner):
+            if runner.executor is executor and isinstance(runner, SourceRunner):
                 return runner
         return None
 
@@ -260,33 +267,36 @@ class Worker:
                     await runner.start()
                 elif isinstance(runner, SourceRunner):
                     await asyncio.to_thread(runner.setup)
-                elif runner.lane is not None:
-                    await asyncio.wrap_future(runner.lane.call(runner.setup))
+                elif runner.executor is not None:
+                    await asyncio.wrap_future(runner.executor.call(runner.setup))
             except MienError:
                 raise
             except Exception as error:
                 raise MienError(f"{runner.name}: {words(error)}") from error
 
     async def stop(self) -> None:
-        """Stop sources, then lanes, close every node, give everything back."""
+        """Stop sources, then executors, close every node, give everything back."""
         if self._stopped:
             return
         self._stopped = True
-        sources = [lane for lane in self._threads if self._source_of(lane) is not None]
-        others = [self._lane, *(lane for lane in self._threads if lane not in sources)]
+        sources = [executor for executor in self._threads if self._source_of(executor) is not None]
+        others = [
+            self._executor,
+            *(executor for executor in self._threads if executor not in sources),
+        ]
         for receiver in self._receivers:
             await asyncio.to_thread(receiver.close)
-        for lane in sources:
-            lane.stopping.set()
-        for lane in (*others, *sources):
-            if lane.started and not await lane.stop():
-                self.event("error", f"{lane.name} hangs and was left behind")
+        for executor in sources:
+            executor.stopping.set()
+        for executor in (*others, *sources):
+            if executor.started and not await executor.stop():
+                self.event("error", f"{executor.name} hangs and was left behind")
         for runner in reversed(self.runners.values()):
             if isinstance(runner, LoopRunner):
                 await runner.stop()
             else:
                 await asyncio.to_thread(runner.close)
-        self._loop_lane.close()
+        self._loop_executor.close()
         for recorder in self._recorders.values():
             recorder.close()
         for senders in self._senders.values():
@@ -306,7 +316,7 @@ class Worker:
             figures["type"] = runner.spec.type_name
             figures["process"] = runner.spec.process
             figures["sink"] = not runner.spec.outputs
-            figures["queue"] = runner.lane.queue_depth() if runner.lane else 0
+            figures["queue"] = runner.executor.queue_depth() if runner.executor else 0
             nodes[runner.name] = figures
         return {
             "nodes": nodes,
@@ -324,16 +334,16 @@ class Worker:
                 sender.rest()
 
     def stalled(self) -> str:
-        """The name of a lane whose current step lasts too long, or ""; to be asked at each tick."""
+        """The name of an executor whose step lasts too long, or ""; to be asked at each tick."""
         if self._lossless:
             return ""
-        for lane in (self._lane, *self._threads):
-            step_ns = lane.busy_since_ns
-            known_ns, began_s = self._steps.get(lane, (0, 0.0))
+        for executor in (self._executor, *self._threads):
+            step_ns = executor.busy_since_ns
+            known_ns, began_s = self._steps.get(executor, (0, 0.0))
             if step_ns != known_ns:
-                self._steps[lane] = (step_ns, self._ran.seconds)
+                self._steps[executor] = (step_ns, self._ran.seconds)
             elif step_ns and self._ran.seconds - began_s > self.graph.stalled_after_s:
-                return lane.name
+                return executor.name
         return ""
 
     def parameters(self) -> dict[str, list[dict[str, Any]]]:
@@ -350,17 +360,17 @@ class Worker:
         """Change a parameter at the next frame boundary; the value as taken. Raises UsageError."""
         runner = self.runners[node]
         config = graphs.with_parameter(runner.spec, parameter, value)
-        assert runner.lane is not None
+        assert runner.executor is not None
 
         def take() -> None:
             runner.take_config(config)
-            assert runner.lane is not None
-            runner.lane.flush()
+            assert runner.executor is not None
+            runner.executor.flush()
 
-        if runner.lane.is_current():
+        if runner.executor.is_current():
             take()
         else:
-            await asyncio.wrap_future(runner.lane.call(take))
+            await asyncio.wrap_future(runner.executor.call(take))
         return getattr(config, parameter)
 
     async def record(self, edge: str, path: str) -> None:

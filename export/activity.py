@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.errors import MienError
-from engine.files import make_folder, whole
+from engine.files import atomic_write, make_folder
 from export.write_card import sha256_of, tensor_table, write
 from inference.assets import Asset, locate
 from inference.card import Tensor
@@ -60,7 +60,7 @@ def take(out: Path) -> None:
     folder = out / "activity"
     make_folder(folder)
     file = folder / "model.onnx"
-    with whole(file) as part:
+    with atomic_write(file) as part:
         part.write_bytes(renamed)
     head = {
         "name": "activity",

@@ -7,7 +7,7 @@ from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
-from engine.files import make_folder, whole
+from engine.files import atomic_write, make_folder
 from export import samples
 from export.faces import Faces
 from export.fidelity import fidelities, lines_of
@@ -111,7 +111,7 @@ def _drop_stale(folder: Path, files: dict[str, tuple[str, str]]) -> None:
 
 
 def _put(path: Path, data: bytes) -> None:
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_bytes(data)
 
 

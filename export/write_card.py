@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from engine.files import whole
+from engine.files import atomic_write
 from inference.card import CARD, Tensor
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def write_card(
 
 def write(folder: Path, says: str, card: Mapping[str, Any]) -> None:
     """Write ``folder``/card.toml under a line that ``says`` what it is of. Raises MienError."""
-    with whole(folder / CARD) as part:
+    with atomic_write(folder / CARD) as part:
         part.write_text(f"# {says}\n{tomli_w.dumps(card)}", encoding="utf-8")
 
 

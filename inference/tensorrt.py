@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.errors import MienError
-from engine.files import whole
+from engine.files import atomic_write
 from engine.types import F32
 from inference.assets import cache_folder
 from inference.card import Card
@@ -98,9 +98,9 @@ def obtain_engine(
             f"cannot write to {kept.parent} ({error.strerror}); set MIEN_CACHE"
         ) from None
     record = {"key": asdict(key), "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    with whole(kept) as part:
+    with atomic_write(kept) as part:
         part.write_bytes(data)
-    with whole(_record(kept)) as part:
+    with atomic_write(_record(kept)) as part:
         part.write_text(json.dumps(record, indent=1), encoding="utf-8")
     say(f"the engine of {card_name} is ready: {len(data) / 1e6:.1f} MB in {kept}")
     return kept

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from engine.errors import MienError
-from engine.executor import Inlet, ThreadLane
+from engine.executor import InputQueue, ThreadExecutor
 from engine.graph import NodeSpec
 from engine.metrics import EdgeStats
 from engine.node import Node
@@ -102,7 +102,7 @@ class Found:
 
 
 class Bench:
-    """A process's receiving end without its sockets: reader, lane, runner, node."""
+    """A process's receiving end without its sockets: reader, executor, runner, node."""
 
     def __init__(self, seed: int, source: str = "in") -> None:
         self.random = random.Random(seed)
@@ -113,16 +113,16 @@ class Bench:
         self.runner = Runner(spec, self, None, lossless=False)
         self.runner.setup()
         self.errors: list[str] = []
-        self.lane = ThreadLane("fuzz", lossless=False)
-        self.lane.escaped = lambda error: self.errors.append(repr(error))
-        self.lane.started = True  # its work is done here, by claiming
+        self.executor = ThreadExecutor("fuzz", lossless=False)
+        self.executor.escaped = lambda error: self.errors.append(repr(error))
+        self.executor.started = True  # its work is done here, by claiming
         self.valid: list[tuple[list[Any], list[Any], bytes]] = []
         for port, message in MESSAGES.items():
             self.runner.incoming[port] = EdgeStats()
-            inlet = Inlet(Reads.inputs[port], lossless=False)
-            inlet.consumers.append((self.runner, port))
-            inlet.edges.append(self.runner.incoming[port])
-            self.reader.add(f"{source}.{port}", type(message), self.lane, inlet)
+            queue = InputQueue(Reads.inputs[port], lossless=False)
+            queue.consumers.append((self.runner, port))
+            queue.edges.append(self.runner.incoming[port])
+            self.reader.add(f"{source}.{port}", type(message), self.executor, queue)
             packed = pack(Envelope(message, 7, (("camera", 1, 2), ("tracker", 3, 4))))
             payload = packed.payload().tobytes()
             for segment in (None, self.ring.path.name):
@@ -219,8 +219,8 @@ class Bench:
                 found.refused[str(error).partition(":")[0][:40]] += 1
                 continue
             found.accepted += 1
-            for _, inlet in targets:
-                self.lane.work(self.lane.claim_or_put(inlet, envelope))
+            for _, queue in targets:
+                self.executor.work(self.executor.claim_or_put(queue, envelope))
             del envelope
         found.escaped = len(self.errors) + self.runner.stats.errors
         found.seconds = time.monotonic() - began_s

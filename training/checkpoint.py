@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 
 from engine.errors import MienError
-from engine.files import whole
+from engine.files import atomic_write
 
 LAST: Final = "last.pt"
 
@@ -22,7 +22,7 @@ def save(folder: Path, state: dict[str, Any]) -> Path:
     path = folder / LAST
     older = path.exists()
     try:
-        with whole(path) as part:
+        with atomic_write(path) as part:
             part.write_bytes(packed.getbuffer())
     except MienError as error:
         kept = f"; the checkpoint before it is kept, resume from {folder}" if older else ""

@@ -22,7 +22,7 @@ import numpy as np
 import tomli_w
 
 from engine.errors import MienError
-from engine.files import make_folder, whole
+from engine.files import atomic_write, make_folder
 from engine.types import F32
 from face.emotions import MIRROR, prototype
 from face.expression.people import FILE, People
@@ -79,12 +79,12 @@ def _fit(options: argparse.Namespace) -> None:
     print(f"explained of people left out: {share:.3f}")
     make_folder(options.out)
     fitted = fit(found, load_rig(), {} if source.synthetic else STRENGTH)
-    with whole(options.out / FILE) as part, part.open("wb") as file:
+    with atomic_write(options.out / FILE) as part, part.open("wb") as file:
         arrays: dict[str, Any] = dict(fitted.arrays())
         np.savez_compressed(
             file, **{name: array.astype(np.float16) for name, array in arrays.items()}
         )
-    with whole(options.out / CARD) as part:
+    with atomic_write(options.out / CARD) as part:
         part.write_text(_card(found, options, source, share), encoding="utf-8")
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import MienError
-from engine.files import make_folder, whole
+from engine.files import atomic_write, make_folder
 from engine.types import F32
 from face.emotions import MIRROR
 from face.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT, Landmarker
@@ -79,7 +79,7 @@ def fit(options: argparse.Namespace) -> None:
     print(f"landmark moves as re-tracked, error left on held-out people: {response.left:.3f}")
     make_folder(options.out)
     target = options.out / "rig.npz"
-    with whole(target) as part, part.open("wb") as opened:
+    with atomic_write(target) as part, part.open("wb") as opened:
         np.savez_compressed(
             opened,
             mean=mean.astype(np.float32),
@@ -273,7 +273,7 @@ response_error_held_out_people = {response_error:.4f}
 [metrics.regions]
 {shares}
 """
-    with whole(target.parent / "card.toml") as part:
+    with atomic_write(target.parent / "card.toml") as part:
         part.write_text(text, encoding="utf-8")
 
 

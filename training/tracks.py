@@ -11,7 +11,7 @@ import numpy as np
 from rich.progress import track as progress
 
 from engine.errors import MienError
-from engine.files import make_folder, whole
+from engine.files import atomic_write, make_folder
 from engine.types import F32, U8, VideoFrame
 from face.landmarker import Landmarker, region_of
 from media.reader import MediaReader
@@ -43,7 +43,7 @@ def load_tracks(clips: Path, cache: Path, landmarker: Landmarker, stride: int = 
         kept = cache / f"{file.name}.npz"
         if not kept.exists():
             points, shapes = _follow(file, landmarker, stride)
-            with whole(kept) as part, part.open("wb") as opened:
+            with atomic_write(kept) as part, part.open("wb") as opened:
                 np.savez(opened, p=points, b=shapes)
         with np.load(kept) as data:
             points, shapes = data["p"], data["b"]

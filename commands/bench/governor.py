@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
                 rows = measured.result()
     _print(rows, options.loads)
     if options.plot:
-        with files.whole(options.plot) as part:
+        with files.atomic_write(options.plot) as part:
             part.write_text(draw(rows), encoding="utf-8")
     if options.json:
         write_json(

@@ -187,7 +187,7 @@ def _show(found: dict[str, Any]) -> None:
 
 
 def _write(path: Path, found: dict[str, Any]) -> None:
-    from engine.files import whole
+    from engine.files import atomic_write
 
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -78,7 +78,7 @@ def check_writable(path: Path | None) -> None:
 
 def write_json(path: Path, report: Mapping[str, Any]) -> None:
     """Write the whole report or none of it. Raises MienError."""
-    with files.whole(path) as part:
+    with files.atomic_write(path) as part:
         part.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     console.print(f"written: {path}")
 

@@ -40,7 +40,7 @@ def write_plot(path: Path, rows: Path, before: Path, after: Path) -> None:
     if not frames:
         raise MienError("there is no frame to draw a plot of")
     pictures = [_looks(film, len(frames)) for film in (before, after)]
-    with files.whole(path) as part:
+    with files.atomic_write(path) as part:
         part.write_text(draw(frames, pictures, before.name), encoding="utf-8")
 
 

@@ -142,7 +142,7 @@ def summary(outcome: Outcome, goal: Path) -> str:
 def write_report(path: Path, outcome: Outcome, rows: Path) -> None:
     """The whole report; ``rows`` is the JSON object that holds its ``frames``."""
     head = json.dumps(outcome.plain, indent=1)
-    with files.whole(path) as part, part.open("w", encoding="utf-8") as file:
+    with files.atomic_write(path) as part, part.open("w", encoding="utf-8") as file:
         file.write(head.rstrip().removesuffix("}").rstrip() + ",\n")
         with rows.open(encoding="utf-8") as frames:
             file.write(frames.read(1).replace("{", ""))

@@ -10,7 +10,7 @@ from typing import Any
 
 import zmq
 
-from engine.executor import Inlet, Lane, ThreadLane
+from engine.executor import Executor, InputQueue, ThreadExecutor
 from engine.transport.link import Curve
 from engine.transport.shm import Ring
 from engine.transport.wire import PAYLOAD_BYTES_MOST, Envelope, Form, from_header
@@ -20,7 +20,7 @@ KNOWN_MOST = 64
 UNUSED_S = 10.0
 """how long a segment stays mapped that no message refers to"""
 
-Targets = list[tuple[Lane, Inlet]]
+Targets = list[tuple[Executor, InputQueue]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,10 @@ class Reader:
         self._known: dict[bytes, _Known] = {}
         self._look_s = 0.0
 
-    def add(self, topic: str, message_type: type[Message], lane: Lane, inlet: Inlet) -> None:
-        self._routes.setdefault(topic, (message_type, []))[1].append((lane, inlet))
+    def add(
+        self, topic: str, message_type: type[Message], executor: Executor, queue: InputQueue
+    ) -> None:
+        self._routes.setdefault(topic, (message_type, []))[1].append((executor, queue))
 
     def read(self, header: bytes, inline: Any = None) -> tuple[Envelope, Targets]:
         """What a header says; ``inline`` is the payload that came with it, a buffer or None."""
@@ -108,10 +110,10 @@ class Reader:
 
 
 class ReceiveLink:
-    """Everything that comes into a process, drained at once into the lanes.
+    """Everything that comes into a process, drained at once into the executors.
 
-    Two threads take turns at the socket: the one that has a message for the idle compute lane
-    runs the lane itself, while the other goes on receiving. A hop so wakes one thread less.
+    Two threads take turns at the socket: the one that has a message for the idle compute executor
+    runs the executor itself, while the other goes on receiving. A hop so wakes one thread less.
     """
 
     def __init__(
@@ -119,7 +121,7 @@ class ReceiveLink:
         zmq_context: zmq.Context[zmq.Socket[bytes]],
         endpoint: str,
         curve: Curve | None,
-        compute: ThreadLane,
+        compute: ThreadExecutor,
         refused: Callable[[Exception], None],
         *,
         run: str,
@@ -144,8 +146,10 @@ class ReceiveLink:
             for number in range(2)
         ]
 
-    def add(self, topic: str, message_type: type[Message], lane: Lane, inlet: Inlet) -> None:
-        self._reader.add(topic, message_type, lane, inlet)
+    def add(
+        self, topic: str, message_type: type[Message], executor: Executor, queue: InputQueue
+    ) -> None:
+        self._reader.add(topic, message_type, executor, queue)
 
     def start(self) -> None:
         self._socket.rcvtimeo = 100
@@ -173,7 +177,7 @@ class ReceiveLink:
             del job
 
     def _receive(self) -> Callable[[], None] | None:
-        """Queue the next message; a job where the compute lane was idle and is ours now."""
+        """Queue the next message; a job where the compute executor was idle and is ours now."""
         self._reader.forget_unused()
         header = self._socket.recv()
         inline = self._socket.recv(copy=False).buffer if self._socket.rcvmore else None
@@ -184,11 +188,11 @@ class ReceiveLink:
             raise ValueError("it has more than two parts")
         envelope, targets = self._reader.read(header, inline)
         job = None
-        for lane, inlet in targets:
-            if lane is self._compute and job is None:
-                job = self._compute.claim_or_put(inlet, envelope)
+        for executor, queue in targets:
+            if executor is self._compute and job is None:
+                job = self._compute.claim_or_put(queue, envelope)
             else:
-                lane.put(inlet, envelope)
+                executor.put(queue, envelope)
         return job
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.errors import MienError, UsageError
-from engine.files import explain, make_folder, unusual, whole
+from engine.files import atomic_write, explain, make_folder, unusual
 from engine.program import program
 from face.render.repertoire import MAX_FACES, Face, Repertoire
 from face.render.surface import HEIGHT, WIDTH
@@ -104,7 +104,7 @@ def save(person: Person, path: Path, passphrase: str = "") -> None:
     }
     data = pack(arrays, metadata=words)
     make_folder(path.parent)
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.chmod(0o600)
         part.write_bytes(_seal(data, passphrase) if passphrase else data)
 

@@ -58,7 +58,7 @@ class ImageWriter(Node):
         name = Path(video.name).name or f"{self._count:06d}.png"
         goal = Path(self.config.path) if self._single else self._folder / name
         content = self._content(video, goal)
-        with files.whole(goal) as part:
+        with files.atomic_write(goal) as part:
             part.write_bytes(content)
         self.context.count("frames_written", 1)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.files import whole
+from engine.files import atomic_write
 from engine.node import Node
 from engine.parameters import parameter
 from engine.types import Latest, VideoFrame
@@ -46,5 +46,5 @@ class Stopwatch(Node):
 
 def write_rows(path: Path, rows: list[tuple[int, int, int, int]]) -> None:
     """Write all of them or none. Raises MienError."""
-    with whole(path) as part, part.open("wb") as file:
+    with atomic_write(path) as part, part.open("wb") as file:
         np.save(file, np.array(rows, np.int64).reshape(-1, 4))

@@ -321,4 +321,4 @@ async def test_a_hanging_process_is_killed_and_restarted(tmp_path: Path) -> None
         seen = len(_lines(tmp_path))
         await _until(lambda: len(_lines(tmp_path)) > seen + 5)
         events = [event["text"] for event in supervisor.metrics()["events"]]
-        assert "middle: lane hangs; the process is killed" in events
+        assert "middle: executor hangs; the process is killed" in events

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import zmq
 
-from engine.executor import Inlet, ThreadLane
-from engine.join import Whole
+from engine.executor import InputQueue, ThreadExecutor
+from engine.join import JoinedSet
 from engine.metrics import EdgeStats
 from engine.transport import shm
 from engine.transport.link import SHRINK_AFTER, SLOTS, SendLink
@@ -28,7 +28,7 @@ class Keeper:
     def __init__(self) -> None:
         self.kept: list[VideoFrame] = []
 
-    def receive(self, port: str, envelope: Envelope | Whole) -> None:
+    def receive(self, port: str, envelope: Envelope | JoinedSet) -> None:
         assert isinstance(envelope.message, VideoFrame)
         self.kept.append(envelope.message)
 
@@ -40,20 +40,20 @@ class Edge:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.keeper = Keeper()
         self.refused = self.lies = 0
-        self.lane = ThreadLane("test", lossless=True)
-        inlet = Inlet(Latest(VideoFrame), lossless=True)
-        inlet.consumers.append((self.keeper, "in"))
+        self.executor = ThreadExecutor("test", lossless=True)
+        queue = InputQueue(Latest(VideoFrame), lossless=True)
+        queue.consumers.append((self.keeper, "in"))
         self.endpoint = endpoint = f"ipc://{folder}/edge.sock"
         self.receiver = ReceiveLink(
-            self.context, endpoint, None, self.lane, self.refuse, run="testlink"
+            self.context, endpoint, None, self.executor, self.refuse, run="testlink"
         )
-        self.receiver.add("a.video", VideoFrame, self.lane, inlet)
+        self.receiver.add("a.video", VideoFrame, self.executor, queue)
         self.stats = EdgeStats()
         self.sender = SendLink(
             self.context, endpoint, "a.video", run="testlink", depth=8, lossless=True,
             edges=[self.stats], curve=None,
         )  # fmt: skip
-        self.lane.start()
+        self.executor.start()
         self.receiver.start()
 
     def refuse(self, error: Exception) -> None:

@@ -127,7 +127,7 @@ def test_a_pipe_is_never_waited_for(read: Callable[[Path], object], tmp_path: Pa
 
 def test_two_at_once_do_not_meet(tmp_path: Path) -> None:
     goal = tmp_path / "a.txt"
-    with files.whole(goal) as one, files.whole(goal) as other:
+    with files.atomic_write(goal) as one, files.atomic_write(goal) as other:
         assert one != other
         one.write_text("one")
         other.write_text("other")
@@ -150,7 +150,7 @@ def test_what_was_closed_to_others_stays_so(tmp_path: Path) -> None:
     goal = tmp_path / "a"
     goal.write_text("old")
     goal.chmod(0o600)
-    with files.whole(goal) as part:
+    with files.atomic_write(goal) as part:
         assert stat.S_IMODE(part.stat().st_mode) == 0o600
         part.write_text("new")
     assert stat.S_IMODE(goal.stat().st_mode) == 0o600
@@ -159,6 +159,6 @@ def test_what_was_closed_to_others_stays_so(tmp_path: Path) -> None:
 
 def test_the_longest_name_has_a_part(tmp_path: Path) -> None:
     for name in ("n" * 255, "ü" * 127):
-        with files.whole(tmp_path / name) as part:
+        with files.atomic_write(tmp_path / name) as part:
             part.write_text("x")
         assert (tmp_path / name).read_text() == "x"

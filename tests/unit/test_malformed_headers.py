@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.executor import Inlet, ThreadLane
+from engine.executor import InputQueue, ThreadExecutor
 from engine.often import Often
 from engine.transport.wire import Envelope
 from engine.types import Latest, VideoFrame
@@ -49,13 +49,13 @@ def test_what_escapes_from_a_delivery_does_not_end_the_lane() -> None:
             raise OverflowError(port)
 
     escaped: list[Exception] = []
-    lane = ThreadLane("test", lossless=False)
-    lane.escaped = escaped.append
-    inlet = Inlet(Latest(VideoFrame), lossless=False)
-    inlet.consumers.append((Fails(), "in"))
-    lane.started = True
+    executor = ThreadExecutor("test", lossless=False)
+    executor.escaped = escaped.append
+    queue = InputQueue(Latest(VideoFrame), lossless=False)
+    queue.consumers.append((Fails(), "in"))
+    executor.started = True
     for number in range(3):
-        lane.work(lane.claim_or_put(inlet, Envelope(None, number)))
+        executor.work(executor.claim_or_put(queue, Envelope(None, number)))
     assert [str(error) for error in escaped] == ["in"] * 3
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import MienError
-from engine.files import make_folder, whole
+from engine.files import atomic_write, make_folder
 from engine.types import F32, U8
 from face.types import BLENDSHAPES, EMOTIONS
 
@@ -188,7 +188,10 @@ def write_shard(path: Path, clips: Iterable[Clip]) -> int:
     """Write clips to a tar file, beside its place and renamed when whole; how many they were."""
     make_folder(path.parent)
     count = 0
-    with whole(path) as half, tarfile.open(half, "w", format=tarfile.USTAR_FORMAT) as archive:
+    with (
+        atomic_write(path) as half,
+        tarfile.open(half, "w", format=tarfile.USTAR_FORMAT) as archive,
+    ):
         for clip in clips:
             for suffix, data in _members(clip):
                 member = tarfile.TarInfo(f"{clip.info.key}.{suffix}")

@@ -22,7 +22,7 @@ import tomli_w
 from rich.progress import track
 
 from engine.errors import UsageError
-from engine.files import make_folder, whole
+from engine.files import atomic_write, make_folder
 from engine.types import F32, U8
 from face.emotions import sides, worn
 from face.types import EMOTIONS
@@ -70,7 +70,7 @@ def photograph(options: argparse.Namespace) -> None:
     for emotion in SHOWN:
         make_folder(options.output / emotion)
     facts = {"synthetic": True, "nc": False, "licence": LICENCE}
-    with whole(options.output / SOURCE) as part:
+    with atomic_write(options.output / SOURCE) as part:
         part.write_text(tomli_w.dumps(facts), encoding="utf-8")
     jobs = [Job(seed=options.seed, head=n, folder=options.output) for n in range(options.heads)]
     left = [job for job in jobs if not job.file(SHOWN[-1], SESSIONS[-1]).is_file()]
@@ -116,7 +116,7 @@ def _sit(job: Job) -> None:
     for (emotion, session), pixels in pictures_of(job.seed, job.head).items():
         good, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])
         assert good
-        with whole(job.file(emotion, session)) as part:
+        with atomic_write(job.file(emotion, session)) as part:
             part.write_bytes(data.tobytes())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from engine.files import whole
+from engine.files import atomic_write
 
 
 def note(shard: Path, problems: list[str]) -> None:
@@ -23,7 +23,7 @@ def noted(shards: Iterable[Path]) -> Iterator[str]:
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """A text file, whole or not at all. Raises MienError."""
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.errors import MienError
-from engine.files import whole
+from engine.files import atomic_write
 from face.types import EMOTIONS
 from training import checkpoint
 from training.data.clip import Clip, ClipInfo, open_clips
@@ -229,7 +229,7 @@ def _write(path: Path, rows: Sequence[tuple[Clip, Floats]], names: Sequence[str]
     for (clip, _), answer in zip(rows, told, strict=True):
         cells = [clip.info.key, clip.info.subject, clip.info.label]
         lines.append("\t".join([*cells, *(f"{value:.4f}" for value in answer)]))
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

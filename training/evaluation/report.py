@@ -104,7 +104,7 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
 def write_rows(out: Path, rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
     """results.json of a protocol that stands for itself. Raises MienError."""
     files.make_folder(out)
-    with files.whole(out / "results.json") as part:
+    with files.atomic_write(out / "results.json") as part:
         part.write_text(json.dumps({**facts, "rows": rows}, indent=1), encoding="utf-8")
 
 
@@ -136,9 +136,9 @@ def write(
 ) -> None:
     """results.json and report.html in a folder that exists."""
     known = dict(facts) | {"rows": [asdict(row) for row in rows]}
-    with files.whole(folder / "results.json") as part:
+    with files.atomic_write(folder / "results.json") as part:
         part.write_text(json.dumps(known, indent=1, default=str), encoding="utf-8")
-    with files.whole(folder / "report.html") as part:
+    with files.atomic_write(folder / "report.html") as part:
         part.write_text(_page(rows, facts, sheets), encoding="utf-8")
 
 
@@ -183,7 +183,7 @@ def write_png(path: Path, pixels: U8) -> None:
     import cv2
 
     _, data = cv2.imencode(".png", pixels)
-    with files.whole(path) as part:
+    with files.atomic_write(path) as part:
         data.tofile(part)
 
 

@@ -13,7 +13,7 @@ from rich.progress import track as progress
 from torch import nn
 
 from engine.errors import MienError
-from engine.files import make_folder, whole
+from engine.files import atomic_write, make_folder
 from inference.assets import cache_folder
 from training.data.clip import to_stderr
 from training.provenance import MAKING, code_hash, sha256_of
@@ -47,7 +47,7 @@ def kept(kind: str, key: str, make: Callable[[], Mapping[str, Array]]) -> dict[s
             return dict(stored)
     made = dict(make())
     make_folder(path.parent)
-    with whole(path) as part, part.open("wb") as file:
+    with atomic_write(path) as part, part.open("wb") as file:
         np.savez(file, **made)  # type: ignore[arg-type]  # names are free
     return made
 
