@@ -12,7 +12,7 @@ from engine.node import Node
 from engine.parameters import parameter
 from engine.types import F32, AudioFrame, Fifo, Input, Message
 from face.affect.answers import ANSWERS, from_network, unknown
-from face.affect.speech_steps import SpeechSteps, Step
+from face.affect.speech_steps import STEP_NS, SpeechSteps, Step
 from face.affect.voice_activity import Loud, Spoken, VoiceActivity
 from face.types import Affect
 from inference.weights import open_or_say
@@ -26,13 +26,21 @@ REST_STEPS: Final = 25
 
 class VoiceReader(Node):
     """audio -> affect: emotion, valence-arousal and intensity of each 40 ms, stamped with their
-    beginning. Where nobody speaks nothing is known."""
+    beginning. Where nobody speaks, or hardly has yet, nothing is known."""
 
     inputs: ClassVar[Mapping[str, Input]] = {"audio": Fifo(AudioFrame, depth=64)}
     outputs: ClassVar[Mapping[str, type[Message]]] = {"affect": Affect}
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:
+        settle_ms: float = parameter(
+            800.0,
+            "of so much speech at first nothing is said: of less, the network only knows what it "
+            "began with",
+            low=0.0,
+            high=5000.0,
+            unit="ms",
+        )
         threads: int = parameter(1, "compute threads of the network", low=1, high=16, live=False)
         weights: str = parameter(
             "", "a set or a folder of weights; empty: $MIEN_WEIGHTS, else the default", live=False
@@ -73,6 +81,7 @@ class VoiceReader(Node):
         self._before: Step | None = None
         self._spoken = False
         self._silent = 0
+        self._spoken_ms = 0.0
 
     def process(self, audio: AudioFrame) -> Iterator[Affect]:
         if not self._steps.follows(audio):
@@ -97,7 +106,8 @@ class VoiceReader(Node):
             self._state = self._model.carry(answer)
         if before is None:
             return
-        if answer is None or not was_spoken:
+        self._spoken_ms += was_spoken * STEP_NS / 1e6
+        if answer is None or not was_spoken or self._spoken_ms <= self.config.settle_ms:
             yield unknown("voice", before.capture_ns)
         else:
             yield from_network(answer, "voice", before.capture_ns)

@@ -189,7 +189,7 @@ def test_blocks_of_any_length_say_the_same(weights: Path) -> None:
     sound = tone(1.2, 300, 48_000) * np.linspace(0.2, 1, 57_600, dtype=np.float32)
     said = []
     for size in (480, 960, 4801, 57_600):
-        node = make(VoiceReader, weights=str(weights))
+        node = make(VoiceReader, settle_ms=0.0, weights=str(weights))
         said.append(heard(node, blocks(sound, 48_000, size)))
         node.close()
     for other in said[1:]:
@@ -201,7 +201,7 @@ def test_blocks_of_any_length_say_the_same(weights: Path) -> None:
 
 
 def test_a_word_belongs_to_the_step_before(weights: Path) -> None:
-    node = make(VoiceReader, weights=str(weights))
+    node = make(VoiceReader, settle_ms=0.0, weights=str(weights))
     said = heard(node, blocks(tone(1.0, 300, 16_000), 16_000, 320, start_ns=5_000 * MS))
     assert said[0].capture_ns == pytest.approx(5_000 * MS, abs=3 * MS)
     assert round(said[0].arousal * 100) == 2  # the second step speaks of the first
@@ -211,7 +211,7 @@ def test_a_word_belongs_to_the_step_before(weights: Path) -> None:
 
 
 def test_silence_is_not_read_and_the_encoder_rests(weights: Path) -> None:
-    node = make(VoiceReader, weights=str(weights))
+    node = make(VoiceReader, settle_ms=0.0, weights=str(weights))
     rate_hz = 16_000
     parts = [tone(0.8, 300, rate_hz), np.zeros(rate_hz * 3, np.float32), tone(0.8, 300, rate_hz)]
     said = heard(node, blocks(np.concatenate(parts), rate_hz, 320))
@@ -222,9 +222,17 @@ def test_silence_is_not_read_and_the_encoder_rests(weights: Path) -> None:
     node.close()
 
 
+def test_a_voice_is_heard_for_a_while_before_it_is_named(weights: Path) -> None:
+    node = make(VoiceReader, weights=str(weights))
+    sound = blocks(tone(1.6, 300, 16_000), 16_000, 320)
+    known = [affect.known for affect in heard(node, sound, finish=False)]
+    assert not any(known[:20]) and all(known[20:]) and len(known) > 35
+    node.close()
+
+
 def test_a_gap_begins_anew(weights: Path) -> None:
     said = Said()
-    node = make(VoiceReader, said, weights=str(weights))
+    node = make(VoiceReader, said, settle_ms=0.0, weights=str(weights))
     heard(node, blocks(tone(0.6, 300, 16_000), 16_000, 320), finish=False)
     later = heard(
         node, blocks(tone(0.6, 300, 16_000), 16_000, 320, start_ns=9_000 * MS), finish=False
@@ -237,7 +245,7 @@ def test_a_gap_begins_anew(weights: Path) -> None:
 
 def test_without_the_networks_word_what_is_loud_is_a_voice(tmp_path: Path) -> None:
     said = Said()
-    node = make(VoiceReader, said, weights=str(make_weights(tmp_path, "speech")))
+    node = make(VoiceReader, said, settle_ms=0.0, weights=str(make_weights(tmp_path, "speech")))
     assert said.statuses[-1][0] == "degraded" and "loud counts as a voice" in said.statuses[-1][1]
     parts = [tone(0.8, 300, 16_000), np.zeros(32_000, np.float32)]
     known = [affect.known for affect in heard(node, blocks(np.concatenate(parts), 16_000, 320))]
@@ -247,7 +255,7 @@ def test_without_the_networks_word_what_is_loud_is_a_voice(tmp_path: Path) -> No
 
 def test_a_voice_without_its_weight_is_silent_and_says_so(tmp_path: Path) -> None:
     said = Said()
-    node = make(VoiceReader, said, weights=str(tmp_path))
+    node = make(VoiceReader, said, settle_ms=0.0, weights=str(tmp_path))
     affects = heard(node, blocks(tone(0.5, 300, 16_000), 16_000, 320))
     assert affects and not any(affect.known for affect in affects)
     assert said.statuses[0][0] == "degraded" and "speech" in said.statuses[0][1]

@@ -126,7 +126,7 @@ def test_a_voice_read_live_is_the_voice_read_offline(made: Made, tmp_path: Path)
     at = np.arange(16_000 * 2) / 16_000
     sound = 0.3 * np.sin(2 * np.pi * 220 * at) + rng.normal(0, 0.05, len(at))
     samples = np.rint(sound * 32767).clip(-32768, 32767).astype(np.int16)
-    node = make(VoiceReader, exact(made.weights, "speech", tmp_path))
+    node = make(VoiceReader, exact(made.weights, "speech", tmp_path), settle_ms=0.0)
     streamed: list[Affect] = []
     for first in range(0, len(samples), 320):
         block = AudioFrame(
