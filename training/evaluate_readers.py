@@ -11,7 +11,8 @@ nobody of them is learned from), a network is trained without each of them in tu
 that is there already isn't trained again) and asked about them. Others in SHARDS are always learned
 from. OUT/answers.tsv holds every answer. Of voices it is asked twice: of strangers, and once the
 speaker's other recordings were heard. --calibrate RUN puts what these answers say of confidence (a
-temperature and a bias per emotion) into the last layer of a run that learned from everybody.
+temperature and a bias per emotion) into the last layer of a run that learned from everybody. Of
+sources with films of people who talk calmly it also says how often these are called neutral.
 intensity compares each frame of clips whose truth is known.
 """
 
@@ -22,6 +23,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from engine.errors import UsageError
 from training import command
 
 
@@ -43,6 +45,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--calibrate", type=Path, help="a run that learned from all: its confidence is mended"
     )
+    parser.add_argument(
+        "--evenly",
+        type=float,
+        default=1.0,
+        help="in calibration 1: emotions, 0: answers count alike",
+    )
     parser.add_argument("--split", default="test", help="of intensity")
     for name in ("visual", "speech", "intensity"):
         parser.add_argument(f"--{name}", type=Path, help="a run, for intensity")
@@ -56,6 +64,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(options: argparse.Namespace, made_by: str) -> None:
     """Print the verdict. Raises MienError."""
+    if not 0 <= options.evenly <= 1:
+        raise UsageError(f"--evenly is between 0 and 1, not {options.evenly}")
     from training.evaluation.cross_validation import cross_validate, intensities
 
     lines = (

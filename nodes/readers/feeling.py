@@ -29,7 +29,7 @@ TRACE_NS: Final = 90_000_000  # every third picture of 30 a second
 FRESH_NS: Final = 500_000_000
 """how long the voice's last word counts"""
 FACE_SHARE: Final = 0.6
-"""of the mean, where no network weighs the two"""
+"""of what both call it; and of valence, arousal and intensity, where no network weighs the two"""
 
 
 class Feeling(Node):
@@ -66,6 +66,13 @@ class Feeling(Node):
             "by how much another emotion must be likelier before the feeling is called by it",
             low=0.0,
             high=1.0,
+        )
+        dwell_ms: float = parameter(
+            400.0,
+            "for how long another emotion must be likelier before the feeling is called by it",
+            low=0.0,
+            high=5000.0,
+            unit="ms",
         )
         weights: str = parameter(
             "", "a set or a folder of weights; empty: $MIEN_WEIGHTS, else the default", live=False
@@ -138,20 +145,22 @@ class Feeling(Node):
             self._state = self._model.begin() if self._model is not None else {}
             return unknown("both", face.capture_ns)
         rows = reading(face), reading(voice)
+        weights = present[0] * (FACE_SHARE, 1 - FACE_SHARE)
+        mean = ((weights[0] * rows[0] + weights[1] * rows[1]) / weights.sum()).astype(np.float32)
         if self._model is None:
-            weights = present[0] * (FACE_SHARE, 1 - FACE_SHARE)
-            mean = (weights[0] * rows[0] + weights[1] * rows[1]) / weights.sum()
-            return from_reading(mean.astype(np.float32), "both", face.capture_ns)
+            return from_reading(mean, "both", face.capture_ns)
         answer = self._model(
             face=rows[0][None], voice=rows[1][None], present=present, **self._state
         )
         self._state = self._model.carry(answer)
-        return from_network(answer, "both", face.capture_ns)
+        weighed = from_network(answer, "both", face.capture_ns)
+        # The network learned amounts from drawn heads; what to call it the readers know better.
+        return replace(weighed, probabilities=from_reading(mean, "both", 0).probabilities)
 
 
 class _Calm:
-    """A feeling that changes smoothly, keeps its name until another is clearly likelier, and stays
-    for a moment when nothing more is known."""
+    """A feeling that changes smoothly, keeps its name until another is clearly likelier for a
+    while, and stays for a moment when nothing more is known."""
 
     def __init__(self, source: Source) -> None:
         self._source: Source = source
@@ -160,6 +169,8 @@ class _Calm:
     def reset(self) -> None:
         self._row: F32 | None = None
         self._named: int | None = None
+        self._likelier: int | None = None
+        self._likelier_s = 0.0
         self._silent_s = 0.0
 
     def __call__(self, affect: Affect, step_s: float, config: Feeling.Config) -> Affect:
@@ -168,19 +179,26 @@ class _Calm:
             if self._row is None or self._silent_s * 1000 >= config.hold_ms:
                 self.reset()
                 return unknown(self._source, affect.capture_ns)
-            return self._said(self._row, affect.capture_ns, config.margin)
+            return self._said(self._row, affect.capture_ns, step_s, config)
         self._silent_s = 0.0
         row = reading(affect)
         if self._row is not None and config.smoothing_ms > 0:
             keep = float(np.exp(-step_s * 1000 / config.smoothing_ms))
             row = (row + (self._row - row) * np.float32(keep)).astype(np.float32)
         self._row = row
-        return self._said(row, affect.capture_ns, config.margin)
+        return self._said(row, affect.capture_ns, step_s, config)
 
-    def _said(self, row: F32, capture_ns: int, margin: float) -> Affect:
+    def _said(self, row: F32, capture_ns: int, step_s: float, config: Feeling.Config) -> Affect:
         affect = from_reading(row, self._source, capture_ns)
         shares = affect.probabilities
         likeliest = int(shares.argmax())
-        if self._named is None or shares[likeliest] > shares[self._named] + margin:
+        if self._named is None:
             self._named = likeliest
+        if shares[likeliest] > shares[self._named] + config.margin:
+            same = likeliest == self._likelier
+            self._likelier, self._likelier_s = likeliest, self._likelier_s + step_s if same else 0.0
+            if self._likelier_s * 1000 >= config.dwell_ms:
+                self._named = likeliest
+        else:
+            self._likelier = None
         return replace(affect, name=EMOTIONS[self._named])

@@ -190,7 +190,7 @@ def skin(weights: Path) -> Scores:
 
 
 BARS: dict[str, tuple[Callable[[Path], Scores], dict[str, float]]] = {
-    "visual": (visual, {"named": 0.6, "valence": 0.6, "arousal": 0.4, "intensity": 0.5}),
+    "visual": (visual, {"named": 0.75, "valence": 0.6, "arousal": 0.4, "intensity": 0.5}),
     "speech": (speech, {"more arousal": 0.25}),
     "intensity": (intensity, {"named": 0.9, "valence": 0.9, "intensity": 0.8, "near": 0.8}),
     "skin": (skin, {"alike": 0.3}),

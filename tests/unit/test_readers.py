@@ -287,9 +287,8 @@ def test_each_speaks_alone_where_the_other_is_silent(
     weights: Path, tmp_path: Path, learned: bool
 ) -> None:
     said = Said()
-    node = make(
-        Feeling, said, weights=str(weights if learned else tmp_path), smoothing_ms=0, hold_ms=0
-    )
+    used = str(weights if learned else tmp_path)
+    node = make(Feeling, said, weights=used, smoothing_ms=0, hold_ms=0, dwell_ms=0)
     assert said.statuses[-1][0] == ("ok" if learned else "degraded")
     assert learned or "averaged instead" in said.statuses[-1][1]
     both = fused(node, felt("face", "happy", 0))["affect"][0]
@@ -305,6 +304,27 @@ def test_each_speaks_alone_where_the_other_is_silent(
     nothing = fused(node, unknown("face", 4 * FRAME_NS))
     assert not nothing["affect"][0].known and not nothing["voice"][0].known
     node.close()
+
+
+def test_a_feeling_is_called_what_its_readers_call_it_and_is_as_much_as_the_network_says(
+    weights: Path,
+) -> None:
+    class Angry:
+        """Calls everything angry, and a little of it."""
+
+        begin = carry = staticmethod(lambda *answer: {})
+
+        def __call__(self, **given: F32) -> dict[str, F32]:
+            logits = np.zeros((1, len(EMOTIONS)), np.float32)
+            logits[0, EMOTIONS.index("angry")] = 9
+            half, quarter = np.full((1, 2), 0.5, np.float32), np.full((1, 1), 0.25, np.float32)
+            return {"emotion": logits, "valence_arousal": half, "intensity": quarter}
+
+    node = make(Feeling, weights=str(weights), smoothing_ms=0)
+    node._model.close()
+    node._model = Angry()
+    both = fused(node, felt("face", "happy", 0))["affect"][0]
+    assert chief(both) == "happy" and (both.valence, both.intensity) == (0.5, 0.25)
 
 
 def test_an_old_word_counts_no_more(weights: Path) -> None:
@@ -331,7 +351,7 @@ def test_feelings_change_smoothly_and_stay_for_a_moment(weights: Path) -> None:
 
 
 def test_a_feeling_keeps_its_name_until_another_is_clearly_likelier() -> None:
-    calm, config = _Calm("face"), Feeling.Config(smoothing_ms=0.0, margin=0.1)
+    calm, config = _Calm("face"), Feeling.Config(smoothing_ms=0.0, margin=0.1, dwell_ms=0.0)
 
     def named(neutral: float) -> str:
         row = np.zeros(READING, np.float32)
@@ -342,6 +362,20 @@ def test_a_feeling_keeps_its_name_until_another_is_clearly_likelier() -> None:
     assert course == ["neutral"] * 4 + ["sad"] * 3 + ["neutral"]
     calm.reset()
     assert named(0.48) == "sad"  # whose name nobody kept
+
+
+def test_what_is_likelier_for_a_moment_gives_a_feeling_no_other_name() -> None:
+    calm, config = _Calm("face"), Feeling.Config(smoothing_ms=0.0, dwell_ms=100.0)
+
+    def named(emotion: str) -> str:
+        row = np.zeros(READING, np.float32)
+        row[EMOTIONS.index(emotion)] = 1
+        return chief(calm(from_reading(row, "face", 0), 0.04, config))
+
+    assert [named(e) for e in ("neutral", "happy", "happy", "happy")] == ["neutral"] * 4
+    assert named("neutral") == "neutral"
+    assert [named("sad"), named("happy"), named("sad")] == ["neutral"] * 3  # none of them stays
+    assert [named("happy") for _ in range(4)] == ["neutral"] * 3 + ["happy"]
 
 
 def test_traces_come_ten_times_a_second(weights: Path) -> None:

@@ -17,6 +17,7 @@ from face.expression.words import WORDS, emotion_in
 from face.types import EMOTIONS
 from media.image_file import SUFFIXES
 from training.data.clip import SPLITS
+from training.data.own import source_of
 from training.data.problems import write_lines
 from training.data.words import felt_in
 from training.tracks import identities
@@ -40,6 +41,7 @@ class Entry:
     sound: Path | None = None
     licence: str = ""
     nc: bool = False
+    synthetic: bool = False
     word: str = ""
     felt: tuple[float, float] | None = None
 
@@ -357,6 +359,19 @@ def pictures(folder: Path, found: Found) -> None:
         )
 
 
+def own(folder: Path, found: Found) -> None:
+    """EMOTION/PERSON_SESSION.jpg: `pictures` of people whose own neutral is among them; the terms
+    are those of the folder's own source.toml, else research terms."""
+    stills, terms = Found(), source_of(folder)
+    pictures(folder, stills)
+    found.entries += [
+        replace(entry, licence=terms.licence, nc=terms.nc, synthetic=terms.synthetic)
+        for entry in stills.entries
+    ]
+    found.odd += stills.odd
+    found.examples |= stills.examples
+
+
 def _licence(row: dict[str, str]) -> str:
     """The licence, and the repository that it is of, where that is known."""
     said = row.get("licence") or ""
@@ -382,4 +397,6 @@ READERS: Final[dict[str, Reader]] = {
     "folder": plain,
     "noted": noted,
     "pictures": pictures,
+    "own": own,
+    "heads": own,
 }

@@ -1,6 +1,6 @@
 """Photographs of synthetic heads whose own neutral is known: EMOTION/PERSON_SESSION.jpg.
 
-    python -m training.data.photograph OUT --heads 60 [--seed 0] [--processes 2]
+    python -m training.data.photograph OUT --heads 60 [--contempt] [--seed 0] [--processes 2]
 
 Each head (anny) sits in two sessions of different light and camera, turned a little, and shows each
 emotion as its own face makes it: nobody speaks. What may be done with them is in OUT/source.toml.
@@ -48,6 +48,7 @@ class Job:
     seed: int
     head: int
     folder: Path
+    shown: tuple[str, ...] = SHOWN
 
     def file(self, emotion: str, session: str) -> Path:
         return self.folder / emotion / f"S{self.seed}-{self.head:03d}_{session}.jpg"
@@ -57,6 +58,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = command.parser_of("training.data.photograph", __doc__)
     parser.add_argument("output", metavar="OUT", type=Path)
     parser.add_argument("--heads", type=int, required=True, help="how many people")
+    parser.add_argument(
+        "--contempt", action="store_true", help="which is one-sided, too: for what learns to read"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     options = parser.parse_args(argv)
@@ -67,13 +71,17 @@ def photograph(options: argparse.Namespace) -> None:
     if options.heads < 1 or options.processes < 1:
         raise UsageError("--heads and --processes are at least 1")
     require_anny()
-    for emotion in SHOWN:
+    shown = (*SHOWN, "contempt") if options.contempt else SHOWN
+    for emotion in shown:
         make_folder(options.output / emotion)
     facts = {"synthetic": True, "nc": False, "licence": LICENCE}
     with atomic_write(options.output / SOURCE) as part:
         part.write_text(tomli_w.dumps(facts), encoding="utf-8")
-    jobs = [Job(seed=options.seed, head=n, folder=options.output) for n in range(options.heads)]
-    left = [job for job in jobs if not job.file(SHOWN[-1], SESSIONS[-1]).is_file()]
+    jobs = [
+        Job(seed=options.seed, head=n, folder=options.output, shown=shown)
+        for n in range(options.heads)
+    ]
+    left = [job for job in jobs if not job.file(shown[-1], SESSIONS[-1]).is_file()]
     if options.processes == 1:
         for job in track(left, "heads"):
             _sit(job)
@@ -86,7 +94,7 @@ def photograph(options: argparse.Namespace) -> None:
     print(f"{len(left)} heads photographed, {len(jobs) - len(left)} were there")
 
 
-def pictures_of(seed: int, head: int) -> dict[tuple[str, str], U8]:
+def pictures_of(seed: int, head: int, shown: tuple[str, ...] = SHOWN) -> dict[tuple[str, str], U8]:
     """A head's pictures [SIZE_PX, SIZE_PX, 3], BGR, by emotion and session."""
     rng = np.random.default_rng([seed, head])
     anatomy = load_anatomy()
@@ -95,7 +103,7 @@ def pictures_of(seed: int, head: int) -> dict[tuple[str, str], U8]:
     for number, session in enumerate(SESSIONS):
         draw = np.random.default_rng([seed, head, number])
         setting = setting_of(draw, SIZE_PX)
-        for shot, emotion in enumerate(SHOWN):
+        for shot, emotion in enumerate(shown):
             still = script_of((), 1, style, draw)
             rig = still.speech[0] + _felt(emotion, style, draw)
             rig[sides("eyeBlink")] = 0
@@ -113,7 +121,7 @@ def _felt(emotion: str, style: Style, rng: np.random.Generator) -> F32:
 def _sit(job: Job) -> None:
     import cv2
 
-    for (emotion, session), pixels in pictures_of(job.seed, job.head).items():
+    for (emotion, session), pixels in pictures_of(job.seed, job.head, job.shown).items():
         good, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])
         assert good
         with atomic_write(job.file(emotion, session)) as part:

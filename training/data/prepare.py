@@ -181,6 +181,7 @@ def _info(entry: Entry, split: str, source: str, root: Path) -> ClipInfo:
         split=split,
         licence=entry.licence,
         nc=entry.nc,
+        synthetic=entry.synthetic,
         word=entry.word,
         felt=entry.felt,
     )

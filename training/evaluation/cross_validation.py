@@ -7,6 +7,7 @@ import dataclasses
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
+from itertools import compress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from engine.files import atomic_write
 from face.types import EMOTIONS
 from training import checkpoint
 from training.data.clip import Clip, ClipInfo, open_clips
+from training.evaluation import talkers
 from training.loop import Trainer, train
 from training.metrics.calibration import applied, calibrate, expected_error, held_out
 from training.metrics.classes import judge
@@ -58,6 +60,13 @@ def cross_validate(options: argparse.Namespace, command: str) -> list[str]:
         of = " or ".join(options.of) or "any source"
         raise MienError(f"{options.data} has nothing of {of} to ask about")
     asked = [clips[index] for index in chosen]
+    films = [
+        clips[index]
+        for index, (info, frames) in enumerate(zip(clips.infos, clips.lengths, strict=True))
+        if options.name == "visual"
+        and talkers.talks_calmly(info, frames)
+        and (not options.of or info.source in options.of)
+    ]
     person_of = _people(asked)
     if (people := len(set(person_of.values()))) < options.folds:
         raise MienError(f"{people} people are too few for {options.folds} folds; give --folds")
@@ -65,14 +74,18 @@ def cross_validate(options: argparse.Namespace, command: str) -> list[str]:
     for clip in asked:
         labels[person_of[clip.info.subject]].append(label_of(clip.info))
     divided = by_fold(folds(labels, options.folds, options.seed), person_of)
+    talks_in = talkers.divided(films, options.folds, options.seed)
     rows: list[tuple[Clip, Floats]] = []
     known: list[tuple[Clip, Floats]] = []
-    for number, left_out in enumerate(divided):
+    watched: list[tuple[Clip, Floats]] = []
+    for number, still in enumerate(divided):
+        left_out = still | {person for person, fold in talks_in.items() if fold == number}
         if options.only and number not in options.only:
             continue
         run = options.out / f"fold-{number}"
         _train(options, run, left_out, command)
-        mine = [clip for clip in asked if clip.info.subject in left_out]
+        mine = [clip for clip in asked if clip.info.subject in still]
+        watched += _watch(run, [film for film in films if talks_in[film.info.subject] == number])
         rows += zip(mine, _ask(options.name, run, mine), strict=True)
         if options.name == "speech":
             known += _ask_known(run, mine)
@@ -88,9 +101,11 @@ def cross_validate(options: argparse.Namespace, command: str) -> list[str]:
         lines += ["", *_summary("speakers heard before", known, names, person_of)]
         lines += _by_source({"strangers": rows, "speakers heard before": known}, person_of)
         lines += _speed(options.out / "fold-0")
-    lines += ["", *_calibration(rows + known, names, person_of)]
+    else:
+        lines += _of_faces(rows, watched, names, person_of, options.evenly)
+    lines += ["", *_calibration(rows + known, names, person_of, options.evenly)]
     if options.calibrate:
-        _mend(options.calibrate, options.name, rows + known, names)
+        _mend(options.calibrate, options.name, rows + known, names, options.evenly)
         lines.append(f"{options.calibrate} is calibrated")
     return lines
 
@@ -128,6 +143,12 @@ def _ask_known(run: Path, clips: Sequence[Clip]) -> Iterator[tuple[Clip, Floats]
     for subject in sorted({clip.info.subject for clip in clips}):
         own = [clip for clip in clips if clip.info.subject == subject]
         yield from zip(own, among_others(encoder, [clip.samples for clip in own]), strict=True)
+
+
+def _watch(run: Path, films: Sequence[Clip]) -> Iterator[tuple[Clip, Floats]]:
+    if films:
+        visual = restore(run, "visual", VisualEncoder)
+        yield from ((film, talkers.watched(visual, film)) for film in films)
 
 
 def look_at(visual: VisualEncoder, clip: Clip) -> Floats:
@@ -183,6 +204,41 @@ def _by_source(
                 yield f"of what is neutral {taken.mean():.3f} is taken for sad or angry"
 
 
+def _of_faces(
+    rows: Sequence[tuple[Clip, Floats]],
+    watched: Sequence[tuple[Clip, Floats]],
+    names: Sequence[str],
+    person_of: dict[str, str],
+    evenly: float,
+) -> Iterator[str]:
+    """Of each source, and of films of people who talk calmly: as it is, and once calibrated."""
+    told, truth = _told(rows, names), _truth(rows, names)
+    people = [person_of[clip.info.subject] for clip, _ in rows]
+    mended = held_out(told, truth, people, evenly)
+    sources = np.array([clip.info.source for clip, _ in rows])
+    for source in np.unique(sources):
+        own = sources == source
+        those = list(compress(rows, own))
+        error = expected_error(mended[own], truth[own])
+        right = (mended[own].argmax(axis=1) == truth[own]).mean()
+        yield from ("", *_summary(source, those, names, person_of))
+        yield f"calibrated on other people: accuracy {right:.3f}, calibration error {error:.3f}"
+    if watched:
+        bias, temperature = calibrate(told, truth, evenly)
+        lift = _lift(bias, names, EMOTIONS)
+        yield ""
+        yield from talkers.verdict("who talks calmly", watched)
+        calibrated = [(film, answer / temperature + lift) for film, answer in watched]
+        yield from talkers.verdict("once stills have calibrated it", calibrated)
+
+
+def _lift(bias: Floats, names: Sequence[str], every: Sequence[str]) -> Floats:
+    """A bias for each of ``every``, of those for ``names``; the others are left as they are."""
+    lift = np.zeros(len(every), np.float32)
+    lift[[every.index(name) for name in names]] = bias
+    return lift
+
+
 def _folded(info: ClipInfo) -> str:
     return "neutral" if label_of(info) in SHADES else info.label
 
@@ -195,13 +251,16 @@ def _neutral_whole(answer: Floats) -> Floats:
 
 
 def _calibration(
-    rows: Sequence[tuple[Clip, Floats]], names: Sequence[str], person_of: dict[str, str]
+    rows: Sequence[tuple[Clip, Floats]],
+    names: Sequence[str],
+    person_of: dict[str, str],
+    evenly: float,
 ) -> list[str]:
     """How far confidence lies from what is right: as it is, and calibrated on other people."""
     truth, told = _truth(rows, names), _told(rows, names)
     people = [person_of[clip.info.subject] for clip, _ in rows]
     plain = applied(told, np.zeros(len(names)), 1.0)
-    mended = held_out(told, truth, people)
+    mended = held_out(told, truth, people, evenly)
     return [
         f"calibration error {expected_error(plain, truth):.3f}, calibrated on other people "
         f"{expected_error(mended, truth):.3f}; accuracy then "
@@ -209,14 +268,22 @@ def _calibration(
     ]
 
 
-def _mend(run: Path, name: str, rows: Sequence[tuple[Clip, Floats]], names: Sequence[str]) -> None:
+def _mend(
+    run: Path,
+    name: str,
+    rows: Sequence[tuple[Clip, Floats]],
+    names: Sequence[str],
+    evenly: float,
+) -> None:
     """Temperature and biases become part of a run's last layer. Raises MienError."""
-    bias, temperature = calibrate(_told(rows, names), _truth(rows, names))
+    bias, temperature = calibrate(_told(rows, names), _truth(rows, names), evenly)
     every = EMOTIONS if name == "visual" else LABELS
-    lift = torch.zeros(len(every))
-    lift[[every.index(n) for n in names]] = torch.from_numpy(bias).float()
+    lift = torch.from_numpy(_lift(bias, names, every))
     state = checkpoint.load(run)
     layer = "heads.emotion" if name == "visual" else "feel"
+    if name == "visual":  # the names of others are added to what the last layer says
+        for part in ("weight", "bias"):
+            state["ema"][name][f"first.{part}"] /= temperature
     weight, offset = (state["ema"][name][f"{layer}.{part}"] for part in ("weight", "bias"))
     weight[: len(every)] /= temperature
     offset[: len(every)] = offset[: len(every)] / temperature + lift

@@ -18,12 +18,13 @@ DOUBT: Final = 2.0
 """samples that speak for leaving all as it is: from a few that are all right nobody gets sure"""
 
 
-def calibrate(logits: Floats, truth: Ints) -> tuple[Floats, float]:
+def calibrate(logits: Floats, truth: Ints, evenly: float = 1.0) -> tuple[Floats, float]:
     """A bias per class [C], of mean 0, and a temperature that make softmax(logits [N, C] / t + b)
-    likeliest (Guo et al. 2017, section 4.2), classes counting alike."""
+    likeliest (Guo et al. 2017, section 4.2). ``evenly``: 1 where classes count alike, 0 where
+    samples do."""
     classes = logits.shape[1]
     told, right = torch.from_numpy(logits.astype(np.float64)), torch.from_numpy(truth.astype(int))
-    weight = 1 / torch.bincount(right, minlength=classes).clamp(min=1).double()
+    weight = torch.bincount(right, minlength=classes).clamp(min=1).double() ** -evenly
     sharp = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
     search = torch.optim.LBFGS([sharp, bias], max_iter=60, line_search_fn="strong_wolfe")
@@ -47,13 +48,13 @@ def applied(logits: Floats, bias: Floats, temperature: float) -> Floats:
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
-def held_out(logits: Floats, truth: Ints, people: Sequence[str]) -> Floats:
+def held_out(logits: Floats, truth: Ints, people: Sequence[str], evenly: float = 1.0) -> Floats:
     """Probabilities [N, C], each person's calibrated on all the others."""
     named = np.asarray(people)
     out = np.empty_like(logits)
     for person in np.unique(named):
         own = named == person
-        out[own] = applied(logits[own], *calibrate(logits[~own], truth[~own]))
+        out[own] = applied(logits[own], *calibrate(logits[~own], truth[~own], evenly))
     return out
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from face.types import BLENDSHAPES, EMOTIONS
 from training.models.layers import AffectHeads, GRUStep, Scale
 from training.models.trunk import PARTS, SIDE_PX, FaceTrunk
-from training.models.xception import CHANNELS, MiniXception
+from training.models.xception import CHANNELS, NAMED, MiniXception
 
 _GREY: Final = (0.299, 0.587, 0.114)
 _MEAN, _SPREAD = 0.45, 0.25  # as pictures of faces have them
@@ -24,6 +24,9 @@ _DROPPED: Final = 0.4
 _NOISE: Final = 0.3
 _CELLS: Final = 2
 """places across, and down, that a face's features are told apart in"""
+_BELIEVED, _UNNAMED = 1.0, -4.0
+"""how far the names of others are believed before anything is learned, and the logit of what they
+have no name for"""
 _NEAR: Final = (6, 5)
 """eighths of the crop's side: how close a face is looked at for its expression"""
 
@@ -62,7 +65,7 @@ class VisualEncoder(nn.Module):
         self.fixed.requires_grad_(False)
         middles = torch.stack([_middle(size.crop_px, eighths) for eighths in _NEAR])
         self.register_buffer("middles", middles, persistent=False)
-        seen = (sum(self.trunk.channels) + CHANNELS) * _CELLS**2
+        seen = (sum(self.trunk.channels) + CHANNELS) * _CELLS**2 + len(NAMED)
         self.seen_scale = Scale(seen, _NOISE)
         self.rig_scale = Scale(len(BLENDSHAPES), _NOISE)
         self.rig = nn.Sequential(nn.Linear(len(BLENDSHAPES), 64), nn.LeakyReLU(0.1))
@@ -75,6 +78,17 @@ class VisualEncoder(nn.Module):
         self.step = GRUStep(size.features, size.features)
         self.embed = nn.Linear(2 * size.features, size.features)
         self.heads = AffectHeads(size.features, len(EMOTIONS))
+        self.first = nn.Linear(len(NAMED), len(EMOTIONS))
+        self._begin_with_names()
+
+    def _begin_with_names(self) -> None:
+        """What is learned begins at what the network of others says; it knows no contempt."""
+        with torch.no_grad():
+            self.first.weight.zero_()
+            self.first.bias.zero_()
+            self.first.bias[EMOTIONS.index("contempt")] = _UNNAMED
+            for place, name in enumerate(NAMED):
+                self.first.weight[EMOTIONS.index(name), place] = _BELIEVED
 
     middles: Tensor
     """[N, S/4, S], one for each distance"""
@@ -85,14 +99,15 @@ class VisualEncoder(nn.Module):
         return nn.ModuleList([self.trunk, self.expressions])
 
     def look(self, crop_BCHW: Tensor, rig_BD: Tensor) -> Tensor:
-        """What one frame shows [B, D], whatever was before."""
+        """What one frame shows [B, D + 8], whatever was before."""
         return self.understand(self.glance(crop_BCHW), rig_BD)
 
     def glance(self, crop_BCHW: Tensor) -> Tensor:
         """What the networks of others make of a crop [B, F]: no training changes it."""
         lit = self.lit(crop_BCHW)
-        maps = (*self.trunk(lit), self._expression(lit[:, :1]))
-        return torch.cat([_cells(seen).flatten(1) for seen in maps], dim=1)
+        expression = self._expression(lit[:, :1])
+        cells = [_cells(seen).flatten(1) for seen in (*self.trunk(lit), expression)]
+        return torch.cat([*cells, self.expressions.name(expression)], dim=1)
 
     def _expression(self, grey_BCHW: Tensor) -> Tensor:
         """The mean map of the face at two distances, each mirrored, too [B, C, H, W]."""
@@ -103,10 +118,11 @@ class VisualEncoder(nn.Module):
         return torch.stack((maps + mirrored.flip(3)).chunk(len(_NEAR))).mean(dim=0) / 2
 
     def understand(self, glance_BF: Tensor, rig_BD: Tensor) -> Tensor:
-        """What one frame shows [B, D], of its glance."""
+        """What one frame shows [B, D + 8], of its glance: features, and logits of EMOTIONS as the
+        network of others has them."""
         seen, shapes = self.seen_scale(glance_BF), self.rig(self.rig_scale(rig_BD))
-        out: Tensor = self.frame(torch.cat([seen, shapes], dim=1))
-        return out
+        features = self.frame(torch.cat([seen, shapes], dim=1))
+        return torch.cat([features, self.first(glance_BF[:, -len(NAMED) :])], dim=1)
 
     def settle(self, glances_BF: Tensor, rigs_BD: Tensor) -> None:
         """Bring what frames show to one scale, before training."""
@@ -124,11 +140,12 @@ class VisualEncoder(nn.Module):
         return torch.cat([even, even, even], dim=1)
 
     def judge(self, frame_BD: Tensor, state_BD: Tensor) -> Affect:
-        """A frame's features in the light of those before."""
-        state = self.step(frame_BD, state_BD)
-        embedding = F.normalize(self.embed(torch.cat([frame_BD, state], dim=1)), dim=1, eps=1e-4)
+        """What a frame shows in the light of those before."""
+        features, named = frame_BD[:, : self.size.features], frame_BD[:, self.size.features :]
+        state = self.step(features, state_BD)
+        embedding = F.normalize(self.embed(torch.cat([features, state], dim=1)), dim=1, eps=1e-4)
         emotion, valence_arousal, intensity = self.heads(4 * embedding)
-        return Affect(embedding, emotion, valence_arousal, intensity, state)
+        return Affect(embedding, emotion + named, valence_arousal, intensity, state)
 
     def forward(self, crop_BCHW: Tensor, rig_BD: Tensor, state_BD: Tensor) -> Affect:
         return self.judge(self.look(crop_BCHW, rig_BD), state_BD)

@@ -1,4 +1,4 @@
-"""A small network that has seen 28,000 labelled faces: what it sees before it names an expression.
+"""A small network that has seen 28,000 labelled faces: what it sees, and what it calls it.
 
 Mini-Xception (Arriaga, Ploeger and Valdenegro 2017), trained by its authors on FER-2013. It isn't
 trained here; batch norm is folded into the convolutions as the weights are read.
@@ -33,6 +33,8 @@ XCEPTION_ORIGIN: Final = (
 )
 
 CHANNELS: Final = 128
+NAMED: Final = ("angry", "disgusted", "fear", "happy", "sad", "surprised", "neutral")
+"""what it tells apart, in its own order"""
 _BEGIN: Final = 8
 _BLOCKS: Final = (16, 32, 64, CHANNELS)
 _EPSILON: Final = 1e-3
@@ -52,11 +54,16 @@ class MiniXception(nn.Module):
         self.blocks = nn.Sequential(
             *(_Block(given, wanted) for given, wanted in zip(before, _BLOCKS, strict=False))
         )
+        self.last = nn.Conv2d(CHANNELS, len(NAMED), 3, padding=1)
 
     def forward(self, grey_BCHW: Tensor) -> Tensor:
         begun_BCHW = F.relu(self.second(F.relu(self.first(grey_BCHW))))
         out: Tensor = self.blocks(begun_BCHW)
         return out
+
+    def name(self, map_BCHW: Tensor) -> Tensor:
+        """Logarithms of the shares [B, 7] of NAMED in what its last map shows."""
+        return F.log_softmax(self.last(map_BCHW).mean(dim=(2, 3)), dim=1)
 
     def load_learned(self, path: Path | None = None) -> MiniXception:
         """Its authors' weights, out of the file ``path`` (None: the cache). Raises MienError where
@@ -80,6 +87,10 @@ class MiniXception(nn.Module):
                     deep, wide = arrays[f"separable_conv2d_{2 * place + part}"]
                     stage.deep.weight.copy_(torch.from_numpy(deep).permute(2, 3, 0, 1))
                     _fold(stage.wide, wide, norms[part])
+            kernel, bias = arrays["conv2d_7"]
+            self.last.weight.copy_(torch.from_numpy(kernel).permute(3, 2, 0, 1))
+            assert self.last.bias is not None
+            self.last.bias.copy_(torch.from_numpy(bias))
 
 
 class _Separable(nn.Module):

@@ -22,8 +22,8 @@ from training.trainers.views import Plan, views_of
 SCHEDULES: Final = {
     "debug": Schedule(steps=3, batch=4, rate=2e-2, ema=0.9, save_every=2, log_every=1, loaders=1),
     "full": Schedule(
-        steps=700, batch=64, rate=1e-3, warm_up=10, ema=0.99, clip=2.0, decay=0.1, loaders=1,
-        save_every=350, log_every=50, pictures_every=700,
+        steps=400, batch=128, rate=1e-3, warm_up=10, ema=0.99, clip=2.0, decay=0.1, loaders=1,
+        save_every=200, log_every=50, pictures_every=400,
     ),
 }  # fmt: skip
 SIZES: Final = {
@@ -36,14 +36,14 @@ PLANS: Final = {
 }
 MOVING_EVERY: Final = {"debug": 2, "full": 6}
 """every so many steps draw frames in a row; the others many single ones"""
-EVENLY: Final = 0.9
+EVENLY: Final = 0.5
 """1: sources and emotions are drawn as often as they have people; 0: all alike"""
 REPEATS: Final = 3
 """how often a single frame is judged in a row: the state must hold still where nothing moves"""
 WEIGHTS: Final = {"classification": 1.0, "affect": 1.0, "intensity": 1.0}
 RIG_SHOWN: Final = 0.85
 """share of samples in which the rig may be seen; in the others the picture alone must do"""
-SMOOTHING: Final = 0.15
+SMOOTHING: Final = 0.05
 BLENDED: Final = 0.5
 """share of steps in which what is seen is blended in pairs (mixup of hidden states, Verma et al.
 2019, eq. 2)"""

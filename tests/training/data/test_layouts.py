@@ -187,6 +187,24 @@ def test_people_of_labelled_pictures_are_told_apart_by_more_than_their_number(
     ]
 
 
+def test_photographs_of_people_whose_neutral_is_known_are_under_research_terms(
+    tmp_path: Path,
+) -> None:
+    names = ("angry/F01_A.jpg", "neutral/F01_A.jpg", "holiday/F02_A.jpg")
+    entries = read("own", tmp_path / "people", *names).entries
+    assert [(e.subject, e.emotion, e.take) for e in entries] == [
+        ("f01", "angry", "A"),
+        ("f01", "neutral", "A"),
+    ]
+    assert all(e.nc and "research terms" in e.licence and not e.synthetic for e in entries)
+    (tmp_path / "heads").mkdir()
+    said = 'synthetic = true\nnc = false\nlicence = "CC0"\n'
+    (tmp_path / "heads" / "source.toml").write_text(said)
+    drawn = read("heads", tmp_path / "heads", *names)
+    assert len(drawn.entries) == 2 and len(drawn.lines()) == 1
+    assert all(e.synthetic and not e.nc and e.licence == "CC0" for e in drawn.entries)
+
+
 def test_nothing_that_fits_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(MienError, match=r"nothing in .* fits the layout mead: 1 x") as caught:
         read("mead", tmp_path, "a.mp4")

@@ -33,6 +33,15 @@ def test_a_few_that_are_right_make_nobody_sure() -> None:
     assert 0.2 < temperature < 1 and np.allclose(bias, 0, atol=0.01)
 
 
+def test_answers_count_alike_or_classes_do() -> None:
+    logits = np.log(np.tile([[0.5, 0.5]], (400, 1)))
+    truth = (np.arange(400) % 4 == 0).astype(int)  # a quarter is of the second class
+    alike = applied(logits, *calibrate(logits, truth, evenly=0.0))
+    even = applied(logits, *calibrate(logits, truth, evenly=1.0))
+    assert alike[0, 1] == pytest.approx(0.25, abs=0.02)
+    assert even[0, 1] == pytest.approx(0.5, abs=0.02)
+
+
 def test_nobody_is_calibrated_on_themselves() -> None:
     logits, truth = answers((0.0, 0.0, 0.0), 2.0)
     people = [f"p{i % 4}" for i in range(len(truth))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,18 @@ import pytest
 pytest.importorskip("torch")
 
 import dataclasses
+from dataclasses import replace
 
 import torch
 
+from engine.types import F32
 from face.types import EMOTIONS
 from tests.training.made_clips import made_clip, made_clips
 from tests.training.models.conftest import Made
 from training import checkpoint
 from training.data.clip import Clip, write_shard
 from training.evaluate_readers import main
+from training.evaluation.talkers import EVERY, watched
 from training.losses import labels
 from training.models.speech import SpeechEncoder, SpeechSize
 from training.models.visual import VisualEncoder, VisualSize
@@ -35,7 +39,7 @@ from training.trainers.readings import Reader
 from training.trainers.samples import Clips, Look
 from training.trainers.speech import LABELS, SpeechTrainer, among_others, utterance
 from training.trainers.views import Plan, views_of
-from training.trainers.visual import VisualTrainer
+from training.trainers.visual import SIZES, VisualTrainer
 from training.trainers.wear import worn_picture, worn_voice
 
 
@@ -149,7 +153,7 @@ def test_single_pictures_and_rows_are_drawn_in_turn(tmp_path: Path) -> None:
     write_shard(tmp_path / "a.tar", [still("s", "q", "sad"), made_clip("m", frames=4)])
     trainer = VisualTrainer(tmp_path, "debug")
     shapes = [trainer.draw(np.random.default_rng(s), s)["glance"].shape for s in range(2)]
-    assert shapes == [(4, 1, 896), (2, 2, 896)]
+    assert shapes == [(4, 1, 903), (2, 2, 903)]
 
 
 def test_views_are_what_the_encoder_sees_and_are_kept(
@@ -356,6 +360,8 @@ def test_readers_are_cross_validated(
     command += ["--config", "debug", "--out", str(tmp_path / "cv")]
     assert main(command) == 1  # drawn faces are all one picture
     assert "1 people are too few for 2 folds" in capsys.readouterr().err
+    assert main([*command, "--evenly", "2"]) == 2
+    assert "--evenly is between 0 and 1, not 2.0" in capsys.readouterr().err
     monkeypatch.setattr("training.evaluation.cross_validation.alike", lambda prints: [])
     assert main(command) == 0
     said = capsys.readouterr().out
@@ -365,15 +371,78 @@ def test_readers_are_cross_validated(
     assert main(command) == 0  # nothing is trained again
     assert "visual 3/3" not in capsys.readouterr().out
     run = Path(shutil.copytree(tmp_path / "cv" / "fold-0", tmp_path / "visual"))
-    before = restore(run, "visual", VisualEncoder).heads.emotion
+    uncalibrated = restore(run, "visual", VisualEncoder)
+    before = uncalibrated.heads.emotion
     assert main([*command, "--calibrate", str(run)]) == 0
     assert "calibration error" in (said := capsys.readouterr().out) and "is calibrated" in said
-    after = restore(run, "visual", VisualEncoder).heads.emotion
+    calibrated = restore(run, "visual", VisualEncoder)
+    after = calibrated.heads.emotion
     ratio = before.weight / after.weight
     assert float(ratio.mean()) > 0 and torch.allclose(ratio, ratio.mean(), rtol=1e-3)
+    named = uncalibrated.first.weight, calibrated.first.weight * ratio.mean()
+    assert torch.allclose(*named, rtol=1e-3)
     unasked = EMOTIONS.index("contempt")  # of which nobody was asked
     assert float(before.bias[unasked] / after.bias[unasked]) == pytest.approx(float(ratio.mean()))
     assert not torch.allclose(before.bias / ratio.mean(), after.bias, rtol=1e-2)
+
+
+def test_films_of_calm_talkers_are_asked_about_by_who_never_saw_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stills = [still(f"{e}{i}", f"p{i}", e, i) for i in range(4) for e in ("neutral", "happy")]
+    films = [
+        made_clip(f"{e}{i}", subject=f"q{i}", emotion=e, frames=7, spoken=False, seed=i)
+        for i in range(3)
+        for e in ("neutral", "happy")
+    ]
+    films = [replace(film, info=replace(film.info, synthetic=False)) for film in films]
+    write_shard(tmp_path / "data" / "a.tar", [*stills, *films])
+    monkeypatch.setattr("training.evaluation.cross_validation.alike", lambda prints: [])
+    asked: list[tuple[str, frozenset[str]]] = []
+    left: dict[Path, frozenset[str]] = {}
+
+    def train(options: Any, run: Path, left_out: frozenset[str], command: str) -> None:
+        left[run] = left_out
+
+    def watch(run: Path, films: Sequence[Clip]) -> Iterator[tuple[Clip, F32]]:
+        for film in films:
+            asked.append((film.info.subject, left[run]))
+            calm = np.full((3, len(EMOTIONS)), -9.0, np.float32)
+            calm[:2, 0], calm[2, EMOTIONS.index("happy")] = 0, 0
+            yield film, calm
+
+    certain = np.log(np.full(len(EMOTIONS), 0.125, np.float32))
+    for name, stand_in in {
+        "_train": train,
+        "_watch": watch,
+        "_ask": lambda name, run, clips: [certain for _ in clips],
+    }.items():
+        monkeypatch.setattr(f"training.evaluation.cross_validation.{name}", stand_in)
+    (tmp_path / "cv").mkdir()
+    command = ["visual", "--data", str(tmp_path / "data"), "--folds", "2"]
+    assert main([*command, "--out", str(tmp_path / "cv")]) == 0
+    assert sorted(who for who, _ in asked) == ["q0", "q1", "q2"]
+    assert all(who in unseen for who, unseen in asked)
+    said = capsys.readouterr().out
+    assert "who talks calmly: neutral is named in 0.667 of the frames" in said
+    assert "3 films of 3 people), in 0 films in 0.8 of them; otherwise happy 0.333" in said
+
+
+def test_a_film_is_watched_in_a_row() -> None:
+    torch.manual_seed(0)
+    visual = VisualEncoder(SIZES["debug"]).eval()
+    film = made_clip("a", frames=10, spoken=False)
+    film.found[3] = False
+    seen = [t for t in range(10) if t != 3][::EVERY]
+    said = watched(visual, film)
+    assert said.shape == (len(seen), len(EMOTIONS))
+    look = Look.plain(visual.size.crop_px)
+    crops = np.stack([look.picture(film.frame(t), visual.size.crop_px) for t in seen])
+    with torch.no_grad():
+        whole = visual.watch(
+            torch.from_numpy(crops)[None], torch.from_numpy(film.blendshapes[seen])[None]
+        )
+    assert np.allclose(said, torch.log_softmax(whole.emotion[0], dim=1).numpy(), atol=1e-4)
 
 
 def test_voices_are_asked_about_as_strangers_and_among_their_others(
