@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from inference.model import Backend
 
 INPUTS: Final = ("detail", "displacement", "places", "rig", "emotion")
-DEPTH: Final = {"happy": 0.6, "surprised": 0.5, "disgusted": 0.8}
+DEPTH: Final = {"happy": 0.6, "surprised": 0.5, "disgusted": 0.8, "angry": 1.3}
 """how deep an emotion's light and shade are laid; the others whole: where a mouth and cheeks say it
-already, less of other people's skin is more of one's own"""
+already, less of other people's skin is more of one's own; of anger, which furrows each brow in its
+own way, the network says less than there is"""
 STEADY: Final = (0.7, 2.0)
 """One-Euro filter of what it says: Hz at rest, and Hz more per unit a second"""
 
