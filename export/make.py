@@ -58,7 +58,7 @@ def export(options: argparse.Namespace, arguments: str) -> None:
     if isinstance(judge, Faces):
         asked = judge.edits(options.edits, seed=2)
         for name, parts in fidelities(network, folder, asked).items():
-            metrics |= {f"{name}_by_emotion.{part.kind}": part.row() for part in parts}
+            metrics[f"{name}_by_emotion"] = {part.kind: part.row() for part in parts}
             fine -= set() if all(part.good_enough() for part in parts) else {name}
             print("\n".join(lines_of(name, parts)))
     # What adds up over seconds must not lose digits, and what is this small gains nothing.

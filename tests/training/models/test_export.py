@@ -252,7 +252,7 @@ def test_a_weight_that_is_no_network_is_one_line(backend: Backend, weight: Path)
 @pytest.mark.parametrize(
     ("before", "after", "line"),
     [
-        ("shape = [1, 640]", "shape = [1, 641]", r"input sound is \[1, 641\] on the card"),
+        ("    640,\n", "    641,\n", r"input sound is \[1, 641\] on the card"),
         ('name = "sound"', 'name = "sounds"', "input sound is nothing on the card"),
         ('name = "intensity"', 'name = "strength"', "output intensity is nothing on the card"),
     ],
