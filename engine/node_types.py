@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -28,6 +30,7 @@ def find(name: str) -> tuple[str, type[Node]]:
     module = _module(_moved(module_name))
     found = getattr(module, class_name, None)
     if isinstance(found, type) and issubclass(found, Node):
+        check_ports(found)
         return name, found
     nodes = [
         key
@@ -39,6 +42,44 @@ def find(name: str) -> tuple[str, type[Node]]:
     raise UsageError(
         f"no node class '{class_name}' in {module_name}{suggestion(class_name, nodes)}"
     )
+
+
+def check_ports(node: type[Node]) -> None:
+    """Raises UsageError where a node's methods don't take what its ports give."""
+    if not isinstance(node.inputs, Mapping):
+        raise UsageError(f"{node.__name__}.inputs is a mapping from names to Latest or Fifo")
+    for method in (name for name in dir(node) if name.startswith("on_")):
+        if method[3:] not in node.inputs:
+            raise UsageError(
+                f"{_place(node, method)} is of no input{suggestion(method[3:], node.inputs)}"
+            )
+    joined = [port for port in node.inputs if not hasattr(node, f"on_{port}")]
+    if not joined:
+        return
+    taken = dict(list(inspect.signature(node.process).parameters.items())[1:])
+    if any(one.kind is one.VAR_KEYWORD for one in taken.values()):
+        if node.process is Node.process:
+            raise UsageError(f"{node.__name__} has inputs and neither process nor on_{joined[0]}")
+        return
+    for port in joined:
+        if port not in taken:
+            raise UsageError(
+                f"{_place(node, 'process')} doesn't take its input '{port}'"
+                f"{suggestion(port, taken)}"
+            )
+    for name, one in taken.items():
+        if name not in joined and one.default is one.empty:
+            raise UsageError(
+                f"{_place(node, 'process')} takes '{name}', which is no input"
+                f"{suggestion(name, joined)}"
+            )
+
+
+def _place(node: type[Node], method: str) -> str:
+    """A method, and where it is written."""
+    code = getattr(getattr(node, method), "__code__", None)
+    where = f" ({code.co_filename}:{code.co_firstlineno})" if code is not None else ""
+    return f"{node.__name__}.{method}{where}"
 
 
 def _module(name: str) -> ModuleType:

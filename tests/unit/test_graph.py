@@ -170,7 +170,7 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
         ("import nothing_of_this_name", "needs the package 'nothing_of_this_name'"),
         (
             "from engine.node import Node\nclass Y(Node):\n    inputs = 3",
-            "not a graph: AttributeError",
+            "Y.inputs is a mapping",
         ),
         ("from engine.node import Node\nclass Y(Node):\n    Config = 3", "not a graph: "),
     ],
@@ -195,3 +195,43 @@ def test_drawing_shows_every_node_process_and_edge(tmp_path: Path) -> None:
 def test_a_node_is_found_where_it_lay_before() -> None:
     graph = load({"nodes": {"made": {"type": "nodes.pattern:Pattern"}}})
     assert graph.nodes["made"].node_type is Pattern
+
+
+@pytest.mark.parametrize(
+    ("methods", "says"),
+    [
+        (
+            "def process(self, frames): ...",
+            r"doesn't take its input 'frame'; did you mean 'frames'\?",
+        ),
+        ("def process(self, frame, face): ...", r"takes 'face', which is no input"),
+        (
+            "def on_frames(self, frame): ...",
+            r"on_frames .*odd\.py:6\) is of no input; did you mean",
+        ),
+        ("", "has inputs and neither process nor on_frame"),
+        ("def process(self, frame, face=None): ...", ""),
+        ("def process(self, **ports): ...", ""),
+        ("def on_frame(self, message): ...", ""),
+    ],
+)
+def test_methods_take_what_ports_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, methods: str, says: str
+) -> None:
+    (tmp_path / "odd.py").write_text(
+        "from engine.node import Node\n"
+        "from engine.types import Latest, VideoFrame\n"
+        "class Odd(Node):\n"
+        "    inputs = {'frame': Latest(VideoFrame)}\n"
+        "    outputs = {'video': VideoFrame}\n"
+        f"    {methods}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "odd", raising=False)
+    text = GOOD.replace("tests.small_nodes:Add", "odd:Odd")
+    if not says:
+        load(_write(tmp_path, text))
+        return
+    with pytest.raises(UsageError, match=says) as caught:
+        load(_write(tmp_path, text))
+    assert "graph.toml:8:" in str(caught.value)

@@ -17,6 +17,7 @@ from engine.types import Latest, VideoFrame
 
 class Sink(Node):
     inputs = {"video": Latest(VideoFrame)}
+    def process(self, video): ...
 """
 
 
