@@ -67,7 +67,8 @@ def test_a_report_says_what_face_and_voice_feel(
 ) -> None:
     goal, report = tmp_path / "out.mp4", tmp_path / "r.json"
     ended = file(weights, source, goal, "--report", report, "--set", "editor.mode=voice",
-                 "--set", "editor.voice_gain=1.2")  # fmt: skip
+                 "--set", "editor.voice_gain=1.2",
+                 "--set", "voice_reader.settle_ms=200")  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     (line,) = ended.stderr.splitlines()
     assert line.startswith(f"weights {weights}: ")

@@ -19,8 +19,8 @@ def test_a_head_is_photographed_once(
 ) -> None:
     pixels = np.ascontiguousarray(astronaut()[:320, 60:380])
 
-    def pictures_of(seed: int, head: int) -> dict[tuple[str, str], U8]:
-        return {(emotion, session): pixels for emotion in SHOWN for session in SESSIONS}
+    def pictures_of(seed: int, head: int, shown: tuple[str, ...]) -> dict[tuple[str, str], U8]:
+        return {(emotion, session): pixels for emotion in shown for session in SESSIONS}
 
     monkeypatch.setattr(photograph, "pictures_of", pictures_of)
     monkeypatch.setattr(photograph, "require_anny", lambda: None)
