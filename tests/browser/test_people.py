@@ -100,6 +100,8 @@ def test_a_guided_minute_ends_in_a_smile_that_is_worn(
             for words in ("Look calm", "turn your head", "Smile"):
                 said.filter(has_text=words).wait_for(timeout=WITHIN_MS)
                 page.screenshot(path=str(tmp_path / f"{words}.png"))
+                if words == "turn your head":
+                    page.locator("#guide-skip").click()  # nobody does in a still film
             while page.locator("#guide-skip").is_visible():
                 page.locator("#guide-skip").click()
             page.locator("#guide-name").fill("a/b")
