@@ -31,7 +31,7 @@ from face.render.surface import (
 from face.render.warp import rasterize
 
 FADE: Final = 0.22
-"""over what distance it dies away there, in face sizes"""
+"""over what distance beyond the mesh a flow dies away, in face sizes"""
 BORDER: Final = (1, 14)
 """over which distance from the mesh's border a texture comes in, texels"""
 TURNED: Final = (0.15, 0.5)
