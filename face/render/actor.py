@@ -43,14 +43,14 @@ class Actor:
         person: str = "",
         backend: Backend = "auto",
         threads: int = 2,
-        aside: bool = False,
+        beside: bool = False,
     ) -> None:
         self._people, surface = load_people(weights), load_surface()
         self._context = context
         self._person = _enrolled(person)
         self._complaints: dict[str, str] = {}
         """why faces are drawn less well than they could be, by cause"""
-        self._skin = self._skin_or_none(weights, backend, threads, aside)
+        self._skin = self._skin_or_none(weights, backend, threads, beside)
         self._renderer = FaceRenderer(rig, surface, self._people, self._skin)
         self._watch = Watch(rig, surface, self._people)
         self._remembered = self._person.repertoire() if self._person else self.repertoire
@@ -139,14 +139,14 @@ class Actor:
             self._settle(self._doubt.at_once(face))
 
     def _skin_or_none(
-        self, weights: str, backend: Backend, threads: int, aside: bool
+        self, weights: str, backend: Backend, threads: int, beside: bool
     ) -> Skin | None:
         if left_out("skin", weights):
             self._context.gauge("backend", NO_SKIN)
             self._complain("skin", "")
             return None
         try:
-            return Skin(weights, self._context, backend, threads, aside)
+            return Skin(weights, self._context, backend, threads, beside)
         except MienError as error:
             self._context.gauge("backend", NO_SKIN)
             self._complain("skin", f"{error}; light and shade stay as they are")

@@ -38,14 +38,14 @@ class Skin:
         context: Context,
         backend: Backend = "auto",
         threads: int = 2,
-        aside: bool = False,
+        beside: bool = False,
     ) -> None:
-        """``aside``: it answers beside the pictures; only the first of a face waits."""
+        """``beside``: it answers while pictures go on; only the first of a face waits."""
         self._model = open_model(
             "skin", weights, context, backend=backend, threads=threads,
             takes=INPUTS, gives=("change",),
         )  # fmt: skip
-        self._aside = ThreadPoolExecutor(1, "skin") if aside else None
+        self._beside = ThreadPoolExecutor(1, "skin") if beside else None
         self._asked: Future[F32] | None = None
         self._steady = OneEuro(*STEADY)
         self.reset()
@@ -60,8 +60,8 @@ class Skin:
     def close(self) -> None:
         """Free the network."""
         self._forget()
-        if self._aside is not None:
-            self._aside.shutdown()
+        if self._beside is not None:
+            self._beside.shutdown()
         self._model.close()
 
     def __call__(
@@ -91,10 +91,10 @@ class Skin:
             question = partial(
                 self._ask, picture.copy(), landmarks, moved.copy(), rig, worn.copy(), removed
             )
-            if self._aside is None:
+            if self._beside is None:
                 answer = question()
             else:
-                self._asked = self._aside.submit(question)
+                self._asked = self._beside.submit(question)
         return self._steady.hold(step_s) if answer is None else self._steady(answer, step_s)
 
     def _ask(

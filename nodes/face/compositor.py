@@ -186,7 +186,7 @@ class Compositor(Node):
                 person=config.person,
                 backend=config.backend,
                 threads=config.threads,
-                aside=self.config.beside,
+                beside=self.config.beside,
             )
         except MienError as error:
             if config.renderer == "faces":
