@@ -6,6 +6,7 @@ import asyncio
 import errno
 import socket
 import ssl
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ NODE_FOR = {
     "/whep": "nodes.web.webrtc_out:WebrtcOut",
 }
 DEFAULT_AFTER_S = 2.0
+ENDED_MOST = 256  # sessions that are remembered to have ended
 _servers: dict[asyncio.AbstractEventLoop, WebServer] = {}
 
 
@@ -66,6 +68,7 @@ class WebServer:
         self.guard = Guard(self.options.host, "", Front("http"))
         self.nodes: dict[str, Negotiator] = {}
         self.peers: dict[str, tuple[str, Peer]] = {}
+        self.ended: deque[str] = deque(maxlen=ENDED_MOST)
         self.contexts: list[Context] = []
         self.sockets = Sockets(self)
         self.gate = Gate()
@@ -112,7 +115,8 @@ class WebServer:
             del self.nodes[path]
 
     def forget(self, peer: Peer) -> None:
-        self.peers.pop(peer.id, None)
+        if path := self.peers.pop(peer.id, ("", None))[0]:
+            self.ended.append(f"{path}/{peer.id}")
 
     def session(self) -> dict[str, Any]:
         """The state of publishers and viewers, for the page."""
@@ -246,15 +250,17 @@ class WebServer:
 
     async def _end(self, request: web.Request) -> web.Response:
         peer = self._session(request)
-        if peer is None:
-            return refuse(404, "that session has ended already")
-        await peer.close("ended by the peer")
+        if peer is not None:
+            await peer.close("ended by the peer")
+        elif request.path not in self.ended:
+            return refuse(404, "there is no such session")
+        # A connection that closes and the word that it does come in either order.
         return web.Response(status=200)
 
     async def _trickle(self, request: web.Request) -> web.Response:
         peer = self._session(request)
         if peer is None:
-            return refuse(404, "that session has ended already")
+            return refuse(404, "there is no such session, or it has ended")
         return await trickle(request, peer)
 
     def _session(self, request: web.Request) -> Peer | None:
