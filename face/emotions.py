@@ -3,7 +3,7 @@
 The prototypes follow the action units of Ekman and Friesen's EMFACS (FACS Investigator's Guide,
 2002, table 10-2) and Du, Tao and Martinez, "Compound facial expressions of emotion" (PNAS 2014,
 table 1); contempt follows Matsumoto and Ekman (2004). Units that speech needs (jaw, lip closure)
-are left to the person who speaks; what is worn may drop the jaw of who doesn't.
+are left to the person who speaks; a target expression may drop the jaw of who doesn't.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _PROTOTYPES: Final[dict[str, Row]] = {
     "surprised": {"browInnerUp": 0.75, "browOuterUp": 0.75, "eyeWide": 0.55},
 }  # fmt: skip
 
-_WORN: Final[dict[str, Row]] = {
+_IN_SPEECH: Final[dict[str, Row]] = {
     # AU 4 without the glare of AU 5 and the pressed lips of AU 23, which speech doesn't leave
     # alone, looks tired; the raised upper lip of AU 10 and slanted brows look angry.
     "angry": {"browDown": 1.0, "browOuterUp": 0.5, "eyeSquint": 0.35, "noseSneer": 0.6,
@@ -112,33 +112,33 @@ def prototype(emotion: str) -> F32:
     return shapes_of(_PROTOTYPES[emotion])
 
 
-def worn(emotion: str) -> F32:
+def emotion_shapes(emotion: str) -> F32:
     """What an edit asks for [52] so that an emotion is read in a face that goes on speaking: the
     prototype, but where it needs the mouth to itself."""
-    return shapes_of(_WORN.get(emotion, _PROTOTYPES[emotion]))
+    return shapes_of(_IN_SPEECH.get(emotion, _PROTOTYPES[emotion]))
 
 
-def shares(probabilities: F32) -> F32:
-    """How much of each emotion [8] is worn of what is likely to be felt; neutral has no say.
+def expression_of(probabilities: F32) -> F32:
+    """The expression [8] that follows what is likely to be felt; neutral has no weight.
 
-    Squares of the probabilities weigh, so that the likeliest is worn rather than a bit of each.
+    Squares of the probabilities weigh, so that it is the likeliest rather than a bit of each.
     """
     weights = np.square(probabilities, dtype=np.float32)
     weights[EMOTIONS.index("neutral")] = 0
     return (weights / max(float(weights.sum()), 1e-6)).astype(np.float32)
 
 
-def shapes_worn(amounts: F32) -> F32:
-    """The shapes [52] that so much of each emotion [8] adds."""
-    return (amounts @ _all_worn()).astype(np.float32)
+def expression_shapes(amounts: F32) -> F32:
+    """The shapes [52] that a target expression, so much of each emotion [8], adds."""
+    return (amounts @ _all_emotion_shapes()).astype(np.float32)
 
 
 JAW: Final = sides("jawOpen")[0]
 
 
 @lru_cache(maxsize=1)
-def _all_worn() -> F32:
-    return np.stack([worn(name) for name in EMOTIONS])
+def _all_emotion_shapes() -> F32:
+    return np.stack([emotion_shapes(name) for name in EMOTIONS])
 
 
 def mixture(valence: float, arousal: float) -> dict[str, float]:
@@ -157,17 +157,17 @@ def mixture(valence: float, arousal: float) -> dict[str, float]:
 def amounts_in(shapes: F32, steps: int = 60) -> F32:
     """How much of each emotion [8] is in a face's shapes [52]: the mixture of prototypes, none
     below 0, that comes nearest to them."""
-    rows = _all_worn()[:, FEELING]
-    wanted = shapes[FEELING]
+    rows = _all_emotion_shapes()[:, FEELING]
+    target = shapes[FEELING]
     amounts = np.zeros(len(EMOTIONS), np.float32)
     step = 1 / max(float(np.linalg.eigvalsh(rows @ rows.T).max()), 1e-6)
     for _ in range(steps):
-        amounts = np.maximum(amounts + step * (rows @ (wanted - amounts @ rows)), 0)
+        amounts = np.maximum(amounts + step * (rows @ (target - amounts @ rows)), 0)
     return amounts.astype(np.float32)
 
 
 def circumplex(valence: float, arousal: float) -> F32:
-    """How much of each emotion [8] a point in valence and arousal wears."""
+    """How much of each emotion [8] there is at a point in valence and arousal."""
     return np.array([mixture(valence, arousal)[name] for name in EMOTIONS], np.float32)
 
 

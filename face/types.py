@@ -56,14 +56,15 @@ class FaceEdit(Message):
 
     ``source`` and ``target`` float32 [52], ordered as BLENDSHAPES: the rig as measured (smoothed)
     and the rig that is asked for. The same in emotions: ``removed`` is the share of the own feeling
-    that goes (below 0: more of it comes), ``worn`` float32 [8], in the order of EMOTIONS, how much
-    of each comes, and ``opens`` 0..1 how far the mouth of who is silent may fall open for it.
+    that goes (below 0: more of it comes), ``expression`` float32 [8], in the order of EMOTIONS, the
+    target expression: how much of each comes; and ``opens`` 0..1 how far the mouth of who is silent
+    may fall open for it.
     """
 
     active: bool
     source: Annotated[F32, _RIG]
     target: Annotated[F32, _RIG]
-    worn: Annotated[F32, Shape(len(EMOTIONS))] = field(
+    expression: Annotated[F32, Shape(len(EMOTIONS))] = field(
         default_factory=lambda: np.zeros(len(EMOTIONS), np.float32)
     )
     removed: float = 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from inference.model import Backend, Model
 
 
-def load_arrays(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
-    """The arrays of these names in a .npz file of the weights. Raises MienError."""
+def load_arrays(
+    path: Path, names: Sequence[str], former: Mapping[str, str] | None = None
+) -> list[NDArray[Any]]:
+    """The arrays of these names in a .npz file of the weights; ``former``: how earlier files call
+    some of them. Raises MienError."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as data:
-            return [data[name] for name in names]
+            older = former or {}
+            return [data[name if name in data else older.get(name, name)] for name in names]
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise MienError(
             f"the weight {path} cannot be read ({error}); reinstall the project"

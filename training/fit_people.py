@@ -140,7 +140,7 @@ def fit(found: Sequence[Portrait], rig: Rig, strength: Mapping[str, float] = STR
         "calm_weights": weights,
         "calm_basis": calm_basis,
         "calm_mean": calm_mean,
-        "worn": _worn(both, rig, strength),
+        "displacements": _worn(both, rig, strength),
         "mouths": _mouths(both),
         "rigs": seen,
         "rigs_std": deviation,

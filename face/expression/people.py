@@ -18,6 +18,8 @@ from inference.weight_sets import weight_folder
 from inference.weights import load_arrays
 
 FILE: Final = "people.npz"
+FORMER: Final = {"displacements": "worn"}
+"""what earlier files call their arrays"""
 LIMIT: Final = 3.0
 """how many deviations from the mean a face may count: what is stranger is no better known"""
 
@@ -29,11 +31,11 @@ class People:
     ``rig_mean``, ``rig_std`` [52]; ``shape_mean`` [1434], ``shape_basis`` [K, 1434] and
     ``shape_std`` [K]: what emotional faces look like. ``calm_weights`` [1 + 52 + K, D],
     ``calm_basis`` [D, 1434], ``calm_mean`` [1434]: the displacement to the own neutral.
-    ``worn`` [8, 478, 3]: from neutral to each emotion. ``mouths`` [8, rows, columns]: what each
-    shows between the lips, as shares of the skin's brightness, on the surface's mouth patch.
-    ``rigs`` [8, 52]: what the tracker sees of each emotion; ``rigs_std`` [52]: by how much people
-    differ in that. ``calm_shape``, ``calm_shape_std`` [478, 3] and ``calm_detail`` (coarse grid):
-    people at rest, and how they differ.
+    ``displacements`` [8, 478, 3]: from neutral to each emotion. ``mouths`` [8, rows, columns]:
+    what each shows between the lips, as shares of the skin's brightness, on the surface's mouth
+    patch. ``rigs`` [8, 52]: what the tracker sees of each emotion; ``rigs_std`` [52]: by how much
+    people differ in that. ``calm_shape``, ``calm_shape_std`` [478, 3] and ``calm_detail`` (coarse
+    grid): people at rest, and how they differ.
     """
 
     rig_mean: F32
@@ -44,7 +46,7 @@ class People:
     calm_weights: F32
     calm_basis: F32
     calm_mean: F32
-    worn: F32
+    displacements: F32
     mouths: F32
     rigs: F32
     rigs_std: F32
@@ -58,13 +60,13 @@ class People:
         scores = self.shape_basis @ (shape.ravel() - self.shape_mean) / self.shape_std
         seen = np.concatenate([(rig - self.rig_mean) / self.rig_std, scores])
         row = np.concatenate([[1.0], np.clip(seen, -LIMIT, LIMIT)])
-        moved = (row @ self.calm_weights) @ self.calm_basis + self.calm_mean
-        return moved.reshape(-1, 3).astype(np.float32)
+        displacement = (row @ self.calm_weights) @ self.calm_basis + self.calm_mean
+        return displacement.reshape(-1, 3).astype(np.float32)
 
     def to_emotion(self, emotion: str) -> F32:
         """The displacement [478, 3] cm from neutral to an emotion at full intensity."""
-        worn: F32 = self.worn[EMOTIONS.index(emotion)]
-        return worn
+        displacement: F32 = self.displacements[EMOTIONS.index(emotion)]
+        return displacement
 
     def arrays(self) -> Mapping[str, F32]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -74,5 +76,5 @@ def load_people(weights: str = "") -> People:
     """Those of a set or a folder of weights; of one without, the default's. Raises MienError."""
     path = weight_folder("people", weights) / FILE
     names = [field.name for field in fields(People)]
-    arrays = load_arrays(path, names)
+    arrays = load_arrays(path, names, FORMER)
     return People(*(array.astype(np.float32) for array in arrays))

@@ -2,9 +2,9 @@
 
 The rig alone falls short: a shape isn't linear in the landmarks, and a tracker that looks at a
 warped picture finds each landmark moved by only a part of what the pixels moved. So the rig is
-driven in a loop: predict the landmarks that a tracker would find, read their shapes with the same
-network that will judge them, and correct the rig by what is missing. On a still picture the loop
-runs to its end; on video one step per frame carries on from the last.
+driven in a closed loop: predict the landmarks that a tracker would find, read their shapes with the
+same network that will judge them, and correct the rig by what is missing. On a still picture the
+loop runs to its end; on video one step per frame carries on from the last.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ LEAK: Final = 0.04
 """share of the correction that a step forgets; keeps shapes that can't be had from running off"""
 SLACK: Final = (1.3, 0.15)
 """bound of the correction where a shape is taken away: share of the change, and a constant"""
-SLACK_WORN: Final = (2.2, 0.15)
-"""the same where a shape is put on: the network is slow to see a frown or a pressed lip"""
-MAX_MOVE: Final = 0.17
+SLACK_ADDED: Final = (2.2, 0.15)
+"""the same where a shape is added: the network is slow to see a frown or a pressed lip"""
+MAX_DISPLACEMENT: Final = 0.17
 """about how far a landmark may move, in eye distances"""
 EYES: Final = ((159, 145), (386, 374))
 """the middle of each upper and lower lid"""
-MAX_LID_MOVE: Final = 0.07
+MAX_LID_DISPLACEMENT: Final = 0.07
 """how far lids may move, in eye distances"""
 LID_ROOM: Final = (0.65, 0.014)
 """the same as a share of the eye's own opening, and a constant: a shut eye has nothing to show"""
@@ -70,7 +70,7 @@ _BLINKS: Final = sides("eyeBlink")[::-1]  # of EYES: the right one first
 _SMILE, _UPPER_UP = sides("mouthSmile"), sides("mouthUpperUp")
 
 
-class Drive:
+class Retargeting:
     """The rig under control. Keeps its correction from frame to frame until ``reset``."""
 
     def __init__(self, rig: Rig, blendshapes: Callable[[F32], F32]) -> None:
@@ -87,7 +87,7 @@ class Drive:
         self._fresh = True
         self._guard_lips.reset()
 
-    def moves(
+    def displacements(
         self,
         landmarks: F32,
         source: F32,
@@ -107,7 +107,7 @@ class Drive:
         if not opens:
             change[JAW] = min(change[JAW], 0)
         asked = np.where(change < 0, REMOVAL * change, change).astype(np.float32)
-        share, constant = np.where(change[:, None] > 0, SLACK_WORN, SLACK).T
+        share, constant = np.where(change[:, None] > 0, SLACK_ADDED, SLACK).T
         bound = share * np.abs(change) + constant * (change != 0)
         size = _eye_distance(landmarks)
         limits = self._limits(landmarks, size, source)
@@ -119,21 +119,21 @@ class Drive:
             dropped = self._rig.displace(jaw, placement)
             self._guard_lips.part(dropped, up)
             limits = limits + np.linalg.norm(dropped, axis=1, keepdims=True)
-        moves = self._realize(asked, placement, limits)
+        displacements = self._realize(asked, placement, limits)
         for _ in range(steps):
             seen = landmarks.copy()
-            seen[:, :2] += moves * self._rig.response[:, None]
+            seen[:, :2] += displacements * self._rig.response[:, None]
             missing = np.where(self._steered, target - self._blendshapes(seen), 0)
             correction = (1 - LEAK) * self._correction + GAIN * strength * missing
             self._correction = np.clip(correction, -bound, bound).astype(np.float32)
-            moves = self._realize(asked, placement, limits)
-        return moves
+            displacements = self._realize(asked, placement, limits)
+        return displacements
 
     def _realize(self, asked: F32, placement: Placement, limits: F32) -> F32:
-        moves = self._rig.displace(asked + self._correction, placement)
-        self._guard_lips(moves, _face_up(placement))
-        length = np.linalg.norm(moves, axis=1, keepdims=True) / limits
-        limited: F32 = (moves / (1 + length**4) ** 0.25).astype(np.float32)
+        displacements = self._rig.displace(asked + self._correction, placement)
+        self._guard_lips(displacements, _face_up(placement))
+        length = np.linalg.norm(displacements, axis=1, keepdims=True) / limits
+        limited: F32 = (displacements / (1 + length**4) ** 0.25).astype(np.float32)
         return limited
 
     def _limits(self, landmarks: F32, size: float, source: F32) -> F32:
@@ -142,12 +142,14 @@ class Drive:
         Lids that move far stretch the eye or the skin above it, which a warp can't paint anew; of
         an eye that shuts they'd stretch lashes to a dark hollow.
         """
-        limits = np.full((len(landmarks), 1), MAX_MOVE, np.float32)
+        limits = np.full((len(landmarks), 1), MAX_DISPLACEMENT, np.float32)
         for (upper, lower), weights, blink in zip(EYES, self._lids, source[_BLINKS], strict=True):
-            opening = float(np.linalg.norm(landmarks[upper, :2] - landmarks[lower, :2])) / size
+            aperture = float(np.linalg.norm(landmarks[upper, :2] - landmarks[lower, :2])) / size
             awake = 1 - ramp(*BLINK, blink)
-            room = min(MAX_LID_MOVE, awake * (LID_ROOM[0] * opening + LID_ROOM[1]) + STILL_LID)
-            limits = np.minimum(limits, MAX_MOVE + (room - MAX_MOVE) * weights)
+            room = min(
+                MAX_LID_DISPLACEMENT, awake * (LID_ROOM[0] * aperture + LID_ROOM[1]) + STILL_LID
+            )
+            limits = np.minimum(limits, MAX_DISPLACEMENT + (room - MAX_DISPLACEMENT) * weights)
         return (limits * size).astype(np.float32)
 
 
@@ -192,7 +194,12 @@ class _LipGuard:
         self._upper = np.array(UPPER_INNER)[order]
         self._lower = np.array(LOWER_INNER)[order]
         self._lips = [
-            (np.array(points), shut, part, _shares(across[list(points)], across[self._upper]))
+            (
+                np.array(points),
+                shut,
+                part,
+                _interpolation(across[list(points)], across[self._upper]),
+            )
             for points, shut, part in ((UPPER_LIP, -0.2, -0.5), (LOWER_LIP, 0.8, 0.5))
         ]
         self._rise = np.append(np.full(len(order), LIPS_RISE), JAW_RISE).astype(np.float32)
@@ -212,28 +219,28 @@ class _LipGuard:
         self.shut = SMILE_SHUT * _smile_gone(source, target, float(self._least[-1]))
         self._closing = self.shut * size * self._least[:-1]
 
-    def part(self, moves: F32, up: F32) -> None:
-        """The lips may part as a jaw that drops moves them, ``moves`` [478, 2]."""
+    def part(self, displacements: F32, up: F32) -> None:
+        """The lips may part as a jaw that drops moves them, ``displacements`` [478, 2]."""
         self._closing = self._closing - np.maximum(
-            (moves[self._upper] - moves[self._lower]) @ up, 0
+            (displacements[self._upper] - displacements[self._lower]) @ up, 0
         )
 
-    def __call__(self, moves: F32, up: F32) -> None:
-        """Change ``moves`` [478, 2] in place: what parts a pair is taken back.
+    def __call__(self, displacements: F32, up: F32) -> None:
+        """Change ``displacements`` [478, 2] in place: what parts a pair is taken back.
 
         The lower lip follows a raised upper one, as the chin does in disgust; lips that would run
         into each other both give way.
         """
-        parting = (moves[self._upper] - moves[self._lower]) @ up + self._closing
-        for points, shut, part, shares in self._lips:
+        parting = (displacements[self._upper] - displacements[self._lower]) @ up + self._closing
+        for points, shut, part, weights in self._lips:
             taken = np.where(parting > 0, shut * parting, part * parting)
-            moves[points] += (shares @ taken)[:, None] * up
+            displacements[points] += (weights @ taken)[:, None] * up
 
 
-def _shares(at: F32, known: F32) -> F32:
+def _interpolation(at: F32, known: F32) -> F32:
     """Weights [N, K] that interpolate from sorted places ``known`` [K] to places ``at`` [N]."""
-    shares = [np.interp(at, known, row) for row in np.eye(len(known))]
-    return np.stack(shares, axis=1).astype(np.float32)
+    weights = [np.interp(at, known, row) for row in np.eye(len(known))]
+    return np.stack(weights, axis=1).astype(np.float32)
 
 
 def _face_up(placement: Placement) -> F32:

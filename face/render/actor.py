@@ -193,7 +193,7 @@ class Actor:
         """The picture [H, W, 3] with the face that was asked for."""
         request = Request(
             rig=edit.source,
-            worn=edit.worn * np.float32(strength),
+            expression=edit.expression * np.float32(strength),
             removed=edit.removed * strength,
             free=1.0 if still else edit.opens,
             still=still,

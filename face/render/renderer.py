@@ -63,9 +63,9 @@ class SkinModel(Protocol):
         self,
         picture: U8,
         landmarks: F32,
-        moved: F32,
+        displacement: F32,
         rig: F32,
-        worn: F32,
+        expression: F32,
         removed: float,
         step_s: float,
         every: int,
@@ -76,13 +76,13 @@ class SkinModel(Protocol):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Request:
-    """What a face should become. ``rig`` [52] as measured, ``worn`` [8] how much of each emotion,
-    ``removed`` the share of the own feeling that goes (below 0: more of it comes), ``free`` how
-    much of the mouth's opening is the emotion's, ``still`` a picture of its own; the skin network
-    is asked about ``every`` n-th picture."""
+    """What a face should become. ``rig`` [52] as measured, ``expression`` [8] how much of each
+    emotion comes, ``removed`` the share of the own feeling that goes (below 0: more of it comes),
+    ``free`` how much of the mouth's opening is the emotion's, ``still`` a picture of its own; the
+    skin network is asked about ``every`` n-th picture."""
 
     rig: F32
-    worn: F32 = field(default_factory=lambda: np.zeros(len(EMOTIONS), np.float32))
+    expression: F32 = field(default_factory=lambda: np.zeros(len(EMOTIONS), np.float32))
     removed: float = 1.0
     free: float = 0.0
     still: bool = False
@@ -134,19 +134,19 @@ class FaceRenderer:
         calm = self.repertoire.recall(NEUTRAL, wanted, turn)
         felt = {
             name: self.repertoire.recall(name, wanted if request.free < 0.5 else _rest(), turn)
-            for name, amount in zip(EMOTIONS, request.worn, strict=True)
+            for name, amount in zip(EMOTIONS, request.expression, strict=True)
             if amount > 0 and name != NEUTRAL
         }
-        moved = self._moved(shape, request, calm, felt, turn)
+        displacement = self._displacement(shape, request, calm, felt, turn)
         if not request.still:
-            moved = self._steady(moved, request.step_s)
-        smile_goes = max(request.removed - float(request.worn[EMOTIONS.index("happy")]), 0.0)
-        felt_share = min(float(request.worn[1:].sum()), 1.0)
+            displacement = self._steady(displacement, request.step_s)
+        smile_goes = max(request.removed - float(request.expression[EMOTIONS.index("happy")]), 0.0)
+        felt_share = min(float(request.expression[1:].sum()), 1.0)
         guessed = float(np.clip(request.removed, 0, 1)) * (1 - felt_share)
         if calm is not None:
             guessed *= 1 - calm.trust
         made = self._speech.keep(
-            shape + moved, shape, request.free, smile_goes, request.still, guessed
+            shape + displacement, shape, request.free, smile_goes, request.still, guessed
         )
         target = placed(made, placement)
         skin, gain = self._skin_for(picture, landmarks, shape, made, request, calm, felt)
@@ -157,7 +157,7 @@ class FaceRenderer:
         eyes = 1.0 if request.still else 0.0
         return self._layer.draw(picture, landmarks, target, skin, gain, opened, eyes, out)
 
-    def _moved(
+    def _displacement(
         self,
         shape: F32,
         request: Request,
@@ -170,16 +170,16 @@ class FaceRenderer:
         to_calm = shown * self._people.to_neutral(shape, request.rig)
         if calm is not None:
             to_calm += calm.trust * (calm.shape - shape - to_calm)
-        moved = np.float32(request.removed) * to_calm
-        for name, amount in zip(EMOTIONS, request.worn, strict=True):
+        displacement = np.float32(request.removed) * to_calm
+        for name, amount in zip(EMOTIONS, request.expression, strict=True):
             if name not in felt:
                 continue
             own = felt[name]
-            worn = shown * self._people.to_emotion(name)
+            change = shown * self._people.to_emotion(name)
             if own is not None and calm is not None:
-                worn = worn + own.trust * (own.shape - calm.shape - worn)
-            moved = moved + np.float32(amount) * worn
-        return moved.astype(np.float32)
+                change = change + own.trust * (own.shape - calm.shape - change)
+            displacement = displacement + np.float32(amount) * change
+        return displacement.astype(np.float32)
 
     def _skin_for(
         self,
@@ -191,7 +191,7 @@ class FaceRenderer:
         calm: Recalled | None,
         felt: dict[str, Recalled | None],
     ) -> tuple[Skin, F32 | None]:
-        amounts = {name: float(request.worn[EMOTIONS.index(name)]) for name in felt}
+        amounts = {name: float(request.expression[EMOTIONS.index(name)]) for name in felt}
         own = {name: face for name, face in felt.items() if face is not None}
         by_memory = min(sum(amounts[name] for name in own), 1.0)
         foreign = {name: amount for name, amount in amounts.items() if name not in own}
@@ -210,12 +210,12 @@ class FaceRenderer:
         ratio = None
         covered = float(np.average(trust, weights=weights)) if layers else 0.0
         if self._skin is not None and (covered < 1 or foreign):
-            worn = np.zeros(len(EMOTIONS), np.float32)
+            expression = np.zeros(len(EMOTIONS), np.float32)
             for name, amount in foreign.items():
-                worn[EMOTIONS.index(name)] = amount
+                expression[EMOTIONS.index(name)] = amount
             removed = (1 - covered) * request.removed
             ratio = self._skin(
-                picture, landmarks, made - shape, request.rig, worn, removed,
+                picture, landmarks, made - shape, request.rig, expression, removed,
                 request.step_s, request.every,
             )  # fmt: skip
         here, how_well = self._surface.light(picture, landmarks)
@@ -254,7 +254,7 @@ class FaceRenderer:
             mine = own.texture[top : bottom + 1, left : right + 1]
             patch[:] = np.clip(mine * (skin / np.maximum(there, 1)), 0, 255)
             return out
-        likeliest = int(np.argmax(request.worn))
+        likeliest = int(np.argmax(request.expression))
         bright = cv2.resize(self._people.mouths[likeliest], patch.shape[1::-1])
         bright = np.maximum(bright, DEEPEST)
         light = smoothstep(*TEETH, bright)[..., None]

@@ -55,7 +55,7 @@ class Skin:
         self._forget()
         self._steady.reset()
         self._next_in = 0
-        self._said = False
+        self._answered = False
 
     def close(self) -> None:
         """Free the network."""
@@ -68,20 +68,22 @@ class Skin:
         self,
         picture: U8,
         landmarks: F32,
-        moved: F32,
+        displacement: F32,
         rig: F32,
-        worn: F32,
+        expression: F32,
         removed: float,
         step_s: float,
         every: int = 1,
     ) -> F32:
         """Change of the logarithm of brightness [ROWS, COLUMNS] of a face at ``landmarks``
-        [478, 3] px that moves by ``moved`` [478, 3] cm, loses the share ``removed`` of what it
-        expresses by ``rig`` [52] and wears so much of each emotion [8]."""
+        [478, 3] px that moves by ``displacement`` [478, 3] cm, loses the share ``removed`` of what
+        it expresses by ``rig`` [52] and takes on the ``expression`` [8]."""
         self._next_in -= 1
-        if not self._said:
-            self._next_in, self._said = every, True
-            question = partial(self._ask, picture, landmarks, moved, rig, worn, removed)
+        if not self._answered:
+            self._next_in, self._answered = every, True
+            question = partial(
+                self._ask, picture, landmarks, displacement, rig, expression, removed
+            )
             return self._steady(question(), step_s)
         answer = None
         if self._asked is not None and self._asked.done():
@@ -89,7 +91,13 @@ class Skin:
         if self._next_in <= 0 and self._asked is None:
             self._next_in = every
             question = partial(
-                self._ask, picture.copy(), landmarks, moved.copy(), rig, worn.copy(), removed
+                self._ask,
+                picture.copy(),
+                landmarks,
+                displacement.copy(),
+                rig,
+                expression.copy(),
+                removed,
             )
             if self._beside is None:
                 answer = question()
@@ -98,16 +106,22 @@ class Skin:
         return self._steady.hold(step_s) if answer is None else self._steady(answer, step_s)
 
     def _ask(
-        self, picture: U8, landmarks: F32, moved: F32, rig: F32, worn: F32, removed: float
+        self,
+        picture: U8,
+        landmarks: F32,
+        displacement: F32,
+        rig: F32,
+        expression: F32,
+        removed: float,
     ) -> F32:
         fine = detail(*load_surface().unwrap(picture, landmarks))
-        displacement = displacement_map(moved)
-        total = float(worn.sum())
+        displacement = displacement_map(displacement)
+        total = float(expression.sum())
         change = np.zeros((ROWS, COLUMNS), np.float32)
         if removed and total < 1:
             towards = displacement if removed > 0 else -displacement
             change += np.float32(removed * (1 - total)) * self._run(fine, towards, rig, 0)
-        for place, amount in enumerate(worn):
+        for place, amount in enumerate(expression):
             if place and amount > 0.02:
                 depth = np.float32(amount * DEPTH.get(EMOTIONS[place], 1.0))
                 change += depth * self._run(fine, displacement, rig, place)
@@ -116,14 +130,14 @@ class Skin:
     def _run(self, fine: F32, displacement: F32, rig: F32, emotion: int) -> F32:
         one = np.zeros((1, len(EMOTIONS)), np.float32)
         one[0, emotion] = 1
-        said = self._model(
+        prediction = self._model(
             detail=fine[None, None],
             displacement=displacement[None],
             places=places()[None],
             rig=rig[None].astype(np.float32),
             emotion=one,
         )
-        change: F32 = said["change"][0, 0]
+        change: F32 = prediction["change"][0, 0]
         return change
 
     def _forget(self) -> None:
@@ -133,9 +147,9 @@ class Skin:
             self._asked = None
 
 
-def displacement_map(moved: F32) -> F32:
+def displacement_map(displacement: F32) -> F32:
     """Displacements [478, 3] cm over the skin [3, ROWS, COLUMNS]."""
-    return _half().spread(vertices(moved.astype(np.float32)))
+    return _half().spread(vertices(displacement.astype(np.float32)))
 
 
 @lru_cache(maxsize=1)

@@ -35,7 +35,7 @@ class Flow:
 
 def dense_flow(
     points: F32,
-    moves: F32,
+    displacements: F32,
     triangles: NDArray[np.int32],
     width: int,
     height: int,
@@ -51,8 +51,8 @@ def dense_flow(
     if points.shape[1] == 3:  # what is far is drawn first: a nose hides the cheek behind it
         depth = points[triangles, 2].mean(axis=1)
         triangles = triangles[np.argsort(-depth, kind="stable")]
-    landmarks, moves = _still_eyes(points, moves)
-    after = landmarks + moves
+    landmarks, displacements = _still_eyes(points, displacements)
+    after = landmarks + displacements
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
     size = float((high - low).max())
     left, top = np.maximum(np.floor(low - MARGIN * size), 0).astype(int)
@@ -64,7 +64,7 @@ def dense_flow(
     rows = max(2, round((bottom - top) / cell))
     step = np.array([(right - left) / columns, (bottom - top) / rows])
     grid = (after - (left, top) + 0.5) / step - 0.5  # a cell's centre has whole coordinates
-    mesh, inside = rasterize(grid, -moves, triangles, columns, rows)
+    mesh, inside = rasterize(grid, -displacements, triangles, columns, rows)
     coarse = _extend(mesh, inside, FADE * size / float(step.mean()))
     if max(float(np.abs(axis).max()) for axis in coarse) < 0.02:
         return None
@@ -91,13 +91,13 @@ def apply_flow(pixels: U8, flow: Flow, out: U8 | None = None) -> U8:
     return out
 
 
-def _still_eyes(points: F32, moves: F32) -> tuple[F32, F32]:
+def _still_eyes(points: F32, displacements: F32) -> tuple[F32, F32]:
     """Put each eye's centre between its lids and keep it there, so that lids slide over the eye."""
-    points, moves = points[:, :2].copy(), moves.copy()
+    points, displacements = points[:, :2].copy(), displacements.copy()
     for centre, lids in EYES:
         points[centre] = points[list(lids)].mean(axis=0)
-        moves[centre] = 0
-    return points, moves
+        displacements[centre] = 0
+    return points, displacements
 
 
 def rasterize(

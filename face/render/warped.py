@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.types import F32, U8
-from face.expression.retargeting import Drive
+from face.expression.retargeting import Retargeting
 from face.landmarker import Landmarker
 from face.render.eyes import keep_eyes
 from face.render.warp import apply_flow, dense_flow
@@ -14,15 +14,15 @@ from face.types import FaceEdit
 
 
 class Warped:
-    """A warp that is driven until the tracker would see the shapes that were asked for."""
+    """A warp that is corrected until the tracker would see the shapes that were asked for."""
 
     def __init__(self, rig: Rig, landmarker: Path) -> None:
         self._rig = rig
-        self._drive = Drive(rig, Landmarker(landmarker).blendshapes)
+        self._retargeting = Retargeting(rig, Landmarker(landmarker).blendshapes)
 
     def reset(self) -> None:
         """Another picture, or another face."""
-        self._drive.reset()
+        self._retargeting.reset()
 
     def render(
         self,
@@ -35,11 +35,13 @@ class Warped:
     ) -> U8:
         """The picture [H, W, 3] with the face in the shapes that were asked for, as far as moving
         brings them."""
-        moves = self._drive.moves(landmarks, edit.source, edit.target, placement, strength)
+        displacements = self._retargeting.displacements(
+            landmarks, edit.source, edit.target, placement, strength
+        )
         height, width = picture.shape[:2]
-        flow = dense_flow(landmarks, moves, self._rig.triangles, width, height)
+        flow = dense_flow(landmarks, displacements, self._rig.triangles, width, height)
         if flow is None:
             return picture
         warped = apply_flow(picture, flow, out)
-        keep_eyes(warped, picture, landmarks, landmarks[:, :2] + moves)
+        keep_eyes(warped, picture, landmarks, landmarks[:, :2] + displacements)
         return warped

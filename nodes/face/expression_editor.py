@@ -11,7 +11,7 @@ import numpy as np
 from engine.node import Node
 from engine.parameters import parameter
 from engine.types import F32, Input, Latest, Message
-from face.emotions import FEELING, JAW, circumplex, shapes_worn, shares, sides
+from face.emotions import FEELING, JAW, circumplex, expression_of, expression_shapes, sides
 from face.expression.still_lips import StillLips
 from face.smoothing import OneEuro
 from face.types import BLENDSHAPES, EMOTIONS, Affect, FaceEdit, FaceTrack
@@ -27,13 +27,13 @@ WIDE_EYES = 2.0
 """how quickly that goes where eyes are to be wide"""
 
 VOICE_FRESH_NS = 1_000_000_000
-"""a voice that was heard longer ago drives nothing"""
+"""a voice that was heard longer ago changes nothing"""
 
 _SQUINT, _WIDE = sides("eyeSquint"), sides("eyeWide")
 
 
 class ExpressionEditor(Node):
-    """Neutralize, then drive. face, voice -> the blendshapes measured and those asked for."""
+    """Neutralize, then retarget. face, voice -> the blendshapes measured and those asked for."""
 
     inputs: ClassVar[Mapping[str, Input]] = {
         "face": Latest(FaceTrack),
@@ -88,7 +88,7 @@ class ExpressionEditor(Node):
     def reset(self) -> None:
         self._measured.reset()
         self._still_lips.reset()
-        self._worn: F32 | None = None
+        self._expression: F32 | None = None
         self._gone = self._presence = 0.0
         self._last_ns: int | None = None
 
@@ -101,11 +101,11 @@ class ExpressionEditor(Node):
             self.reset()
         step_s = 0.0 if self._last_ns is None else (face.capture_ns - self._last_ns) / 1e9
         self._last_ns = face.capture_ns
-        wanted, gone, presence = self._wanted(face.capture_ns)
-        keep = self._kept(step_s)
-        if self._worn is None:
-            self._worn, self._gone, self._presence = wanted, gone, presence
-        self._worn = (wanted + (self._worn - wanted) * keep).astype(np.float32)
+        target, gone, presence = self._target(face.capture_ns)
+        keep = self._left(step_s)
+        if self._expression is None:
+            self._expression, self._gone, self._presence = target, gone, presence
+        self._expression = (target + (self._expression - target) * keep).astype(np.float32)
         self._gone = gone + (self._gone - gone) * keep
         self._presence = presence + (self._presence - presence) * keep
         if not face.found:
@@ -123,14 +123,14 @@ class ExpressionEditor(Node):
             capture_ns=face.capture_ns,
             active=True,
             source=source,
-            target=asked_shapes(source, shapes_worn(self._worn), self._gone, opens),
-            worn=self._worn,
+            target=target_shapes(source, expression_shapes(self._expression), self._gone, opens),
+            expression=self._expression,
             removed=self._gone,
             opens=opens,
         )
 
-    def _wanted(self, now_ns: int) -> tuple[F32, float, float]:
-        """How much of each emotion [8] is to be worn, the share of the own feeling that goes (below
+    def _target(self, now_ns: int) -> tuple[F32, float, float]:
+        """The target expression [8], the share of the own feeling that goes (below
         0: more of it comes), and whether the face is edited at all (0 or 1)."""
         config = self.config
         nothing = np.zeros(len(EMOTIONS), np.float32)
@@ -153,9 +153,9 @@ class ExpressionEditor(Node):
         if voice is None or not voice.known or now_ns - voice.capture_ns > VOICE_FRESH_NS:
             return np.zeros(len(EMOTIONS), np.float32)
         strength = min(voice.intensity * self.config.voice_gain, 1.0)
-        return shares(voice.probabilities) * np.float32(strength)
+        return expression_of(voice.probabilities) * np.float32(strength)
 
-    def _kept(self, step_s: float) -> float:
+    def _left(self, step_s: float) -> float:
         """How much of the old emotion is left after a step: 5 % of it after ``ease_ms``."""
         if self.config.ease_ms <= 0 or step_s < 0:
             return 0.0
@@ -165,17 +165,17 @@ class ExpressionEditor(Node):
         self._measured.min_cutoff_hz = 10.0 ** (1.5 - 1.7 * self.config.smoothing)
 
 
-def asked_shapes(source: F32, worn: F32, gone: float, opens: float = 0.0) -> F32:
-    """The shapes [52] of a face that loses the share ``gone`` of its feeling and wears ``worn``.
+def target_shapes(source: F32, added: F32, gone: float, opens: float = 0.0) -> F32:
+    """The shapes [52] of a face that loses the share ``gone`` of its feeling; ``added`` [52] come.
 
     Below zero ``gone`` makes more of the feeling: -1 is twice as much. Narrowed eyes keep a share,
     unless they are to be wide. The share ``opens`` of a jaw that is to drop does.
     """
     room = _room(source)
-    target = source * (1 - np.where(FEELING, gone, 0.0) * room) + worn * room
-    kept = RESTING * source[_SQUINT] * np.clip(1 - WIDE_EYES * worn[_WIDE], 0, 1)
+    target = source * (1 - np.where(FEELING, gone, 0.0) * room) + added * room
+    kept = RESTING * source[_SQUINT] * np.clip(1 - WIDE_EYES * added[_WIDE], 0, 1)
     target[_SQUINT] = np.maximum(target[_SQUINT], kept)
-    target[JAW] = max(source[JAW], opens * worn[JAW])
+    target[JAW] = max(source[JAW], opens * added[JAW])
     clipped: F32 = np.clip(target, 0, 1).astype(np.float32)
     return clipped
 

@@ -29,11 +29,11 @@ STEP_S = 0.2
 OUTER_LIPS = [61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91]
 
 
-def edit(rig: F32, **worn: float) -> FaceEdit:
+def edit(rig: F32, **expression: float) -> FaceEdit:
     amounts = np.zeros(len(EMOTIONS), np.float32)
-    for name, amount in worn.items():
+    for name, amount in expression.items():
         amounts[EMOTIONS.index(name)] = amount
-    return FaceEdit(capture_ns=1, active=True, source=rig, target=rig, worn=amounts)
+    return FaceEdit(capture_ns=1, active=True, source=rig, target=rig, expression=amounts)
 
 
 class Told:

@@ -11,7 +11,15 @@ import pytest
 from engine.errors import UsageError
 from engine.parameters import build
 from engine.types import F32
-from face.emotions import FEELING, JAW, circumplex, mixture, prototype, shares, worn
+from face.emotions import (
+    FEELING,
+    JAW,
+    circumplex,
+    emotion_shapes,
+    expression_of,
+    mixture,
+    prototype,
+)
 from face.expression.still_lips import LIPS, StillLips
 from face.landmarker import OUTER_EYE_RIGHT
 from face.types import BLENDSHAPES, EMOTIONS, Affect, FaceTrack
@@ -65,7 +73,7 @@ def test_neutral_keeps_speech_and_takes_feeling() -> None:
     squint = FEELING & np.char.startswith(BLENDSHAPES, "eyeSquint")
     assert np.allclose(edit.target[FEELING & ~squint], 0)
     assert np.allclose(edit.target[squint], RESTING * 0.3)  # calm eyes aren't wide eyes
-    assert edit.removed == 1 and not edit.worn.any()
+    assert edit.removed == 1 and not edit.expression.any()
     assert all(not FEELING[BLENDSHAPES.index(name)] for name in SPEECH)
 
 
@@ -82,12 +90,12 @@ def test_an_emotion_replaces_the_feeling_and_scales_with_intensity(emotion: str)
     sullen = shapes(mouthFrownLeft=0.6, mouthFrownRight=0.6, browDownLeft=0.5, jawOpen=0.2)
     half = make(emotion=emotion, intensity=0.5).process(face(sullen)).target
     full = make(emotion=emotion, intensity=1.0).process(face(sullen)).target
-    assert np.allclose(full[FEELING], worn(emotion)[FEELING], atol=1e-5)
+    assert np.allclose(full[FEELING], emotion_shapes(emotion)[FEELING], atol=1e-5)
     assert np.allclose(half[FEELING], 0.5 * full[FEELING], atol=1e-5)
-    assert at(full, "jawOpen") == pytest.approx(max(0.2, worn(emotion)[JAW]))
+    assert at(full, "jawOpen") == pytest.approx(max(0.2, emotion_shapes(emotion)[JAW]))
 
 
-@pytest.mark.parametrize("look", [prototype, worn])
+@pytest.mark.parametrize("look", [prototype, emotion_shapes])
 def test_emotions_differ_and_leave_speech_but_the_jaw_alone(look: Callable[[str], F32]) -> None:
     rows = {name: look(name) for name in EMOTIONS}
     assert not any(prototype(name)[JAW] for name in EMOTIONS)
@@ -101,7 +109,7 @@ def test_emotions_differ_and_leave_speech_but_the_jaw_alone(look: Callable[[str]
 
 def test_a_mouth_falls_open_in_silence_and_is_given_up_to_speech() -> None:
     node = make(emotion="surprised", intensity=1.0)
-    wide = at(worn("surprised"), "jawOpen")
+    wide = at(emotion_shapes("surprised"), "jawOpen")
     noise = np.random.default_rng(0).normal(0, 0.001, 30)
     silent = [node.process(face(shapes(), i, opening=0.01 + noise[i])) for i in range(30)]
     assert all(at(edit.target, "jawOpen") == pytest.approx(wide, abs=0.02) for edit in silent)
@@ -237,13 +245,13 @@ def test_a_change_of_scale_eases_and_ends_untouched() -> None:
 
 
 def voice(emotion: str, intensity: float, index: int = 0, *, sure: float = 0.9) -> Affect:
-    shares = np.full(len(EMOTIONS), (1 - sure) / 7, np.float32)
-    shares[EMOTIONS.index(emotion)] = sure
+    expression_of = np.full(len(EMOTIONS), (1 - sure) / 7, np.float32)
+    expression_of[EMOTIONS.index(emotion)] = sure
     return Affect(
         capture_ns=(index + 1) * FRAME_NS,
         source="voice",
         known=True,
-        probabilities=shares,
+        probabilities=expression_of,
         intensity=intensity,
     )
 
@@ -251,18 +259,21 @@ def voice(emotion: str, intensity: float, index: int = 0, *, sure: float = 0.9) 
 def test_the_face_follows_the_voice() -> None:
     node = make(mode="voice", ease_ms=0.0)
     own = shapes(mouthFrownLeft=0.5, jawOpen=0.3)
-    worn = []
+    emotion_shapes = []
     for index, (emotion, intensity) in enumerate(
         [("happy", 0.2), ("happy", 0.9), ("angry", 0.6), ("neutral", 0.0)]
     ):
         node.on_voice(voice(emotion, intensity, index))
-        worn.append(node.process(face(own, index)).target)
+        emotion_shapes.append(node.process(face(own, index)).target)
     smile, frown = (BLENDSHAPES.index(name) for name in ("mouthSmileLeft", "browDownLeft"))
-    assert worn[1][smile] == pytest.approx(4.5 * worn[0][smile], rel=0.01) and worn[1][smile] > 0.7
-    assert worn[2][frown] > 0.5 and worn[2][smile] < 0.05
-    assert not worn[3][FEELING].any()
-    assert all(row[BLENDSHAPES.index("jawOpen")] == pytest.approx(0.3) for row in worn)
-    assert all(at(row, "mouthFrownLeft") < 0.3 for row in worn)
+    assert (
+        emotion_shapes[1][smile] == pytest.approx(4.5 * emotion_shapes[0][smile], rel=0.01)
+        and emotion_shapes[1][smile] > 0.7
+    )
+    assert emotion_shapes[2][frown] > 0.5 and emotion_shapes[2][smile] < 0.05
+    assert not emotion_shapes[3][FEELING].any()
+    assert all(row[BLENDSHAPES.index("jawOpen")] == pytest.approx(0.3) for row in emotion_shapes)
+    assert all(at(row, "mouthFrownLeft") < 0.3 for row in emotion_shapes)
 
 
 def test_a_louder_gain_wears_more_and_full_is_full() -> None:
@@ -294,9 +305,9 @@ def test_the_likeliest_is_worn_rather_than_a_bit_of_each() -> None:
     sure, torn = np.full(8, 0.05, np.float32), np.full(8, 0.0, np.float32)
     sure[EMOTIONS.index("sad")] = 0.65
     torn[0] = 1
-    assert shares(sure)[EMOTIONS.index("sad")] > 0.9
-    assert shares(sure).sum() == pytest.approx(1)
-    assert not shares(torn).any()
+    assert expression_of(sure)[EMOTIONS.index("sad")] > 0.9
+    assert expression_of(sure).sum() == pytest.approx(1)
+    assert not expression_of(torn).any()
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 
 from engine.errors import MienError
 from engine.types import F32
-from face.emotions import FEELING, sides, worn
-from face.expression.retargeting import LOWER_INNER, UPPER_INNER, Drive
+from face.emotions import FEELING, emotion_shapes, sides
+from face.expression.retargeting import LOWER_INNER, UPPER_INNER, Retargeting
 from face.render.warp import apply_flow, dense_flow, rasterize
 from face.rig import RIG_PATH, RIGID, Placement, align, camera_pose, load_rig
 from face.smoothing import OneEuro
@@ -90,16 +90,21 @@ def test_lips_keep_their_distance_and_nothing_runs_off(emotion: str) -> None:
     points, placement = turned(15)
     source = np.zeros(52, np.float32)
     source[sides("mouthSmile")], source[sides("jawOpen")] = 0.9, 0.3
-    target = np.where(FEELING, 0, source).astype(np.float32) + worn(emotion)
-    drive = Drive(rig, lambda seen: np.full(52, 0.5, np.float32))  # a network that never answers
-    first = drive.moves(points, source, target, placement)
+    target = np.where(FEELING, 0, source).astype(np.float32) + emotion_shapes(emotion)
+    retargeting = Retargeting(
+        rig, lambda seen: np.full(52, 0.5, np.float32)
+    )  # a network that never answers
+    first = retargeting.displacements(points, source, target, placement)
     for _ in range(50):
-        moves = drive.moves(points, source, target, placement)
-    assert np.isfinite(moves).all() and np.abs(moves).max() < 0.2 * 8.9 * placement.scale
-    parting = (moves[list(UPPER_INNER)] - moves[list(LOWER_INNER)])[:, 1]
+        displacements = retargeting.displacements(points, source, target, placement)
+    assert (
+        np.isfinite(displacements).all()
+        and np.abs(displacements).max() < 0.2 * 8.9 * placement.scale
+    )
+    parting = (displacements[list(UPPER_INNER)] - displacements[list(LOWER_INNER)])[:, 1]
     assert np.abs(parting).max() < 0.02 * 8.9 * placement.scale
-    drive.reset()
-    assert np.allclose(drive.moves(points, source, target, placement), first)
+    retargeting.reset()
+    assert np.allclose(retargeting.displacements(points, source, target, placement), first)
 
 
 @pytest.mark.parametrize("smile", [0.0, 0.6])
@@ -108,15 +113,15 @@ def test_lips_part_with_a_jaw_that_drops_if_they_may(smile: float) -> None:
     source = np.zeros(52, np.float32)
     source[sides("mouthSmile")] = smile
     target = np.zeros(52, np.float32)
-    drive = Drive(rig, lambda seen: np.zeros(52, np.float32))
-    shut = drive.moves(points, source, target, placement, opens=True)
+    retargeting = Retargeting(rig, lambda seen: np.zeros(52, np.float32))
+    shut = retargeting.displacements(points, source, target, placement, opens=True)
     target[sides("jawOpen")] = 0.5
-    assert np.allclose(drive.moves(points, source, target, placement), shut)
-    dropped = drive.moves(points, source, target, placement, opens=True)
+    assert np.allclose(retargeting.displacements(points, source, target, placement), shut)
+    dropped = retargeting.displacements(points, source, target, placement, opens=True)
     own = rig.displace(target, placement)
 
-    def parting(moves: F32) -> F32:
-        parted: F32 = (moves[list(LOWER_INNER)] - moves[list(UPPER_INNER)])[1:-1, 1]
+    def parting(displacements: F32) -> F32:
+        parted: F32 = (displacements[list(LOWER_INNER)] - displacements[list(UPPER_INNER)])[1:-1, 1]
         return parted
 
     parted = parting(dropped) - parting(shut)
@@ -131,9 +136,11 @@ def test_a_smile_takes_along_what_it_bared_but_speech_stays(jaw: float, closes: 
     points[inside, 1] += 0.5 * placement.scale  # teeth show
     source = np.zeros(52, np.float32)
     source[sides("mouthSmile")], source[sides("jawOpen")] = 0.6, jaw
-    drive = Drive(rig, lambda seen: np.zeros(52, np.float32))
-    moves = drive.moves(points, source, np.where(FEELING, 0, source), placement)
-    after = points[:, :2] + moves
+    retargeting = Retargeting(rig, lambda seen: np.zeros(52, np.float32))
+    displacements = retargeting.displacements(
+        points, source, np.where(FEELING, 0, source), placement
+    )
+    after = points[:, :2] + displacements
 
     def opening(at: F32) -> float:
         return float((at[inside, 1] - at[list(UPPER_INNER[1:-1]), 1]).mean())
@@ -141,7 +148,9 @@ def test_a_smile_takes_along_what_it_bared_but_speech_stays(jaw: float, closes: 
     assert opening(after) == pytest.approx(
         (1 - closes) * opening(points), abs=0.07 * opening(points)
     )
-    worn_too = drive.moves(points, source, source + worn("fear"), placement)  # the smile stays
+    worn_too = retargeting.displacements(
+        points, source, source + emotion_shapes("fear"), placement
+    )  # the smile stays
     assert opening(points[:, :2] + worn_too) == pytest.approx(opening(points), rel=0.2)
 
 
@@ -154,14 +163,18 @@ def test_who_smiles_and_speaks_keeps_the_lips_motion() -> None:
     closed[inside, 1] = calm[list(UPPER_INNER[1:-1]), 1]
     source = np.zeros(52, np.float32)
     source[sides("mouthSmile")] = 0.6
-    drive = Drive(rig, lambda seen: np.zeros(52, np.float32))
+    retargeting = Retargeting(rig, lambda seen: np.zeros(52, np.float32))
 
     def left(parted_cm: float) -> float:
         """How much of an opening is left, cm."""
         points = closed.copy()
         points[inside, 1] += parted_cm * px
-        moves = drive.moves(points, source, np.where(FEELING, 0, source), placement)
-        parted = (points[:, :2] + moves)[inside, 1] - (points[:, :2] + moves)[UPPER_INNER[1:-1], 1]
+        displacements = retargeting.displacements(
+            points, source, np.where(FEELING, 0, source), placement
+        )
+        parted = (points[:, :2] + displacements)[inside, 1] - (points[:, :2] + displacements)[
+            UPPER_INNER[1:-1], 1
+        ]
         return float(parted.mean()) / px
 
     assert left(0.5) < 0.1  # teeth
@@ -180,9 +193,13 @@ def test_lids_open_wide_but_for_a_blink() -> None:
         source, target = np.zeros((2, 52), np.float32)
         target[sides("eyeWide")] = 1
         source[sides("eyeBlink")] = target[sides("eyeBlink")] = blink
-        drive = Drive(rig, lambda seen: np.zeros(52, np.float32))
-        moves = drive.moves(points, source, target, placement)[[159, 386, 145, 374, 23, 253]]
-        apart: F32 = np.linalg.norm(moves, axis=1) / np.linalg.norm(points[263] - points[33])
+        retargeting = Retargeting(rig, lambda seen: np.zeros(52, np.float32))
+        displacements = retargeting.displacements(points, source, target, placement)[
+            [159, 386, 145, 374, 23, 253]
+        ]
+        apart: F32 = np.linalg.norm(displacements, axis=1) / np.linalg.norm(
+            points[263] - points[33]
+        )
         return apart
 
     assert moved(0.1)[:2].min() > 0.03 and moved(0.1).max() < 0.08
@@ -197,8 +214,8 @@ def test_brows_sink_in_a_blink_as_thick_as_they_were() -> None:
     points[:, :2] += rig.displace(source, placement)
     target = source.copy()
     target[sides("browDown")] = 1
-    drive = Drive(rig, lambda seen: np.zeros(52, np.float32))
-    after = points[:, :2] + drive.moves(points, source, target, placement)
+    retargeting = Retargeting(rig, lambda seen: np.zeros(52, np.float32))
+    after = points[:, :2] + retargeting.displacements(points, source, target, placement)
     for upper, lower, fold, lid in ((105, 52, 223, 159), (334, 282, 443, 386)):
         before_y, after_y = points[:, 1], after[:, 1]
         assert after_y[lower] - before_y[lower] > 0.02 * 8.9 * placement.scale
@@ -218,9 +235,11 @@ def test_the_loop_reaches_what_a_gain_falls_short_of() -> None:
         return row
 
     target = 0.4 * np.eye(52, dtype=np.float32)[smile]
-    moves = Drive(rig, network).moves(points, np.zeros(52, np.float32), target, placement)
+    displacements = Retargeting(rig, network).displacements(
+        points, np.zeros(52, np.float32), target, placement
+    )
     seen = points.copy()
-    seen[:, :2] += moves * rig.response[:, None]
+    seen[:, :2] += displacements * rig.response[:, None]
     plain = points.copy()
     plain[:, :2] += 0.4 * lifted * rig.response[:, None]
     assert network(plain)[smile] < 0.2 < 0.3 < network(seen)[smile] < 0.42
@@ -233,12 +252,12 @@ def test_a_warp_moves_pixels_with_the_landmarks() -> None:
     picture[y - 2 : y + 3, x - 2 : x + 3] = 255
     change = np.zeros(52, np.float32)
     change[BLENDSHAPES.index("mouthSmileLeft")] = 1
-    moves = rig.displace(change, placement)
-    flow = dense_flow(points, moves, rig.triangles, 640, 480)
+    displacements = rig.displace(change, placement)
+    flow = dense_flow(points, displacements, rig.triangles, 640, 480)
     assert flow is not None
     rows, columns = np.nonzero(apply_flow(picture, flow)[..., 0] > 127)
-    assert columns.mean() - x == pytest.approx(moves[291, 0], abs=1.0)
-    assert rows.mean() - y == pytest.approx(moves[291, 1], abs=1.5)
+    assert columns.mean() - x == pytest.approx(displacements[291, 0], abs=1.0)
+    assert rows.mean() - y == pytest.approx(displacements[291, 1], abs=1.5)
 
 
 @pytest.mark.parametrize("yaw_deg", [0, 35, -60])

@@ -94,14 +94,25 @@ def test_terms_are_those_of_the_cards(made: Path, tmp_path: Path) -> None:
 
 
 def test_the_environment_chooses_and_what_is_given_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    clean, default = load_people("clean").worn, load_people().worn
+    clean, default = load_people("clean").displacements, load_people().displacements
     assert not np.array_equal(clean, default)
     monkeypatch.setenv("MIEN_WEIGHTS", "clean")
-    assert np.array_equal(load_people().worn, clean)
-    assert np.array_equal(load_people("default").worn, default)
+    assert np.array_equal(load_people().displacements, clean)
+    assert np.array_equal(load_people("default").displacements, default)
     monkeypatch.setenv("MIEN_WEIGHTS", "claen")
     with pytest.raises(MienError, match=r"no weight in claen.*the sets are default, clean"):
         load_people()
+
+
+def test_people_of_an_earlier_file_are_read(tmp_path: Path) -> None:
+    (tmp_path / "people").mkdir()
+    earlier = {
+        ("worn" if name == "displacements" else name): array
+        for name, array in load_people().arrays().items()
+    }
+    np.savez(tmp_path / "people" / "people.npz", **earlier)  # type: ignore[arg-type]
+    again = load_people(str(tmp_path)).displacements
+    assert np.array_equal(again, load_people().displacements)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from rich.progress import track
 from engine.errors import UsageError
 from engine.files import atomic_write, make_folder
 from engine.types import F32, U8
-from face.emotions import sides, worn
+from face.emotions import emotion_shapes, sides
 from face.types import EMOTIONS
 from training import command
 from training.data.heads.acting import Style, script_of, style_of
@@ -115,7 +115,7 @@ def pictures_of(seed: int, head: int, shown: tuple[str, ...] = SHOWN) -> dict[tu
 
 def _felt(emotion: str, style: Style, rng: np.random.Generator) -> F32:
     """What a face adds to its rest [52], as its own gains have it."""
-    return (worn(emotion) * style.gain * rng.uniform(LEAST, 1)).astype(np.float32)
+    return (emotion_shapes(emotion) * style.gain * rng.uniform(LEAST, 1)).astype(np.float32)
 
 
 def _sit(job: Job) -> None:

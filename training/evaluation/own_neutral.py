@@ -148,7 +148,7 @@ def _edited(actor: Actor, one: Portrait, emotion: int) -> U8:
     """The photograph neutralized, and wearing an emotion where one is named."""
     worn = np.zeros(len(EMOTIONS), np.float32)
     worn[emotion] = float(emotion > 0)
-    edit = FaceEdit(capture_ns=1, active=True, source=one.rig, target=one.rig, worn=worn)
+    edit = FaceEdit(capture_ns=1, active=True, source=one.rig, target=one.rig, expression=worn)
     return actor.render(one.pixels, one.landmarks, one.placement, edit, still=True)
 
 

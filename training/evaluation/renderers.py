@@ -123,7 +123,7 @@ def feel_as(tracks: Sequence[FaceTrack], shapes: F32) -> list[FaceEdit]:
             active=track.found,
             source=track.blendshapes,
             target=np.where(FEELING, wanted, track.blendshapes).astype(np.float32),
-            worn=amounts_in(wanted),
+            expression=amounts_in(wanted),
         )
         for track, wanted in zip(tracks, shapes, strict=True)
     ]
