@@ -23,15 +23,15 @@ from media.image_file import FORMATS, read_picture, srgb
 
 FILMS: Final = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts")
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 """takes one line for a person"""
 
 
 class Enrolment:
-    """Collects faces. What isn't usable is a line to ``say``."""
+    """Collects faces. What isn't usable is a line to ``log``."""
 
-    def __init__(self, say: Say, weights: str = "", landmarker: str = "") -> None:
-        self._say = say
+    def __init__(self, log: Log, weights: str = "", landmarker: str = "") -> None:
+        self._log = log
         self._rig = load_rig()
         self._net = Landmarker(locate(FACE_LANDMARKER, landmarker))
         self._watch = Watch(self._rig, load_surface(), load_people(weights))
@@ -43,14 +43,14 @@ class Enrolment:
         try:
             pixels = srgb(read_picture(file)).pixels
         except MienError as error:
-            self._say(f"{error}; left out")
+            self._log(f"{error}; left out")
             return
         found = self._net.detect(pixels)
         if not found:
-            self._say(f"{file.name}: no face; left out")
+            self._log(f"{file.name}: no face; left out")
             return
         if len(found) > 1:
-            self._say(f"{file.name}: {len(found)} faces; the largest is taken")
+            self._log(f"{file.name}: {len(found)} faces; the largest is taken")
         points, _ = self._net.landmarks(pixels, found[0][0])
         points, _ = self._net.landmarks(pixels, region_of(points))
         told = emotion_first(file.stem) or emotion_first(file.parent.name)
@@ -59,7 +59,7 @@ class Enrolment:
             sharpness(pixels, points),
         )  # fmt: skip
         if face.emotion == UNNAMED:
-            self._say(f"{file.name}: no emotion in particular; name it EMOTION_1.jpg; left out")
+            self._log(f"{file.name}: no emotion in particular; name it EMOTION_1.jpg; left out")
             return
         self.repertoire.add(face)
 
@@ -79,7 +79,7 @@ class Enrolment:
                     if face is not None:
                         self.repertoire.add(face)
         except MienError as error:
-            self._say(f"{error}; what came before is kept")
+            self._log(f"{error}; what came before is kept")
 
     def learned(self) -> dict[str, int]:
         """How many faces of each emotion there are."""
@@ -91,7 +91,7 @@ class Enrolment:
         if not len(self.repertoire):
             raise MienError("no face that could be kept; show one that is large, sharp and calm")
         if not self.repertoire.of(NEUTRAL):
-            self._say("no calm face; neutral is worked out from other people's until one is seen")
+            self._log("no calm face; neutral is worked out from other people's until one is seen")
 
 
 def sources(given: list[Path]) -> tuple[list[Path], list[Path]]:

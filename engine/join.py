@@ -48,7 +48,7 @@ class TimeSynchronizer:
         self._waiting: dict[int, dict[str, Envelope]] = {}
 
     def add(self, port: str, envelope: Envelope) -> JoinedSet | None:
-        """What became whole by this message."""
+        """The set that this message completes."""
         assert envelope.message is not None
         now = envelope.message.capture_ns
         parts = self._waiting.setdefault(now, {})
@@ -74,9 +74,9 @@ class Join:
     """
 
     def __init__(
-        self, ports: Sequence[str], whole: InputQueue, unmatched: Callable[[Sequence[str]], None]
+        self, ports: Sequence[str], joined: InputQueue, unmatched: Callable[[Sequence[str]], None]
     ) -> None:
-        self.whole = whole
+        self.joined = joined
         self.ports = ports
         self._synchronizer = TimeSynchronizer(ports, JOIN_DEPTH, unmatched)
         self._turn = threading.Lock()
@@ -85,6 +85,6 @@ class Join:
         """A message for some of the ports, from any thread."""
         with self._turn:
             for port in ports:
-                whole = self._synchronizer.add(port, envelope)
-                if whole is not None:
-                    executor.put(self.whole, whole)
+                joined = self._synchronizer.add(port, envelope)
+                if joined is not None:
+                    executor.put(self.joined, joined)

@@ -159,8 +159,8 @@ class Runner:
         elif len(self._joined) == 1:
             message = envelope.message
             self._run(self.node.process, (), {port: message}, message, envelope.trace, envelope)
-        elif (whole := self._synchronizer.add(port, envelope)) is not None:
-            self._process(whole)
+        elif (joined := self._synchronizer.add(port, envelope)) is not None:
+            self._process(joined)
 
     def join_ahead(self) -> Join | None:
         """Where messages are joined before they enter the node's executor, if they are many to join
@@ -168,10 +168,10 @@ class Runner:
         ports = self.spec.ports
         if len(self._joined) < 2 or not all(isinstance(ports[p], Latest) for p in self._joined):
             return None
-        whole = InputQueue(ports[self._joined[0]], lossless=False)
-        whole.consumers.append((self, self._joined[0]))
-        whole.edges += [self.incoming[port] for port in self._joined]
-        return Join(self._joined, whole, self._unmatched_ahead)
+        joined = InputQueue(ports[self._joined[0]], lossless=False)
+        joined.consumers.append((self, self._joined[0]))
+        joined.edges += [self.incoming[port] for port in self._joined]
+        return Join(self._joined, joined, self._unmatched_ahead)
 
     def _unmatched(self, ports: Sequence[str]) -> None:
         self.stats.count("unmatched", len(ports))
@@ -180,9 +180,9 @@ class Runner:
         for port in ports:
             self.incoming[port].dropped += 1
 
-    def _process(self, whole: JoinedSet) -> None:
-        messages = {port: part.message for port, part in whole.parts.items()}
-        self._run(self.node.process, (), messages, whole.message, whole.trace, whole.last)
+    def _process(self, joined: JoinedSet) -> None:
+        messages = {port: part.message for port, part in joined.parts.items()}
+        self._run(self.node.process, (), messages, joined.message, joined.trace, joined.last)
 
     def _run(
         self,

@@ -153,8 +153,8 @@ class Worker:
         origins = (self.runners.get(runner.spec.inputs[port][0]) for port in join.ports)
         fed = any(origin is not None and origin.executor is self._executor for origin in origins)
         if runner.spec.backpressure and fed:
-            self._executor.waits_for.append(join.whole)
-            join.whole.feeders.append(self._executor)
+            self._executor.waits_for.append(join.joined)
+            join.joined.feeders.append(self._executor)
 
     def _thread(self, name: str, source: SourceRunner | None) -> ThreadExecutor:
         executor = ThreadExecutor(name, self._lossless, source.step if source else None)

@@ -75,7 +75,7 @@ def fidelities(network: Network, folder: Path, asked: Sequence[Asked]) -> dict[s
     for precision in ("bf16", "int8"):
         if precision == "int8" and not (folder / "int8.xml").is_file():
             continue
-        model = Model(folder, backend="openvino", precision=precision, say=lambda line: None)
+        model = Model(folder, backend="openvino", precision=precision, log=lambda line: None)
         try:
             rows = fidelity(asked, lambda call: truths[id(call)], partial(_call, model))
         finally:

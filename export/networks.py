@@ -123,7 +123,7 @@ class _Ran(nn.Module):
 def exported(folder: Path) -> Network:
     """A network as its weight has it, float32, by ONNX Runtime; of its training what its card says.
     Raises MienError."""
-    model = Model(folder, backend="onnxruntime", say=lambda line: None)
+    model = Model(folder, backend="onnxruntime", log=lambda line: None)
     card, text = model.card, model.card.text
     try:
         run = {"seed": text["seed"], "step": text["steps"], "training": text["training"]}

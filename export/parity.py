@@ -81,7 +81,7 @@ def table(network: Network, folder: Path, calls: list[Call]) -> dict[str, Parity
             continue
         if precision == "int8" and not (folder / "int8.xml").is_file():
             continue
-        model = Model(folder, backend=backend, precision=precision, say=_nothing)
+        model = Model(folder, backend=backend, precision=precision, log=_nothing)
         try:
             rows[key] = compare(network, calls, partial(_call, model), model.label)
         finally:

@@ -80,10 +80,10 @@ def locate(asset: Asset, path: str = "", progress: Progress | None = None) -> Pa
             origin = "given" if path else f"named by {asset.variable}"
             raise MienError(f"{asset.name}: the file {origin} is not there: {named}")
         return file
-    kept = cache_folder() / asset.name
-    if kept.is_file() and _sha256(kept) == asset.sha256:
-        return kept
-    return _fetch(asset, kept, progress or show_progress)
+    cached = cache_folder() / asset.name
+    if cached.is_file() and _sha256(cached) == asset.sha256:
+        return cached
+    return _fetch(asset, cached, progress or show_progress)
 
 
 def show_progress(what: str, done: int, total: int) -> None:
@@ -96,13 +96,13 @@ def show_progress(what: str, done: int, total: int) -> None:
         print(line, end=end, file=sys.stderr, flush=True)
 
 
-def _fetch(asset: Asset, kept: Path, progress: Progress) -> Path:
+def _fetch(asset: Asset, cached: Path, progress: Progress) -> Path:
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix=".fetch-", dir=kept.parent)
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix=".fetch-", dir=cached.parent)
     except OSError as error:
         raise MienError(
-            f"{asset.name}: cannot write to {kept.parent} ({error.strerror}); "
+            f"{asset.name}: cannot write to {cached.parent} ({error.strerror}); "
             f"set MIEN_CACHE to a folder that can be written"
         ) from None
     failures = []
@@ -117,8 +117,8 @@ def _fetch(asset: Asset, kept: Path, progress: Progress) -> Path:
                 failures.append(f"{where}: {_short(error)}")
                 continue
             if _sha256(fresh) == asset.sha256:
-                complete(fresh, kept)
-                return kept
+                complete(fresh, cached)
+                return cached
             failures.append(f"{where}: the file has another SHA-256 than expected")
     raise MienError(
         f"{asset.name} could not be fetched ({'; '.join(failures)}); "

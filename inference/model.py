@@ -19,7 +19,7 @@ Backend = Literal["auto", "tensorrt", "openvino", "onnxruntime"]
 BACKENDS: Final = ("tensorrt", "openvino", "onnxruntime")
 """best first"""
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 """takes one line for a person"""
 
 
@@ -39,20 +39,19 @@ class Model:
         precision: str = "auto",
         threads: int = 2,
         require_gpu: bool = False,
-        wanted: Iterable[str] = (),
-        say: Say | None = None,
+        outputs: Iterable[str] = (),
+        log: Log | None = None,
     ) -> None:
-        """Load the weight in ``folder``. Only outputs that are ``wanted`` need to be computed;
-        empty: all.
+        """Load the weight in ``folder``. Only ``outputs`` need to be computed; empty: all.
 
-        ``backend`` auto: TensorRT, else OpenVINO, else ONNX Runtime, and ``say`` (standard error)
+        ``backend`` auto: TensorRT, else OpenVINO, else ONNX Runtime, and ``log`` (standard error)
         is told which, and why not a better one. ``precision`` is OpenVINO's: auto is the card's.
         Raises MienError with one line: no card, a damaged file, a card that doesn't fit, a runtime
         that isn't there, no GPU where ``require_gpu`` asks for one.
         """
         self.card: Card = read_card(folder)
         self._runtime = _load(
-            self.card, backend, precision, threads, require_gpu, frozenset(wanted), say or _stderr
+            self.card, backend, precision, threads, require_gpu, frozenset(outputs), log or _stderr
         )
         try:
             fits(self.card, self._runtime)
@@ -64,10 +63,11 @@ class Model:
         self._runtime.run(zeros(self.card))
 
     def __call__(self, **tensors: F32) -> dict[str, F32]:
-        """Every input of the card by name, float32 of its shape; every wanted output by name."""
+        """Every input of the card by name, float32 of its shape; the ``outputs`` by name."""
         if tensors.keys() != self._shapes.keys():
-            wanted, given = sorted(self._shapes), sorted(tensors)
-            raise ValueError(f"{self.card.name} takes {wanted}, not {given}")
+            raise ValueError(
+                f"{self.card.name} takes {sorted(self._shapes)}, not {sorted(tensors)}"
+            )
         ready = {}
         for name, value in tensors.items():
             if value.shape != self._shapes[name] or value.dtype != np.float32:
@@ -102,8 +102,8 @@ def _load(
     precision: str,
     threads: int,
     require_gpu: bool,
-    wanted: frozenset[str],
-    say: Say,
+    outputs: frozenset[str],
+    log: Log,
 ) -> Runtime:
     if backend not in ("auto", *BACKENDS):
         raise UsageError(f"a backend is auto, {', '.join(BACKENDS)}, not {backend}")
@@ -118,14 +118,14 @@ def _load(
     better = passed if backend == "auto" else []
     runtime: Runtime
     if chosen == "tensorrt":
-        runtime = TensorRtRuntime(card, say)
+        runtime = TensorRtRuntime(card, log)
     elif chosen == "openvino":
         runtime = OpenVinoRuntime(
-            card, card.openvino if precision == "auto" else precision, threads, wanted
+            card, card.openvino if precision == "auto" else precision, threads, outputs
         )
     else:
         runtime = OnnxRuntime(card, threads)
-    say("; ".join([f"{card.name} runs on {runtime.label}", *better[:1]]))
+    log("; ".join([f"{card.name} runs on {runtime.label}", *better[:1]]))
     return runtime
 
 

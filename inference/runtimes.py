@@ -49,9 +49,9 @@ class OpenVinoRuntime:
     """OpenVINO on the CPU. ``precision``: f32, bf16 or int8; bf16 only where the CPU has it."""
 
     def __init__(
-        self, card: Card, precision: str, threads: int, wanted: frozenset[str] = frozenset()
+        self, card: Card, precision: str, threads: int, outputs: frozenset[str] = frozenset()
     ) -> None:
-        """What only outputs that aren't ``wanted`` need isn't computed; empty: all are."""
+        """What only other ``outputs`` need isn't computed; empty: all are."""
         import openvino
 
         core: Any = openvino.Core()
@@ -72,9 +72,9 @@ class OpenVinoRuntime:
             network = core.read_model(*self._parts(card, precision))
             listed = {tensor.name for tensor in (*card.inputs, *card.outputs)}
             self.outputs = {_name(p, listed): tuple(p.get_shape()) for p in network.outputs}
-            if wanted & self.outputs.keys():
+            if outputs & self.outputs.keys():
                 for port, result in zip(network.outputs, network.get_results(), strict=True):
-                    if _name(port, listed) not in wanted:
+                    if _name(port, listed) not in outputs:
                         network.remove_result(result)
             compiled = core.compile_model(network, "CPU", settings)
         except RuntimeError as error:
@@ -137,11 +137,11 @@ class OnnxRuntime:
 
 def fits(card: Card, runtime: Runtime) -> None:
     """Raises MienError where a network's tensors aren't those of its card."""
-    for kind, own, wanted in (
+    for kind, own, expected in (
         ("input", runtime.inputs, card.inputs),
         ("output", runtime.outputs, card.outputs),
     ):
-        listed = {tensor.name: tensor.shape for tensor in wanted}
+        listed = {tensor.name: tensor.shape for tensor in expected}
         for name in sorted(listed.keys() | own.keys()):
             if listed.get(name) != own.get(name):
                 says, has = (

@@ -73,7 +73,7 @@ def engine_key(card: Card, trt: Any, capability: tuple[int, int]) -> EngineKey:
 def obtain_engine(
     card: Card,
     capability: tuple[int, int],
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     folder: Path | None = None,
     trt: Any = None,
 ) -> Path:
@@ -84,26 +84,26 @@ def obtain_engine(
     """
     trt = trt or load_tensorrt()
     key = engine_key(card, trt, capability)
-    kept = key.file(card.name, folder or cache_folder() / "engines")
-    problem = _unfit(kept, key)
+    cached = key.file(card.name, folder or cache_folder() / "engines")
+    problem = _unfit(cached, key)
     if problem is None:
-        return kept
+        return cached
     card_name = f"{card.name} for SM{key.capability}"
-    say(f"building the engine of {card_name} ({problem}); this is done once")
+    log(f"building the engine of {card_name} ({problem}); this is done once")
     data = build_engine(card, capability, trt)
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
+        cached.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MienError(
-            f"cannot write to {kept.parent} ({error.strerror}); set MIEN_CACHE"
+            f"cannot write to {cached.parent} ({error.strerror}); set MIEN_CACHE"
         ) from None
     record = {"key": asdict(key), "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    with atomic_write(kept) as part:
+    with atomic_write(cached) as part:
         part.write_bytes(data)
-    with atomic_write(_record(kept)) as part:
+    with atomic_write(_record(cached)) as part:
         part.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    say(f"the engine of {card_name} is ready: {len(data) / 1e6:.1f} MB in {kept}")
-    return kept
+    log(f"the engine of {card_name} is ready: {len(data) / 1e6:.1f} MB in {cached}")
+    return cached
 
 
 def build_engine(card: Card, capability: tuple[int, int], trt: Any) -> bytes:
@@ -139,19 +139,19 @@ def build_engine(card: Card, capability: tuple[int, int], trt: Any) -> bytes:
 class TensorRtRuntime:
     """A network on the NVIDIA card; the whole graph is captured by TensorRT for RTX itself."""
 
-    def __init__(self, card: Card, say: Callable[[str], None]) -> None:
+    def __init__(self, card: Card, log: Callable[[str], None]) -> None:
         cuda = find_cuda()
         if isinstance(cuda, str):
             raise MienError(f"{card.name} cannot run on TensorRT: {cuda}")
         trt = load_tensorrt()
         cuda.use()
-        path = obtain_engine(card, cuda.capability, say, trt=trt)
+        path = obtain_engine(card, cuda.capability, log, trt=trt)
         self._cuda: Cuda = cuda
         self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
         engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if engine is None:
             path.unlink()
-            path = obtain_engine(card, cuda.capability, say, trt=trt)
+            path = obtain_engine(card, cuda.capability, log, trt=trt)
             engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if engine is None:
             raise MienError(f"TensorRT refuses the engine of {card.name}; use --backend openvino")

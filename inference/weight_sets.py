@@ -58,8 +58,8 @@ def weight_folder(name: str, weights: str = "") -> Path:
     or not. Raises MienError where there is nothing of that name at all."""
     folder = folder_of(weights)
     if not (folder / name).is_dir():
-        lent = not forbids(SHIPPED / name) if is_set(folder) else name in FITTED
-        if lent:
+        borrowed = not forbids(SHIPPED / name) if is_set(folder) else name in FITTED
+        if borrowed:
             return SHIPPED / name
     return folder / name
 

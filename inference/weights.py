@@ -39,8 +39,8 @@ def open_model(
     weights: str,
     context: Context,
     *,
-    takes: Iterable[str],
-    gives: Iterable[str],
+    inputs: Iterable[str],
+    outputs: Iterable[str],
     backend: Backend = "auto",
     threads: int = 1,
 ) -> Model:
@@ -51,40 +51,40 @@ def open_model(
     """
     from inference.model import Model
 
-    said: list[str] = []
+    lines: list[str] = []
 
-    def say(line: str) -> None:
-        said.append(line)
+    def log(line: str) -> None:
+        lines.append(line)
         context.status("waiting", line)
 
-    folder, given = weight_folder(name, weights), {*gives}
-    model = Model(folder, backend=backend, threads=threads, wanted=given, say=say)
-    wants = {tensor.name for tensor in model.card.inputs}
-    says = {tensor.name for tensor in model.card.outputs}
-    if wants != set(takes) or not says >= given:
+    folder, asked = weight_folder(name, weights), {*outputs}
+    model = Model(folder, backend=backend, threads=threads, outputs=asked, log=log)
+    needed = {tensor.name for tensor in model.card.inputs}
+    offered = {tensor.name for tensor in model.card.outputs}
+    if needed != set(inputs) or not offered >= asked:
         model.close()
         raise MienError(
-            f"the weight {folder} takes {', '.join(sorted(wants))}: "
+            f"the weight {folder} takes {', '.join(sorted(needed))}: "
             f"it is no {name}; export it again"
         )
     context.status("ok", "")
-    context.gauge("backend", said[-1].partition(" runs on ")[2] if said else model.label)
+    context.gauge("backend", lines[-1].partition(" runs on ")[2] if lines else model.label)
     return model
 
 
-def open_or_say(
+def open_or_report(
     name: str,
     weights: str,
     context: Context,
     instead: str,
     *,
-    takes: Iterable[str],
-    gives: Iterable[str],
+    inputs: Iterable[str],
+    outputs: Iterable[str],
     threads: int = 1,
 ) -> Model | None:
     """The same, or None: the node's status then says why, and what is done ``instead``."""
     try:
-        return open_model(name, weights, context, takes=takes, gives=gives, threads=threads)
+        return open_model(name, weights, context, inputs=inputs, outputs=outputs, threads=threads)
     except MienError as error:
         context.status("degraded", f"{error}; {instead}")
         context.gauge("backend", "none")

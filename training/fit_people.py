@@ -27,7 +27,7 @@ from engine.types import F32
 from face.emotions import MIRROR, prototype
 from face.expression.people import FILE, People
 from face.render.detail import coarse_detail, detail
-from face.render.repertoire import opening
+from face.render.repertoire import mouth_aperture
 from face.render.surface import MOUTH_BOX, load_surface
 from face.rig import Rig, load_rig
 from face.types import EMOTIONS
@@ -194,7 +194,10 @@ def _worn(
         if len(moves) < FEWEST:
             worn[place] = np.tensordot(prototype(emotion), rig.basis, axes=1)
             continue
-        shut = np.array([opening(rig.mean + one) for one in moves]) - opening(rig.mean) < SHUT_CM
+        shut = (
+            np.array([mouth_aperture(rig.mean + one) for one in moves]) - mouth_aperture(rig.mean)
+            < SHUT_CM
+        )
         moves = moves[shut] if shut.mean() > 0.5 else moves
         moves = (moves + moves[:, rig.mirror] * FLIP) / 2
         middle = np.median(moves, axis=0)

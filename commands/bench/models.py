@@ -97,7 +97,7 @@ def measure(
     """One network on one runtime."""
     began_s = time.perf_counter()
     model = Model(
-        card.folder, backend=backend, precision=precision, threads=threads, say=lambda line: None
+        card.folder, backend=backend, precision=precision, threads=threads, log=lambda line: None
     )
     cold_ms = 1000 * (time.perf_counter() - began_s)
     try:

@@ -47,7 +47,7 @@ class Check:
     name: str
     works: bool
     fact: str
-    mend: str = ""
+    hint: str = ""
     needed: bool = False
 
 
@@ -97,8 +97,8 @@ def _show(checks: list[Check], healthy: bool) -> None:
         sign, colour = (right, "green") if check.works else (open_, "yellow")
         if check.needed and not check.works:
             sign, colour = wrong, "red"
-        mend = f"; {check.mend}" if check.mend else ""
-        console.print(Text(sign, colour), Text(f"{check.name}: {check.fact}{mend}"))
+        hint = f"; {check.hint}" if check.hint else ""
+        console.print(Text(sign, colour), Text(f"{check.name}: {check.fact}{hint}"))
     console.print(
         "live works here" if healthy else f"live does not work here yet: see {wrong} above"
     )
@@ -123,8 +123,8 @@ def packages() -> list[Check]:
             checks.append(Check(name, True, metadata.version(name), needed=needed))
         except metadata.PackageNotFoundError:
             fact = "not installed" if wanted else "not installed: not needed"
-            mend = f"pip install {name}" if wanted else ""
-            checks.append(Check(name, False, fact, mend, needed))
+            hint = f"pip install {name}" if wanted else ""
+            checks.append(Check(name, False, fact, hint, needed))
     return checks
 
 
@@ -161,8 +161,8 @@ def speed() -> Check:
     fps = 1000 / took_ms
     fact = f"{took_ms:.1f} ms for a face at 640x480 on the CPU: expect up to {min(fps, 60):.0f} fps"
     fast = fps >= 20
-    mend = "" if fast else "close other programs, or choose a smaller picture on the page"
-    return Check("speed", fast, fact, mend, needed=False)
+    hint = "" if fast else "close other programs, or choose a smaller picture on the page"
+    return Check("speed", fast, fact, hint, needed=False)
 
 
 def gpu() -> Check:
@@ -191,8 +191,8 @@ def codecs() -> list[Check]:
         ("libvpx-vp9", "webm", False),
     ):
         there = name in av.codecs_available
-        mend = "" if there else "pip install --force-reinstall av"
-        checks.append(Check(name, there, purpose, mend, needed))
+        hint = "" if there else "pip install --force-reinstall av"
+        checks.append(Check(name, there, purpose, hint, needed))
     opens = _nvenc_opens()
     fact = "H.264 on the NVIDIA card" if opens else "does not open here: not needed now"
     checks.append(Check("h264_nvenc", opens, fact))
@@ -221,8 +221,8 @@ def port(number: int) -> Check:
             probe.bind(("127.0.0.1", number))
         except OSError as error:
             fact = f"taken ({error.strerror})"
-            mend = f"end the other program, or: {program()} live --port {number + 1}"
-            return Check(f"port {number}", False, fact, mend, needed=True)
+            hint = f"end the other program, or: {program()} live --port {number + 1}"
+            return Check(f"port {number}", False, fact, hint, needed=True)
     return Check(f"port {number}", True, "free", needed=True)
 
 
@@ -234,8 +234,8 @@ def shared_memory() -> Check:
     usage = shutil.disk_usage(folder)
     fact = f"{usage.free >> 20} of {usage.total >> 20} MB free in {folder}"
     enough = usage.free >= _SHM_BYTES
-    mend = "" if enough else "free some, or give the container more (docker run --shm-size=1g)"
-    return Check("shared memory", enough, fact, mend, needed=True)
+    hint = "" if enough else "free some, or give the container more (docker run --shm-size=1g)"
+    return Check("shared memory", enough, fact, hint, needed=True)
 
 
 def clock() -> Check:
@@ -259,8 +259,8 @@ def browser() -> Check:
     mac = Path("/Applications/Google Chrome.app")
     if sys.platform == "darwin" and (mac.exists() or Path("/Applications/Safari.app").exists()):
         return Check("browser", True, "in /Applications")
-    mend = "install Chromium or Firefox, or open the page from another machine (live --address)"
-    return Check("browser", False, "none found", mend)
+    hint = "install Chromium or Firefox, or open the page from another machine (live --address)"
+    return Check("browser", False, "none found", hint)
 
 
 def cameras() -> Check:

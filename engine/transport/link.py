@@ -87,7 +87,7 @@ class SendLink:
             return None
         with self._lock:
             ring = self._ring_for(size)
-            return ring.lend(shape) if ring is not None else None
+            return ring.acquire(shape) if ring is not None else None
 
     def _send(self, envelope: Envelope) -> None:
         packed = pack(envelope, self._host)
@@ -109,11 +109,11 @@ class SendLink:
 
     def _fill(self, ring: Ring, packed: Packed) -> int | None:
         """The slot that holds the payload, the consumer's from now on; None if all are taken."""
-        slot = ring.lent(packed.arrays[0]) if len(packed.arrays) == 1 else None
+        slot = ring.acquired(packed.arrays[0]) if len(packed.arrays) == 1 else None
         if slot is not None:
             ring.mark_sent(slot)
             return slot
-        slot = ring.take()
+        slot = ring.hold()
         if slot is not None:
             packed.write(ring.slot(slot))
             ring.mark_sent(slot)

@@ -57,7 +57,7 @@ class Ring:
         self._watched: list[weakref.ref[Any] | None] = [None] * slots
         self._blocks: dict[int, int] = {}
         self.used_s = time.monotonic()
-        """when a slot was last taken or leased"""
+        """when a slot was last held or leased"""
 
     @classmethod
     def create(cls, run: str, slots: int, payload_bytes: int) -> Ring:
@@ -104,7 +104,7 @@ class Ring:
         finally:
             os.close(descriptor)
 
-    def take(self) -> int | None:
+    def hold(self) -> int | None:
         """Hold a free slot: its number, or None. The lowest one's memory is likely in cache."""
         self.used_s = time.monotonic()
         for slot in range(self.slots):
@@ -126,9 +126,9 @@ class Ring:
         payload: U8 = self._payloads[number]
         return payload
 
-    def lend(self, shape: tuple[int, ...]) -> U8 | None:
+    def acquire(self, shape: tuple[int, ...]) -> U8 | None:
         """An array uint8 over a free slot, held for as long as anything here refers to it."""
-        slot = self.take()
+        slot = self.hold()
         if slot is None:
             return None
         block = self._owned(slot, self._held)
@@ -136,15 +136,15 @@ class Ring:
         array: U8 = np.ndarray(shape, np.uint8, block)
         return array
 
-    def lent(self, array: np.ndarray) -> int | None:
-        """The slot that ``array`` starts at, if it was lent here and isn't on its way already."""
+    def acquired(self, array: np.ndarray) -> int | None:
+        """The slot that ``array`` starts at, if it was acquired here and isn't on its way."""
         slot = self._blocks.get(id(array.base))
         return None if slot is None or self._sent[slot] else slot
 
     def lease(self, number: int) -> Any:
         """A buffer over a filled slot; the consumer gives it back when nothing refers to it.
 
-        Raises ValueError where there is none, or it isn't filled, or lent already.
+        Raises ValueError where there is none, or it isn't filled, or leased already.
         """
         if type(number) is not int or not 0 <= number < self.slots:
             raise ValueError(f"there is no slot {number!r}")

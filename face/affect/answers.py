@@ -1,4 +1,4 @@
-"""What an encoder says of a moment as one row of numbers, and back."""
+"""What an encoder predicts for a moment as one row of numbers, and back."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def unknown(source: Source, capture_ns: int) -> Affect:
 def from_network(answer: Mapping[str, F32], source: Source, capture_ns: int) -> Affect:
     """A network's answer: logits [1, 8], valence and arousal [1, 2], intensity [1, 1]."""
     logits = answer["emotion"][0]
-    shares = np.exp(logits - logits.max())
+    weights = np.exp(logits - logits.max())
     felt = [answer["valence_arousal"][0], answer["intensity"][0]]
-    return from_reading(np.concatenate([shares / shares.sum(), *felt]), source, capture_ns)
+    return from_reading(np.concatenate([weights / weights.sum(), *felt]), source, capture_ns)
 
 
 def from_reading(row: F32, source: Source, capture_ns: int) -> Affect:
     """A row [11] as `reading` makes it."""
-    shares = np.maximum(row[: len(EMOTIONS)], 0)
+    weights = np.maximum(row[: len(EMOTIONS)], 0)
     valence, arousal, intensity = (float(value) for value in row[len(EMOTIONS) :])
     return Affect(
         capture_ns=capture_ns,
         source=source,
         known=True,
-        probabilities=(shares / max(float(shares.sum()), 1e-6)).astype(np.float32),
+        probabilities=(weights / max(float(weights.sum()), 1e-6)).astype(np.float32),
         valence=min(max(valence, -1.0), 1.0),
         arousal=min(max(arousal, -1.0), 1.0),
         intensity=min(max(intensity, 0.0), 1.0),

@@ -15,7 +15,7 @@ from engine.types import F32
 from face.emotions import sides
 from face.ramps import ramp
 from face.render.lips import LOWER, UPPER
-from face.render.repertoire import opening
+from face.render.repertoire import mouth_aperture
 from face.smoothing import MAX_STEP_S
 
 LOWER_INNER: Final = (14, 87, 317, 178, 402, 88, 318, 95, 324)
@@ -23,7 +23,7 @@ LOWER_LIP: Final = (15, 16, 17, 84, 314, 181, 405, 91, 321, 146, 375, 85, 315, 1
                     86, 316, 179, 403, 89, 319, 96, 325, 77, 307)  # fmt: skip
 CHIN: Final = (152, 148, 377, 176, 400, 199, 200, 175, 171, 396, 18, 83, 313, 182, 406, 106, 335,
                201, 421, 208, 428, 32, 262, 194, 418, 204, 424, 140, 369)  # fmt: skip
-SHARES: Final = ((LOWER_INNER, 1.0), (LOWER_LIP, 0.9), (CHIN, 0.8))
+FOLLOWS: Final = ((LOWER_INNER, 1.0), (LOWER_LIP, 0.9), (CHIN, 0.8))
 """how far each follows a lower lip that opens"""
 
 JAW: Final = sides("jawOpen")[0]
@@ -80,7 +80,7 @@ class Speech:
 
     def follow(self, rig: F32, shape: F32, step_s: float) -> None:
         """The next picture: shapes [52], face [478, 3] cm, ``step_s`` seconds after the last."""
-        apart_cm = max(opening(shape), 0.0)
+        apart_cm = max(mouth_aperture(shape), 0.0)
         lids = rig[list(BLINKS)]
         if self._jaw is None or self._lids is None or not 0 <= step_s <= MAX_STEP_S:
             self._jaw, self._lids, self._lips_cm = float(rig[JAW]), lids, apart_cm
@@ -111,16 +111,16 @@ class Speech:
         much the shape is a mouth at rest that was estimated, 0..1.
         """
         made = shape.copy()
-        asked, seen = opening(shape), max(opening(camera), 0.0)
+        asked, seen = mouth_aperture(shape), max(mouth_aperture(camera), 0.0)
         due = max(asked, 0.0) * (1 - guessed * (1 - ramp(*LEFT_CM, asked)))
         wider = due - seen if still else max(due - seen, 0.0)
         kept = seen + free * wider
         bared = min(self._lips_cm, max(kept - due, 0.0))
-        wanted = kept - self.closing * min(smile_goes, 1.0) * bared
-        for group, share in SHARES:
-            made[list(group), 1] -= share * (wanted - asked)
-        sealed = 1 - ramp(*SEALED_CM, wanted)
-        if sealed > 0 and wanted < seen:
+        target = kept - self.closing * min(smile_goes, 1.0) * bared
+        for group, share in FOLLOWS:
+            made[list(group), 1] -= share * (target - asked)
+        sealed = 1 - ramp(*SEALED_CM, target)
+        if sealed > 0 and target < seen:
             upper, lower = list(UPPER), list(LOWER)
             middle = (made[upper] + made[lower]) / 2
             made[upper] += sealed * (middle - made[upper])

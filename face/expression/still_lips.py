@@ -35,12 +35,12 @@ class StillLips:
 
     def __call__(self, landmarks: F32, step_s: float) -> float:
         """From landmarks [478, 3] px, ``step_s`` seconds after the ones before."""
-        opened = opening(landmarks)
+        apart = mouth_aperture(landmarks)
         if not 0 <= step_s <= MAX_STEP_S:
             self.reset()
-        low, high = self._range or (opened, opened)
+        low, high = self._range or (apart, apart)
         forgotten = FORGETS * step_s
-        low, high = min(opened, low + forgotten), max(opened, high - forgotten)
+        low, high = min(apart, low + forgotten), max(apart, high - forgotten)
         self._range = low, high
         still = 1 - ramp(*SPEAKS, high - low)
         ease_s = EASE_S[0] if still < self._still else EASE_S[1]
@@ -48,7 +48,7 @@ class StillLips:
         return self._still
 
 
-def opening(landmarks: F32) -> float:
+def mouth_aperture(landmarks: F32) -> float:
     """How far the inner lips are apart, in eye distances, from landmarks [478, 2..3]."""
     eyes = _apart(landmarks, OUTER_EYE_LEFT, OUTER_EYE_RIGHT)
     return _apart(landmarks, *LIPS) / max(eyes, 1.0)

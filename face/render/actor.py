@@ -55,7 +55,7 @@ class Actor:
         self._watch = Watch(rig, surface, self._people)
         self._remembered = self._person.repertoire() if self._person else self.repertoire
         self._doubt: Likeness | None = None
-        self._before_told: Repertoire | None = None
+        self._before_labels: Repertoire | None = None
         self.reset()
 
     @property
@@ -77,14 +77,14 @@ class Actor:
         """Keep what is remembered of who is seen as a person of this name. Raises MienError."""
         person = person_file.Person(name, self.repertoire.faces)
         person_file.save(person, person_file.place_of(name))
-        self._before_told = None
+        self._before_labels = None
 
     def unsay(self) -> None:
         """Forget what was remembered since somebody first said what their face shows, unless it
         was enrolled meanwhile."""
-        if self._before_told is not None:
+        if self._before_labels is not None:
             doubted = self._doubt is not None
-            self.stage(self._before_told)
+            self.stage(self._before_labels)
             if doubted:
                 self.reset()
             self._context.gauge("remembered", len(self.repertoire))
@@ -93,7 +93,7 @@ class Actor:
         """Somebody whose faces are known, without a doubt."""
         self._renderer.reset()
         self._remembered = self._renderer.repertoire = repertoire
-        self._doubt = self._before_told = None
+        self._doubt = self._before_labels = None
 
     def reset(self) -> None:
         """Another picture, and maybe somebody else."""
@@ -114,17 +114,17 @@ class Actor:
         placement: Placement,
         rig: F32,
         step_s: float,
-        told: str = "",
+        label: str = "",
     ) -> None:
-        """Remember this face, if it is worth it; what it expresses is read, or ``told``."""
+        """Remember this face, if it is worth it; what it expresses is read, or ``label``."""
         if self._doubt is not None:
             self._settle(self._doubt(self._watch.face(picture, landmarks, placement, rig)))
             return
-        if told:
-            if self._before_told is None:
-                self._before_told = Repertoire(self.repertoire.faces)
-            face: Face | None = self._watch.told(
-                self.repertoire, picture, landmarks, placement, rig, told, step_s
+        if label:
+            if self._before_labels is None:
+                self._before_labels = Repertoire(self.repertoire.faces)
+            face: Face | None = self._watch.labelled(
+                self.repertoire, picture, landmarks, placement, rig, label, step_s
             )
         else:
             face = self._watch(self.repertoire, picture, landmarks, placement, rig, step_s)
@@ -155,8 +155,8 @@ class Actor:
     def _complain(self, cause: str, text: str) -> None:
         """Say it beside what other causes say; nothing any more of this one: ""."""
         self._complaints[cause] = text
-        said = "; ".join(filter(None, self._complaints.values()))
-        self._context.status("degraded" if said else "ok", said)
+        complaint = "; ".join(filter(None, self._complaints.values()))
+        self._context.status("degraded" if complaint else "ok", complaint)
 
     def _settle(self, same: bool | None) -> None:
         if same is None:
@@ -173,7 +173,7 @@ class Actor:
             )
         else:
             self._remembered = self._renderer.repertoire = Repertoire()
-            self._before_told = None
+            self._before_labels = None
             self._watch.reset()
         self._context.gauge("remembered", len(self.repertoire))
 

@@ -92,13 +92,13 @@ def _keep(out: U8, pixels: U8, before: F32, after: F32, eye: _Eye) -> None:
     part[:] = np.rint(part + laid * (ball - part))
 
 
-def _share(opening: float, new_opening: float, width: float) -> float:
+def _share(aperture: float, new_aperture: float, width: float) -> float:
     """How much of the eye is laid, 0..1."""
-    if min(opening, new_opening) <= 0:
+    if min(aperture, new_aperture) <= 0:
         return 0.0
-    stretch = abs(math.log(new_opening / opening))
-    all_of_iris = ramp(*WHOLE_IRIS, new_opening / width) * ramp(*STRETCHED_IRIS, stretch)
-    return ramp(*OPEN, opening / width) * max(all_of_iris, ramp(*STRETCHED, stretch))
+    stretch = abs(math.log(new_aperture / aperture))
+    all_of_iris = ramp(*WHOLE_IRIS, new_aperture / width) * ramp(*STRETCHED_IRIS, stretch)
+    return ramp(*OPEN, aperture / width) * max(all_of_iris, ramp(*STRETCHED, stretch))
 
 
 def _eyeball(

@@ -64,7 +64,7 @@ class Grid:
         column, row = first[0] + self.column, first[1] + self.row
         return Grid(int(left), int(top), int(right), int(bottom), self.cell, int(column), int(row))
 
-    def whole(self, drawn: F32) -> F32:
+    def upsample(self, drawn: F32) -> F32:
         """An array [rows, columns] of this grid, or of the one that it is a part of, pixel by
         pixel [bottom - top, right - left]."""
         import cv2

@@ -95,7 +95,7 @@ class Layer:
         if grid is None:
             return out
         maps = self._maps(before, after, grid)
-        x, y = (grid.whole(one) for one in maps[:2])
+        x, y = (grid.upsample(one) for one in maps[:2])
         x += np.arange(grid.left, grid.right, dtype=np.float32)
         y += np.arange(grid.top, grid.bottom, dtype=np.float32)[:, None]
         seal(x, y, (grid.left, grid.top), before, after)
@@ -153,7 +153,7 @@ class Layer:
         laid_over = skin.texture is not None and skin.alpha is not None
         if skin.ratio is None and not laid_over:
             return
-        u, v, facing = (grid.whole(one) for one in maps)
+        u, v, facing = (grid.upsample(one) for one in maps)
         facing *= self._apart(after[:, :2] - (grid.left, grid.top), facing.shape, eyes)
         part = out[grid.top : grid.bottom, grid.left : grid.right]
         edge = cv2.BORDER_REPLICATE

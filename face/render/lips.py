@@ -46,9 +46,9 @@ def seal(x: F32, y: F32, origin: tuple[int, int], before: F32, after: F32) -> No
     from_along, from_across = into.place(x[part], y[part])
     rim = np.float32(RIM * into.width)
     upper, lower = into.edge(from_along, 0) - rim, into.edge(from_along, 1) + rim
-    wanted = np.where(off < 0, np.minimum(from_across, upper), np.maximum(from_across, lower))
+    target = np.where(off < 0, np.minimum(from_across, upper), np.maximum(from_across, lower))
     inside = (along > 0) & (along < onto.width) & (np.abs(off) < reach)
-    shift = np.where(inside, share * (wanted - from_across), 0).astype(np.float32)
+    shift = np.where(inside, share * (target - from_across), 0).astype(np.float32)
     x[part] += shift * into.down[0]
     y[part] += shift * into.down[1]
 

@@ -19,7 +19,15 @@ from face.expression.people import People
 from face.expression.speech import Speech, head_angles
 from face.ramps import ramp, smoothstep
 from face.render.layer import Layer, Skin, fits, light_gain
-from face.render.repertoire import NEUTRAL, Recalled, Repertoire, coarse, mixed, mouth, opening
+from face.render.repertoire import (
+    NEUTRAL,
+    Recalled,
+    Repertoire,
+    coarse,
+    mixed,
+    mouth,
+    mouth_aperture,
+)
 from face.render.surface import HEIGHT, MOUTH_BOX, WIDTH, Surface
 from face.rig import Placement, Rig
 from face.smoothing import OneEuro
@@ -129,11 +137,11 @@ class FaceRenderer:
         shape = self._rig.face(landmarks, placement)
         turn = head_angles(placement.turn)
         self._speech.follow(request.rig, shape, 0.0 if request.still else request.step_s)
-        wanted = mouth(shape)
-        wanted[0] *= 1 - request.free
-        calm = self.repertoire.recall(NEUTRAL, wanted, turn)
+        lips = mouth(shape)
+        lips[0] *= 1 - request.free
+        calm = self.repertoire.recall(NEUTRAL, lips, turn)
         felt = {
-            name: self.repertoire.recall(name, wanted if request.free < 0.5 else _rest(), turn)
+            name: self.repertoire.recall(name, lips if request.free < 0.5 else _rest(), turn)
             for name, amount in zip(EMOTIONS, request.expression, strict=True)
             if amount > 0 and name != NEUTRAL
         }
@@ -150,12 +158,12 @@ class FaceRenderer:
         )
         target = placed(made, placement)
         skin, gain = self._skin_for(picture, landmarks, shape, made, request, calm, felt)
-        opened = ramp(*OPENS_CM, opening(made) - max(opening(shape), 0.0))
-        if opened > 0:
+        parted = ramp(*OPENS_CM, mouth_aperture(made) - max(mouth_aperture(shape), 0.0))
+        if parted > 0:
             texture = self._with_mouth(skin.texture, picture, landmarks, made, request)
             skin = Skin(texture, skin.alpha, skin.ratio)
         eyes = 1.0 if request.still else 0.0
-        return self._layer.draw(picture, landmarks, target, skin, gain, opened, eyes, out)
+        return self._layer.draw(picture, landmarks, target, skin, gain, parted, eyes, out)
 
     def _displacement(
         self,
@@ -202,11 +210,11 @@ class FaceRenderer:
             trust.append(face.trust)
         calmed = float(np.clip(request.removed, 0, 1))
         if calm is not None and (rest := max(1 - by_memory, 0.0)) > 0:
-            excess = np.maximum(request.rig - calm.lender.shapes, 0)[FEELING].sum()
-            tense = 1.0 if request.still or by_memory > 0 else ramp(*CALM, float(excess))
+            excess = np.maximum(request.rig - calm.nearest.shapes, 0)[FEELING].sum()
+            not_neutral = 1.0 if request.still or by_memory > 0 else ramp(*CALM, float(excess))
             layers.append((calm.texture, calm.seen))
             weights.append(rest)
-            trust.append(calm.trust * calmed * tense)
+            trust.append(calm.trust * calmed * not_neutral)
         ratio = None
         covered = float(np.average(trust, weights=weights)) if layers else 0.0
         if self._skin is not None and (covered < 1 or foreign):
@@ -219,7 +227,7 @@ class FaceRenderer:
                 request.step_s, request.every,
             )  # fmt: skip
         here, how_well = self._surface.light(picture, landmarks)
-        factor = None if ratio is None else spread(ratio, here)
+        factor = None if ratio is None else light_factors(ratio, here)
         if not layers or covered <= 0:
             return Skin(ratio=factor), None
         total = max(sum(weights), 1e-6)
@@ -231,7 +239,7 @@ class FaceRenderer:
         alpha = seen.astype(np.float32) * np.float32(covered / 255)
         if not request.still:
             gain = self._steady_light(gain, request.step_s)
-        alpha *= whole(fits(here, there, gain, np.minimum(how_well, known)))
+        alpha *= at_texels(fits(here, there, gain, np.minimum(how_well, known)))
         return Skin(texture, alpha, factor), gain
 
     def _with_mouth(
@@ -281,7 +289,7 @@ def placed(shape: F32, placement: Placement) -> F32:
     return (there * np.array([1, -1, -1], np.float32)).astype(np.float32)
 
 
-def spread(ratio: F32, colours: F32) -> F32:
+def light_factors(ratio: F32, colours: F32) -> F32:
     """A logarithm of light [ROWS, COLUMNS] as factors [ROWS, COLUMNS, 3] of what
     has these ``colours`` on the coarse grid.
 
@@ -301,7 +309,7 @@ def spread(ratio: F32, colours: F32) -> F32:
     return factors
 
 
-def whole(cells: F32) -> F32:
+def at_texels(cells: F32) -> F32:
     """Values of the coarse grid at every texel [HEIGHT, WIDTH]."""
     import cv2
 

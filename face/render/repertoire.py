@@ -41,8 +41,8 @@ OPEN_CM: Final = 0.4
 LIKE_CM: Final = 1.0
 """up to which distance one opened mouth shows what another would"""
 
-UPPER: Final = (13, 82, 312, 81, 311, 80, 310, 191, 415)
-LOWER: Final = (14, 87, 317, 178, 402, 88, 318, 95, 324)
+UPPER_LIP: Final = (13, 82, 312, 81, 311, 80, 310, 191, 415)
+LOWER_LIP: Final = (14, 87, 317, 178, 402, 88, 318, 95, 324)
 """inner lips, for their opening"""
 
 
@@ -68,13 +68,13 @@ class Face:
 @dataclass(frozen=True, eq=False)
 class Recalled:
     """A face from memory for a moment: like ``Face``, a mean of the nearest. ``trust`` 0..1 falls
-    with the distance between the heads' turns; ``lender`` is the one that is nearest."""
+    with the distance between the heads' turns; ``nearest`` is one of them."""
 
     texture: U8
     seen: U8
     shape: F32
     trust: float
-    lender: Face
+    nearest: Face
 
 
 class Repertoire:
@@ -111,14 +111,14 @@ class Repertoire:
             fullest = max(self._kinds.values(), key=len)
             fullest.remove(min(fullest, key=lambda one: one.quality))
 
-    def recall(self, emotion: str, wanted: F32, turn: F32) -> Recalled | None:
-        """The person's own face of an emotion, with a mouth like ``wanted`` [3] (see ``mouth``) and
+    def recall(self, emotion: str, target: F32, turn: F32) -> Recalled | None:
+        """The person's own face of an emotion, with a mouth like ``target`` [3] (see ``mouth``) and
         a head turned by ``turn`` [2] degrees; None where there is none."""
         faces = self.of(emotion)
         if not faces:
             return None
         aside = np.array([np.linalg.norm(face.turn - turn) for face in faces]) / TURN_DEG_PER_CM
-        far = np.array([np.linalg.norm(face.mouth - wanted) for face in faces]) + aside
+        far = np.array([np.linalg.norm(face.mouth - target) for face in faces]) + aside
         nearest = np.argsort(far)[:NEAREST]
         weights = np.exp(-SHARPNESS * (far[nearest] - far[nearest[0]]))
         weights /= weights.sum()
@@ -129,15 +129,15 @@ class Repertoire:
             *mixed([(face.texture, face.seen) for face in chosen], weights),
             shape=np.tensordot(weights, [face.shape for face in chosen], 1).astype(np.float32),
             trust=float(np.clip((high - turned) / (high - low), 0, 1)),
-            lender=chosen[0],
+            nearest=chosen[0],
         )
 
-    def opened(self, wanted: F32) -> Face | None:
-        """The face whose opened mouth is nearest to ``wanted`` [3]; None where none was like it."""
+    def opened(self, target: F32) -> Face | None:
+        """The face whose opened mouth is nearest to ``target`` [3]; None where none was like it."""
         far = {
-            float(np.linalg.norm(face.mouth - wanted)): face
+            float(np.linalg.norm(face.mouth - target)): face
             for face in self.faces
-            if opening(face.shape) > OPEN_CM
+            if mouth_aperture(face.shape) > OPEN_CM
         }
         nearest = min(far, default=np.inf)
         return far[nearest] if nearest < LIKE_CM else None
@@ -169,22 +169,22 @@ def coarse(texture: U8, seen: U8) -> tuple[F32, F32]:
     return colours, weight / np.float32(255)
 
 
-def opening(shape: F32) -> float:
+def mouth_aperture(shape: F32) -> float:
     """How far the inner lips are apart, cm."""
-    return float(shape[list(UPPER), 1].mean() - shape[list(LOWER), 1].mean())
+    return float(shape[list(UPPER_LIP), 1].mean() - shape[list(LOWER_LIP), 1].mean())
 
 
 def mouth(shape: F32) -> F32:
     """Where a mouth stands among mouths [3]: opening, width and pucker, weighed, cm."""
     pucker = shape[[0, 17], 2].mean() - shape[[61, 291], 2].mean()
     wide = float(np.linalg.norm(shape[78] - shape[308]))
-    return np.array([2 * opening(shape), 0.7 * wide, 0.5 * pucker], np.float32)
+    return np.array([2 * mouth_aperture(shape), 0.7 * wide, 0.5 * pucker], np.float32)
 
 
 def _kind(emotion: str, shape: F32, turn: F32) -> tuple[object, ...]:
     return (
         emotion,
-        int(np.searchsorted(OPENINGS, opening(shape))),
+        int(np.searchsorted(OPENINGS, mouth_aperture(shape))),
         int(np.searchsorted(TURNS_DEG, turn[0])),
         int(np.searchsorted(NODS_DEG, turn[1])),
     )

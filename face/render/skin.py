@@ -43,7 +43,7 @@ class Skin:
         """``beside``: it answers while pictures go on; only the first of a face waits."""
         self._model = open_model(
             "skin", weights, context, backend=backend, threads=threads,
-            takes=INPUTS, gives=("change",),
+            inputs=INPUTS, outputs=("change",),
         )  # fmt: skip
         self._beside = ThreadPoolExecutor(1, "skin") if beside else None
         self._asked: Future[F32] | None = None
@@ -149,7 +149,7 @@ class Skin:
 
 def displacement_map(displacement: F32) -> F32:
     """Displacements [478, 3] cm over the skin [3, ROWS, COLUMNS]."""
-    return _half().spread(vertices(displacement.astype(np.float32)))
+    return _half().interpolate(vertices(displacement.astype(np.float32)))
 
 
 @lru_cache(maxsize=1)

@@ -49,27 +49,27 @@ all"""
 @dataclass(frozen=True, eq=False)
 class Texels:
     """Which triangle each texel of a grid lies on, and where: ``corner`` [M, 3] vertices,
-    ``share`` [M, 3] of each, ``place`` [M] in the flat grid of ``shape``."""
+    ``weight`` [M, 3] of each, ``place`` [M] in the flat grid of ``shape``."""
 
     shape: tuple[int, int]
     place: NDArray[np.intp]
     triangle: NDArray[np.intp]
     corner: NDArray[np.intp]
-    share: F32
+    weight: F32
 
     @cached_property
     def _columns(self) -> list[tuple[NDArray[np.intp], F32]]:
         """The same corner by corner."""
         return [
-            (np.ascontiguousarray(corner), np.ascontiguousarray(share))
-            for corner, share in zip(self.corner.T, self.share.T, strict=True)
+            (np.ascontiguousarray(corner), np.ascontiguousarray(weight))
+            for corner, weight in zip(self.corner.T, self.weight.T, strict=True)
         ]
 
-    def spread(self, values: F32) -> F32:
+    def interpolate(self, values: F32) -> F32:
         """Values [N, C] of vertices over the grid [C, rows, columns], 0 where no triangle is."""
         out = np.zeros((values.shape[1], self.shape[0] * self.shape[1]), np.float32)
         for channel, column in zip(out, np.ascontiguousarray(values.T, np.float32), strict=True):
-            parts = (column.take(corner) * share for corner, share in self._columns)
+            parts = (column.take(corner) * weight for corner, weight in self._columns)
             channel[self.place] = sum(parts, start=np.float32(0))
         return out.reshape(-1, *self.shape)
 
@@ -96,7 +96,7 @@ class Surface:
         import cv2
 
         points = vertices(landmarks)
-        x, y = self.fine.spread(points[:, :2])
+        x, y = self.fine.interpolate(points[:, :2])
         texture = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         height, width = picture.shape[:2]
         flat = np.zeros(HEIGHT * WIDTH, np.float32)
@@ -110,7 +110,7 @@ class Surface:
         import cv2
 
         points = vertices(landmarks)
-        x, y = self.coarse.spread(points[:, :2])
+        x, y = self.coarse.interpolate(points[:, :2])
         colours = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         seen = np.zeros(x.size, np.float32)
         seen[self.coarse.place] = self._facing(points)[self.coarse.triangle]
@@ -180,7 +180,7 @@ def texels(uv: F32, triangles: NDArray[np.int32], shape: tuple[int, int]) -> Tex
     """Where the texels of a grid of ``shape`` lie on a mesh with vertices at ``uv`` [V, 2]."""
     rows, columns = shape
     owner = np.full(rows * columns, -1, np.intp)
-    shares = np.zeros((rows * columns, 3), np.float32)
+    weights = np.zeros((rows * columns, 3), np.float32)
     for number, corners in enumerate(triangles):
         points = uv[corners].astype(np.float64)
         low = np.maximum(np.ceil(points.min(axis=0)), 0).astype(int)
@@ -193,7 +193,7 @@ def texels(uv: F32, triangles: NDArray[np.int32], shape: tuple[int, int]) -> Tex
         inside = (b >= -1e-6) & (c >= -1e-6) & (b + c <= 1 + 1e-6)
         place = (y * columns + x).ravel()[inside]
         owner[place] = number
-        shares[place] = np.stack([1 - b - c, b, c], axis=1)[inside]
+        weights[place] = np.stack([1 - b - c, b, c], axis=1)[inside]
     place = np.flatnonzero(owner >= 0)
     triangle = owner[place]
-    return Texels(shape, place, triangle, triangles[triangle].astype(np.intp), shares[place])
+    return Texels(shape, place, triangle, triangles[triangle].astype(np.intp), weights[place])

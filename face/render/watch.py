@@ -92,9 +92,9 @@ class Watch:
         emotion, purity = self.expressed(rig)
         if emotion is None:
             return None
-        return self._wanted(repertoire, picture, landmarks, placement, rig, emotion, purity)
+        return self._worth_keeping(repertoire, picture, landmarks, placement, rig, emotion, purity)
 
-    def told(
+    def labelled(
         self,
         repertoire: Repertoire,
         picture: U8,
@@ -107,7 +107,7 @@ class Watch:
         """This face, which is said to express an emotion; now and then, without blinks."""
         if not self._usable(picture, landmarks, head_angles(placement.turn), rig, step_s):
             return None
-        return self._wanted(repertoire, picture, landmarks, placement, rig, emotion)
+        return self._worth_keeping(repertoire, picture, landmarks, placement, rig, emotion)
 
     def _usable(self, picture: U8, landmarks: F32, turn: F32, rig: F32, step_s: float) -> bool:
         """Whether it is time to look, at a face that is large, free and not blinking."""
@@ -117,7 +117,7 @@ class Watch:
         self._since_s = 0.0
         return not self._covered(picture, landmarks, turn) and rig[_BLINKS].max() <= BLINKING
 
-    def _wanted(
+    def _worth_keeping(
         self,
         repertoire: Repertoire,
         picture: U8,
@@ -143,10 +143,9 @@ class Watch:
         emotion: str = "",
         quality: float = 1.0,
     ) -> Face:
-        """A picture's face as it is remembered; what it expresses is read where it isn't told."""
-        told = emotion or self.expressed(rig)[0] or UNNAMED
+        """A picture's face as it is remembered; without ``emotion`` its expression is read."""
         return Face(
-            emotion=told,
+            emotion=emotion or self.expressed(rig)[0] or UNNAMED,
             texture=(seen := self._surface.unwrap(picture, landmarks))[0],
             seen=seen[1],
             shape=self._rig.face(landmarks, placement),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from face.render.actor import Actor
     from face.render.warped import Warped
 
-TOLD_S: Final = 10.0
+LABEL_HOLDS_S: Final = 10.0
 """for so long what the face shows is taken from who said it; then whoever said it has gone"""
 UNSAY: Final = "unsay"
 WARP = "warp (OpenCV, CPU)"
@@ -103,13 +103,13 @@ class Compositor(Node):
     def setup(self) -> None:
         self._rig = load_rig()
         self._last_ns: int | None = None
-        self._told_s = 0.0
+        self._labelled_s = 0.0
         self._choose(self.config)
 
     def reconfigure(self, config: Config) -> None:
         if config.enrol and config.enrol != self.config.enrol:
             self._enrol(config.enrol)
-        self._told_s = 0.0
+        self._labelled_s = 0.0
         if config.shows == UNSAY and config.shows != self.config.shows and self._actor is not None:
             self._actor.unsay()
         if config.person != self.config.person:
@@ -210,9 +210,9 @@ class Compositor(Node):
             if frame.name:
                 actor.recognize(*seen)
             elif self.config.remember:
-                self._told_s += step_s
-                told = self.config.shows in EMOTIONS and self._told_s < TOLD_S
-                actor.watch(*seen, step_s, self.config.shows if told else "")
+                self._labelled_s += step_s
+                labelled = self.config.shows in EMOTIONS and self._labelled_s < LABEL_HOLDS_S
+                actor.watch(*seen, step_s, self.config.shows if labelled else "")
         if not edit.active:
             return frame.pixels
         if actor is None:

@@ -13,7 +13,7 @@ from face.affect.answers import ANSWERS, from_network, unknown
 from face.rig import load_rig
 from face.steady_crop import SteadyCrop, cut_out, to_tensor
 from face.types import Affect, FaceTrack
-from inference.weights import open_or_say
+from inference.weights import open_or_report
 
 if TYPE_CHECKING:
     from inference.model import Model
@@ -45,13 +45,13 @@ class FaceReader(Node):
     def setup(self) -> None:
         self._rig = load_rig()
         self._crop = SteadyCrop()
-        self._model = open_or_say(
+        self._model = open_or_report(
             "visual",
             self.config.weights,
             self.context,
             "what a face feels isn't read",
-            takes=("crop", "rig", "state"),
-            gives=ANSWERS,
+            inputs=("crop", "rig", "state"),
+            outputs=ANSWERS,
             threads=self.config.threads,
         )
         self.reset()
@@ -60,7 +60,7 @@ class FaceReader(Node):
         self._crop.reset()
         self._state: dict[str, F32] = self._model.begin() if self._model is not None else {}
         self._last_ns: int | None = None
-        self._said: Affect | None = None
+        self._last: Affect | None = None
         self._unseen = 0
 
     def process(self, frame: VideoFrame, face: FaceTrack) -> Affect:
@@ -69,8 +69,8 @@ class FaceReader(Node):
         if self._model is None or not face.found:
             return unknown("face", frame.capture_ns)
         self._unseen += 1
-        if self._said is not None and self._unseen < self.config.every:
-            return replace(self._said, capture_ns=frame.capture_ns)
+        if self._last is not None and self._unseen < self.config.every:
+            return replace(self._last, capture_ns=frame.capture_ns)
         self._unseen = 0
         step_s = 0.0 if self._last_ns is None else (frame.capture_ns - self._last_ns) / 1e9
         self._last_ns = frame.capture_ns
@@ -82,8 +82,8 @@ class FaceReader(Node):
             **self._state,
         )
         self._state = self._model.carry(answer)
-        self._said = from_network(answer, "face", frame.capture_ns)
-        return self._said
+        self._last = from_network(answer, "face", frame.capture_ns)
+        return self._last
 
     def close(self) -> None:
         if self._model is not None:

@@ -20,7 +20,7 @@ from face.affect.answers import (
     unknown,
 )
 from face.types import EMOTIONS, Affect
-from inference.weights import open_or_say
+from inference.weights import open_or_report
 
 if TYPE_CHECKING:
     from inference.model import Model
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TRACE_NS: Final = 90_000_000  # every third picture of 30 a second
 FRESH_NS: Final = 500_000_000
 """how long the voice's last word counts"""
-FACE_SHARE: Final = 0.6
+FACE_WEIGHT: Final = 0.6
 """of what both call it; and of valence, arousal and intensity, where no network weighs the two"""
 
 
@@ -82,13 +82,13 @@ class Feeling(Node):
     _model: Model | None = None
 
     def setup(self) -> None:
-        self._model = open_or_say(
+        self._model = open_or_report(
             "intensity",
             self.config.weights,
             self.context,
             "face and voice are averaged instead",
-            takes=("face", "voice", "present", "state"),
-            gives=ANSWERS,
+            inputs=("face", "voice", "present", "state"),
+            outputs=ANSWERS,
         )
         self._calm = {source: _Calm(source) for source in ("face", "voice", "both")}
         self.reset()
@@ -112,14 +112,14 @@ class Feeling(Node):
             self.reset()
         self._last_ns = now_ns
         voice = self._voice_at(now_ns)
-        said: dict[Source, Affect] = {
+        read: dict[Source, Affect] = {
             "face": face,
             "voice": voice,
             "both": self._together(face, voice),
         }
         shown = {
             source: self._calm[source](affect, step_s, self.config)
-            for source, affect in said.items()
+            for source, affect in read.items()
         }
         yield {"affect": shown["both"], "voice": shown["voice"]}
         if self._traced_ns is None or not 0 <= now_ns - self._traced_ns < TRACE_NS:
@@ -145,7 +145,7 @@ class Feeling(Node):
             self._state = self._model.begin() if self._model is not None else {}
             return unknown("both", face.capture_ns)
         rows = reading(face), reading(voice)
-        weights = present[0] * (FACE_SHARE, 1 - FACE_SHARE)
+        weights = present[0] * (FACE_WEIGHT, 1 - FACE_WEIGHT)
         mean = ((weights[0] * rows[0] + weights[1] * rows[1]) / weights.sum()).astype(np.float32)
         if self._model is None:
             return from_reading(mean, "both", face.capture_ns)
@@ -179,22 +179,24 @@ class _Calm:
             if self._row is None or self._silent_s * 1000 >= config.hold_ms:
                 self.reset()
                 return unknown(self._source, affect.capture_ns)
-            return self._said(self._row, affect.capture_ns, step_s, config)
+            return self._named_reading(self._row, affect.capture_ns, step_s, config)
         self._silent_s = 0.0
         row = reading(affect)
         if self._row is not None and config.smoothing_ms > 0:
             keep = float(np.exp(-step_s * 1000 / config.smoothing_ms))
             row = (row + (self._row - row) * np.float32(keep)).astype(np.float32)
         self._row = row
-        return self._said(row, affect.capture_ns, step_s, config)
+        return self._named_reading(row, affect.capture_ns, step_s, config)
 
-    def _said(self, row: F32, capture_ns: int, step_s: float, config: Feeling.Config) -> Affect:
+    def _named_reading(
+        self, row: F32, capture_ns: int, step_s: float, config: Feeling.Config
+    ) -> Affect:
         affect = from_reading(row, self._source, capture_ns)
-        shares = affect.probabilities
-        likeliest = int(shares.argmax())
+        probabilities = affect.probabilities
+        likeliest = int(probabilities.argmax())
         if self._named is None:
             self._named = likeliest
-        if shares[likeliest] > shares[self._named] + config.margin:
+        if probabilities[likeliest] > probabilities[self._named] + config.margin:
             same = likeliest == self._likelier
             self._likelier, self._likelier_s = likeliest, self._likelier_s + step_s if same else 0.0
             if self._likelier_s * 1000 >= config.dwell_ms:

@@ -15,7 +15,7 @@ from face.affect.answers import ANSWERS, from_network, unknown
 from face.affect.speech_steps import STEP_NS, SpeechSteps, Step
 from face.affect.voice_activity import Loud, Spoken, VoiceActivity
 from face.types import Affect
-from inference.weights import open_or_say
+from inference.weights import open_or_report
 
 if TYPE_CHECKING:
     from inference.model import Model
@@ -48,30 +48,32 @@ class VoiceReader(Node):
 
     config: Config
     _model: Model | None = None
-    _ear: Model | None = None
+    _activity_model: Model | None = None
 
     def setup(self) -> None:
         self._steps = SpeechSteps()
-        self._model = open_or_say(
+        self._model = open_or_report(
             "speech",
             self.config.weights,
             self.context,
             "what a voice feels isn't read",
-            takes=("sound", "state"),
-            gives=ANSWERS,
+            inputs=("sound", "state"),
+            outputs=ANSWERS,
             threads=self.config.threads,
         )
         if self._model is not None:
-            self._ear = open_or_say(
+            self._activity_model = open_or_report(
                 "activity",
                 self.config.weights,
                 self.context,
                 "whatever is loud counts as a voice",
-                takes=("sound", "state"),
-                gives=("spoken", "state_next"),
+                inputs=("sound", "state"),
+                outputs=("spoken", "state_next"),
             )
             self.context.gauge("backend", self._model.label)
-        self._activity: VoiceActivity = Loud() if self._ear is None else Spoken(self._ear)
+        self._activity: VoiceActivity = (
+            Loud() if self._activity_model is None else Spoken(self._activity_model)
+        )
         self.reset()
 
     def reset(self) -> None:
@@ -113,7 +115,7 @@ class VoiceReader(Node):
             yield from_network(answer, "voice", before.capture_ns)
 
     def close(self) -> None:
-        for model in (self._model, self._ear):
+        for model in (self._model, self._activity_model):
             if model is not None:
                 model.close()
-        self._model = self._ear = None
+        self._model = self._activity_model = None

@@ -38,7 +38,7 @@ def test_refused_permission_is_said_in_words(playwright: Playwright, engine: Eng
 
 
 @pytest.mark.parametrize(
-    ("error", "title", "mend"),
+    ("error", "title", "hint"),
     [
         ("NotFoundError", "No camera found", "Plug a camera in"),
         ("NotReadableError", "The camera is busy", "Another program or tab holds it"),
@@ -46,13 +46,13 @@ def test_refused_permission_is_said_in_words(playwright: Playwright, engine: Eng
     ],
 )
 def test_camera_that_fails_and_comes_back(
-    page: LivePage, error: str, title: str, mend: str
+    page: LivePage, error: str, title: str, hint: str
 ) -> None:
     page.page.evaluate(REFUSE % error)
     page.page.locator("#veil-action").click()
     page.wait("state", "trouble")
     assert title in page.page.locator("#veil-title").inner_text()
-    assert mend in page.page.locator("#veil-text").inner_text()
+    assert hint in page.page.locator("#veil-text").inner_text()
     page.page.evaluate("delete navigator.mediaDevices.getUserMedia")
     page.page.locator("#veil-action").click()
     page.wait("state", "live")

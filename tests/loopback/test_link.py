@@ -104,17 +104,17 @@ def test_without_shared_memory_pictures_come_inline(
     assert [int(frame.pixels[-1, -1, 2]) for frame in edge.wait_for(5)] == list(range(5))
 
 
-def test_what_is_drawn_into_lent_memory_is_not_copied(edge: Edge) -> None:
-    lent = edge.sender.allocate((120, 160, 3))
-    assert lent is not None
-    lent[:] = 77
-    edge.send(1, lent)
+def test_what_is_drawn_into_acquired_memory_is_not_copied(edge: Edge) -> None:
+    acquired = edge.sender.allocate((120, 160, 3))
+    assert acquired is not None
+    acquired[:] = 77
+    edge.send(1, acquired)
     (frame,) = edge.wait_for(1)
-    lent[0, 0] = 78  # against the rules, but it shows that both are the same memory
+    acquired[0, 0] = 78  # against the rules, but it shows that both are the same memory
     assert int(frame.pixels[0, 0, 0]) == 78
-    edge.send(2, lent)
+    edge.send(2, acquired)
     second = edge.wait_for(2)[1]
-    lent[0, 0] = 79
+    acquired[0, 0] = 79
     assert int(second.pixels[0, 0, 0]) == 78, "what is on its way already is copied"
 
 

@@ -14,7 +14,7 @@ from engine.node import Context
 from export.faces import Faces
 from face.expression.people import load_people
 from face.render.actor import Actor
-from face.render.repertoire import opening
+from face.render.repertoire import mouth_aperture
 from face.rig import load_rig
 from face.types import EMOTIONS, FaceEdit
 from inference.card import read_card
@@ -63,7 +63,7 @@ def test_what_people_do_is_found_and_kept(
         corners = np.linalg.norm(one.shape[61] - one.shape[291])
         assert np.linalg.norm(calm[61] - calm[291]) < corners - 0.3  # the mouth is narrower
     happy = people.to_emotion("happy")
-    assert opening(load_rig().mean + happy) > opening(load_rig().mean)
+    assert mouth_aperture(load_rig().mean + happy) > mouth_aperture(load_rig().mean)
     assert people.rigs[EMOTIONS.index("happy"), SMILE].mean() > people.rigs[0, SMILE].mean()
     card = (tmp_path / "people" / "card.toml").read_text()
     assert "nc = true" in card and "people = 14" in card

@@ -110,7 +110,7 @@ def intensity(weights: Path) -> Scores:
 
     And how near what is put together stays to what they say of valence, arousal and intensity.
     """
-    model = Model(weights / "intensity", say=lambda line: None)
+    model = Model(weights / "intensity", log=lambda line: None)
     rows = np.zeros((3, len(EMOTIONS), 11), np.float32)
     for which, present in enumerate(([1, 0], [0, 1], [1, 1])):
         for emotion, (valence, arousal, strength) in enumerate(TRUTH):
@@ -164,7 +164,7 @@ def skin(weights: Path) -> Scores:
     Drawn skin folds less than people's, from whom the network learned: the whole change would be
     too much here, so where it darkens and lightens is asked, not by how much.
     """
-    model, rig, surface = Model(weights / "skin", say=lambda line: None), load_rig(), load_surface()
+    model, rig, surface = Model(weights / "skin", log=lambda line: None), load_rig(), load_surface()
     landmarks, shapes = seen()
     there, neutral = skin_mask() > 0, EMOTIONS.index("neutral")
     towards = np.zeros((1, len(EMOTIONS)), np.float32)

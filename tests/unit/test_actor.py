@@ -74,7 +74,9 @@ def test_what_was_said_of_a_face_is_taken_back_unless_it_was_enrolled(
 ) -> None:
     def say(emotion: str) -> None:
         for _ in range(3):
-            actor.watch(seen.pixels, seen.landmarks, seen.placement, seen.rig, STEP_S, told=emotion)
+            actor.watch(
+                seen.pixels, seen.landmarks, seen.placement, seen.rig, STEP_S, label=emotion
+            )
 
     monkeypatch.setenv(person_file.FOLDER, str(tmp_path))
     seen = seen_astronaut()

@@ -23,7 +23,7 @@ from face.render.surface import load_surface
 from face.render.watch import Watch
 from face.rig import load_rig
 from face.types import FaceEdit, FaceTrack
-from nodes.face.compositor import TOLD_S, Compositor
+from nodes.face.compositor import LABEL_HOLDS_S, Compositor
 from nodes.face.expression_editor import ExpressionEditor
 from nodes.face.face_tracker import FaceTracker
 from tests.faces import astronaut, frame, no_face, seen_astronaut
@@ -200,7 +200,7 @@ def test_what_a_face_shows_is_taken_from_who_says_so_for_some_seconds() -> None:
         face = tracker.process(frame(astronaut(), cut=True))
         idle = make(ExpressionEditor, mode="off").process(face=face)
         compositor.reconfigure(build(Compositor.Config, {"shows": "sad"}))
-        moments = [frame(astronaut(), index * 6) for index in range(2 * round(TOLD_S / 0.2))]
+        moments = [frame(astronaut(), index * 6) for index in range(2 * round(LABEL_HOLDS_S / 0.2))]
         for moment in moments[: len(moments) // 4]:
             compositor.process(moment, dataclasses.replace(face, cut=False), idle)
         actor = compositor._actor

@@ -114,7 +114,7 @@ def test_little_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("commands.doctor.shutil.disk_usage", lambda path: usage)
     check = doctor.shared_memory()
     assert not check.works
-    assert "--shm-size" in check.mend
+    assert "--shm-size" in check.hint
 
 
 def test_checks_that_matter_are_marked() -> None:

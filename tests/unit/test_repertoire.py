@@ -13,13 +13,13 @@ from engine.errors import MienError, UsageError
 from face.render import person_file
 from face.render.person_file import Person
 from face.render.repertoire import (
-    LOWER,
+    LOWER_LIP,
     MAX_FACES,
     PER_KIND,
     Face,
     Repertoire,
     mouth,
-    opening,
+    mouth_aperture,
 )
 from face.render.surface import HEIGHT, WIDTH
 from face.rig import load_rig
@@ -33,7 +33,7 @@ def face(
     grey: int = 100,
 ) -> Face:
     shape = load_rig().mean.copy()
-    shape[list(LOWER), 1] -= np.float32(opened_cm - opening(shape))
+    shape[list(LOWER_LIP), 1] -= np.float32(opened_cm - mouth_aperture(shape))
     return Face(
         emotion=emotion,
         texture=np.full((HEIGHT, WIDTH, 3), grey, np.uint8),
@@ -68,10 +68,10 @@ def test_what_is_recalled_has_the_mouth_and_the_turn_of_the_moment() -> None:
     repertoire = Repertoire([shut, wide, turned])
     assert repertoire.recall("happy", shut.mouth, shut.turn) is None
     like_wide = repertoire.recall("neutral", mouth(wide.shape), wide.turn)
-    assert like_wide is not None and like_wide.lender is wide and like_wide.trust == 1
+    assert like_wide is not None and like_wide.nearest is wide and like_wide.trust == 1
     assert 85 <= int(like_wide.texture[0, 0, 0]) <= 95
     aside = repertoire.recall("neutral", shut.mouth, turned.turn)
-    assert aside is not None and aside.lender is turned
+    assert aside is not None and aside.nearest is turned
     beyond = repertoire.recall("neutral", shut.mouth, np.array([80, 0], np.float32))
     assert beyond is not None and beyond.trust == 0
     assert repertoire.opened(wide.mouth) is wide

@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.types import F32
 from face.expression.speech import EYES, Speech, head_angles
-from face.render.repertoire import LOWER, UPPER, opening
+from face.render.repertoire import LOWER_LIP, UPPER_LIP, mouth_aperture
 from face.rig import load_rig
 from face.types import BLENDSHAPES
 
@@ -14,7 +14,7 @@ from face.types import BLENDSHAPES
 def opened(cm: float) -> F32:
     """The mean face with inner lips so far apart."""
     shape = load_rig().mean.copy()
-    shape[list(LOWER), 1] -= np.float32(cm - opening(shape))
+    shape[list(LOWER_LIP), 1] -= np.float32(cm - mouth_aperture(shape))
     return shape
 
 
@@ -32,27 +32,27 @@ def test_who_speaks_keeps_the_opening() -> None:
     speech.follow(rig(jawOpen=0.4), opened(1.0), 0.04)
     for asked in (0.0, 2.0):
         made = speech.keep(opened(asked), opened(1.0), free=0.0, smile_goes=0.0)
-        assert abs(opening(made) - 1.0) < 0.02
+        assert abs(mouth_aperture(made) - 1.0) < 0.02
     closed = speech.keep(opened(1.5), opened(0.0), free=0.0, smile_goes=0.0)
-    assert opening(closed) < 0.02  # lips that meet in speech meet
+    assert mouth_aperture(closed) < 0.02  # lips that meet in speech meet
 
 
 def test_a_silent_mouth_may_fall_open_but_isnt_shut() -> None:
     speech = Speech()
     speech.follow(rig(), opened(0.0), 0.04)
-    assert abs(opening(speech.keep(opened(2.0), opened(0.0), 1.0, 0.0)) - 2.0) < 0.02
-    assert abs(opening(speech.keep(opened(0.0), opened(1.0), 1.0, 0.0)) - 1.0) < 0.02
+    assert abs(mouth_aperture(speech.keep(opened(2.0), opened(0.0), 1.0, 0.0)) - 2.0) < 0.02
+    assert abs(mouth_aperture(speech.keep(opened(0.0), opened(1.0), 1.0, 0.0)) - 1.0) < 0.02
     still = speech.keep(opened(0.0), opened(1.0), 1.0, 0.0, still=True)
-    assert opening(still) < 0.02  # nobody speaks in a photograph
+    assert mouth_aperture(still) < 0.02  # nobody speaks in a photograph
 
 
 def test_a_smile_that_goes_takes_its_teeth_along_unless_the_jaw_speaks() -> None:
     smiling = Speech()
     smiling.follow(rig(mouthSmile=0.8, jawOpen=0.02), opened(0.8), 0.04)
-    assert opening(smiling.keep(opened(0.0), opened(0.8), 0.0, 1.0)) < 0.02
+    assert mouth_aperture(smiling.keep(opened(0.0), opened(0.8), 0.0, 1.0)) < 0.02
     speaking = Speech()
     speaking.follow(rig(mouthSmile=0.8, jawOpen=0.5), opened(0.8), 0.04)
-    assert opening(speaking.keep(opened(0.0), opened(0.8), 0.0, 1.0)) > 0.75
+    assert mouth_aperture(speaking.keep(opened(0.0), opened(0.8), 0.0, 1.0)) > 0.75
 
 
 def test_who_speaks_while_smiling_keeps_the_lips_motion() -> None:
@@ -61,7 +61,7 @@ def test_who_speaks_while_smiling_keeps_the_lips_motion() -> None:
         apart = 0.5 + 0.4 * np.sin(step / 3)
         speech.follow(rig(mouthSmile=0.8, jawOpen=0.05), opened(apart), 0.04)
         said.append(apart)
-        kept.append(opening(speech.keep(opened(0.0), opened(apart), 0.0, 1.0)))
+        kept.append(mouth_aperture(speech.keep(opened(0.0), opened(apart), 0.0, 1.0)))
     assert np.corrcoef(said[18:], kept[18:])[0, 1] > 0.97
     assert np.mean(kept[18:]) < np.mean(said[18:]) - 0.05  # the strip that the smile bared is gone
 
@@ -71,9 +71,9 @@ def test_lips_that_are_shut_meet_along_their_length() -> None:
     speech.follow(rig(), opened(0.0), 0.04)
     ajar = opened(0.6)
     made = speech.keep(ajar.copy() * np.float32(1), ajar, 1.0, 0.0, still=True)
-    assert opening(made) > 0.5
+    assert mouth_aperture(made) > 0.5
     sealed = speech.keep(opened(0.02), ajar, 1.0, 0.0, still=True)
-    gaps = sealed[list(UPPER), 1] - sealed[list(LOWER), 1]
+    gaps = sealed[list(UPPER_LIP), 1] - sealed[list(LOWER_LIP), 1]
     assert np.abs(gaps).max() < 0.15
 
 

@@ -22,7 +22,7 @@ RATE_HZ = 16_000
 
 @pytest.fixture(scope="module")
 def spoken() -> Iterator[Spoken]:
-    model = Model(SHIPPED / "activity", backend="openvino", say=lambda line: None)
+    model = Model(SHIPPED / "activity", backend="openvino", log=lambda line: None)
     yield Spoken(model)
     model.close()
 

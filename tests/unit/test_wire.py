@@ -162,10 +162,10 @@ def test_a_slot_is_free_again_when_its_last_view_goes() -> None:
     producer = shm.Ring.create("test", 2, 10_000)
     try:
         consumer = shm.Ring.open(producer.path.name, "test")
-        first, second = producer.take(), producer.take()
+        first, second = producer.hold(), producer.hold()
         assert first is not None
         assert second is not None
-        assert producer.take() is None
+        assert producer.hold() is None
         producer.slot(first)[:4] = (1, 2, 3, 4)
         producer.mark_sent(first)
         producer.let_go(first)
@@ -174,10 +174,10 @@ def test_a_slot_is_free_again_when_its_last_view_goes() -> None:
         view = np.frombuffer(consumer.lease(first), np.uint8, 4)[1:]
         with pytest.raises(ValueError, match="holds nothing new"):
             consumer.lease(first)
-        assert producer.take() is None
+        assert producer.hold() is None
         assert list(view) == [2, 3, 4]
         del view
-        assert producer.take() == first
+        assert producer.hold() == first
         for slot in (9, -1, None, True, "0"):
             with pytest.raises(ValueError, match="there is no slot"):
                 consumer.lease(slot)  # type: ignore[arg-type]
@@ -186,23 +186,23 @@ def test_a_slot_is_free_again_when_its_last_view_goes() -> None:
     assert not producer.path.exists()
 
 
-def test_a_lent_slot_waits_for_both_sides() -> None:
+def test_an_acquired_slot_waits_for_both_sides() -> None:
     ring = shm.Ring.create("test", 1, 10_000)
     try:
-        lent = ring.lend((10, 10, 3))
-        assert lent is not None
-        assert ring.lend((10, 10, 3)) is None
-        assert ring.lent(lent) == 0
-        assert ring.lent(lent[1:]) is None, "a part of a slot is no slot"
-        assert ring.lent(np.zeros((10, 10, 3), np.uint8)) is None
+        acquired = ring.acquire((10, 10, 3))
+        assert acquired is not None
+        assert ring.acquire((10, 10, 3)) is None
+        assert ring.acquired(acquired) == 0
+        assert ring.acquired(acquired[1:]) is None, "a part of a slot is no slot"
+        assert ring.acquired(np.zeros((10, 10, 3), np.uint8)) is None
         ring.mark_sent(0)
-        assert ring.lent(lent) is None, "it is on its way already"
+        assert ring.acquired(acquired) is None, "it is on its way already"
         consumer = shm.Ring.open(ring.path.name, "test")
         received = np.frombuffer(consumer.lease(0), np.uint8)
         del received
-        assert ring.take() is None, "the producer still refers to it"
-        del lent
-        assert ring.take() == 0
+        assert ring.hold() is None, "the producer still refers to it"
+        del acquired
+        assert ring.hold() == 0
     finally:
         ring.close()
 

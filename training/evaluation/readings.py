@@ -66,7 +66,7 @@ class VoiceEncoder:
     """The speech encoder, 40 ms by 40 ms; its answer belongs to the step before."""
 
     def __init__(self, folder: Path) -> None:
-        self._model = Model(folder / "speech", threads=1, say=lambda _: None)
+        self._model = Model(folder / "speech", threads=1, log=lambda _: None)
         self.network = f"{folder / 'speech'} on {self._model.label}"
 
     def __call__(self, take: Take, seen: Seen | None) -> Reading | None:

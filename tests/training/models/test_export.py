@@ -79,7 +79,7 @@ def test_a_stateful_model_streams_as_torch_does_offline(backend: Backend, made: 
     encoder = restore(made.runs / "speech", "speech", SpeechEncoder)
     offline = encoder.listen(torch.from_numpy(sound)).emotion.numpy()
     with_end = np.concatenate([sound, np.zeros((1, STEP_SAMPLES), np.float32)], axis=1)
-    model = Model(made.weights / "speech", backend=backend, precision="f32", say=quiet)
+    model = Model(made.weights / "speech", backend=backend, precision="f32", log=quiet)
     state, said = model.begin(), []
     for start in range(0, with_end.shape[1], STEP_SAMPLES):
         out = model(sound=with_end[:, start : start + STEP_SAMPLES], **state)
@@ -194,31 +194,31 @@ def test_the_best_runtime_that_is_here_is_taken_and_said(
     made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    Model(made.weights / "speech", say=said.append).close()
+    Model(made.weights / "speech", log=said.append).close()
     assert len(said) == 1 and "speech runs on OpenVINO" in said[0]
     assert "no tensorrt" in said[0] or missing("tensorrt") is None
     monkeypatch.setattr(
         "inference.model.missing", lambda name: None if name == "onnxruntime" else f"{name} is away"
     )
-    Model(made.weights / "speech", say=said.append).close()
+    Model(made.weights / "speech", log=said.append).close()
     assert "runs on ONNX Runtime" in said[1]
 
 
 def test_a_runtime_that_isnt_there_is_one_line(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MienError, match=r"openvino is not installed \(pip install openvino") as one:
-        Model(made.weights / "speech", backend="openvino", say=quiet)
+        Model(made.weights / "speech", backend="openvino", log=quiet)
     assert "\n" not in str(one.value)
     with pytest.raises(MienError, match=r"speech cannot run: .*onnxruntime is not installed"):
-        Model(made.weights / "speech", say=quiet)
+        Model(made.weights / "speech", log=quiet)
     with pytest.raises(UsageError, match="a backend is auto, tensorrt"):
-        Model(made.weights / "speech", backend="cuda", say=quiet)  # type: ignore[arg-type]
+        Model(made.weights / "speech", backend="cuda", log=quiet)  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(missing("tensorrt") is None, reason="there is a GPU")
 def test_a_gpu_that_is_required_and_not_there_is_one_line(made: Made) -> None:
     with pytest.raises(MienError, match="speech cannot run: "):
-        Model(made.weights / "speech", require_gpu=True, say=quiet)
+        Model(made.weights / "speech", require_gpu=True, log=quiet)
 
 
 @pytest.mark.parametrize("backend", HERE)
@@ -228,10 +228,10 @@ def test_a_damaged_weight_is_one_line(backend: Backend, weight: Path) -> None:
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
     with pytest.raises(MienError, match=r"model.onnx is damaged: .*fetch it again"):
-        Model(weight, backend=backend, say=quiet)
+        Model(weight, backend=backend, log=quiet)
     path.unlink()
     with pytest.raises(MienError, match=r"model.onnx cannot be read"):
-        Model(weight, backend=backend, say=quiet)
+        Model(weight, backend=backend, log=quiet)
 
 
 @pytest.mark.parametrize("backend", HERE)
@@ -244,7 +244,7 @@ def test_a_weight_that_is_no_network_is_one_line(backend: Backend, weight: Path)
     card = (weight / "card.toml").read_text().replace(old, new)
     (weight / "card.toml").write_text(card)
     with pytest.raises(MienError, match="cannot load speech") as one:
-        Model(weight, backend=backend, say=quiet)
+        Model(weight, backend=backend, log=quiet)
     assert "\n" not in str(one.value)
 
 
@@ -264,7 +264,7 @@ def test_a_card_that_doesnt_fit_is_one_line(
     assert before in card.read_text()
     card.write_text(card.read_text().replace(before, after))
     with pytest.raises(MienError, match=line):
-        Model(weight, backend=backend, say=quiet)
+        Model(weight, backend=backend, log=quiet)
 
 
 @pytest.mark.parametrize(
@@ -278,21 +278,21 @@ def test_a_card_that_doesnt_fit_is_one_line(
 def test_a_card_that_is_none_is_one_line(content: str, line: str, weight: Path) -> None:
     (weight / "card.toml").write_text(content)
     with pytest.raises(MienError, match=line):
-        Model(weight, say=quiet)
+        Model(weight, log=quiet)
     shutil.rmtree(weight)
     with pytest.raises(MienError, match="no weight in"):
-        Model(weight, say=quiet)
+        Model(weight, log=quiet)
 
 
 def test_files_outside_of_the_weight_are_never_read(weight: Path) -> None:
     card = weight / "card.toml"
     card.write_text(card.read_text().replace('file = "model.onnx"', 'file = "../model.onnx"'))
     with pytest.raises(MienError, match="files lie beside its card"):
-        Model(weight, say=quiet)
+        Model(weight, log=quiet)
 
 
 def test_wrong_tensors_are_refused(made: Made) -> None:
-    model = Model(made.weights / "speech", backend="onnxruntime", say=quiet)
+    model = Model(made.weights / "speech", backend="onnxruntime", log=quiet)
     state = model.begin()
     with pytest.raises(ValueError, match=r"takes \['sound', 'state'\]"):
         model(**state)
@@ -304,7 +304,7 @@ def test_wrong_tensors_are_refused(made: Made) -> None:
 
 def test_answers_arent_overwritten_by_the_next_call(made: Made) -> None:
     for backend in HERE:
-        model = Model(made.weights / "skin", backend=backend, say=quiet)
+        model = Model(made.weights / "skin", backend=backend, log=quiet)
         rng = np.random.default_rng(0)
         call, other = (
             {one.name: rng.random(one.shape, np.float32) for one in model.card.inputs}

@@ -39,7 +39,7 @@ def network(path: Path, names: Mapping[str, str]) -> Path:
 def test_it_gets_the_names_that_nodes_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIEN_SILERO", str(network(tmp_path / "vad.onnx", {})))
     assert main(["--out", str(tmp_path / "weights")]) == 0
-    model = Model(tmp_path / "weights" / "activity", backend="openvino", say=lambda line: None)
+    model = Model(tmp_path / "weights" / "activity", backend="openvino", log=lambda line: None)
     assert [spec.name for spec in model.card.inputs] == [spec.name for spec in INPUTS]
     assert [spec.name for spec in model.card.outputs] == [spec.name for spec in OUTPUTS]
     assert not model.card.nc and "Silero" in model.card.text["data"]["weights_of_others"][0]
