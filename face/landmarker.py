@@ -22,24 +22,11 @@ from numpy.typing import NDArray
 
 from engine.errors import MienError
 from engine.types import F32, U8
+from face.topology import BLENDSHAPE_POINTS, LANDMARKS, OUTER_EYE_LEFT, OUTER_EYE_RIGHT
 
-LANDMARKS: Final = 478
 DETECTOR_PX: Final = 128
-CROP_PX: Final = 256
+MESH_PX: Final = 256
 ROI_SCALE: Final = 1.5
-OUTER_EYE_RIGHT: Final = 33
-OUTER_EYE_LEFT: Final = 263
-
-# The 146 of 478 landmarks that the blendshape network reads, in its order.
-BLENDSHAPE_POINTS: Final = np.array(
-    [0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63, 65,
-     66, 67, 70, 78, 80, 81, 82, 84, 87, 88, 91, 93, 95, 103, 105, 107, 109, 127, 132, 133, 136,
-     144, 145, 146, 148, 149, 150, 152, 153, 154, 155, 157, 158, 159, 160, 161, 162, 163, 168, 172,
-     173, 176, 178, 181, 185, 191, 195, 197, 234, 246, 249, 251, 263, 267, 269, 270, 276, 282, 283,
-     284, 285, 288, 291, 293, 295, 296, 297, 300, 308, 310, 311, 312, 314, 317, 318, 321, 323, 324,
-     332, 334, 336, 338, 356, 361, 362, 365, 373, 374, 375, 377, 378, 379, 380, 381, 382, 384, 385,
-     386, 387, 388, 389, 390, 397, 398, 400, 402, 405, 409, 415, 454, 466, *range(468, 478)]
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -125,14 +112,14 @@ class Landmarker:
         import cv2
 
         cos, sin = math.cos(region.angle), math.sin(region.angle)
-        step = region.side / CROP_PX
+        step = region.side / MESH_PX
         to_picture = np.array([[cos, -sin], [sin, cos]], np.float32) * step
-        half = (CROP_PX - 1) / 2
+        half = (MESH_PX - 1) / 2
         offset = np.array([region.x, region.y], np.float32) - to_picture @ [half, half]
         crop = cv2.warpAffine(
             pixels,
             np.column_stack([to_picture, offset]).astype(np.float32),
-            (CROP_PX, CROP_PX),
+            (MESH_PX, MESH_PX),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_CONSTANT,
         )

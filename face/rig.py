@@ -16,17 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32
+from face.topology import RIGID
 from inference.weights import load_arrays
 
 RIG_PATH: Final = Path(__file__).parents[1] / "weights" / "rig" / "rig.npz"
 EYE_SPAN_CM: Final = 8.9  # outer corner to outer corner; Farkas 1994, biocular width of adults
 FIELD_OF_VIEW_DEG: Final = 63.0  # vertical, of a usual camera; only the pose's distance needs it
-
-# Landmarks that hardly move with expression: nose, eye corners, temples, upper cheek's border.
-RIGID: Final = np.array(
-    [1, 2, 4, 5, 6, 19, 94, 168, 195, 197, 33, 133, 263, 362, 127, 356, 234, 454, 162, 389, 21,
-     251, 54, 284, 103, 332, 10, 151, 122, 351, 174, 399, 198, 420, 236, 456]
-)  # fmt: skip
 
 
 @dataclass(frozen=True)

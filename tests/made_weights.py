@@ -13,7 +13,7 @@ from face.emotions import FEELING, prototype
 from face.render.detail import COLUMNS, ROWS
 from face.types import EMOTIONS
 
-CROP_PX = 40
+SIDE_PX = 40
 """side of what the made face encoder looks at"""
 STATE = 3
 
@@ -71,7 +71,7 @@ def _mean(node: Any) -> Any:
 
 def _visual() -> _Network:
     ops = _ops()
-    given = _given(crop=(1, 3, CROP_PX, CROP_PX), rig=(1, 52), state=(1, STATE))
+    given = _given(crop=(1, 3, SIDE_PX, SIDE_PX), rig=(1, 52), state=(1, STATE))
     worn = np.stack([prototype(name) for name in EMOTIONS], axis=1)
     lengths = np.maximum(np.linalg.norm(worn, axis=0), 1e-6)
     liking = 8 * worn / lengths - 4 * (FEELING[:, None] & (worn == 0)) * (lengths > 1e-3)

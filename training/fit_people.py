@@ -30,6 +30,7 @@ from face.render.detail import coarse_detail, detail
 from face.render.repertoire import mouth_aperture
 from face.render.surface import MOUTH_BOX, load_surface
 from face.rig import Rig, load_rig
+from face.topology import LIP_MIDDLES
 from face.types import EMOTIONS
 from inference.card import CARD
 from training import command
@@ -240,8 +241,8 @@ def _mouths(both: Sequence[tuple[Portrait, Portrait]]) -> F32:
         bright = texture.mean(axis=2).astype(np.float32)
         skin = max(float(np.median(bright[140:180, 120:264])), 20.0)
         patch = bright[top : bottom + 1, left : right + 1] / skin
-        open_enough = np.ptp(one.landmarks[[13, 14], 1]) > 0.03 * np.ptp(one.landmarks[:, 0])
-        if open_enough:
+        aperture = np.ptp(one.landmarks[list(LIP_MIDDLES), 1])
+        if aperture > 0.03 * np.ptp(one.landmarks[:, 0]):
             seen.setdefault(one.emotion, []).append((patch + patch[:, ::-1]) / 2)
     for emotion, patches in seen.items():
         if len(patches) >= FEWEST:

@@ -20,15 +20,15 @@ from engine.errors import MienError
 from engine.files import atomic_write, make_folder
 from engine.types import F32
 from face.emotions import MIRROR
-from face.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT, Landmarker
-from face.rig import EYE_SPAN_CM, RIGID, Rig, align, upright
+from face.landmarker import Landmarker
+from face.rig import EYE_SPAN_CM, Rig, align, upright
+from face.topology import CHIN, FOREHEAD, IRIS_RINGS, OUTER_EYE_LEFT, OUTER_EYE_RIGHT, RIGID
 from face.types import BLENDSHAPES
 from inference.assets import FACE_LANDMARKER, locate
 from training import command
 from training.response import fit_response
 from training.tracks import Track, load_tracks
 
-IRIS_RINGS = (469, 470, 471, 472, 474, 475, 476, 477)
 OBSERVABLE = 0.01  # standard deviation over all tracks
 
 
@@ -114,7 +114,7 @@ def _straight(mean: NDArray[np.float64]) -> NDArray[np.float64]:
     """Turn so that the eyes lie along x and the forehead-chin line along y."""
     across = mean[OUTER_EYE_LEFT] - mean[OUTER_EYE_RIGHT]
     across /= np.linalg.norm(across)
-    up = mean[10] - mean[152]
+    up = mean[FOREHEAD] - mean[CHIN]
     up -= across * (up @ across)
     up /= np.linalg.norm(up)
     straight: NDArray[np.float64] = mean @ np.stack([across, up, np.cross(across, up)]).T

@@ -10,9 +10,10 @@ from rich.progress import track as progress
 
 from engine.types import F32, U8
 from face.emotions import FEELING, prototype
-from face.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT, Landmarker, region_of
+from face.landmarker import Landmarker, region_of
 from face.render.warp import apply_flow, dense_flow
 from face.rig import Rig
+from face.topology import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
 from face.types import EMOTIONS
 from training.tracks import CLIP_SUFFIXES, identities, pictures
 

@@ -17,11 +17,19 @@ from numpy.typing import NDArray
 
 from engine.types import F32
 from face.emotions import FEELING, JAW, sides
-from face.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
 from face.ramps import ramp
 from face.rig import Placement, Rig
-from face.topology import BROWS
-from face.topology import EYES as CONTOURS
+from face.topology import (
+    BROWS,
+    EYE_CONTOURS,
+    LID_MIDDLES,
+    LOWER_INNER,
+    LOWER_LIP,
+    OUTER_EYE_LEFT,
+    OUTER_EYE_RIGHT,
+    UPPER_INNER,
+    UPPER_LIP,
+)
 
 STILL_STEPS: Final = 10
 GAIN: Final = 0.6
@@ -36,8 +44,6 @@ SLACK_ADDED: Final = (2.2, 0.15)
 """the same where a shape is added: the network is slow to see a frown or a pressed lip"""
 MAX_DISPLACEMENT: Final = 0.17
 """about how far a landmark may move, in eye distances"""
-EYES: Final = ((159, 145), (386, 374))
-"""the middle of each upper and lower lid"""
 MAX_LID_DISPLACEMENT: Final = 0.07
 """how far lids may move, in eye distances"""
 LID_ROOM: Final = (0.65, 0.014)
@@ -57,16 +63,7 @@ which is forgotten by that each picture, in eye distances"""
 JAW_RISE: Final = 0.004
 """the same of the jaw"""
 
-UPPER_LIP: Final = (13, 0, 11, 12, 37, 38, 39, 40, 41, 42, 72, 73, 74, 80, 81, 82, 183, 184, 185,
-                    191, 267, 268, 269, 270, 271, 272, 302, 303, 304, 310, 311, 312, 407, 408,
-                    409, 415)  # fmt: skip
-LOWER_LIP: Final = (14, 15, 16, 17, 77, 84, 85, 86, 87, 88, 89, 90, 91, 95, 96, 146, 178, 179, 180,
-                    181, 307, 314, 315, 316, 317, 318, 319, 320, 321, 324, 325, 375, 402, 403,
-                    404, 405)  # fmt: skip
-UPPER_INNER: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
-LOWER_INNER: Final = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
-
-_BLINKS: Final = sides("eyeBlink")[::-1]  # of EYES: the right one first
+_BLINKS: Final = sides("eyeBlink")[::-1]  # the right one first
 _SMILE, _UPPER_UP = sides("mouthSmile"), sides("mouthUpperUp")
 
 
@@ -78,7 +75,7 @@ class Retargeting:
         self._blendshapes = blendshapes
         self._steered: NDArray[np.bool_] = FEELING & rig.observable
         self._guard_lips = _LipGuard(rig)
-        self._lids = [_lid_weights(rig, lids) for lids in EYES]
+        self._lids = [_lid_weights(rig, lids) for lids in LID_MIDDLES]
         self.reset()
 
     def reset(self) -> None:
@@ -143,7 +140,8 @@ class Retargeting:
         an eye that shuts they'd stretch lashes to a dark hollow.
         """
         limits = np.full((len(landmarks), 1), MAX_DISPLACEMENT, np.float32)
-        for (upper, lower), weights, blink in zip(EYES, self._lids, source[_BLINKS], strict=True):
+        blinks = source[_BLINKS]
+        for (upper, lower), weights, blink in zip(LID_MIDDLES, self._lids, blinks, strict=True):
             aperture = float(np.linalg.norm(landmarks[upper, :2] - landmarks[lower, :2])) / size
             awake = 1 - ramp(*BLINK, blink)
             room = min(
@@ -163,7 +161,8 @@ def _lid_weights(rig: Rig, lids: tuple[int, int]) -> F32:
     below a shut one, the skin above it folds evenly up to the brow."""
     flat = rig.mean[:, :2]
     below = 1 - np.clip((_apart(flat, flat[list(lids)]) - 1.1) / 0.8, 0, 1)
-    to_eye, to_brow = (_apart(flat, flat[np.concatenate(points)]) for points in (CONTOURS, BROWS))
+    to_eye = _apart(flat, flat[np.concatenate(EYE_CONTOURS)])
+    to_brow = _apart(flat, flat[np.concatenate(BROWS)])
     above = np.minimum(below, to_brow / (to_eye + to_brow))
     over = flat[:, 1:] > flat[lids[0], 1]
     weights: F32 = np.where(over, above, below).astype(np.float32)

@@ -14,16 +14,12 @@ import numpy as np
 from engine.types import F32
 from face.emotions import sides
 from face.ramps import ramp
-from face.render.lips import LOWER, UPPER
 from face.render.repertoire import mouth_aperture
 from face.smoothing import MAX_STEP_S
+from face.topology import CHIN_REGION, EYE_REGIONS, LOWER_INNER, LOWER_LIP, UPPER_INNER
 
-LOWER_INNER: Final = (14, 87, 317, 178, 402, 88, 318, 95, 324)
-LOWER_LIP: Final = (15, 16, 17, 84, 314, 181, 405, 91, 321, 146, 375, 85, 315, 180, 404, 90, 320,
-                    86, 316, 179, 403, 89, 319, 96, 325, 77, 307)  # fmt: skip
-CHIN: Final = (152, 148, 377, 176, 400, 199, 200, 175, 171, 396, 18, 83, 313, 182, 406, 106, 335,
-               201, 421, 208, 428, 32, 262, 194, 418, 204, 424, 140, 369)  # fmt: skip
-FOLLOWS: Final = ((LOWER_INNER, 1.0), (LOWER_LIP, 0.9), (CHIN, 0.8))
+_OUTSIDE: Final = [point for point in LOWER_LIP if point not in LOWER_INNER]
+FOLLOWS: Final = ((LOWER_INNER[1:-1], 1.0), (_OUTSIDE, 0.9), (CHIN_REGION, 0.8))
 """how far each follows a lower lip that opens"""
 
 JAW: Final = sides("jawOpen")[0]
@@ -46,14 +42,7 @@ LIPS_FORGET_CM: Final = 0.15
 opening of late"""
 
 BLINKS: Final = (sides("eyeBlink")[1], sides("eyeBlink")[0])
-"""right, left: as EYES"""
-EYES: Final = (
-    (246, 161, 160, 159, 158, 157, 173, 33, 7, 163, 144, 145, 153, 154, 155, 133, 468, 469, 470,
-     471, 472, 247, 30, 29, 27, 28, 56, 190, 130, 25, 110, 24, 23, 22, 26, 112, 243),
-    (466, 388, 387, 386, 385, 384, 398, 263, 249, 390, 373, 374, 380, 381, 382, 362, 473, 474, 475,
-     476, 477, 467, 260, 259, 257, 258, 286, 414, 359, 255, 339, 254, 253, 252, 256, 341, 463),
-)  # fmt: skip
-"""lids, irises and the ring around, of the right and of the left eye"""
+"""right, left"""
 BLINK: Final = (0.12, 0.35)
 """from where to where lids close beyond what they were of late"""
 SHUT: Final = (0.45, 0.65)
@@ -121,11 +110,11 @@ class Speech:
             made[list(group), 1] -= share * (target - asked)
         sealed = 1 - ramp(*SEALED_CM, target)
         if sealed > 0 and target < seen:
-            upper, lower = list(UPPER), list(LOWER)
+            upper, lower = list(UPPER_INNER), list(LOWER_INNER)
             middle = (made[upper] + made[lower]) / 2
             made[upper] += sealed * (middle - made[upper])
             made[lower] += sealed * (middle - made[lower])
-        for lids, blink in zip(EYES, self.blinks, strict=True):
+        for lids, blink in zip(EYE_REGIONS, self.blinks, strict=True):
             if blink > 0:
                 made[list(lids)] += blink * (camera[list(lids)] - made[list(lids)])
         return made

@@ -8,12 +8,10 @@ from typing import Final
 import numpy as np
 
 from engine.types import F32
-from face.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
 from face.ramps import ramp
 from face.smoothing import MAX_STEP_S
+from face.topology import LIP_MIDDLES, OUTER_EYE_LEFT, OUTER_EYE_RIGHT
 
-LIPS: Final = (13, 14)
-"""the middle of the inner upper and lower lip"""
 SPEAKS: Final = (0.012, 0.035)
 """from where to where the opening's range of late, in eye distances, tells that lips speak"""
 FORGETS: Final = 0.04
@@ -51,7 +49,7 @@ class StillLips:
 def mouth_aperture(landmarks: F32) -> float:
     """How far the inner lips are apart, in eye distances, from landmarks [478, 2..3]."""
     eyes = _apart(landmarks, OUTER_EYE_LEFT, OUTER_EYE_RIGHT)
-    return _apart(landmarks, *LIPS) / max(eyes, 1.0)
+    return _apart(landmarks, *LIP_MIDDLES) / max(eyes, 1.0)
 
 
 def _apart(landmarks: F32, one: int, other: int) -> float:

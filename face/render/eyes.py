@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32, U8
-from face import topology as contours
 from face.ramps import ramp
+from face.topology import EYE_CONTOURS, IRIS_CENTRES
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def _eye(contour: NDArray[np.int64], iris: int, step: int) -> _Eye:
     return _Eye(ring[:7:-1][::step], ring[:9][::step], iris)
 
 
-EYES: Final = (_eye(contours.EYES[0], 468, 1), _eye(contours.EYES[1], 473, -1))
+EYES: Final = tuple(map(_eye, EYE_CONTOURS, IRIS_CENTRES, (1, -1)))
 LASHES: Final = (0.07, 0.035)
 """how thick the edges of upper and lower lid are, lashes and their shadow, in widths of the eye"""
 COVERED: Final = (0.035, 0.02)

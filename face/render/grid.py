@@ -14,6 +14,8 @@ CELLS: Final = 160
 """of the longer side, at most"""
 MARGIN: Final = 0.30
 """how far a grid reaches beyond the landmarks, in face sizes"""
+FADE: Final = 0.22
+"""over what distance beyond the mesh a flow dies away there, in face sizes"""
 
 
 @dataclass(frozen=True)

@@ -16,22 +16,18 @@ from numpy.typing import NDArray
 from engine.types import F32, U8
 from face.ramps import smoothstep
 from face.render.eyes import keep_eyes
-from face.render.grid import Grid
+from face.render.grid import FADE, Grid
 from face.render.lips import seal
 from face.render.surface import (
     HEIGHT,
-    INNER_LIPS,
-    LEFT_LIDS,
     MOUTH_BOX,
-    RIGHT_LIDS,
     WIDTH,
     Surface,
     vertices,
 )
 from face.render.warp import rasterize
+from face.topology import EYE_CONTOURS, INNER_LIPS
 
-FADE: Final = 0.22
-"""over what distance beyond the mesh a flow dies away, in face sizes"""
 BORDER: Final = (1, 14)
 """over which distance from the mesh's border a texture comes in, texels"""
 TURNED: Final = (0.15, 0.5)
@@ -113,9 +109,10 @@ class Layer:
         import cv2
 
         skin = np.ones(shape, np.float32)
-        for ring, share in ((INNER_LIPS, 0.0), (RIGHT_LIDS, eyes), (LEFT_LIDS, eyes)):
+        rings = [(np.array(INNER_LIPS), 0.0), *((lids, eyes) for lids in EYE_CONTOURS)]
+        for ring, share in rings:
             if share < 1:
-                corners = np.rint(points[list(ring)] * 16).astype(np.int32)
+                corners = np.rint(points[ring] * 16).astype(np.int32)
                 cv2.fillPoly(skin, [corners], share, cv2.LINE_8, 4)
         soft = max(0.5, SOFT * float(np.ptp(points[:, 0])))
         return cv2.GaussianBlur(skin, (0, 0), soft).astype(np.float32, copy=False)

@@ -8,12 +8,8 @@ import numpy as np
 
 from engine.types import F32
 from face.ramps import ramp
-from face.render.surface import INNER_LIPS
+from face.topology import CHIN, LOWER_INNER, NOSE, UPPER_INNER
 
-UPPER: Final = INNER_LIPS[: len(INNER_LIPS) // 2 + 1]
-LOWER: Final = (INNER_LIPS[0], *INNER_LIPS[: len(INNER_LIPS) // 2 - 1 : -1])
-"""the inner lips from corner to corner, each lower point under its upper one"""
-NOSE_AND_CHIN: Final = (1, 152)
 MEET: Final = (0.01, 0.03)
 """up to which distance lips meet, in widths of the mouth"""
 WITHIN: Final = 0.2
@@ -57,13 +53,13 @@ class _Mouth:
     """The inner lips' edges along a line from corner to corner, px."""
 
     def __init__(self, points: F32) -> None:
-        lips = points[[*UPPER, *LOWER], :2].reshape(2, -1, 2)
+        lips = points[[*UPPER_INNER, *LOWER_INNER], :2].reshape(2, -1, 2)
         self.low, self.high = lips.min(axis=(0, 1)), lips.max(axis=(0, 1))
         start, end = lips[0, 0], lips[0, -1]
         self.width = max(float(np.linalg.norm(end - start)), 1.0)
         self._start, self._right = start, (end - start) / np.float32(self.width)
         self.down = np.array([-self._right[1], self._right[0]], np.float32)
-        nose, chin = points[list(NOSE_AND_CHIN), :2]
+        nose, chin = points[[NOSE, CHIN], :2]
         if float((chin - nose) @ self.down) < 0:  # shut lips cross and can't tell
             self.down = -self.down
         self._along, self._across = (lips - start) @ self._right, (lips - start) @ self.down

@@ -17,6 +17,7 @@ import numpy as np
 
 from engine.types import F32, U8
 from face.render.surface import COARSE, HEIGHT, WIDTH
+from face.topology import LOWER_INNER, MOUTH_CORNERS, OUTER_LIP_MIDDLES, UPPER_INNER
 from face.types import EMOTIONS
 
 MAX_FACES: Final = 120
@@ -40,10 +41,6 @@ OPEN_CM: Final = 0.4
 """an opening that shows what is behind the lips"""
 LIKE_CM: Final = 1.0
 """up to which distance one opened mouth shows what another would"""
-
-UPPER_LIP: Final = (13, 82, 312, 81, 311, 80, 310, 191, 415)
-LOWER_LIP: Final = (14, 87, 317, 178, 402, 88, 318, 95, 324)
-"""inner lips, for their opening"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,13 +168,14 @@ def coarse(texture: U8, seen: U8) -> tuple[F32, F32]:
 
 def mouth_aperture(shape: F32) -> float:
     """How far the inner lips are apart, cm."""
-    return float(shape[list(UPPER_LIP), 1].mean() - shape[list(LOWER_LIP), 1].mean())
+    upper, lower = (shape[list(lip[1:-1]), 1].mean() for lip in (UPPER_INNER, LOWER_INNER))
+    return float(upper - lower)
 
 
 def mouth(shape: F32) -> F32:
     """Where a mouth stands among mouths [3]: opening, width and pucker, weighed, cm."""
-    pucker = shape[[0, 17], 2].mean() - shape[[61, 291], 2].mean()
-    wide = float(np.linalg.norm(shape[78] - shape[308]))
+    pucker = shape[list(OUTER_LIP_MIDDLES), 2].mean() - shape[list(MOUTH_CORNERS), 2].mean()
+    wide = float(np.linalg.norm(shape[UPPER_INNER[0]] - shape[UPPER_INNER[-1]]))
     return np.array([2 * mouth_aperture(shape), 0.7 * wide, 0.5 * pucker], np.float32)
 
 

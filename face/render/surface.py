@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from engine.types import F32, U8
 from face.rig import Rig, load_rig
+from face.topology import EYEBALLS, INNER_LIPS
 
 WIDTH: Final = 384
 HEIGHT: Final = 304
@@ -28,18 +29,8 @@ TOP_CM: Final = 6.3
 COARSE: Final = 8
 """texels of a cell of the coarse grid, on which light is compared"""
 
-INNER_LIPS: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415,
-                     308, 324, 318, 402, 317, 14, 87, 178, 88, 95)  # fmt: skip
-"""the inner lips in turn, the upper one first, from the picture's left"""
-RIGHT_LIDS: Final = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
-LEFT_LIDS: Final = (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249)
-"""the lids in turn"""
 MOUTH_BOX: Final = (4, 236, 92, 300)
 """left, top, right, bottom of the mouth's patch, texels"""
-
-IRISES: Final = ((468, (33, 133, 159, 145, 158, 153, 160, 144)),
-                 (473, (263, 362, 386, 374, 385, 380, 387, 373)))  # fmt: skip
-"""an eye's centre, and the lids around it"""
 
 FACING: Final = (0.12, 0.4)
 """cosine between a triangle and the camera: below the first nothing of it is seen, above the second
@@ -136,7 +127,7 @@ def vertices(points: F32) -> F32:
     """The surface's vertices [500, D] of landmarks [478, D]: eyes' centres lie between their lids,
     so that lids slide over them."""
     points = points.copy()
-    for centre, lids in IRISES:
+    for centre, lids in EYEBALLS:
         points[centre] = points[list(lids)].mean(axis=0)
     ring = points[list(INNER_LIPS)]
     middle = ring.mean(axis=0, keepdims=True)

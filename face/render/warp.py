@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.types import F32, U8
 from face.ramps import smoothstep
+from face.render.grid import FADE, MARGIN
+from face.topology import EYEBALLS
 
-CELLS = 176
+FLOW_CELLS: Final = 176
 """longer side of the coarse grid on which the flow is made, cells"""
-MARGIN = 0.30
-"""how far beyond the landmarks the flow may reach, in face sizes"""
-FADE = 0.22
-"""over what distance it dies away there, in face sizes"""
-
-EYES = (
-    (468, (33, 133, 159, 145, 158, 153, 160, 144)),
-    (473, (263, 362, 386, 374, 385, 380, 387, 373)),
-)
-"""landmark of an eye's centre, and the lids around it"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +32,7 @@ def dense_flow(
     triangles: NDArray[np.int32],
     width: int,
     height: int,
-    cells: int = CELLS,
+    cells: int = FLOW_CELLS,
 ) -> Flow | None:
     """The backward flow of a picture whose landmarks [478, 2..3] px move by [478, 2] px.
 
@@ -94,7 +87,7 @@ def apply_flow(pixels: U8, flow: Flow, out: U8 | None = None) -> U8:
 def _still_eyes(points: F32, displacements: F32) -> tuple[F32, F32]:
     """Put each eye's centre between its lids and keep it there, so that lids slide over the eye."""
     points, displacements = points[:, :2].copy(), displacements.copy()
-    for centre, lids in EYES:
+    for centre, lids in EYEBALLS:
         points[centre] = points[list(lids)].mean(axis=0)
         displacements[centre] = 0
     return points, displacements

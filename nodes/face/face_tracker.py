@@ -12,9 +12,10 @@ import numpy as np
 from engine.node import Node
 from engine.parameters import parameter
 from engine.types import F32, Input, Latest, Message, VideoFrame
-from face.landmarker import LANDMARKS, ROI_SCALE, Landmarker, Region, region_of
+from face.landmarker import ROI_SCALE, Landmarker, Region, region_of
 from face.rig import camera_pose, load_rig
 from face.smoothing import OneEuro
+from face.topology import LANDMARKS
 from face.types import BLENDSHAPES, FaceTrack
 from inference.assets import FACE_LANDMARKER, locate
 from inference.runtimes import on_cpu

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from engine.types import F32, U8
 from face.emotions import ANGLES_DEG, prototype
 from face.rig import load_rig
-from face.topology import BROWS, EYES, LIPS_INNER, LIPS_OUTER, OVAL
+from face.topology import BROWS, EYE_CONTOURS, INNER_LIPS, LIPS_OUTER, OVAL
 from face.types import BLENDSHAPES, EMOTIONS
 from training.data.clip import MEL_BINS, Clip, ClipInfo, encode
 
@@ -99,8 +99,8 @@ def draw_face(points: F32, skin: F32) -> U8:
 
     canvas = np.full((256, 256, 3), 60, np.uint8)
     spots: list[tuple[NDArray[np.int64], F32]] = (
-        [(OVAL, skin), (LIPS_OUTER, skin * [1.0, 0.5, 0.5]), (LIPS_INNER, skin * 0.2)]
-        + [(eye, np.full(3, 240.0)) for eye in EYES]
+        [(OVAL, skin), (LIPS_OUTER, skin * [1.0, 0.5, 0.5]), (np.array(INNER_LIPS), skin * 0.2)]
+        + [(eye, np.full(3, 240.0)) for eye in EYE_CONTOURS]
         + [(brow, skin * 0.4) for brow in BROWS]
     )
     for contour, colour in spots:

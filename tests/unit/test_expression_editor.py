@@ -20,8 +20,8 @@ from face.emotions import (
     mixture,
     prototype,
 )
-from face.expression.still_lips import LIPS, StillLips
-from face.landmarker import OUTER_EYE_RIGHT
+from face.expression.still_lips import StillLips
+from face.topology import LIP_MIDDLES, OUTER_EYE_RIGHT
 from face.types import BLENDSHAPES, EMOTIONS, Affect, FaceTrack
 from nodes.face.expression_editor import RESTING, ExpressionEditor
 from tests.faces import FRAME_NS, no_face
@@ -39,7 +39,7 @@ def make(**values: Any) -> ExpressionEditor:
 def lips_apart(opening: float) -> F32:
     """Landmarks [478, 3] of a mouth, its opening in eye distances."""
     points = np.zeros((478, 3), np.float32)
-    points[OUTER_EYE_RIGHT, 0], points[LIPS[1], 1] = 100, 100 * opening
+    points[OUTER_EYE_RIGHT, 0], points[LIP_MIDDLES[1], 1] = 100, 100 * opening
     return points
 
 

@@ -12,7 +12,7 @@ import pytest
 from engine.node import Context
 from engine.parameters import build
 from engine.types import U8
-from face.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
+from face.topology import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
 from face.types import BLENDSHAPES, FaceTrack
 from nodes.face.face_tracker import FaceTracker
 from tests.faces import astronaut, frame

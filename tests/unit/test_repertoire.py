@@ -13,7 +13,6 @@ from engine.errors import MienError, UsageError
 from face.render import person_file
 from face.render.person_file import Person
 from face.render.repertoire import (
-    LOWER_LIP,
     MAX_FACES,
     PER_KIND,
     Face,
@@ -23,6 +22,7 @@ from face.render.repertoire import (
 )
 from face.render.surface import HEIGHT, WIDTH
 from face.rig import load_rig
+from face.topology import LOWER_INNER
 
 
 def face(
@@ -33,7 +33,7 @@ def face(
     grey: int = 100,
 ) -> Face:
     shape = load_rig().mean.copy()
-    shape[list(LOWER_LIP), 1] -= np.float32(opened_cm - mouth_aperture(shape))
+    shape[list(LOWER_INNER[1:-1]), 1] -= np.float32(opened_cm - mouth_aperture(shape))
     return Face(
         emotion=emotion,
         texture=np.full((HEIGHT, WIDTH, 3), grey, np.uint8),

@@ -12,10 +12,11 @@ import pytest
 from engine.errors import MienError
 from engine.types import F32
 from face.emotions import FEELING, emotion_shapes, sides
-from face.expression.retargeting import LOWER_INNER, UPPER_INNER, Retargeting
+from face.expression.retargeting import Retargeting
 from face.render.warp import apply_flow, dense_flow, rasterize
-from face.rig import RIG_PATH, RIGID, Placement, align, camera_pose, load_rig
+from face.rig import RIG_PATH, Placement, align, camera_pose, load_rig
 from face.smoothing import OneEuro
+from face.topology import CHIN, LOWER_INNER, RIGID, UPPER_INNER
 from face.types import BLENDSHAPES, EMOTIONS
 
 rig = load_rig()
@@ -109,7 +110,7 @@ def test_lips_keep_their_distance_and_nothing_runs_off(emotion: str) -> None:
 
 @pytest.mark.parametrize("smile", [0.0, 0.6])
 def test_lips_part_with_a_jaw_that_drops_if_they_may(smile: float) -> None:
-    chin, (points, placement) = 152, turned()
+    chin, (points, placement) = CHIN, turned()
     source = np.zeros(52, np.float32)
     source[sides("mouthSmile")] = smile
     target = np.zeros(52, np.float32)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from engine.types import F32
-from face.expression.speech import EYES, Speech, head_angles
-from face.render.repertoire import LOWER_LIP, UPPER_LIP, mouth_aperture
+from face.expression.speech import Speech, head_angles
+from face.render.repertoire import mouth_aperture
 from face.rig import load_rig
+from face.topology import EYE_REGIONS, LOWER_INNER, UPPER_INNER
 from face.types import BLENDSHAPES
 
 
 def opened(cm: float) -> F32:
     """The mean face with inner lips so far apart."""
     shape = load_rig().mean.copy()
-    shape[list(LOWER_LIP), 1] -= np.float32(cm - mouth_aperture(shape))
+    shape[list(LOWER_INNER[1:-1]), 1] -= np.float32(cm - mouth_aperture(shape))
     return shape
 
 
@@ -73,7 +74,7 @@ def test_lips_that_are_shut_meet_along_their_length() -> None:
     made = speech.keep(ajar.copy() * np.float32(1), ajar, 1.0, 0.0, still=True)
     assert mouth_aperture(made) > 0.5
     sealed = speech.keep(opened(0.02), ajar, 1.0, 0.0, still=True)
-    gaps = sealed[list(UPPER_LIP), 1] - sealed[list(LOWER_LIP), 1]
+    gaps = sealed[list(UPPER_INNER[1:-1]), 1] - sealed[list(LOWER_INNER[1:-1]), 1]
     assert np.abs(gaps).max() < 0.15
 
 
@@ -82,12 +83,12 @@ def test_blinks_are_the_cameras() -> None:
     for _ in range(10):
         speech.follow(rig(eyeBlink=0.1), opened(0.0), 0.04)
     wide, camera = load_rig().mean.copy(), load_rig().mean.copy()
-    camera[list(EYES[0]), 1] -= np.float32(0.3)
+    camera[list(EYE_REGIONS[0]), 1] -= np.float32(0.3)
     open_eyes = speech.keep(wide, camera, 0.0, 0.0)
-    assert np.array_equal(open_eyes[list(EYES[0])], wide[list(EYES[0])])
+    assert np.array_equal(open_eyes[list(EYE_REGIONS[0])], wide[list(EYE_REGIONS[0])])
     speech.follow(rig(eyeBlink=0.7), opened(0.0), 0.04)
     blinking = speech.keep(wide, camera, 0.0, 0.0)
-    assert np.allclose(blinking[list(EYES[0])], camera[list(EYES[0])], atol=1e-5)
+    assert np.allclose(blinking[list(EYE_REGIONS[0])], camera[list(EYE_REGIONS[0])], atol=1e-5)
 
 
 def test_eyes_that_are_narrow_for_long_are_no_blink() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from face.render.layer import Layer, Skin, fits, light_gain
 from face.render.repertoire import coarse
-from face.render.surface import COARSE, HEIGHT, INNER_LIPS, MOUTH_BOX, WIDTH, load_surface, vertices
+from face.render.surface import COARSE, HEIGHT, MOUTH_BOX, WIDTH, load_surface, vertices
+from face.topology import INNER_LIPS
 from tests.faces import Seen, seen_astronaut
 
 

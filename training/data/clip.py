@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from engine.errors import MienError
 from engine.files import atomic_write, make_folder
 from engine.types import F32, U8
+from face.topology import LANDMARKS
 from face.types import BLENDSHAPES, EMOTIONS
 
 FPS: Final = 25
 STEP_NS: Final = 1_000_000_000 // FPS
 FRAME_PX: Final = 256
-LANDMARKS: Final = 478
 MEL_BINS: Final = 80
 SPLITS: Final = ("train", "val", "test")
 JPEG_QUALITY: Final = 93

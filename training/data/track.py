@@ -16,11 +16,12 @@ from engine.types import F32, U8, VideoFrame
 from face.crop import CROP_PX, crop, crop_landmarks
 from face.rig import camera_pose, load_rig
 from face.steady_crop import SteadyCrop
+from face.topology import LANDMARKS
 from face.types import BLENDSHAPES, FaceTrack
 from media.image_file import read_picture
 from media.mel import HOP, RATE_HZ, log_mel
 from nodes.face.face_tracker import FaceTracker
-from training.data.clip import FPS, LANDMARKS, STEP_NS, Clip, ClipInfo, encode, to_int16
+from training.data.clip import FPS, STEP_NS, Clip, ClipInfo, encode, to_int16
 from training.data.layouts import SOUND, STILL, Entry
 from training.data.media import pictures, sound
 from training.data.phones import phones_of

@@ -10,18 +10,21 @@ from numpy.typing import NDArray
 
 from engine.types import F32
 from face.emotions import FEELING
-from face.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
-from face.rig import RIGID, align, upright
-from face.topology import OVAL
+from face.rig import align, upright
+from face.topology import (
+    INNER_LIPS,
+    LIP_MIDDLES,
+    LIPS_OUTER,
+    OUTER_EYE_LEFT,
+    OUTER_EYE_RIGHT,
+    OVAL,
+    RIGID,
+)
 
 Frames = Sequence[NDArray[Any]] | NDArray[Any]
 """pictures [H, W, 3] in a row, all of one size"""
 
-UPPER_LIP, LOWER_LIP = 13, 14
-LIPS: Final = np.array(
-    [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409,
-     78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415]
-)  # fmt: skip
+LIPS: Final = np.concatenate([LIPS_OUTER, INNER_LIPS])
 LEAST_ENERGY: Final = 1.0
 NETWORK: Final = "MediaPipe Face Landmarker, 64184e22"
 """what measures landmarks and shapes: another network gives other figures"""
@@ -51,7 +54,8 @@ def eye_distance(landmarks: F32) -> NDArray[np.float32]:
 
 def mouth_opening(landmarks: F32) -> NDArray[np.float32]:
     """Inner lips' distance over that of the outer eye corners [...]."""
-    apart = landmarks[..., UPPER_LIP, :2] - landmarks[..., LOWER_LIP, :2]
+    upper, lower = LIP_MIDDLES
+    apart = landmarks[..., upper, :2] - landmarks[..., lower, :2]
     return np.asarray(np.linalg.norm(apart, axis=-1) / eye_distance(landmarks), np.float32)
 
 

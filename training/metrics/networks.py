@@ -27,8 +27,14 @@ from engine.errors import MienError, UsageError
 from engine.program import extra
 from engine.types import F32, U8
 from face.crop import CROP_CM, CROP_PX, crop, crop_transform
-from face.landmarker import OUTER_EYE_LEFT, OUTER_EYE_RIGHT
 from face.rig import load_rig
+from face.topology import (
+    INNER_EYE_LEFT,
+    INNER_EYE_RIGHT,
+    NOSE_BASE,
+    OUTER_EYE_LEFT,
+    OUTER_EYE_RIGHT,
+)
 from face.types import EMOTIONS
 from training.metrics.fetch import FACE_API, HUMAN_MODELS, judges_folder
 
@@ -187,7 +193,8 @@ def dlib_chip(pixels: U8, landmarks: F32) -> U8:
     import cv2
 
     wanted = np.array([[129.8, 51.6], [98.7, 51.4], [20.0, 51.6], [51.2, 51.4], [75.0, 99.0]])
-    points = landmarks[[OUTER_EYE_LEFT, 362, OUTER_EYE_RIGHT, 133, 2], :2]
+    places = [OUTER_EYE_LEFT, INNER_EYE_LEFT, OUTER_EYE_RIGHT, INNER_EYE_RIGHT, NOSE_BASE]
+    points = landmarks[places, :2]
     matrix, _ = cv2.estimateAffinePartial2D(points, wanted.astype(np.float32), method=cv2.LMEDS)
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     way = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR

@@ -10,6 +10,7 @@ import pytest
 from engine.types import F32
 from face.emotions import FEELING
 from face.rig import load_rig
+from face.topology import LIP_MIDDLES
 from face.types import BLENDSHAPES
 from training.metrics import faces, statistics
 
@@ -37,7 +38,7 @@ def test_lips_are_told_from_the_head() -> None:
     moved: F32 = (truth * 1.2 + np.array([7, -3, 2])).astype(np.float32)
     assert faces.lip_error(truth, moved) == pytest.approx(0, abs=1e-3)
     moved = truth.copy()
-    moved[1, faces.LOWER_LIP, 1] += 8.9
+    moved[1, LIP_MIDDLES[1], 1] += 8.9
     assert faces.lip_error(truth, moved) == pytest.approx(0.1 / 3, abs=1e-3)
     assert faces.mouth_opening_change(truth, moved) == pytest.approx(0.1 / 3, abs=2e-3)
 

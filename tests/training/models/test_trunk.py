@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[trai
 pytest.importorskip("tflite", reason="needs tflite: pip install -e '.[train]'")
 
 from engine.errors import MienError  # noqa: E402
-from face.landmarker import CROP_PX, Region  # noqa: E402
+from face.landmarker import MESH_PX, Region  # noqa: E402
 from inference.assets import FACE_LANDMARKER, locate  # noqa: E402
 from tests.faces import astronaut, landmarker  # noqa: E402
 from training.models.tflite_weights import read_weights  # noqa: E402
@@ -20,7 +20,7 @@ from training.models.trunk import FaceTrunk  # noqa: E402
 
 
 def test_its_last_map_through_the_landmarkers_last_layer_is_its_landmarks() -> None:
-    picture = np.ascontiguousarray(astronaut()[:CROP_PX, 96 : 96 + CROP_PX])
+    picture = np.ascontiguousarray(astronaut()[:MESH_PX, 96 : 96 + MESH_PX])
     with zipfile.ZipFile(locate(FACE_LANDMARKER)) as archive:
         weight, bias = read_weights(archive.read("face_landmarks_detector.tflite"))[-1]
     trunk = FaceTrunk().load_landmarker()
@@ -28,7 +28,7 @@ def test_its_last_map_through_the_landmarkers_last_layer_is_its_landmarks() -> N
     with torch.no_grad():
         _, last = trunk(pixels)
         points = torch.nn.functional.conv2d(last, weight.permute(0, 3, 1, 2), bias).reshape(-1, 3)
-    whole = Region((CROP_PX - 1) / 2, (CROP_PX - 1) / 2, CROP_PX, 0.0)
+    whole = Region((MESH_PX - 1) / 2, (MESH_PX - 1) / 2, MESH_PX, 0.0)
     seen, _ = landmarker().landmarks(picture, whole)
     assert last.shape == (1, 128, 2, 2)
     assert np.abs(points[:, :2].numpy() - seen[:, :2]).max() < 0.1
