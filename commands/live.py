@@ -11,6 +11,7 @@ Examples:
   run_engine.py --set editor.mode=voice          let the voice drive the face
   run_engine.py live --camera 0 --mic default --virtual-camera
   run_engine.py live --no-settings               as delivered, whatever was set before
+  run_engine.py live --vmc                       the face moves an avatar, too (VSeeFace, Warudo)
   run_engine.py live --camera rtsp://192.168.1.20/stream
   run_engine.py live --address 0.0.0.0 --cert cert.pem --key key.pem
 """
@@ -59,6 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--virtual-camera",
         action="store_true",
         help="show the result as a camera to other programs",
+    )
+    devices.add_argument(
+        "--vmc",
+        metavar="HOST:PORT",
+        nargs="?",
+        const="127.0.0.1:39539",
+        help="tell a VTuber tool how the face stands, by VMC (default 127.0.0.1:39539)",
     )
     page = parser.add_argument_group("page")
     page.add_argument(
@@ -162,6 +170,19 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
             "inputs": {"video": "compositor.video"},
         }
         processes["face"]["nodes"].append("virtual_camera")
+    if options.vmc is not None:
+        host, port = _receiver(options.vmc)
+        nodes["rig_out"] = {
+            "type": "nodes.face.rig_out:RigOut",
+            "inputs": {"face": "tracker.face", "edit": "editor.edit"},
+        }
+        nodes["vmc"] = {
+            "type": "nodes.sinks.vmc:Vmc",
+            "inputs": {"rig": "rig_out.rig"},
+            "parameters": {"host": host, "port": port},
+        }
+        processes["face"]["nodes"].append("rig_out")
+        processes["vmc"] = {"nodes": ["vmc"]}  # its ticks wait for nobody
     nodes["out"]["parameters"] = {
         "host": options.address,
         "port": options.port,
@@ -196,6 +217,14 @@ def _camera(device: str, muted: bool) -> tuple[dict[str, Any], bool]:
         parameters = {"path": path, "paced": True, "loop": True, "sound": sounds}
         return {"type": "nodes.sources.media_file:MediaFile", "parameters": parameters}, sounds
     return {"type": "nodes.sources.camera:Camera", "parameters": {"device": device}}, False
+
+
+def _receiver(text: str) -> tuple[str, int]:
+    """The two halves of HOST:PORT. Raises UsageError."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise UsageError(f"--vmc {text}: give HOST:PORT, as 127.0.0.1:39539")
+    return host.strip("[]"), int(port)
 
 
 def _is_device(name: str) -> bool:

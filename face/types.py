@@ -90,5 +90,22 @@ class Affect(Message):
     name: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FaceRig(Message):
+    """A face without a picture: what an avatar, a portrait or another program wears.
+
+    ``blendshapes`` float32 [52] in 0..1, ordered as BLENDSHAPES; ``pose`` float32 [4, 4] as of a
+    FaceTrack; ``expression`` float32 [8], in the order of EMOTIONS, how much of each the face
+    shows, as far as that is known. Where ``found`` is False there is no face, and all is zero.
+    """
+
+    found: bool
+    blendshapes: Annotated[F32, _RIG]
+    pose: Annotated[F32, Shape(4, 4)]
+    expression: Annotated[F32, Shape(len(EMOTIONS))] = field(
+        default_factory=lambda: np.zeros(len(EMOTIONS), np.float32)
+    )
+
+
 for _type in (FaceTrack, FaceEdit, Affect):
     MESSAGES[f"engine.types:{_type.__name__}"] = _type  # as recordings called them before

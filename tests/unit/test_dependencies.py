@@ -26,6 +26,7 @@ DISTRIBUTIONS = {
     "dlib": "dlib-bin",
     "google": "protobuf",
     "ort_flatbuffers_py": "onnxruntime",
+    "pythonosc": "python-osc",
     "skimage": "scikit-image",
     "tensorrt_rtx": "tensorrt-rtx-cu13",
     "yaml": "pyyaml",
