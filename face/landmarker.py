@@ -64,17 +64,9 @@ class Landmarker:
 
     def __init__(self, task: Path, threads: int = 1) -> None:
         """Load from the ``.task`` bundle. Raises MienError where it is none."""
-        try:
-            with zipfile.ZipFile(task) as archive:
-                nets = {
-                    name: archive.read(f"{name}.tflite")
-                    for name in ("face_detector", "face_landmarks_detector", "face_blendshapes")
-                }
-        except (OSError, zipfile.BadZipFile, KeyError) as error:
-            raise MienError(f"{task} is not a face landmarker bundle: {error}") from None
-        self._detector = _Net(nets["face_detector"], threads)
-        self._mesh = _Net(nets["face_landmarks_detector"], threads)
-        self._shapes = _Net(nets["face_blendshapes"], threads)
+        self._detector = _Net(task, "face_detector", threads)
+        self._mesh = _Net(task, "face_landmarks_detector", threads)
+        self._shapes = Blendshapes(task, threads)
         self._anchors = _anchors()
 
     def detect(self, pixels: U8, min_score: float = 0.5) -> list[tuple[Region, float]]:
@@ -135,7 +127,19 @@ class Landmarker:
 
     def blendshapes(self, points: F32) -> F32:
         """The 52 shapes [52] in 0..1 of landmarks [478, 2..3]; place and size don't matter."""
-        (shapes,) = self._shapes(np.ascontiguousarray(points[None, BLENDSHAPE_POINTS, :2]))
+        return self._shapes(points)
+
+
+class Blendshapes:
+    """The last network alone, for who has landmarks already. Not thread-safe."""
+
+    def __init__(self, task: Path, threads: int = 1) -> None:
+        """Raises MienError where ``task`` is no bundle."""
+        self._net = _Net(task, "face_blendshapes", threads)
+
+    def __call__(self, points: F32) -> F32:
+        """The 52 shapes [52] in 0..1 of landmarks [478, 2..3]; place and size don't matter."""
+        (shapes,) = self._net(np.ascontiguousarray(points[None, BLENDSHAPE_POINTS, :2]))
         return shapes
 
 
@@ -155,11 +159,16 @@ def _quiet() -> Iterator[None]:
 
 
 class _Net:
-    """One network under LiteRT: arrays in, arrays out."""
+    """One network of a bundle under LiteRT: arrays in, arrays out."""
 
-    def __init__(self, model: bytes, threads: int) -> None:
+    def __init__(self, task: Path, name: str, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
+        try:
+            with zipfile.ZipFile(task) as archive:
+                model = archive.read(f"{name}.tflite")
+        except (OSError, zipfile.BadZipFile, KeyError) as error:
+            raise MienError(f"{task} is not a face landmarker bundle: {error}") from None
         with _quiet():
             self._interpreter: Any = Interpreter(model_content=model, num_threads=threads)
             self._interpreter.allocate_tensors()

@@ -12,8 +12,9 @@ from engine.types import F32, U8
 from face.expression.people import load_people
 from face.render import person_file
 from face.render.likeness import Likeness
-from face.render.renderer import FaceRenderer, Request
+from face.render.renderer import FaceRenderer
 from face.render.repertoire import Face, Repertoire
+from face.render.request import Request
 from face.render.skin import Skin
 from face.render.surface import load_surface
 from face.render.watch import Watch
@@ -192,6 +193,9 @@ class Actor:
     ) -> U8:
         """The picture [H, W, 3] with the face that was asked for."""
         request = Request(
+            picture=picture,
+            landmarks=landmarks,
+            placement=placement,
             rig=edit.source,
             expression=edit.expression * np.float32(strength),
             removed=edit.removed * strength,
@@ -200,7 +204,7 @@ class Actor:
             step_s=step_s,
             every=every,
         )
-        return self._renderer.render(picture, landmarks, placement, request, out)
+        return self._renderer.render(request, out)
 
 
 def _enrolled(person: str) -> person_file.Person | None:

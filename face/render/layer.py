@@ -45,14 +45,19 @@ LIGHT_BOUNDS: Final = (0.4, 2.5)
 
 
 @dataclass(frozen=True, eq=False)
-class Skin:
+class Overlay:
     """What is laid over the face. ``texture`` [HEIGHT, WIDTH, 3] BGR; ``alpha`` [HEIGHT, WIDTH]
     0..1; ``ratio`` [rows, columns, 3], of any resolution, is multiplied into what the camera shows
-    before."""
+    before; ``gain`` [rows, columns, 3]: light of the picture over that of the texture. ``mouth``
+    and ``eyes``: how much of what is between lips and lids comes from the texture, 0..1; the rest
+    is the camera's."""
 
     texture: U8 | None = None
     alpha: F32 | None = None
     ratio: F32 | None = None
+    gain: F32 | None = None
+    mouth: float = 0.0
+    eyes: float = 1.0
 
 
 class Layer:
@@ -69,19 +74,11 @@ class Layer:
         picture: U8,
         landmarks: F32,
         target: F32,
-        skin: Skin,
-        gain: F32 | None = None,
-        mouth: float = 0.0,
-        eyes: float = 1.0,
+        overlay: Overlay,
         out: U8 | None = None,
     ) -> U8:
         """The picture [H, W, 3] with the face at ``landmarks`` [478, 3] px in the shape ``target``
-        [478, 3] px and under ``skin``.
-
-        ``gain`` [rows, columns, 3]: light of the picture over that of the texture. ``mouth`` and
-        ``eyes``: how much of what is between lips and lids comes from the texture, 0..1; the rest
-        is the camera's.
-        """
+        [478, 3] px and under ``overlay``."""
         import cv2
 
         out = np.empty_like(picture) if out is None else out
@@ -97,11 +94,11 @@ class Layer:
         seal(x, y, (grid.left, grid.top), before, after)
         part = out[grid.top : grid.bottom, grid.left : grid.right]
         cv2.remap(picture, x, y, cv2.INTER_CUBIC, dst=part, borderMode=cv2.BORDER_REPLICATE)
-        self._lay(out, grid.part_with(after), maps[2:], after, skin, gain, eyes)
-        if eyes < 1:
+        self._lay(out, grid.part_with(after), maps[2:], after, overlay)
+        if overlay.eyes < 1:
             keep_eyes(out, picture, landmarks, target[:, :2])
-        if mouth > 0 and skin.texture is not None:
-            self._lay_mouth(out, after, skin.texture, gain, mouth)
+        if overlay.mouth > 0 and overlay.texture is not None:
+            self._lay_mouth(out, after, overlay.texture, overlay.gain, overlay.mouth)
         return out
 
     def _apart(self, points: F32, shape: tuple[int, ...], eyes: float) -> F32:
@@ -140,29 +137,26 @@ class Layer:
         cosine = -meeting[:, 2] / np.maximum(np.linalg.norm(meeting, axis=1), 1e-6)
         return smoothstep(*TURNED, cosine)
 
-    def _lay(
-        self, out: U8, grid: Grid, maps: list[F32], after: F32, skin: Skin, gain: F32 | None,
-        eyes: float,
-    ) -> None:  # fmt: skip
-        """Lay the skin where the mesh is, a part of the ``grid`` on which its ``maps`` are."""
+    def _lay(self, out: U8, grid: Grid, maps: list[F32], after: F32, overlay: Overlay) -> None:
+        """Lay it where the mesh is, a part of the ``grid`` on which its ``maps`` are."""
         import cv2
 
-        laid_over = skin.texture is not None and skin.alpha is not None
-        if skin.ratio is None and not laid_over:
+        laid_over = overlay.texture is not None and overlay.alpha is not None
+        if overlay.ratio is None and not laid_over:
             return
         u, v, facing = (grid.upsample(one) for one in maps)
-        facing *= self._apart(after[:, :2] - (grid.left, grid.top), facing.shape, eyes)
+        facing *= self._apart(after[:, :2] - (grid.left, grid.top), facing.shape, overlay.eyes)
         part = out[grid.top : grid.bottom, grid.left : grid.right]
         edge = cv2.BORDER_REPLICATE
-        if skin.ratio is not None:
-            scale = skin.ratio.shape[1] / WIDTH
+        if overlay.ratio is not None:
+            scale = overlay.ratio.shape[1] / WIDTH
             x, y = (one * np.float32(scale) + np.float32((scale - 1) / 2) for one in (u, v))
-            ratio = cv2.remap(skin.ratio - 1, x, y, cv2.INTER_LINEAR, borderMode=edge)
+            ratio = cv2.remap(overlay.ratio - 1, x, y, cv2.INTER_LINEAR, borderMode=edge)
             cv2.multiply(part, ratio * facing[..., None] + 1, dst=part, dtype=cv2.CV_8U)
-        if skin.texture is None or skin.alpha is None:
+        if overlay.texture is None or overlay.alpha is None:
             return
-        alpha = cv2.remap(skin.alpha * self._border, u, v, cv2.INTER_LINEAR) * facing
-        texture = skin.texture if gain is None else lit(skin.texture, gain)
+        alpha = cv2.remap(overlay.alpha * self._border, u, v, cv2.INTER_LINEAR) * facing
+        texture = overlay.texture if overlay.gain is None else lit(overlay.texture, overlay.gain)
         laid = cv2.remap(texture, u, v, cv2.INTER_LINEAR, borderMode=edge)
         cv2.blendLinear(laid, part.copy(), alpha, 1 - alpha, part)
 

@@ -8,7 +8,7 @@ or nothing adds to the camera's own), in this picture's light.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ from face.emotions import FEELING
 from face.expression.people import People
 from face.expression.speech import Speech, head_angles
 from face.ramps import ramp, smoothstep
-from face.render.layer import Layer, Skin, fits, light_gain
+from face.render.layer import Layer, Overlay, fits, light_gain
 from face.render.repertoire import (
     NEUTRAL,
     Recalled,
@@ -28,6 +28,7 @@ from face.render.repertoire import (
     mouth,
     mouth_aperture,
 )
+from face.render.request import Request
 from face.render.surface import HEIGHT, MOUTH_BOX, WIDTH, Surface
 from face.rig import Placement, Rig
 from face.smoothing import OneEuro
@@ -65,37 +66,12 @@ TEETH: Final = (0.45, 0.85)
 
 
 class SkinModel(Protocol):
-    """What light and shade, as a logarithm [HEIGHT / 2, WIDTH / 2], an edit brings (`Skin`)."""
+    """Light and shade, as a logarithm [HEIGHT / 2, WIDTH / 2], that a request brings where the face
+    moves by ``displacement`` [478, 3] cm (`Skin`)."""
 
-    def __call__(
-        self,
-        picture: U8,
-        landmarks: F32,
-        displacement: F32,
-        rig: F32,
-        expression: F32,
-        removed: float,
-        step_s: float,
-        every: int,
-    ) -> F32: ...
+    def __call__(self, request: Request, displacement: F32) -> F32: ...
 
     def reset(self) -> None: ...
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Request:
-    """What a face should become. ``rig`` [52] as measured, ``expression`` [8] how much of each
-    emotion comes, ``removed`` the share of the own feeling that goes (below 0: more of it comes),
-    ``free`` how much of the mouth's opening is the emotion's, ``still`` a picture of its own; the
-    skin network is asked about ``every`` n-th picture."""
-
-    rig: F32
-    expression: F32 = field(default_factory=lambda: np.zeros(len(EMOTIONS), np.float32))
-    removed: float = 1.0
-    free: float = 0.0
-    still: bool = False
-    step_s: float = 0.0
-    every: int = 1
 
 
 class FaceRenderer:
@@ -125,16 +101,10 @@ class FaceRenderer:
         if self._skin is not None:
             self._skin.reset()
 
-    def render(
-        self,
-        picture: U8,
-        landmarks: F32,
-        placement: Placement,
-        request: Request,
-        out: U8 | None = None,
-    ) -> U8:
-        """The picture [H, W, 3] whose face at ``landmarks`` [478, 3] px is what was asked for."""
-        shape = self._rig.face(landmarks, placement)
+    def render(self, request: Request, out: U8 | None = None) -> U8:
+        """The picture [H, W, 3] whose face is what was asked for."""
+        placement = request.placement
+        shape = self._rig.face(request.landmarks, placement)
         turn = head_angles(placement.turn)
         self._speech.follow(request.rig, shape, 0.0 if request.still else request.step_s)
         lips = mouth(shape)
@@ -157,13 +127,12 @@ class FaceRenderer:
             shape + displacement, shape, request.free, smile_goes, request.still, guessed
         )
         target = placed(made, placement)
-        skin, gain = self._skin_for(picture, landmarks, shape, made, request, calm, felt)
+        overlay = self._overlay(shape, made, request, calm, felt)
         parted = ramp(*OPENS_CM, mouth_aperture(made) - max(mouth_aperture(shape), 0.0))
         if parted > 0:
-            texture = self._with_mouth(skin.texture, picture, landmarks, made, request)
-            skin = Skin(texture, skin.alpha, skin.ratio)
-        eyes = 1.0 if request.still else 0.0
-        return self._layer.draw(picture, landmarks, target, skin, gain, parted, eyes, out)
+            texture = self._with_mouth(overlay.texture, made, request)
+            overlay = replace(overlay, texture=texture, mouth=parted)
+        return self._layer.draw(request.picture, request.landmarks, target, overlay, out)
 
     def _displacement(
         self,
@@ -189,16 +158,14 @@ class FaceRenderer:
             displacement = displacement + np.float32(amount) * change
         return displacement.astype(np.float32)
 
-    def _skin_for(
+    def _overlay(
         self,
-        picture: U8,
-        landmarks: F32,
         shape: F32,
         made: F32,
         request: Request,
         calm: Recalled | None,
         felt: dict[str, Recalled | None],
-    ) -> tuple[Skin, F32 | None]:
+    ) -> Overlay:
         amounts = {name: float(request.expression[EMOTIONS.index(name)]) for name in felt}
         own = {name: face for name, face in felt.items() if face is not None}
         by_memory = min(sum(amounts[name] for name in own), 1.0)
@@ -222,14 +189,13 @@ class FaceRenderer:
             for name, amount in foreign.items():
                 expression[EMOTIONS.index(name)] = amount
             removed = (1 - covered) * request.removed
-            ratio = self._skin(
-                picture, landmarks, made - shape, request.rig, expression, removed,
-                request.step_s, request.every,
-            )  # fmt: skip
-        here, how_well = self._surface.light(picture, landmarks)
+            asked = replace(request, expression=expression, removed=removed)
+            ratio = self._skin(asked, made - shape)
+        here, how_well = self._surface.light(request.picture, request.landmarks)
         factor = None if ratio is None else light_factors(ratio, here)
+        eyes = 1.0 if request.still else 0.0
         if not layers or covered <= 0:
-            return Skin(ratio=factor), None
+            return Overlay(ratio=factor, eyes=eyes)
         total = max(sum(weights), 1e-6)
         texture, seen = mixed(layers, [weight / total for weight in weights])
         if not request.still:
@@ -240,11 +206,9 @@ class FaceRenderer:
         if not request.still:
             gain = self._steady_light(gain, request.step_s)
         alpha *= at_texels(fits(here, there, gain, np.minimum(how_well, known)))
-        return Skin(texture, alpha, factor), gain
+        return Overlay(texture, alpha, factor, gain, eyes=eyes)
 
-    def _with_mouth(
-        self, texture: U8 | None, picture: U8, landmarks: F32, made: F32, request: Request
-    ) -> U8:
+    def _with_mouth(self, texture: U8 | None, made: F32, request: Request) -> U8:
         """A texture whose mouth shows what is behind opened lips: the person's own if it was ever
         seen, else what real people show there, in the light of this skin."""
         import cv2
@@ -253,7 +217,7 @@ class FaceRenderer:
         left, top, right, bottom = MOUTH_BOX
         patch = out[top : bottom + 1, left : right + 1]
         own = self.repertoire.opened(mouth(made))
-        skin = _skin_colour(*self._surface.light(picture, landmarks))
+        skin = _skin_colour(*self._surface.light(request.picture, request.landmarks))
         if own is not None:
             theirs, known = coarse(own.texture, own.seen)
             there = np.average(

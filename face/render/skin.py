@@ -4,14 +4,16 @@ them."""
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import lru_cache, partial
+from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from engine.node import Context
-from engine.types import F32, U8
+from engine.types import F32
 from face.render.detail import COLUMNS, ROWS, detail, skin_mask
+from face.render.request import Request
 from face.render.surface import Texels, load_surface, texels, vertices
 from face.smoothing import OneEuro
 from face.types import EMOTIONS
@@ -64,67 +66,39 @@ class Skin:
             self._beside.shutdown()
         self._model.close()
 
-    def __call__(
-        self,
-        picture: U8,
-        landmarks: F32,
-        displacement: F32,
-        rig: F32,
-        expression: F32,
-        removed: float,
-        step_s: float,
-        every: int = 1,
-    ) -> F32:
-        """Change of the logarithm of brightness [ROWS, COLUMNS] of a face at ``landmarks``
-        [478, 3] px that moves by ``displacement`` [478, 3] cm, loses the share ``removed`` of what
-        it expresses by ``rig`` [52] and takes on the ``expression`` [8]."""
+    def __call__(self, request: Request, displacement: F32) -> F32:
+        """Change of the logarithm of brightness [ROWS, COLUMNS] of a face whose landmarks move by
+        ``displacement`` [478, 3] cm."""
         self._next_in -= 1
         if not self._answered:
-            self._next_in, self._answered = every, True
-            question = partial(
-                self._ask, picture, landmarks, displacement, rig, expression, removed
-            )
-            return self._steady(question(), step_s)
+            self._next_in, self._answered = request.every, True
+            return self._steady(self._ask(request, displacement), request.step_s)
         answer = None
         if self._asked is not None and self._asked.done():
             answer, self._asked = self._asked.result(), None
         if self._next_in <= 0 and self._asked is None:
-            self._next_in = every
-            question = partial(
-                self._ask,
-                picture.copy(),
-                landmarks,
-                displacement.copy(),
-                rig,
-                expression.copy(),
-                removed,
-            )
+            self._next_in = request.every
             if self._beside is None:
-                answer = question()
+                answer = self._ask(request, displacement)
             else:
-                self._asked = self._beside.submit(question)
-        return self._steady.hold(step_s) if answer is None else self._steady(answer, step_s)
+                own = replace(request, picture=request.picture.copy())
+                self._asked = self._beside.submit(self._ask, own, displacement)
+        if answer is None:
+            return self._steady.hold(request.step_s)
+        return self._steady(answer, request.step_s)
 
-    def _ask(
-        self,
-        picture: U8,
-        landmarks: F32,
-        displacement: F32,
-        rig: F32,
-        expression: F32,
-        removed: float,
-    ) -> F32:
-        fine = detail(*load_surface().unwrap(picture, landmarks))
-        displacement = displacement_map(displacement)
-        total = float(expression.sum())
+    def _ask(self, request: Request, displacement: F32) -> F32:
+        fine = detail(*load_surface().unwrap(request.picture, request.landmarks))
+        over_skin, rig, removed = displacement_map(displacement), request.rig, request.removed
+        total = float(request.expression.sum())
         change = np.zeros((ROWS, COLUMNS), np.float32)
         if removed and total < 1:
-            towards = displacement if removed > 0 else -displacement
+            towards = over_skin if removed > 0 else -over_skin
             change += np.float32(removed * (1 - total)) * self._run(fine, towards, rig, 0)
-        for place, amount in enumerate(expression):
+        for place, amount in enumerate(request.expression):
             if place and amount > 0.02:
                 depth = np.float32(amount * DEPTH.get(EMOTIONS[place], 1.0))
-                change += depth * self._run(fine, displacement, rig, place)
+                change += depth * self._run(fine, over_skin, rig, place)
         return change
 
     def _run(self, fine: F32, displacement: F32, rig: F32, emotion: int) -> F32:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.types import F32, U8
 from face.expression.retargeting import Retargeting
-from face.landmarker import Landmarker
+from face.landmarker import Blendshapes
 from face.render.eyes import keep_eyes
 from face.render.warp import apply_flow, dense_flow
 from face.rig import Placement, Rig
@@ -18,7 +18,7 @@ class Warped:
 
     def __init__(self, rig: Rig, landmarker: Path) -> None:
         self._rig = rig
-        self._retargeting = Retargeting(rig, Landmarker(landmarker).blendshapes)
+        self._retargeting = Retargeting(rig, Blendshapes(landmarker))
 
     def reset(self) -> None:
         """Another picture, or another face."""

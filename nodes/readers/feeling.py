@@ -34,7 +34,8 @@ FACE_WEIGHT: Final = 0.6
 
 class Feeling(Node):
     """face, voice (of the readers) -> affect (both together), voice (smoothed, at the pictures'
-    rate), traces (face, voice and both, ten times a second, for whoever draws them).
+    rate), traces (face, voice and both of a moment, by ``source``, ten times a second, for whoever
+    draws them).
 
     Where one of them is hidden or silent the other speaks alone.
     """

@@ -11,8 +11,8 @@ from engine.errors import MienError
 from engine.node import Condition, LoopNode
 from engine.parameters import parameter
 from engine.types import U8, AudioFrame, Fifo, Latest, VideoFrame
-from face.affect.answers import chief
-from face.types import EMOTIONS, Affect
+from face.types import Affect
+from nodes.web.feelings import Moments
 
 if TYPE_CHECKING:
     from nodes.web.encode import Encoded, EncodeWorker
@@ -92,7 +92,7 @@ class WebrtcOut(LoopNode):
         self._timestamp = 0
         self._origin_ns = self.context.clock.now_ns() - 1_000_000_000
         self._titles: dict[str, U8] = {}
-        self._felt: dict[str, dict[str, Any] | None] = {}
+        self._moments = Moments()
         self.sync = AvSync(SOUND_LEAD_NS)
         self._playout = PlayoutLimit(self.config.playout_delay_ms)
         self._server: WebServer = await join(self.context)
@@ -163,13 +163,9 @@ class WebrtcOut(LoopNode):
             self._voice.push(message)
 
     def on_feelings(self, message: Affect) -> None:
-        """Face, voice and both of one moment, in this order, are one message to the pages."""
-        self._felt[message.source] = _plain(message)
-        if message.source == "both":
-            self._server.sockets.feelings(
-                {"time_ms": message.capture_ns // 1_000_000, **self._felt}
-            )
-            self._felt = {}
+        """Face, voice and both of one moment are one message to the pages."""
+        if (moment := self._moments.add(message)) is not None:
+            self._server.sockets.feelings(moment)
 
     async def negotiate(self, offer: str) -> tuple[Peer, str]:
         """A new viewer. Raises BadOfferError, MienError where there are too many."""
@@ -368,17 +364,3 @@ class Rate:
         if not self._times_ns or now_ns - self._since_ns < RATE_OVER_NS:
             return None
         return sum(now_ns - at_ns < RATE_OVER_NS for at_ns in self._times_ns) * 1e9 / RATE_OVER_NS
-
-
-def _plain(affect: Affect) -> dict[str, Any] | None:
-    """What the page needs of a feeling; None where nothing is known."""
-    if not affect.known:
-        return None
-    shares = [round(float(share), 3) for share in affect.probabilities]
-    return {
-        "emotion": chief(affect),
-        "probabilities": dict(zip(EMOTIONS, shares, strict=True)),
-        "valence": round(affect.valence, 3),
-        "arousal": round(affect.arousal, 3),
-        "intensity": round(affect.intensity, 3),
-    }

@@ -17,8 +17,9 @@ from face.render import likeness, person_file
 from face.render.actor import Actor
 from face.render.layer import fits
 from face.render.person_file import Person
-from face.render.renderer import FaceRenderer, Request
+from face.render.renderer import FaceRenderer
 from face.render.repertoire import Face, Repertoire
+from face.render.request import Request
 from face.render.surface import load_surface
 from face.render.watch import Watch, unevenness
 from face.rig import load_rig
@@ -202,7 +203,16 @@ def test_a_smile_never_becomes_calm_however_long_it_lasts() -> None:
 def test_who_is_calmed_shows_no_teeth() -> None:
     seen = seen_astronaut()
     renderer = FaceRenderer(load_rig(), load_surface(), load_people())
-    calm = renderer.render(*seen[:3], Request(rig=seen.rig, free=1.0, still=True))
+    calm = renderer.render(
+        Request(
+            picture=seen.pixels,
+            landmarks=seen.landmarks,
+            placement=seen.placement,
+            rig=seen.rig,
+            free=1.0,
+            still=True,
+        )
+    )
 
     def bared(pixels: U8) -> float:
         """Which share of the mouth is as bright as teeth."""

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from face.render.layer import Layer, Skin, fits, light_gain
+from face.render.layer import Layer, Overlay, fits, light_gain
 from face.render.repertoire import coarse
 from face.render.surface import COARSE, HEIGHT, MOUTH_BOX, WIDTH, load_surface, vertices
 from face.topology import INNER_LIPS
@@ -24,7 +24,7 @@ def test_a_texture_laid_over_its_own_face_is_that_face(seen: Seen) -> None:
     assert texture.shape == (HEIGHT, WIDTH, 3) and known.shape == (HEIGHT, WIDTH)
     alpha = (known / 255).astype(np.float32)
     drawn = Layer(surface).draw(
-        seen.pixels, seen.landmarks, seen.landmarks, Skin(texture, alpha), mouth=1.0
+        seen.pixels, seen.landmarks, seen.landmarks, Overlay(texture, alpha, mouth=1.0)
     )
     off = np.abs(drawn.astype(int) - seen.pixels.astype(int))
     assert off.mean() < 0.6 and np.percentile(off, 99.5) < 30
@@ -35,7 +35,7 @@ def test_nothing_is_drawn_beside_the_face(seen: Seen) -> None:
     surface = load_surface()
     target = seen.landmarks.copy()
     target[:, 1] += np.float32(4)
-    drawn = Layer(surface).draw(seen.pixels, seen.landmarks, target, Skin())
+    drawn = Layer(surface).draw(seen.pixels, seen.landmarks, target, Overlay())
     low, high = seen.landmarks[:, :2].min(axis=0), seen.landmarks[:, :2].max(axis=0)
     reach = 0.3 * float((high - low).max()) + 2
     y, x = np.nonzero((drawn != seen.pixels).any(axis=2))
@@ -61,8 +61,8 @@ def test_nothing_of_the_cameras_is_left_between_opened_lips(seen: Seen) -> None:
     inside &= cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     bright = seen.pixels.copy()
     bright[cv2.dilate(inside.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0] = 255
-    dark = Skin(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-    drawn = Layer(load_surface()).draw(bright, seen.landmarks, target, dark, mouth=1.0)
+    dark = Overlay(np.zeros((HEIGHT, WIDTH, 3), np.uint8), mouth=1.0)
+    drawn = Layer(load_surface()).draw(bright, seen.landmarks, target, dark)
     assert inside.sum() > 100 and drawn[inside].max() < 30
 
 
@@ -75,7 +75,7 @@ def test_shut_lips_that_cross_stay_where_they_are(seen: Seen, crossed: tuple[flo
     for points, by in zip((before, after), crossed, strict=True):
         points[upper], points[lower] = middle, middle
         points[upper, 1] += np.float32(by)
-    drawn = Layer(load_surface()).draw(seen.pixels, before, after, Skin())
+    drawn = Layer(load_surface()).draw(seen.pixels, before, after, Overlay())
     assert np.abs(drawn.astype(int) - seen.pixels).max() < 100
     assert np.abs(drawn.astype(int) - seen.pixels).mean() < 0.5
 
