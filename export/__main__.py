@@ -4,7 +4,7 @@
     python -m export skin   --run runs/skin --data FACES --to onnx openvino tensorrt
     python -m export skin   --again --data FACES
 
-NAME is visual, speech, intensity or skin. --data gives real frames, and to skin photographs,
+NAME has a recipe in training/recipes/. --data gives real frames, and to skin photographs,
 EMOTION/PERSON_SESSION.jpg: to calibrate int8 with, and, of other people (the splits val and test,
 or a third), to compare the runtimes on. skin is calibrated on edits of all kinds and compared by
 emotion, on the face.
@@ -18,8 +18,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from export.names import NAMES
-from training import command
+from training import command, recipes
 
 TARGETS = ("onnx", "openvino", "tensorrt")
 
@@ -27,7 +26,7 @@ TARGETS = ("onnx", "openvino", "tensorrt")
 def main(argv: list[str] | None = None) -> int:
     """Export; the exit code: 0 done, 1 failed, 2 wrong use."""
     parser = command.parser_of("export", __doc__)
-    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("name", help=f"{', '.join(recipes.known())}, or module:Class")
     made_of = parser.add_mutually_exclusive_group(required=True)
     made_of.add_argument("--run", type=Path, help="the training's folder")
     made_of.add_argument(

@@ -1,4 +1,4 @@
-"""What is left of the skin network's learning at lower precision: by emotion, on the face."""
+"""What lower precision loses of what a network says, by the kind of example, where it matters."""
 
 from __future__ import annotations
 
@@ -7,27 +7,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
-from export.faces import Asked
-from export.networks import Call, Network
-from face.render.detail import skin_mask
+from export.networks import Network
 from inference.model import Model, missing
+from training.examples import Call, Example
 from training.metrics.statistics import ratio_interval
-
-SAID: Final = "change"
-"""the tensor that is judged"""
-MOST: Final = 0.2
-"""error over change that lower precision may have"""
+from training.recipe import Tolerance
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Edits of one kind: the summed error over the summed size of what the network says there.
+    """Examples of one kind: the summed error over the summed size of what the network says there.
     ``high`` is the upper end of a 95 % interval, people drawn anew."""
 
+    tolerance: Tolerance
     kind: str
     edits: int
     people: int
@@ -37,36 +33,42 @@ class Fidelity:
     def row(self) -> dict[str, Any]:
         """As it goes into a card."""
         counts = {"edits": self.edits, "people": self.people}
-        return counts | {SAID: round(self.off, 4), f"{SAID}_high": round(self.high, 4)}
+        output = self.tolerance.output
+        return counts | {output: round(self.off, 4), f"{output}_high": round(self.high, 4)}
 
     def good_enough(self) -> bool:
         """Whether it may stand in for float32 here."""
-        return self.off <= MOST
+        return self.off <= self.tolerance.error
 
 
 def fidelity(
-    asked: Sequence[Asked], reference: Callable[[Call], Call], run: Callable[[Call], Call]
+    asked: Sequence[Example],
+    reference: Callable[[Call], Call],
+    run: Callable[[Call], Call],
+    tolerance: Tolerance,
 ) -> list[Fidelity]:
-    """A row for each kind of edit, in the order in which they come."""
+    """A row for each kind of example, in the order in which they come."""
     sums: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(lambda: [0.0, 0.0]))
     counts: dict[str, int] = defaultdict(int)
-    skin = skin_mask()
+    output, where = tolerance.output, tolerance.mask()
     for edit in asked:
-        truth, answer = reference(edit.call)[SAID], run(edit.call)[SAID]
+        truth, answer = reference(edit.call)[output], run(edit.call)[output]
         counts[edit.kind] += 1
         pair = sums[edit.kind][edit.subject]
-        pair[0] += float(np.abs((answer - truth) * skin).sum(dtype=np.float64))
-        pair[1] += float(np.abs(truth * skin).sum(dtype=np.float64))
+        pair[0] += float(np.abs((answer - truth) * where).sum(dtype=np.float64))
+        pair[1] += float(np.abs(truth * where).sum(dtype=np.float64))
     rows = []
     for kind, people in sums.items():
         pairs = np.array(list(people.values()))
         off = float(pairs[:, 0].sum() / max(pairs[:, 1].sum(), 1e-9))
         high = ratio_interval(pairs[:, 0], pairs[:, 1])[1]
-        rows.append(Fidelity(kind, counts[kind], len(people), off, high))
+        rows.append(Fidelity(tolerance, kind, counts[kind], len(people), off, high))
     return rows
 
 
-def fidelities(network: Network, folder: Path, asked: Sequence[Asked]) -> dict[str, list[Fidelity]]:
+def fidelities(
+    network: Network, folder: Path, asked: Sequence[Example], tolerance: Tolerance
+) -> dict[str, list[Fidelity]]:
     """Every lower precision of OpenVINO that is here against the network itself."""
     if missing("openvino") is not None:
         return {}
@@ -77,7 +79,7 @@ def fidelities(network: Network, folder: Path, asked: Sequence[Asked]) -> dict[s
             continue
         model = Model(folder, backend="openvino", precision=precision, log=lambda line: None)
         try:
-            rows = fidelity(asked, lambda call: truths[id(call)], partial(_call, model))
+            rows = fidelity(asked, lambda call: truths[id(call)], partial(_call, model), tolerance)
         finally:
             model.close()
         out[f"openvino_{precision}"] = rows
@@ -86,8 +88,9 @@ def fidelities(network: Network, folder: Path, asked: Sequence[Asked]) -> dict[s
 
 def lines_of(name: str, rows: Sequence[Fidelity]) -> list[str]:
     """A table in Markdown."""
+    told = rows[0].tolerance
     lines = [
-        f"{name}: error over change on the face (95 % below), at most {MOST}",
+        f"{name}: error over {told.output} (95 % below), at most {told.error}",
         "| it becomes | edits | people | error |",
         "| --- | ---: | ---: | ---: |",
     ]

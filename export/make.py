@@ -9,9 +9,7 @@ from typing import Any
 
 from engine.files import atomic_write, make_folder
 from export import samples
-from export.faces import Faces
 from export.fidelity import fidelities, lines_of
-from export.names import HALVED, QUANTIZED
 from export.networks import Network, exported, load
 from export.onnx_file import to_float16, to_onnx
 from export.parity import Parity, table
@@ -19,17 +17,18 @@ from export.quantize import to_int8
 from export.write_card import Files, write_card
 from inference.card import read_card
 from inference.tensorrt import AHEAD_OF_TIME, load_tensorrt, obtain_engine
-from training import command
+from training import command, recipes
 
 
 def export(options: argparse.Namespace, arguments: str) -> None:
     """Write weights/NAME. Raises MienError."""
     made_by = f"{command.called('export')} {arguments}"
-    folder = options.out / options.name
+    kind = recipes.recipe(options.name)
+    folder = options.out / kind.name
     again = options.run is None
-    network = exported(folder) if again else load(options.name, options.run)
-    data = network.run["data"]
-    learn, judge = samples.divided(options.data, network.name)
+    network = exported(kind, folder) if again else load(kind, options.run)
+    recipe, data = network.recipe, network.run["data"]
+    learn, judge = recipe.examples(options.data)
     calls = samples.calls(network, judge, max(2, options.calls // 4), seed=1)
     make_folder(folder)
     files: Files = {"onnx": ("model.onnx", "")}
@@ -39,10 +38,10 @@ def export(options: argparse.Namespace, arguments: str) -> None:
     else:
         reference = to_onnx(network)
         _put(folder / "model.onnx", reference)
-    if "tensorrt" in options.to and network.name in HALVED:
+    if "tensorrt" in options.to and recipe.halved:
         _put(folder / "f16.onnx", to_float16(reference))
         files["onnx_f16"] = ("f16.onnx", "")
-    if "openvino" in options.to and network.name in QUANTIZED:
+    if "openvino" in options.to and recipe.quantized:
         count = max(2, options.calls)
         xml, weights = to_int8(reference, samples.calls(network, learn, count))
         _put(folder / "int8.xml", xml)
@@ -55,14 +54,14 @@ def export(options: argparse.Namespace, arguments: str) -> None:
     rows = table(network, folder, calls)
     metrics: dict[str, Any] = {name: row.row() for name, row in rows.items()}
     fine = {name for name, row in rows.items() if row.good_enough()}
-    if isinstance(judge, Faces):
-        asked = judge.edits(options.edits, seed=2)
-        for name, parts in fidelities(network, folder, asked).items():
+    if recipe.tolerance is not None:
+        asked = samples.drawn(network, judge, options.edits, seed=2)
+        for name, parts in fidelities(network, folder, asked, recipe.tolerance).items():
             metrics[f"{name}_by_emotion"] = {part.kind: part.row() for part in parts}
             fine -= set() if all(part.good_enough() for part in parts) else {name}
             print("\n".join(lines_of(name, parts)))
     # What adds up over seconds must not lose digits, and what is this small gains nothing.
-    chosen = best(rows, fine) if network.name in HALVED else "f32"
+    chosen = best(rows, fine) if recipe.halved else "f32"
     write_card(folder, network, files, chosen, data, metrics | kept, made_by)
     _report(network, rows, chosen)
     if "tensorrt" in options.to:

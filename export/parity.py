@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from export.networks import Call, Network
+from export.networks import Network
 from inference.model import Backend, Model, missing
+from training.examples import Call
 
 INT8_AGREEMENT: Final = 0.98
 

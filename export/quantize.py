@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import MienError
-from export.networks import Call
+from training.examples import Call
 
 _LAYERS = ("Convolution", "GroupConvolution", "MatMul", "Parameter", "Constant")
 

@@ -7,12 +7,13 @@ interrupted and resumed ends bit by bit as one that wasn't.
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,50 +26,43 @@ from engine.errors import MienError
 from engine.files import make_folder
 from training import checkpoint, parallel
 from training.losses.faces import total
-from training.provenance import CODE, Stage, code_hash, constants, differences, plain, seen
+from training.provenance import CODE, Stage, code_hash, differences, plain, seen
+from training.recipe import Recipe
 from training.trainers.samples import Clips
 
 Batch = dict[str, Tensor]
 Parts = Mapping[str, Tensor]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """How long, how fast, how often. Counts are steps; ``ema`` is the share kept at each,
-    ``decay`` that of the weights (AdamW)."""
-
-    steps: int
-    batch: int
-    rate: float
-    warm_up: int = 0
-    ema: float = 0.999
-    clip: float = 1.0
-    save_every: int = 500
-    log_every: int = 20
-    pictures_every: int = 500
-    loaders: int = 2
-    bf16: bool = False
-    decay: float = 1e-4
-
-
 class Trainer(ABC):
-    """One model's training. ``modules`` are trained and saved by name; those in ``averaged`` get an
-    EMA, which is what is exported. A trainer only sequences; losses live in training.losses."""
+    """One model's training, as its recipe has it. ``modules`` are trained and saved by name; those
+    in ``averaged`` get an EMA, which is what is exported. A trainer only sequences; losses live in
+    training.losses."""
 
-    name: ClassVar[str]
     averaged: ClassVar[tuple[str, ...]]
-    schedule: Schedule
     modules: dict[str, nn.Module]
-    size: dict[str, Any]
-    """what the modules were made with, to make them again"""
     clips: Clips
     """what is learned from, where it is clips"""
-    plan: Any = None
-    """a dataclass of what else was chosen for it"""
     leans_on: Mapping[str, Path] = {}
     """runs of other networks that are asked, by name"""
     began: Sequence[Stage] = ()
     """the stages of the run whose weights this one began with"""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.weights: dict[str, float] = asdict(recipe.losses)
+        """of the losses"""
+
+    @property
+    def name(self) -> str:
+        """The network's."""
+        return self.recipe.name
+
+    @property
+    def size(self) -> dict[str, Any]:
+        """What the modules were made with, to make them again."""
+        found: dict[str, Any] = plain(asdict(self.recipe.size))
+        return found
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, NDArray[Any]]:
@@ -76,11 +70,12 @@ class Trainer(ABC):
 
     @abstractmethod
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
-        """(module to be stepped, parts, their weights), one after another within a step."""
+        """(group, parts, their weights), one after another within a step. A group is the modules
+        to be stepped, by name, with + between them."""
 
-    @abstractmethod
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
-        """Pictures [3, H, W] in 0..1 for TensorBoard."""
+        """Pictures [3, H, W] in 0..1 for TensorBoard, where there are any."""
+        return {}
 
     def learned_from(self) -> dict[str, Any]:
         """The data, as a stage tells of it."""
@@ -88,12 +83,10 @@ class Trainer(ABC):
 
     def stage(self, command: str, step: int = 0) -> Stage:
         """What this training is, for its checkpoints. Raises MienError."""
+        file = Path(inspect.getfile(type(self.recipe)))
         recipe = {
-            "schedule": asdict(self.schedule),
-            "size": self.size,
-            "plan": plain(asdict(self.plan)) if self.plan is not None else {},
-            "constants": constants(type(self)),
-            "code": code_hash(*CODE),
+            **plain(self.recipe.choices()),
+            "code": code_hash(*CODE, str(file.resolve())),
             "began_with": [stage["command"] for stage in self.began],
             "torch": str(torch.__version__),
         }
@@ -142,7 +135,7 @@ class _Run:
         self.accept_changes = accept_changes
         self.stages = [*trainer.began, trainer.stage(command)]
         self.rank, self.world, self.device = rank, world, device
-        schedule = trainer.schedule
+        schedule = trainer.recipe.schedule
         for module in trainer.modules.values():
             # Channels last is 1.5 to 2 times as quick for convolutions on a CPU; torch's types
             # don't know that a module can be told so without a dtype.
@@ -155,16 +148,16 @@ class _Run:
         self.optimizers = {
             name: torch.optim.AdamW(
                 module.parameters(),
-                lr=schedule.rate,
+                lr=schedule.lr,
                 betas=(0.9, 0.99),
-                weight_decay=schedule.decay,
+                weight_decay=schedule.weight_decay,
             )
             for name, module in trainer.modules.items()
         }
         self.step = 0
 
     def go(self, say: Callable[[str], None]) -> Path:
-        schedule, trainer = self.trainer.schedule, self.trainer
+        schedule, trainer = self.trainer.recipe.schedule, self.trainer
         self._resume(say)
         board = _board(self.out, say) if self.rank == 0 else None
         began_s, began_step = time.monotonic(), self.step
@@ -186,7 +179,7 @@ class _Run:
                         f"{trainer.name} {self.step}/{schedule.steps}: {listed} "
                         f"({each_s:.2f} s a step, {left_min:.0f} min left)"
                     )
-                due = self.step % schedule.pictures_every == 0 or self.step == schedule.steps
+                due = self.step % schedule.images_every == 0 or self.step == schedule.steps
                 if board is not None and due:
                     with torch.no_grad():
                         for name, picture in trainer.pictures(batch, self.ema).items():
@@ -199,50 +192,51 @@ class _Run:
         return path
 
     def _advance(self, batch: Batch) -> dict[str, float]:
-        schedule, trainer = self.trainer.schedule, self.trainer
+        schedule, trainer = self.trainer.recipe.schedule, self.trainer
         for module in trainer.modules.values():
             module.train()
-        warm = min(1.0, (self.step + 1) / max(1, schedule.warm_up))
+        warm = min(1.0, (self.step + 1) / max(1, schedule.warmup_steps))
         left = 1 - self.step / schedule.steps
-        rate = schedule.rate * warm * (0.05 + 0.95 * left)
+        lr = schedule.lr * warm * (0.05 + 0.95 * left)
         figures: dict[str, float] = {}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=schedule.bf16):
             turns = trainer.losses(batch, self.step)
-            for goal, parts, weights in turns:
+            for group, parts, weights in turns:
                 with torch.autocast(self.device.type, enabled=False):
-                    self._turn(goal, total(parts, weights), rate)
+                    self._turn(group, total(parts, weights), lr)
                 figures |= {name: float(part.detach()) for name, part in parts.items()}
         wrong = [name for name, value in figures.items() if not np.isfinite(value)]
         if wrong:
             raise MienError(
                 f"step {self.step}: {', '.join(wrong)} is no number any more; "
-                f"resume from {self.out} with a smaller rate"
+                f"resume from {self.out} with a smaller lr"
             )
-        keep = min(schedule.ema, (1 + self.step) / (10 + self.step))
+        keep = min(schedule.ema_decay, (1 + self.step) / (10 + self.step))
         for name, slow in self.ema.items():
             _follow(slow, trainer.modules[name], keep)
         return figures
 
-    def _turn(self, goal: str, loss: Tensor, rate: float) -> None:
-        """One optimizer's step; modules that the goal doesn't name take no gradient."""
-        optimizers = [self.optimizers[name] for name in goal.split("+")]
+    def _turn(self, group: str, loss: Tensor, lr: float) -> None:
+        """One optimizer's step; modules that the group doesn't name take no gradient."""
+        optimizers = [self.optimizers[name] for name in group.split("+")]
+        schedule = self.trainer.recipe.schedule
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-                parallel.average(parameter.grad for parameter in group["params"])
-                nn.utils.clip_grad_norm_(group["params"], self.trainer.schedule.clip)
+            for params in optimizer.param_groups:
+                params["lr"] = lr
+                parallel.average(parameter.grad for parameter in params["params"])
+                nn.utils.clip_grad_norm_(params["params"], schedule.max_grad_norm)
             optimizer.step()
 
     def _batches(self) -> Iterator[Mapping[str, NDArray[Any]]]:
         """Batches from this step on, drawn ahead by a few threads, in order."""
-        schedule = self.trainer.schedule
+        schedule = self.trainer.recipe.schedule
         steps = iter(range(self.step, schedule.steps))
-        with ThreadPoolExecutor(max(1, schedule.loaders)) as pool:
+        with ThreadPoolExecutor(max(1, schedule.workers)) as pool:
             ahead: list[Future[Mapping[str, NDArray[Any]]]] = []
-            for step in itertools.islice(steps, schedule.loaders + 1):
+            for step in itertools.islice(steps, schedule.workers + 1):
                 ahead.append(pool.submit(self._draw, step))
             try:
                 while ahead:

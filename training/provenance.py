@@ -6,10 +6,8 @@ its own; a new one where a run was resumed with other data or another recipe.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -73,16 +71,6 @@ def plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def constants(kind: type) -> dict[str, Any]:
-    """What stands in capitals at the head of the file of a class: its weights, shares and times."""
-    found = {}
-    for name, value in vars(sys.modules[kind.__module__]).items():
-        if name.isupper() and not name.startswith("_"):
-            with contextlib.suppress(TypeError):
-                found[name] = plain(value)
-    return found
-
-
 @lru_cache(maxsize=64)
 def code_hash(*names: str) -> str:
     """Of the sources of files and folders, named as seen from this folder."""
@@ -101,6 +89,8 @@ def differences(before: Stage, now: Stage) -> list[str]:
     for name in ("data", "leans_on"):
         if before[name] != now[name]:
             found.append("other data" if name == "data" else "other runs that it leans on")
+    if "constants" in before["recipe"]:
+        return [*found, "its recipe is of an older version"]
     old, new = (dict(_flat(stage["recipe"])) for stage in (before, now))
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):

@@ -21,21 +21,19 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from engine.errors import MienError
-from training import command
+from engine.errors import MienError, UsageError
+from training import command, recipes
 
 if TYPE_CHECKING:
     from training.loop import Trainer
-
-NAMES: Final = ("visual", "speech", "intensity", "skin")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Train; the exit code: 0 done, 1 failed, 2 wrong use."""
     parser = command.parser_of("training.train", __doc__)
-    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("name", help=f"{', '.join(recipes.known())}, or module:Class")
     parser.add_argument("--config", choices=("debug", "full"), default="debug")
     parser.add_argument(
         "--data", type=Path, required=True, help="a folder of shards or photographs"
@@ -81,9 +79,6 @@ def run(options: argparse.Namespace, made_by: str) -> None:
     trainer = make(options)
     if options.start:
         start(trainer, options.start)
-    changes = {"steps": options.steps, "batch": options.batch}
-    changes = {name: value for name, value in changes.items() if value is not None}
-    trainer.schedule = dataclasses.replace(trainer.schedule, **changes)
     path = train(
         trainer, options.out, options.seed, options.device, made_by, say, options.accept_changes
     )
@@ -92,22 +87,15 @@ def run(options: argparse.Namespace, made_by: str) -> None:
 
 def make(options: argparse.Namespace) -> Trainer:
     """The trainer that was asked for. Raises MienError."""
-    data, config = options.data, options.config
-    if options.name == "visual":
-        from training.trainers.visual import VisualTrainer
-
-        return VisualTrainer(data, config)
-    if options.name == "speech":
-        from training.trainers.speech import SpeechTrainer
-
-        return SpeechTrainer(data, config)
-    if options.name == "intensity":
-        from training.trainers.intensity import IntensityTrainer
-
-        return IntensityTrainer(data, config, options.visual, options.speech)
-    from training.trainers.skin import SkinTrainer
-
-    return SkinTrainer(data, config, options.without_fold)
+    kind = recipes.recipe(options.name)
+    runs = {name: getattr(options, name) for name in kind.leans_on}
+    if lacking := [f"--{name} RUN" for name, run in runs.items() if run is None]:
+        raise UsageError(f"{kind.name} needs trained networks: give {' and '.join(lacking)}")
+    recipe = kind.config(options.config).scheduled(steps=options.steps, batch=options.batch)
+    if options.without_fold:
+        plan = dataclasses.replace(recipe.plan, without_fold=options.without_fold)
+        recipe = dataclasses.replace(recipe, plan=plan)
+    return recipe.trainer(options.data, runs)
 
 
 def start(trainer: Trainer, run: Path) -> None:

@@ -25,7 +25,7 @@ from importlib import metadata
 from pathlib import Path
 
 from commands.devices import camera_devices, microphones
-from commands.doctor.network import NETWORKS, describe
+from commands.doctor.network import describe
 from commands.doctor.speed import measure_face_ms
 from commands.numbers import within
 from commands.weights import add_weights, use_weights
@@ -35,6 +35,7 @@ from engine.program import program
 from inference.assets import FACE_LANDMARKER, locate
 from inference.weight_sets import left_out
 from nodes.sinks.virtual_camera import missing as virtual_camera_missing
+from training import recipes
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge", "firefox")
 _SHM_BYTES = 64 << 20
@@ -140,7 +141,7 @@ def landmarker() -> Check:
 def networks() -> list[Check]:
     """The learned face; where a network is missing, live reads or paints less and says so."""
     checks = []
-    for name in NETWORKS:
+    for name in recipes.names():
         if without := left_out(name):
             fact = f"not in {without}: not needed, light and shade stay as they are"
             checks.append(Check(f"network {name}", False, fact))

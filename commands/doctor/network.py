@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from importlib import metadata
-from typing import Final
 
 from engine.errors import MienError
 from inference.card import Card, read_card
 from inference.model import BACKENDS, missing
 from inference.weight_sets import weight_folder
-
-NETWORKS: Final = ("visual", "speech", "activity", "intensity", "skin")
 
 
 def describe(name: str) -> str:

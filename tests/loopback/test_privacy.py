@@ -137,6 +137,7 @@ from pathlib import Path
 from export import networks, samples
 from export.__main__ import main as export
 from export.quantize import to_int8
+from training.recipes.intensity import Intensity
 from training.train import main as train
 
 run, data = Path("runs/intensity"), Path("data")
@@ -146,8 +147,8 @@ assert train(["visual", *quick, "--out", "runs/visual"]) == 0
 assert train(["speech", *quick, "--out", "runs/speech"]) == 0
 assert train(["intensity", *quick, *read, "--out", str(run)]) == 0
 assert export(["intensity", "--run", str(run), "--data", "data", "--out", "w", "--calls", "2"]) == 0
-network = networks.load("intensity", run)
-calls = samples.calls(network, samples.divided(data, network.name)[0], 2)
+network = networks.load(Intensity, run)
+calls = samples.calls(network, network.recipe.examples(data)[0], 2)
 assert to_int8(Path("w/intensity/model.onnx").read_bytes(), calls)
 """)  # fmt: skip
     assert_private(home)

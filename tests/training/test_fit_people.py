@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from engine.node import Context
-from export.faces import Faces
 from face.expression.people import load_people
 from face.render.actor import Actor
 from face.render.repertoire import mouth_aperture
@@ -22,6 +21,8 @@ from inference.weight_sets import forbids
 from tests.faces import astronaut, seen_face
 from training.data.own import SOURCE, Source, portraits, source_of
 from training.fit_people import FEWEST, main
+from training.recipes.skin import Skin
+from training.trainers.skin import Edits
 
 SMILE = [44, 45]
 
@@ -84,7 +85,7 @@ def test_what_a_folder_says_of_itself_is_on_the_card(many: Path, tmp_path: Path)
     assert not forbids(tmp_path / "people")
     data = tomllib.loads((tmp_path / "people" / "card.toml").read_text())["data"]
     assert data["licences"] == ["CC0-1.0"] and data["synthetic"] is True
-    assert not Faces(portraits(faces), source_of(faces)).nc
+    assert not Edits(portraits(faces), source_of(faces), Skin.debug().plan).nc
 
 
 @pytest.mark.parametrize("text", ["nc =", "nc = 1", "licence = 2", 'free = "yes"', "synthetic = 0"])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import compress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -18,10 +17,10 @@ from numpy.typing import NDArray
 from engine.errors import MienError
 from engine.files import atomic_write
 from face.types import EMOTIONS
-from training import checkpoint
+from training import checkpoint, recipes
 from training.data.clip import Clip, ClipInfo, open_clips
 from training.evaluation import talkers
-from training.loop import Trainer, train
+from training.loop import train
 from training.metrics.calibration import applied, calibrate, expected_error, held_out
 from training.metrics.classes import judge
 from training.metrics.statistics import concordance, concordance_interval
@@ -121,10 +120,9 @@ def _people(asked: Sequence[Clip]) -> dict[str, str]:
 
 def _train(options: argparse.Namespace, run: Path, left_out: Set[str], command: str) -> None:
     torch.manual_seed(options.seed)
-    make: Any = VisualTrainer if options.name == "visual" else SpeechTrainer
-    trainer: Trainer = make(options.data, options.config, left_out)
-    if options.steps:
-        trainer.schedule = dataclasses.replace(trainer.schedule, steps=options.steps)
+    recipe = recipes.recipe(options.name).config(options.config).scheduled(steps=options.steps)
+    make = VisualTrainer if options.name == "visual" else SpeechTrainer
+    trainer = make(recipe, options.data, left_out)
     train(trainer, run, options.seed, options.device, command, lambda line: print(line, flush=True))
 
 

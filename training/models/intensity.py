@@ -7,6 +7,7 @@ Legend: B batch, D features.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import torch
@@ -16,6 +17,13 @@ from training.models.layers import GRUStep
 
 READING: Final = 8 + 2 + 1
 """what an encoder says of a frame: emotion probabilities, valence-arousal, intensity"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntensitySize:
+    """``features`` of the state."""
+
+    features: int
 
 
 class Fused(NamedTuple):

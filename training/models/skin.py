@@ -8,6 +8,7 @@ Legend: B batch, C channels, H rows, W columns, D condition.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -25,12 +26,20 @@ PLACES: Final = 3
 """channels that tell where a cell is: x, y, and whether there is skin"""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SkinSize:
+    """``channels`` of each level, the finest first."""
+
+    channels: tuple[int, ...]
+
+
 class SkinNet(nn.Module):
     """Detail [B, 1, H, W], displacement [B, 3, H, W] cm, places [3, H, W], rig [B, 52] and emotion
     [B, 8] -> change of the logarithm of brightness [B, 1, H, W]. H and W divide by 16."""
 
-    def __init__(self, channels: tuple[int, ...] = (32, 48, 64, 96)) -> None:
+    def __init__(self, size: SkinSize) -> None:
         super().__init__()
+        channels = size.channels
         first, last = (1 + 3 + PLACES) * FOLD**2, FOLD**2
         self.condition = nn.Sequential(
             nn.Linear(CONDITION, FEATURES), nn.SiLU(), nn.Linear(FEATURES, FEATURES)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from face.types import EMOTIONS
-from training.models.ear import EAR_WIDTH, STEP_SAMPLES, Ear
+from training.models.ear import STEP_SAMPLES, Ear
 from training.models.layers import Scale
 
 LOOK_AHEAD_STEPS: Final = 1
@@ -45,13 +45,12 @@ SAID: Final = _EMOTIONS + 3
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechSize:
-    """Of the ear: ``width``, ``heads``, ``layers`` and the steps it looks back on (``past``). These
-    are the learned ear's."""
+    """Of the ear: ``width``, ``heads``, ``layers`` and the steps it looks back on (``past``)."""
 
-    width: int = EAR_WIDTH
-    heads: int = 8
-    layers: int = 2
-    past: int = 50
+    width: int
+    heads: int
+    layers: int
+    past: int
 
 
 class Heard(NamedTuple):
@@ -75,7 +74,7 @@ class SpeechEncoder(nn.Module):
 
     usual: Tensor
 
-    def __init__(self, size: SpeechSize = SpeechSize()) -> None:
+    def __init__(self, size: SpeechSize) -> None:
         super().__init__()
         self.size = size
         self.ear = Ear(size.width, size.heads, size.layers, size.past)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from face.types import BLENDSHAPES, EMOTIONS
 from training.models.layers import AffectHeads, GRUStep, Scale
-from training.models.trunk import PARTS, SIDE_PX, FaceTrunk
+from training.models.trunk import FaceTrunk
 from training.models.xception import CHANNELS, NAMED, MiniXception
 
 _GREY: Final = (0.299, 0.587, 0.114)
@@ -36,9 +36,9 @@ class VisualSize:
     """``parts`` of the trunk, ``features`` of embedding and state, input side in pixels (a multiple
     of 128)."""
 
-    parts: int = PARTS
-    features: int = 128
-    crop_px: int = SIDE_PX
+    parts: int
+    features: int
+    crop_px: int
 
 
 class Affect(NamedTuple):
@@ -55,7 +55,7 @@ class Affect(NamedTuple):
 class VisualEncoder(nn.Module):
     """crop [B, 3, 256, 256] RGB in 0..1, rig [B, 52], state [B, D] (zeros at first) -> Affect."""
 
-    def __init__(self, size: VisualSize = VisualSize(), pretrained: bool = False) -> None:
+    def __init__(self, size: VisualSize, pretrained: bool = False) -> None:
         super().__init__()
         self.size = size
         self.trunk, self.expressions = FaceTrunk(size.parts), MiniXception()

@@ -4,7 +4,10 @@ expression to the own neutral and from neutral to it, and from neutral to neutra
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -16,37 +19,49 @@ from engine.errors import MienError
 from engine.types import F32
 from face.emotions import MIRROR
 from face.render.detail import detail, skin_mask
-from face.render.skin import displacement_map, places
+from face.render.skin import INPUTS, displacement_map, places
 from face.render.surface import load_surface
 from face.rig import load_rig
 from face.types import EMOTIONS
-from training.data.own import Portrait, in_fold, pairs, portraits, source_of
-from training.loop import Batch, Parts, Schedule, Trainer
-from training.models.skin import SkinNet
+from training.data.own import Portrait, Source, in_fold, pairs, portraits, source_of
+from training.examples import Example, Examples
+from training.loop import Batch, Parts, Trainer
 from training.provenance import sha256_of
+from training.recipe import Recipe
 
-SCHEDULES: Final = {
-    "debug": Schedule(steps=3, batch=2, rate=1e-3, ema=0.9, save_every=2, log_every=1, loaders=1),
-    "full": Schedule(
-        steps=1_800, batch=12, rate=1e-3, warm_up=100, ema=0.995, loaders=1,
-        save_every=200, log_every=50, bf16=True, decay=0.02,
-    ),
-}  # fmt: skip
-CHANNELS: Final = {"debug": (8, 8), "full": (32, 48, 64, 96)}
-WEIGHTS: Final = {"light": 1.0, "folds": 0.5}
-STRENGTHS: Final = (0.7, 1.35)
-"""by how much detail is made weaker or stronger, as light and cameras do"""
-NOISE: Final = 0.12
-SHIFT: Final = 3
-"""by how many cells a face lies beside its place, as landmarks err"""
 FLIP: Final = np.array([-1, 1, 1], np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkinPlan:
+    """How photographs are changed, and whose."""
+
+    strengths: tuple[float, float]
+    """by how much detail is made weaker or stronger, as light and cameras do"""
+    noise: float
+    """of detail, at most"""
+    shift: int
+    """by how many cells a face lies beside its place, as landmarks err"""
+    without_fold: str = ""
+    """K/N: every Nth person is left out, from the Kth on"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkinLosses:
+    """Weights of what is wrong in a change."""
+
+    light: float
+    """itself"""
+    folds: float
+    """its edges"""
 
 
 class Changes:
     """What photographs of one person teach: an expression that goes, or comes."""
 
-    def __init__(self, found: Sequence[Portrait]) -> None:
+    def __init__(self, found: Sequence[Portrait], plan: SkinPlan) -> None:
         """Raises MienError where nobody is seen both neutral and in an emotion."""
+        self._plan = plan
         self.pairs = pairs(found)
         """(emotional, neutral)"""
         if not self.pairs:
@@ -73,9 +88,10 @@ class Changes:
         if rng.random() < 0.5:
             seen, wanted = seen[:, ::-1], wanted[:, ::-1]
             moved, rig = moved[self._mirror] * FLIP, rig[MIRROR]
-        strength = rng.uniform(*STRENGTHS)
-        noise = rng.normal(0, rng.uniform(0, NOISE / 4), seen.shape)
-        aside = tuple(rng.integers(-SHIFT, SHIFT + 1, 2))
+        strength = rng.uniform(*self._plan.strengths)
+        noise = rng.normal(0, rng.uniform(0, self._plan.noise / 4), seen.shape)
+        shift = self._plan.shift
+        aside = tuple(rng.integers(-shift, shift + 1, 2))
         given = np.roll(seen * strength + noise, aside, (0, 1))
         change = np.roll((wanted - seen) * strength, aside, (0, 1))
         displacement = np.roll(displacement_map(moved), aside, (1, 2))
@@ -91,22 +107,43 @@ class Changes:
         return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
+class Edits(Examples):
+    """Edits of some people's photographs: made neutral, and wearing each emotion, in turn."""
+
+    def __init__(self, found: Sequence[Portrait], source: Source, plan: SkinPlan) -> None:
+        """Raises MienError where nobody is seen both neutral and in an emotion."""
+        self._changes = Changes(found, plan)
+        self.people = {felt.person for felt, _ in self._changes.pairs}
+        self.nc, self.licences = source.nc, [source.licence]
+
+    def draw(self, rng: np.random.Generator) -> Iterator[Example]:
+        ways = defaultdict(list)
+        for felt, calm in self._changes.pairs:
+            ways["neutral"].append((felt, calm))
+            ways[felt.emotion].append((calm, felt))
+        for kind in cycle(name for name in EMOTIONS if name in ways):
+            start, goal = ways[kind][int(rng.integers(len(ways[kind])))]
+            row = self._changes.row(start, goal, rng)
+            call = {name: places() if name == "places" else row[name] for name in INPUTS}
+            yield Example({n: v[None] for n, v in call.items()}, True, kind, start.person)
+
+
 class SkinTrainer(Trainer):
-    name: ClassVar[str] = "skin"
     averaged: ClassVar[tuple[str, ...]] = ("skin",)
 
-    def __init__(self, data: Path, config: str, fold: str = "") -> None:
-        """``data`` holds EMOTION/PERSON_SESSION.jpg; the people of ``fold`` K/N are left out."""
+    def __init__(self, recipe: Recipe, data: Path) -> None:
+        """``data`` holds EMOTION/PERSON_SESSION.jpg."""
+        super().__init__(recipe)
+        plan: SkinPlan = recipe.plan
         found, self._data = portraits(data), data
-        out = in_fold(sorted({one.person for one in found}), fold) if fold else []
+        every = sorted({one.person for one in found})
+        out = in_fold(every, plan.without_fold) if plan.without_fold else []
         found = [one for one in found if one.person not in out]
-        self._changes = Changes(found)
+        self._changes = Changes(found, plan)
         self._people = sorted({one.person for one in found})
         self._mask = torch.from_numpy(skin_mask())
         self._places = torch.from_numpy(places())
-        self.schedule = SCHEDULES[config]
-        self.size = {"channels": list(CHANNELS[config])}
-        self.modules: dict[str, nn.Module] = {"skin": SkinNet(CHANNELS[config])}
+        self.modules = {"skin": recipe.build()}
 
     def learned_from(self) -> dict[str, Any]:
         files, source = sorted(self._data.glob("*/*")), source_of(self._data)
@@ -124,14 +161,14 @@ class SkinTrainer(Trainer):
         }
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Any]:
-        rows = [self._changes.draw(rng) for _ in range(self.schedule.batch)]
+        rows = [self._changes.draw(rng) for _ in range(self.recipe.schedule.batch)]
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
         said = self._say(self.modules["skin"], batch)
         wrong = (said.float() - batch["change"]) * self._mask.to(said.device)
         across, down = wrong.diff(dim=3).abs().mean(), wrong.diff(dim=2).abs().mean()
-        yield "skin", {"light": wrong.abs().mean(), "folds": across + down}, WEIGHTS
+        yield "skin", {"light": wrong.abs().mean(), "folds": across + down}, self.weights
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
         """What is seen, what it should become, and what it becomes."""

@@ -6,7 +6,7 @@ Emotions are learned from people alone: a synthesizer that is told to sound so m
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -16,60 +16,71 @@ from torch import Tensor, nn
 
 from face.types import EMOTIONS
 from training.data.clip import ClipInfo
-from training.loop import Batch, Parts, Schedule, Trainer
+from training.loop import Batch, Parts, Trainer
 from training.losses import faces, labels
 from training.models.ear import learned_ear
 from training.models.speech import SHADES, SpeechEncoder, SpeechSize, log_shares
+from training.recipe import Recipe
 from training.trainers.echoes import echoes_of
 from training.trainers.samples import Array, Clips
 
 LABELS: Final = (*EMOTIONS, *SHADES)
-SCHEDULES: Final = {
-    "debug": Schedule(steps=3, batch=4, rate=5e-3, ema=0.9, save_every=2, log_every=1, loaders=1),
-    "full": Schedule(
-        steps=300, batch=256, rate=3e-3, warm_up=10, ema=0.98, clip=5.0, decay=0, loaders=1,
-        save_every=300, log_every=50,
-    ),
-}  # fmt: skip
-SIZES: Final = {
-    "debug": SpeechSize(width=16, heads=2, layers=1, past=8),
-    "full": SpeechSize(),
-}
-MOST_BEFORE: Final = 16
-"""fewer recordings than that of a speaker were heard before one that is learned from"""
-TAKES: Final = {"debug": 2, "full": 2}
-"""how often each recording is heard: as it is, and through other throats, rooms and microphones"""
-WEIGHTS: Final = {"classification": 1.0, "affect": 0.5, "intensity": 0.5, "weights": 0.03}
-"""of the losses; "weights" are those of the linear layer, squared"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechPlan:
+    """How voices are heard."""
+
+    pretrained: bool
+    """hear through what others trained, and keep what was heard"""
+    takes: int
+    """how often each recording is heard: as it is, and through other throats, rooms, microphones"""
+    most_before: int
+    """fewer recordings than that of a speaker were heard before one that is learned from"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechLosses:
+    """Weights of the losses."""
+
+    classification: float
+    """of the emotion"""
+    affect: float
+    """of valence and arousal"""
+    intensity: float
+    """of intensity"""
+    weights: float
+    """of the linear layer's weights, squared"""
 
 
 class SpeechTrainer(Trainer):
-    name: ClassVar[str] = "speech"
     averaged: ClassVar[tuple[str, ...]] = ("speech",)
 
-    def __init__(self, data: Path, config: str, left_out: Set[str] = frozenset()) -> None:
+    def __init__(self, recipe: Recipe, data: Path, left_out: Set[str] = frozenset()) -> None:
         """``left_out``: subjects that aren't learned from."""
-        self.schedule, size = SCHEDULES[config], SIZES[config]
-        self.size = asdict(size)
+        super().__init__(recipe)
+        self.plan: SpeechPlan = recipe.plan
+        size: SpeechSize = recipe.size
         every = Clips(data, "train", _tells)
         self.clips = Clips(data, "train", lambda i, n: i.subject not in left_out and _tells(i, n))
         encoder = SpeechEncoder(size)
-        if config == "full":
+        if self.plan.pretrained:
             encoder.ear = learned_ear(size.layers, size.past)
-        self.echoes = echoes_of(encoder, every, TAKES[config], keep=config == "full")
+        self.echoes = echoes_of(encoder, every, self.plan.takes, keep=self.plan.pretrained)
         used = self.echoes.of(self.clips.chosen)
         encoder.settle(
             torch.from_numpy(self.echoes.count[used]), torch.from_numpy(self.echoes.moments[used])
         )
-        self.modules: dict[str, nn.Module] = {"speech": encoder}
+        self.modules = {"speech": encoder}
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
-        return self.clips.gather(self.schedule.batch, lambda: self._row(rng), "has sound")
+        return self.clips.gather(self.recipe.schedule.batch, lambda: self._row(rng), "has sound")
 
     def _row(self, rng: np.random.Generator) -> dict[str, Array] | None:
         index = self.clips.draw_tempered(rng)
         info = self.clips.infos[index]
-        before = rng.choice(self.clips.by_subject[info.subject], rng.integers(MOST_BEFORE))
+        own, most = self.clips.by_subject[info.subject], self.plan.most_before
+        before = rng.choice(own, rng.integers(most))
         drawn = self.echoes.draw(index, before.tolist(), rng)
         if drawn is None:
             return None
@@ -101,7 +112,7 @@ class SpeechTrainer(Trainer):
             "intensity": faces.intensity(said.intensity, batch["intensity"], known),
             "weights": encoder.feel.weight.square().sum(),
         }
-        yield "speech", parts, WEIGHTS
+        yield "speech", parts, self.weights
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
         """What was heard of a few voices: a row each."""

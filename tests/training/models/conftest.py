@@ -14,9 +14,9 @@ pytest.importorskip("torch", reason="training needs torch (pip install -e '.[tra
 import cv2
 import torch
 
-from export.names import NAMES
 from tests.faces import astronaut
 from tests.training.made_clips import made_clips
+from training import recipes
 from training.data.clip import write_shard
 
 pytest.importorskip("onnxscript", reason="export needs onnxscript (pip install -e '.[train]')")
@@ -76,11 +76,12 @@ def made(tmp_path_factory: pytest.TempPathFactory, data: Path, photographs: Path
     out = Made(data, photographs, folder / "runs", folder / "weights")
     runs, weights = out.runs, out.weights
     encoders = ["--visual", str(runs / "visual"), "--speech", str(runs / "speech")]
-    for name in NAMES:
+    names = [kind.name for kind in recipes.trained()]
+    for name in names:
         command = [name, "--config", "debug", "--data", str(out.taught(name))]
         command += ["--out", str(runs / name), *(encoders if name == "intensity" else [])]
         assert train(command) == 0
-    for name in NAMES:
+    for name in names:
         command = [name, "--run", str(runs / name), "--data", str(out.taught(name))]
         command += ["--out", str(weights), "--to", "onnx", "openvino"]
         assert export([*command, "--calls", "6", "--edits", "9"]) == 0

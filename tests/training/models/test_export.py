@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,10 @@ import torch
 
 from engine.errors import MienError, UsageError
 from export import samples
-from export.faces import Asked, Faces
 from export.fidelity import Fidelity, fidelity
 from export.make import best
-from export.names import NAMES
-from export.networks import Call, load
+from export.networks import Network
+from export.networks import load as load_network
 from export.parity import Parity, compare, table
 from face.render.detail import skin_mask
 from face.types import EMOTIONS
@@ -34,15 +34,23 @@ from inference.model import Backend, Model, missing
 from inference.tensorrt import AHEAD_OF_TIME, engine_key, load_tensorrt, obtain_engine
 from inference.weight_sets import SHIPPED
 from tests.training.models.conftest import Made
+from training import recipes
+from training.examples import Call, Example
+from training.recipes.skin import Skin
 
 BACKENDS: tuple[Backend, ...] = ("openvino", "onnxruntime")
 HERE = [name for name in BACKENDS if missing(name) is None]
+NAMES = [kind.name for kind in recipes.trained()]
+
+
+def load(name: str, run: Path) -> Network:
+    return load_network(recipes.recipe(name), run)
 
 
 def drawn(name: str, made: Made, count: int) -> list[Call]:
     """Calls of people held out."""
     network = load(name, made.runs / name)
-    return samples.calls(network, samples.divided(made.taught(name), name)[1], count)
+    return samples.calls(network, network.recipe.examples(made.taught(name))[1], count)
 
 
 def quiet(line: str) -> None:
@@ -108,13 +116,13 @@ def test_the_card_says_what_the_weight_is(made: Made) -> None:
 
 def test_what_is_lost_of_a_change_is_told_on_the_face_alone() -> None:
     face, shape = skin_mask() > 0, (1, 1, *skin_mask().shape)
-    asked = [Asked({}, "happy", who) for who in "abc"]
+    asked = [Example({}, True, "happy", who) for who in "abc"]
     truth = {"change": np.full(shape, 0.5, np.float32)}
 
     def answer(lost: float, beside: float = 0.0) -> Fidelity:
         said = {"change": truth["change"] * np.float32(1 - lost)}
         said["change"][..., ~face] += beside
-        (row,) = fidelity(asked, lambda call: truth, lambda call: said)
+        (row,) = fidelity(asked, lambda call: truth, lambda call: said, Skin.tolerance)
         return row
 
     half = answer(0.5)
@@ -124,10 +132,9 @@ def test_what_is_lost_of_a_change_is_told_on_the_face_alone() -> None:
 
 
 def test_edits_are_of_all_kinds_in_turn_and_of_people_held_out(made: Made) -> None:
-    learn, judge = samples.divided(made.photographs, "skin")
-    assert isinstance(learn, Faces) and isinstance(judge, Faces)
+    learn, judge = Skin.debug().examples(made.photographs)
     assert not learn.people & judge.people and len(learn.people | judge.people) == 3
-    asked = judge.edits(7)
+    asked = list(islice(judge.draw(np.random.default_rng(0)), 7))
     assert [edit.kind for edit in asked] == 2 * ["neutral", "happy", "sad"] + ["neutral"]
     assert {edit.subject for edit in asked} == judge.people
     for edit in asked:
@@ -139,7 +146,7 @@ def test_photographs_of_one_person_are_one_line(made: Made, tmp_path: Path) -> N
         (tmp_path / file.parent.name).mkdir()
         shutil.copy(file, tmp_path / file.parent.name)
     with pytest.raises(MienError, match="shows one person"):
-        samples.divided(tmp_path, "skin")
+        Skin.debug().examples(tmp_path)
 
 
 def test_int8_that_loses_an_emotion_isnt_chosen() -> None:

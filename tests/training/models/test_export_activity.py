@@ -13,8 +13,9 @@ pytest.importorskip("onnx")
 
 import onnx
 
-from export.activity import INPUTS, OUTPUTS, main
+from export.activity import main
 from inference.model import Model
+from training.recipes.activity import Activity
 
 
 def network(path: Path, names: Mapping[str, str]) -> Path:
@@ -40,8 +41,8 @@ def test_it_gets_the_names_that_nodes_know(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("MIEN_SILERO", str(network(tmp_path / "vad.onnx", {})))
     assert main(["--out", str(tmp_path / "weights")]) == 0
     model = Model(tmp_path / "weights" / "activity", backend="openvino", log=lambda line: None)
-    assert [spec.name for spec in model.card.inputs] == [spec.name for spec in INPUTS]
-    assert [spec.name for spec in model.card.outputs] == [spec.name for spec in OUTPUTS]
+    assert [spec.name for spec in model.card.inputs] == [spec.name for spec in Activity.ports[0]]
+    assert [spec.name for spec in model.card.outputs] == [spec.name for spec in Activity.ports[1]]
     assert not model.card.nc and "Silero" in model.card.text["data"]["weights_of_others"][0]
     answer = model(sound=np.full((1, 576), 0.25, np.float32), **model.begin())
     assert answer["spoken"].item() == 0.25 and model.carry(answer)["state"].shape == (2, 1, 128)

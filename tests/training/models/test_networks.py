@@ -16,7 +16,7 @@ from training.models.ear import MOONSHINE, STEP_SAMPLES, Ear, learned_ear, read_
 from training.models.intensity import IntensityFusion, reading
 from training.models.layers import GRUStep
 from training.models.lite0 import Lite0
-from training.models.skin import SkinNet
+from training.models.skin import SkinNet, SkinSize
 from training.models.speech import (
     LOOK_AHEAD_MS,
     SpeechEncoder,
@@ -280,7 +280,7 @@ def test_fusion_follows_whoever_is_there() -> None:
 
 
 def test_fresh_skin_stays_as_it_is_and_what_it_is_told_matters_later() -> None:
-    net = SkinNet((8, 8)).eval()
+    net = SkinNet(SkinSize(channels=(8, 8))).eval()
     given = {
         "detail": torch.randn(2, 1, 32, 48),
         "displacement": torch.randn(2, 3, 32, 48),

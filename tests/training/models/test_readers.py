@@ -30,6 +30,9 @@ from training.evaluation.talkers import EVERY, watched
 from training.losses import labels
 from training.models.speech import SpeechEncoder, SpeechSize
 from training.models.visual import VisualEncoder, VisualSize
+from training.recipes.intensity import Intensity
+from training.recipes.speech import Speech
+from training.recipes.visual import Visual
 from training.restore import restore
 from training.trainers.echoes import echoes_of
 from training.trainers.felt import felt
@@ -39,7 +42,7 @@ from training.trainers.readings import Reader
 from training.trainers.samples import Clips, Look
 from training.trainers.speech import LABELS, SpeechTrainer, among_others, utterance
 from training.trainers.views import Plan, views_of
-from training.trainers.visual import SIZES, VisualTrainer
+from training.trainers.visual import VisualTrainer
 from training.trainers.wear import worn_picture, worn_voice
 
 
@@ -119,7 +122,7 @@ def test_shades_of_neutral_are_learned_beside_the_eight(
     tmp_path: Path, emotion: str, word: str
 ) -> None:
     write_shard(tmp_path / "a.tar", [voice("shade", emotion=emotion, word=word)])
-    trainer = SpeechTrainer(tmp_path, "debug")
+    trainer = SpeechTrainer(Speech.debug(), tmp_path)
     batch = trainer.draw(np.random.default_rng(0), 0)
     assert set(batch["emotion"].tolist()) == {LABELS.index(word)}
     assert LABELS.index(word) >= len(EMOTIONS)
@@ -127,8 +130,8 @@ def test_shades_of_neutral_are_learned_beside_the_eight(
 
 def test_who_is_left_out_is_never_drawn(tmp_path: Path) -> None:
     write_shard(tmp_path / "a.tar", made_clips())
-    for make in (SpeechTrainer, VisualTrainer):
-        trainer = make(tmp_path, "debug", frozenset({"one"}))
+    for recipe, make in ((Speech.debug(), SpeechTrainer), (Visual.debug(), VisualTrainer)):
+        trainer = make(recipe, tmp_path, frozenset({"one"}))
         assert {trainer.clips.infos[i].subject for i in trainer.clips.chosen} == {"two"}
 
 
@@ -151,7 +154,7 @@ def test_rare_emotions_are_seen_more_often_than_they_are(tmp_path: Path) -> None
 
 def test_single_pictures_and_rows_are_drawn_in_turn(tmp_path: Path) -> None:
     write_shard(tmp_path / "a.tar", [still("s", "q", "sad"), made_clip("m", frames=4)])
-    trainer = VisualTrainer(tmp_path, "debug")
+    trainer = VisualTrainer(Visual.debug(), tmp_path)
     shapes = [trainer.draw(np.random.default_rng(s), s)["glance"].shape for s in range(2)]
     assert shapes == [(4, 1, 903), (2, 2, 903)]
 
@@ -340,7 +343,9 @@ def test_fusion_learns_from_voices_that_no_face_belongs_to(made: Made, tmp_path:
         tmp_path / "a.tar",
         [voice("sad", emotion="sad", subject="two"), voice("unknown", emotion="")],
     )
-    trainer = IntensityTrainer(tmp_path, "debug", made.runs / "visual", made.runs / "speech")
+    trainer = IntensityTrainer(
+        Intensity.debug(), tmp_path, made.runs / "visual", made.runs / "speech"
+    )
     assert [trainer.clips.infos[i].key for i in trainer.clips.chosen] == ["sad"]
     for seed in range(8):
         batch = trainer.draw(np.random.default_rng(seed), 0)
@@ -430,7 +435,7 @@ def test_films_of_calm_talkers_are_asked_about_by_who_never_saw_them(
 
 def test_a_film_is_watched_in_a_row() -> None:
     torch.manual_seed(0)
-    visual = VisualEncoder(SIZES["debug"]).eval()
+    visual = VisualEncoder(Visual.debug().size).eval()
     film = made_clip("a", frames=10, spoken=False)
     film.found[3] = False
     seen = [t for t in range(10) if t != 3][::EVERY]

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from training.data.clip import write_shard
 from training.data.own import portraits
 from training.models.visual import VisualEncoder
 from training.provenance import commands, described
+from training.recipes.skin import Skin
 from training.restore import restore
 from training.train import main
 from training.trainers.samples import Clips, Look, run_of_frames
@@ -108,7 +110,7 @@ def test_the_skins_run_holds_pictures_and_every_loss_and_where_it_comes_from(mad
 
 
 def test_changes_go_both_ways_and_are_what_lies_between(made: Made) -> None:
-    changes, rng = Changes(portraits(made.photographs)), np.random.default_rng(0)
+    changes, rng = Changes(portraits(made.photographs), Skin.debug().plan), np.random.default_rng(0)
     assert len(changes.pairs) == 6
     felt, calm = changes.pairs[0]
     for start, goal in ((felt, calm), (calm, felt)):
@@ -120,8 +122,11 @@ def test_changes_go_both_ways_and_are_what_lies_between(made: Made) -> None:
 
 
 def test_a_fold_leaves_its_people_out(made: Made) -> None:
-    told = [SkinTrainer(made.photographs, "debug", f"{k}/3").learned_from() for k in range(3)]
-    people = [next(iter(one.values()))["people"] for one in told]
+    debug, people = Skin.debug(), []
+    for k in range(3):
+        recipe = replace(debug, plan=replace(debug.plan, without_fold=f"{k}/3"))
+        (told,) = SkinTrainer(recipe, made.photographs).learned_from().values()
+        people.append(told["people"])
     assert people == [["b", "c"], ["a", "c"], ["a", "b"]]
 
 
@@ -206,7 +211,7 @@ def test_a_run_goes_on_as_it_began_or_is_told_to_change(
     assert [stage["from_step"] for stage in stages] == [0, 1]
     assert stages[0]["data"].keys() != stages[1]["data"].keys()
     assert stages[1]["recipe"]["schedule"]["steps"] == 2
-    assert stages[1]["recipe"]["constants"]["WEIGHTS"]["affect"] == 0.5
+    assert stages[1]["recipe"]["losses"]["affect"] == 0.5
     assert train("speech", other, run, "--steps", "2") == 0  # that is how it goes on now
 
 

@@ -1,0 +1,175 @@
+"""What a recipe is: everything that makes one network, in one file of training/recipes/.
+
+`Recipe` is a dataclass of what is chosen for a training (``size``, ``schedule``, ``plan``,
+``losses``), and knows the rest: how the module is built, who trains it, its tensors, and calls to
+compare runtimes on. `Taken` is the same for a network that others trained.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+
+from engine.errors import MienError
+from engine.types import F32
+from inference.assets import Asset
+from inference.card import Tensor as Spec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from training.examples import Examples
+    from training.loop import Trainer
+
+ANY: Final = 3.0e38
+"""the range of what has none"""
+Ports = tuple[tuple[Spec, ...], tuple[Spec, ...]]
+"""inputs and outputs, in the order of ``forward``"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long, how fast, how often. Counts are steps."""
+
+    steps: int
+    """of the whole training"""
+    batch: int
+    """samples a step, of each process"""
+    lr: float
+    """learning rate, once warm; from there it falls to a twentieth"""
+    weight_decay: float = 1e-4
+    """of AdamW"""
+    warmup_steps: int = 0
+    """in which lr rises to its full height"""
+    ema_decay: float = 0.999
+    """share of the averaged weights that is kept at each step"""
+    max_grad_norm: float = 1.0
+    """a longer gradient is shortened to this"""
+    save_every: int = 500
+    """a checkpoint"""
+    log_every: int = 20
+    """a line, and the losses in TensorBoard"""
+    images_every: int = 500
+    """pictures in TensorBoard"""
+    workers: int = 2
+    """threads that draw batches ahead"""
+    bf16: bool = False
+    """matrices and convolutions in bfloat16"""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What lower precision may lose: of ``output``, where ``mask`` (of its shape) isn't 0, so much
+    of what the network says there (summed error over summed size), in each kind of example."""
+
+    output: str
+    error: float
+    mask: Callable[[], F32]
+
+
+class Interface(ABC):
+    """What a network is to those who run it."""
+
+    name: ClassVar[str]
+    """of the folder in weights/"""
+    task: ClassVar[str]
+    """in one line"""
+    state: ClassVar[Mapping[str, str]] = {}
+    """outputs by the input that takes them at the next step"""
+
+
+class Taken(Interface):
+    """A network of others, taken as it is but for the names of its tensors."""
+
+    asset: ClassVar[Asset]
+    origin: ClassVar[str]
+    """whose it is, and under which licence"""
+    renamed: ClassVar[Mapping[str, str]]
+    """their names of tensors to ours"""
+    ports: ClassVar[Ports]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Interface):
+    """A network of the project's own, and how it is trained."""
+
+    leans_on: ClassVar[tuple[str, ...]] = ()
+    """networks whose runs its training asks, by name"""
+    halved: ClassVar[bool] = False
+    """whether a GPU runs it in float16"""
+    quantized: ClassVar[bool] = False
+    """whether int8 pays on a CPU"""
+    tolerance: ClassVar[Tolerance | None] = None
+
+    size: Any
+    """what its module is made with; a dataclass, as the others"""
+    schedule: Schedule
+    plan: Any = None
+    """whatever else is chosen for its training"""
+    losses: Any
+    """weight of each loss"""
+
+    @classmethod
+    @abstractmethod
+    def full(cls) -> Self:
+        """The network that ships, and its training."""
+
+    @classmethod
+    @abstractmethod
+    def debug(cls) -> Self:
+        """A tiny network and a few steps: seconds on a CPU."""
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """A fresh module of this size."""
+
+    @abstractmethod
+    def trainer(self, data: Path, runs: Mapping[str, Path]) -> Trainer:
+        """Who trains it, on ``data``; ``runs`` are those of ``leans_on``. Raises MienError."""
+
+    @abstractmethod
+    def ports(self, module: Any) -> Ports:
+        """Inputs and outputs of a module of this size."""
+
+    @abstractmethod
+    def examples(self, data: Path) -> tuple[Examples, Examples]:
+        """Calls to calibrate with, and of other people to compare runtimes on. Raises MienError."""
+
+    def origins(self) -> tuple[str, ...]:
+        """Weights of others that are part of it, with their licence."""
+        return ()
+
+    @classmethod
+    def config(cls, name: str) -> Self:
+        """``debug`` or ``full``."""
+        return cls.debug() if name == "debug" else cls.full()
+
+    @classmethod
+    def sized(cls, size: Mapping[str, Any]) -> Self:
+        """The recipe of a run, as far as its module goes. Raises MienError where it can't be."""
+        full = cls.full()
+        given = {name: tuple(v) if isinstance(v, list) else v for name, v in size.items()}
+        try:
+            return replace(full, size=type(full.size)(**given))
+        except TypeError:
+            raise MienError(
+                f"a run of size {dict(size)} is of another kind of {cls.name} than this version's; "
+                "train it anew"
+            ) from None
+
+    def scheduled(self, **changes: Any) -> Self:
+        """The same with other figures in its schedule; None leaves one as it is."""
+        told = {name: value for name, value in changes.items() if value is not None}
+        return replace(self, schedule=replace(self.schedule, **told))
+
+    def choices(self) -> dict[str, Any]:
+        """All that was chosen, as plain values."""
+        return asdict(self)
+
+
+def spec(name: str, shape: tuple[int, ...], low: float, high: float, meaning: str) -> Spec:
+    """A float32 tensor: its range, and what it means, with its unit."""
+    return Spec(name, shape, "float32", low, high, meaning)
