@@ -107,14 +107,14 @@ def train(
     seed: int,
     device: str,
     command: str,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     accept_changes: bool = False,
 ) -> Path:
     """Train until ``schedule.steps``, resuming what ``out`` holds. What was begun with other data
     or another recipe is refused unless ``accept_changes``. Raises MienError."""
     rank, world, on = parallel.begin(device)
     try:
-        return _Run(trainer, out, seed, command, rank, world, on, accept_changes).go(say)
+        return _Run(trainer, out, seed, command, rank, world, on, accept_changes).go(log)
     finally:
         parallel.end()
 
@@ -156,10 +156,12 @@ class _Run:
         }
         self.step = 0
 
-    def go(self, say: Callable[[str], None]) -> Path:
+    def go(self, log: Callable[[str], None]) -> Path:
         schedule, trainer = self.trainer.recipe.schedule, self.trainer
-        self._resume(say)
-        board = _board(self.out, say) if self.rank == 0 else None
+        self._resume(log)
+        if self.rank == 0:
+            log("\n".join(trainer.recipe.lines()))
+        board = _board(self.out, log) if self.rank == 0 else None
         began_s, began_step = time.monotonic(), self.step
         path = self.out / checkpoint.LAST
         try:
@@ -175,7 +177,7 @@ class _Run:
                     each_s = (time.monotonic() - began_s) / (self.step - began_step)
                     listed = ", ".join(f"{k} {v:.4g}" for k, v in figures.items())
                     left_min = each_s * (schedule.steps - self.step) / 60
-                    say(
+                    log(
                         f"{trainer.name} {self.step}/{schedule.steps}: {listed} "
                         f"({each_s:.2f} s a step, {left_min:.0f} min left)"
                     )
@@ -281,16 +283,17 @@ class _Run:
             },
         )
 
-    def _resume(self, say: Callable[[str], None]) -> None:
+    def _resume(self, log: Callable[[str], None]) -> None:
         make_folder(self.out)
         if not (self.out / checkpoint.LAST).exists():
             return
         state = checkpoint.load(self.out)
-        own = (self.trainer.name, self.seed, self.world, self.trainer.size)
-        if (state["name"], state["seed"], state["world"], state["size"]) != own:
+        own = {"name": self.trainer.name, "seed": self.seed, "world": self.world}
+        own["size"] = self.trainer.size
+        if other := [f"{k} {state[k]}, not {own[k]}" for k in own if state[k] != own[k]]:
             raise MienError(
-                f"{self.out} holds another training ({state['name']}, seed {state['seed']}, "
-                f"{state['world']} processes); resume it as it was, or give another --out"
+                f"{self.out} holds another training ({'; '.join(other)}); resume it as it was, or "
+                "give another --out"
             )
         self._continue(state)
         for name, module in self.trainer.modules.items():
@@ -300,7 +303,7 @@ class _Run:
             module.load_state_dict(state["ema"][name])
         self.step = int(state["step"])
         if self.rank == 0:
-            say(f"resuming {self.out} at step {self.step}")
+            log(f"resuming {self.out} at step {self.step}")
 
     def _continue(self, state: dict[str, Any]) -> None:
         """Go on with the stages of a checkpoint."""
@@ -326,10 +329,10 @@ def _follow(slow: nn.Module, fast: nn.Module, keep: float) -> None:
                 value.copy_(moved[name])
 
 
-def _board(out: Path, say: Callable[[str], None]) -> Any:
+def _board(out: Path, log: Callable[[str], None]) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        say("no TensorBoard (pip install tensorboard): only this log is kept")
+        log("no TensorBoard (pip install tensorboard): only this log is kept")
         return None
     return SummaryWriter(str(out / "board"))

@@ -7,13 +7,14 @@ compare runtimes on. `Taken` is the same for a network that others trained.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from engine.errors import MienError
+from engine.errors import MienError, UsageError
 from engine.types import F32
 from inference.assets import Asset
 from inference.card import Tensor as Spec
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 
 ANY: Final = 3.0e38
 """the range of what has none"""
+_RANGES: Final = {
+    "lr": (0, math.inf), "weight_decay": (0, math.inf), "warmup_steps": (0, math.inf),
+    "ema_decay": (0, 1), "max_grad_norm": (0, math.inf),
+}  # fmt: skip
+"""of a schedule's figures; those of the others begin at 1"""
 Ports = tuple[tuple[Spec, ...], tuple[Spec, ...]]
 """inputs and outputs, in the order of ``forward``"""
 
@@ -58,6 +64,14 @@ class Schedule:
     """threads that draw batches ahead"""
     bf16: bool = False
     """matrices and convolutions in bfloat16"""
+
+    def __post_init__(self) -> None:
+        """Raises UsageError where a figure is out of its range."""
+        for name, value in asdict(self).items():
+            low, high = _RANGES.get(name, (1, math.inf))
+            if not isinstance(value, bool) and not low <= value <= high:
+                limits = f"at least {low}" if high == math.inf else f"between {low} and {high}"
+                raise UsageError(f"schedule.{name} is {limits}, not {value}")
 
 
 @dataclass(frozen=True)
@@ -105,10 +119,10 @@ class Recipe(Interface):
     tolerance: ClassVar[Tolerance | None] = None
 
     size: Any
-    """what its module is made with; a dataclass, as the others"""
+    """of the module"""
     schedule: Schedule
     plan: Any = None
-    """whatever else is chosen for its training"""
+    """what else is chosen for its training"""
     losses: Any
     """weight of each loss"""
 
@@ -168,6 +182,18 @@ class Recipe(Interface):
     def choices(self) -> dict[str, Any]:
         """All that was chosen, as plain values."""
         return asdict(self)
+
+    def lines(self) -> list[str]:
+        """The same to be read, a line for each part."""
+        return [f"{part}: {_told(values)}" for part, values in self.choices().items() if values]
+
+
+def _told(values: Mapping[str, Any]) -> str:
+    said = (
+        f"{name} ({_told(value)})" if isinstance(value, dict) else f"{name} {value!r}"
+        for name, value in values.items()
+    )
+    return ", ".join(said)
 
 
 def spec(name: str, shape: tuple[int, ...], low: float, high: float, meaning: str) -> Spec:

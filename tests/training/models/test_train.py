@@ -186,9 +186,13 @@ def test_another_training_in_the_folder_is_refused(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train("speech", data, tmp_path, "--steps", "1") == 0
-    for arguments in (("visual",), ("speech", "--seed", "7")):
+    for arguments, line in (
+        (("visual",), "(name speech, not visual; size {"),
+        (("speech", "--seed", "7"), "(seed 0, not 7)"),
+        (("speech", "--size.past", "4"), "(size {'width': 16, 'heads': 2, 'layers': 1, 'past': 8}"),
+    ):
         assert train(arguments[0], data, tmp_path, *arguments[1:]) == 1
-        assert "holds another training (speech, seed 0" in capsys.readouterr().err
+        assert f"holds another training {line}" in capsys.readouterr().err
 
 
 def test_a_run_goes_on_as_it_began_or_is_told_to_change(
@@ -240,7 +244,7 @@ def test_what_a_run_began_with_and_leans_on_is_part_of_where_it_comes_from(
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
-        (("intensity",), 2, "give --visual RUN and --speech RUN"),
+        (("intensity",), 2, "--visual RUN a trained run of visual (required)"),
         (("skin",), 1, "holds no neutral face"),
     ],
 )
