@@ -29,6 +29,7 @@ from engine.draw import draw
 from engine.errors import UsageError, suggestion
 from engine.files import atomic_write
 from engine.graph import load, read
+from engine.operations import Record
 from engine.plugins import look_beside
 from engine.run import host_key
 from engine.supervisor import Supervisor
@@ -105,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
 
     async def start_recording(supervisor: Supervisor) -> None:
         for edge, file in records.items():
-            await supervisor.call("record", edge=edge, path=file)
+            await supervisor.call(Record(edge, file))
 
     return run_supervised(
         graph, host=options.host, seconds=options.seconds, on_ready=start_recording

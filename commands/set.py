@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
@@ -20,6 +19,7 @@ from engine import terminal
 from engine.control import ask
 from engine.errors import MienError, UsageError
 from engine.folders import running
+from engine.operations import ParameterRow, Parameters, Set
 from engine.program import start_line
 
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     endpoint = f"ipc://{find_run(options.pid)}/control.sock"
     if options.target is None:
-        parameters = ask(endpoint, "parameters")
+        parameters = ask(endpoint, Parameters())
         if options.json:
             print(json.dumps(parameters, indent=1))
         else:
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     node, dot, parameter = options.target.partition(".")
     if not dot or options.value is None:
         raise UsageError("write it as: set NODE.PARAMETER VALUE")
-    taken = ask(endpoint, "set", node=node, parameter=parameter, value=options.value)
+    taken = ask(endpoint, Set(node, parameter, options.value))
     print(json.dumps({options.target: taken}) if options.json else f"{options.target} = {taken}")
     return 0
 
@@ -60,7 +60,7 @@ def find_run(pid: int | None) -> Path:
     return folders[0]
 
 
-def _list(parameters: dict[str, list[dict[str, Any]]]) -> None:
+def _list(parameters: dict[str, list[ParameterRow]]) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("parameter", "value", "allowed", "meaning"):
         table.add_column(heading, no_wrap=heading == "parameter", overflow="fold")
@@ -70,7 +70,7 @@ def _list(parameters: dict[str, list[dict[str, Any]]]) -> None:
     terminal.console().print(table, soft_wrap=False)
 
 
-def _allowed(row: dict[str, Any]) -> str:
+def _allowed(row: ParameterRow) -> str:
     if row["choices"]:
         return " | ".join(str(choice) for choice in row["choices"])
     if row["low"] is not None or row["high"] is not None:

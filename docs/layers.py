@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import escape
@@ -36,24 +35,15 @@ def modules(root: Path = ROOT) -> dict[str, Path]:
     return found
 
 
-def imported(path: Path, known: dict[str, Path], types: bool = True) -> set[str]:
-    """The modules of ``known`` that a file imports, wherever in it; those for ``types`` alone too
-    (``if TYPE_CHECKING``)."""
+def imported(path: Path, known: dict[str, Path]) -> set[str]:
+    """The modules of ``known`` that a file imports, wherever in it, for types alone too."""
     names = set()
-    for node in _walk(ast.parse(path.read_text("utf-8")), types):
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
             names |= {f"{node.module}.{item.name}" for item in node.names} | {node.module}
         elif isinstance(node, ast.Import):
             names |= {item.name for item in node.names}
     return {name for name in names if name in known and known[name] != path}
-
-
-def _walk(node: ast.AST, types: bool) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(node):
-        if not types and isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
-            continue
-        yield child
-        yield from _walk(child, types)
 
 
 def used() -> set[tuple[str, str]]:

@@ -18,8 +18,10 @@ import zmq
 import zmq.asyncio
 
 from engine import graph as graphs
+from engine import operations as ops
 from engine import plugins
-from engine.control import REPORTS_MOST, Peer
+from engine.control import REPORTS_MOST, ControlSocket
+from engine.dispatch import Dispatcher
 from engine.errors import MienError, words
 from engine.loops import run_loop
 from engine.run import Run
@@ -41,31 +43,13 @@ async def main(task: dict[str, Any], parent: asyncio.StreamReader | None = None)
     socket.connect(run.control_endpoint)
     worker: Worker | None = None
 
-    async def answer(op: str, arguments: dict[str, Any]) -> Any:
-        assert worker is not None
-        if op == "stop":
-            stopping.set()
-        elif op == "set":
-            return await worker.set(**arguments)
-        elif op == "parameters":
-            return worker.parameters()
-        elif op == "record":
-            await worker.record(**arguments)
-        elif op == "record_stop":
-            return worker.record_stop(**arguments)
-        elif op == "peer_restarted":
-            worker.peer_restarted(**arguments)
-        elif op == "clock":
-            worker.set_clock_offset(**arguments)
-        else:
-            raise MienError(f"unknown operation '{op}'")
-        return None
-
-    peer = Peer(socket, answer)
+    dispatcher = Dispatcher()
+    dispatcher.on(ops.Stop, lambda _: stopping.set())
+    peer = ControlSocket(socket, dispatcher)
     events: set[asyncio.Task[None]] = set()
 
     def event(level: str, text: str) -> None:
-        note = asyncio.ensure_future(peer.tell("event", level=level, text=text))
+        note = asyncio.ensure_future(peer.tell(ops.Event(level, text)))
         events.add(note)
         note.add_done_callback(events.discard)
 
@@ -73,8 +57,9 @@ async def main(task: dict[str, Any], parent: asyncio.StreamReader | None = None)
     code = 0
     try:
         graph = graphs.load(task["graph"])
-        worker = Worker(graph, process, run, _Line(peer), event)
-        await peer.tell("hello", process=process, pid=os.getpid())
+        worker = Worker(graph, process, run, peer, event)
+        worker.serve(dispatcher)
+        await peer.tell(ops.Hello(process, os.getpid()))
         await worker.start()
         while not stopping.is_set():
             worker.tick()
@@ -83,14 +68,14 @@ async def main(task: dict[str, Any], parent: asyncio.StreamReader | None = None)
             report["stalled"] = worker.stalled()
             report["finished"] = worker.finished.is_set() and worker.failure is None
             report["at_ns"] = time.monotonic_ns()
-            await peer.tell("report", process=process, report=report)
+            await peer.tell(ops.Report(process, report))
             if worker.failure is not None:
                 raise worker.failure
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), TICK_S)
     except Exception as error:
         code = error.exit_code if isinstance(error, MienError) else 1
-        await peer.tell("failed", process=process, text=words(error))
+        await peer.tell(ops.Failed(process, words(error)))
     finally:
         watch.cancel()
         if worker is not None:
@@ -99,16 +84,6 @@ async def main(task: dict[str, Any], parent: asyncio.StreamReader | None = None)
         await peer.close()
         context.destroy(linger=200)
     return code
-
-
-class _Line:
-    """A node's line to the supervisor."""
-
-    def __init__(self, peer: Peer) -> None:
-        self._peer = peer
-
-    async def call(self, op: str, **arguments: Any) -> Any:
-        return await self._peer.call(op, **arguments)
 
 
 async def _parent_gone(stopping: asyncio.Event) -> None:

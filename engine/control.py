@@ -1,24 +1,19 @@
-"""The control socket: msgpack requests to a supervisor from nodes, workers and the command line.
-
-Operations: ``parameters``, ``set`` (node, parameter, value), ``metrics``, ``graph``,
-``restart`` (process), ``govern`` (level), ``record`` (edge, path), ``record_stop`` (edge),
-``stop``; ``presets``, ``preset_save`` (name, hotkey, and nodes or values), ``preset_apply`` (name),
-``preset_delete`` (name), ``preset_import`` (presets), ``defaults``.
-"""
+"""The control socket: operations as msgpack, from nodes, workers and the command line."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import zmq
 import zmq.asyncio
 
+from engine.dispatch import Dispatcher
 from engine.errors import MienError, UsageError, words
+from engine.operations import Answer, Operation, answer_to, fields_of, op_of
 from engine.transport.wire import from_bytes, to_bytes
 
 TIMEOUT_S = 5.0
@@ -26,19 +21,18 @@ REPORTS_MOST = 32
 """messages that wait at either end of a worker's control socket"""
 REQUESTS_MOST = 256
 """requests that are being answered; more are refused"""
-Answer = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
 
 class _BusyError(MienError):
     """What was sent before hasn't been read yet."""
 
 
-class Peer:
+class ControlSocket:
     """One end of a control connection: sends requests, answers requests, tells one-way news."""
 
-    def __init__(self, socket: zmq.asyncio.Socket, answer: Answer) -> None:
+    def __init__(self, socket: zmq.asyncio.Socket, dispatcher: Dispatcher) -> None:
         self._socket = socket
-        self._answer = answer
+        self._dispatcher = dispatcher
         self.dropped = 0
         self._numbers = itertools.count(1)
         self._waiting: dict[int, tuple[bytes | None, asyncio.Future[Any]]] = {}
@@ -47,24 +41,30 @@ class Peer:
         self._reader = asyncio.get_running_loop().create_task(self._read())
 
     async def call(
-        self, op: str, *, to: bytes | None = None, timeout_s: float = TIMEOUT_S, **arguments: Any
-    ) -> Any:
+        self,
+        operation: Operation[Answer],
+        *,
+        to: bytes | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Answer:
         """Ask the other end. Raises MienError where it refuses or doesn't answer."""
+        op = op_of(type(operation))
         number = next(self._numbers)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[number] = to, future
         try:
-            await self._send(to, {"id": number, "op": op, "with": arguments})
-            return await asyncio.wait_for(future, timeout_s)
+            await self._send(to, {"id": number, "op": op, "with": fields_of(operation)})
+            return answer_to(operation, await asyncio.wait_for(future, timeout_s))
         except TimeoutError:
             raise MienError(f"no answer to '{op}' within {timeout_s:.0f} s") from None
         finally:
             self._waiting.pop(number, None)
 
-    async def tell(self, op: str, *, to: bytes | None = None, **arguments: Any) -> None:
+    async def tell(self, operation: Operation[Any], *, to: bytes | None = None) -> None:
         """Say something that needs no answer; dropped and counted where the other end is slow."""
         try:
-            await self._send(to, {"op": op, "with": arguments})
+            op = op_of(type(operation))
+            await self._send(to, {"op": op, "with": fields_of(operation)})
         except _BusyError:
             self.dropped += 1
 
@@ -111,10 +111,8 @@ class Peer:
         try:
             if len(self._tasks) > REQUESTS_MOST:
                 raise MienError("too many requests at once; try again")
-            arguments = {str(key): value for key, value in message.get("with", {}).items()}
-            if sender is not None:
-                arguments["sender"] = sender
-            reply["result"] = await self._answer(str(message["op"]), arguments)
+            operation = self._dispatcher.read(message["op"], message.get("with", {}))
+            reply["result"] = await self._dispatcher.call(operation, sender)
         except MienError as error:
             reply |= {"error": words(error), "usage": isinstance(error, UsageError)}
         except Exception as error:  # whatever was asked, the asker is told and others are served
@@ -132,21 +130,17 @@ class Peer:
         self._socket.close(linger=0)
 
 
-async def _refuse(op: str, arguments: dict[str, Any]) -> Any:
-    raise UsageError(f"'{op}' is not for a client")
-
-
-def ask(endpoint: str | Path, op: str, **arguments: Any) -> Any:
+def ask(endpoint: str | Path, operation: Operation[Answer]) -> Answer:
     """One request from outside, such as the command line. Raises MienError."""
 
-    async def once() -> Any:
+    async def once() -> Answer:
         context = zmq.asyncio.Context()
         socket = context.socket(zmq.DEALER)
         socket.linger = 0
         socket.connect(str(endpoint))
-        peer = Peer(socket, _refuse)
+        peer = ControlSocket(socket, Dispatcher("{op} is not for a client"))
         try:
-            return await peer.call(op, **arguments)
+            return await peer.call(operation)
         finally:
             await peer.close()
             context.destroy(linger=0)

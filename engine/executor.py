@@ -35,7 +35,7 @@ class InputQueue:
         self.consumers: list[tuple[Receiver, str]] = []
         self.edges: list[EdgeStats] = []
         self.entries: deque[_Entry] = deque()
-        self.join: Join | None = None
+        self.join: Join[InputQueue] | None = None
         """Where pictures go instead, to wait for what belongs to them."""
         self.feeders: list[ThreadExecutor] = []
         """Executors that wait until what waits here was taken."""

@@ -64,7 +64,7 @@ class Governing:
                 with contextlib.suppress(MienError):  # its process is being started: next time
                     await self._put(node, parameter, value)
 
-    async def hold(self, level: Any = None) -> dict[str, Any]:
+    async def hold(self, level: int | None = None) -> dict[str, Any]:
         """Keep to a level, or None: choose again. Raises UsageError."""
         self.governor.hold(level, self._now_s())
         await self.see_to()

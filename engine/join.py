@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
 from engine.transport.wire import Envelope, Hop
 from engine.types import Message
 
-if TYPE_CHECKING:
-    from engine.executor import Executor, InputQueue
-
+Queue = TypeVar("Queue")
+Queue_contra = TypeVar("Queue_contra", contravariant=True)
 JOIN_DEPTH = 8
 """instants that wait for the rest of their messages"""
 
@@ -66,7 +65,13 @@ class TimeSynchronizer:
         self._unmatched(list(self._waiting.pop(stamp)))
 
 
-class Join:
+class Mailbox(Protocol[Queue_contra]):
+    """What takes joined sets into one of its queues: an executor."""
+
+    def put(self, queue: Queue_contra, envelope: JoinedSet) -> None: ...
+
+
+class Join(Generic[Queue]):
     """A synchronizer ahead of an executor: the newest joined set waits there, and nothing else.
 
     What is joined in the executor itself loses its picture to a newer one before the other messages
@@ -74,14 +79,14 @@ class Join:
     """
 
     def __init__(
-        self, ports: Sequence[str], joined: InputQueue, unmatched: Callable[[Sequence[str]], None]
+        self, ports: Sequence[str], joined: Queue, unmatched: Callable[[Sequence[str]], None]
     ) -> None:
         self.joined = joined
         self.ports = ports
         self._synchronizer = TimeSynchronizer(ports, JOIN_DEPTH, unmatched)
         self._turn = threading.Lock()
 
-    def put(self, executor: Executor, ports: Sequence[str], envelope: Envelope) -> None:
+    def put(self, executor: Mailbox[Queue], ports: Sequence[str], envelope: Envelope) -> None:
         """A message for some of the ports, from any thread."""
         with self._turn:
             for port in ports:

@@ -7,30 +7,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from engine.errors import UsageError
+from engine import operations as ops
+from engine.dispatch import Dispatcher
 from engine.graph import Graph
 from engine.worker import Worker
-
-
-class LocalControl:
-    """Control of a worker in the same process, for graphs that run without a supervisor."""
-
-    def __init__(self) -> None:
-        self.worker: Worker | None = None
-
-    async def call(self, op: str, **arguments: Any) -> Any:
-        assert self.worker is not None
-        if op == "parameters":
-            return self.worker.parameters()
-        if op == "set":
-            return await self.worker.set(
-                arguments["node"], arguments["parameter"], arguments["value"]
-            )
-        if op == "metrics":
-            return self.worker.snapshot()
-        if op == "graph":
-            return self.worker.graph.describe()
-        raise UsageError(f"'{op}' needs a supervised graph")
 
 
 async def run_local(
@@ -46,9 +26,12 @@ async def run_local(
     ``on_tick`` gets a snapshot of the figures now and then. Returns the last snapshot.
     Raises MienError where the graph fails; nothing is left half-written then.
     """
-    control = LocalControl()
+    control = Dispatcher("{op} needs a supervised graph")
     worker = Worker(graph, None, None, control, on_event)
-    control.worker = worker
+    control.on(ops.Parameters, lambda _: worker.parameters())
+    control.on(ops.Set, worker.set)
+    control.on(ops.Metrics, lambda _: worker.snapshot())
+    control.on(ops.Graph, lambda _: graph.describe())
     switch_s = sys.getswitchinterval()
     sys.setswitchinterval(0.0005)
     await worker.start()

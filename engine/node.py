@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 
 from engine.clock import Clock, MonotonicClock
+from engine.operations import Answer, Operation
 from engine.types import U8, Input, Message, Outputs
 
 Condition = Literal["ok", "waiting", "lost", "degraded", "failed"]
@@ -17,8 +18,8 @@ Condition = Literal["ok", "waiting", "lost", "degraded", "failed"]
 class Control(Protocol):
     """A node's line to the running graph; also what the command line and the page speak to."""
 
-    async def call(self, op: str, **arguments: Any) -> Any:
-        """Ask the supervisor to do ``op``; engine/control.py lists them.
+    async def call(self, operation: Operation[Answer]) -> Answer:
+        """Ask the supervisor; engine/operations.py has what it can be asked.
 
         Raises MienError with one line where the request is refused.
         """

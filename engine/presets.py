@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any
 
+from engine import operations as ops
+from engine.dispatch import Dispatcher
 from engine.errors import UsageError, suggestion
 from engine.graph import Graph, with_parameter
 from engine.settings import PRESETS_MOST, Preset, Settings, checked_preset, kept
 
 Set = Callable[[str, str, Any], Awaitable[Any]]
-OPS: Final = (
-    "presets", "preset_save", "preset_apply", "preset_delete", "preset_import", "defaults"
-)  # fmt: skip
 
 
 class Presets:
@@ -23,32 +22,32 @@ class Presets:
         self._settings = settings
         self._put = put
 
-    async def call(self, op: str, arguments: dict[str, Any]) -> Any:
-        """One of ``OPS``. Raises UsageError."""
-        if op == "presets":
-            return self.listed()
-        return await getattr(self, "_" + op)(**arguments)
+    def serve(self, dispatcher: Dispatcher) -> None:
+        """Answer what is asked of presets."""
+        dispatcher.on(ops.Presets, lambda _: self.listed())
+        dispatcher.on(ops.PresetSave, self._save)
+        dispatcher.on(ops.PresetApply, self._apply)
+        dispatcher.on(ops.PresetDelete, self._delete)
+        dispatcher.on(ops.PresetImport, self._import)
 
-    def listed(self) -> list[dict[str, Any]]:
-        """name, hotkey and values of each, in the order in which they were made."""
+    def listed(self) -> list[ops.PresetRow]:
+        """In the order in which they were made."""
         return [
             {"name": name, "hotkey": preset.hotkey, "values": preset.values}
             for name, preset in self._settings.presets.items()
         ]
 
-    async def _preset_save(
-        self, name: str, hotkey: str = "", nodes: Iterable[str] = (), values: Any = None
-    ) -> list[dict[str, Any]]:
-        """Under a name, the given values, or else all that the nodes have now."""
+    def _save(self, asked: ops.PresetSave) -> list[ops.PresetRow]:
+        values = asked.values
         if values is None:
-            values = {node: self._now(node) for node in nodes}
-        self._add(name, {"hotkey": hotkey, "values": values})
+            values = {node: self._now(node) for node in asked.nodes}
+        self._add(asked.name, {"hotkey": asked.hotkey, "values": values})
         return self.listed()
 
-    async def _preset_apply(self, name: str) -> int:
-        """How many values were set; nodes that this graph lacks and what no longer fits aren't."""
+    async def _apply(self, asked: ops.PresetApply) -> int:
+        """Nodes that this graph lacks and what no longer fits aren't set."""
         count = 0
-        for node, values in self._named(name).values.items():
+        for node, values in self._named(asked.name).values.items():
             for parameter, value in values.items():
                 spec = self._graph.nodes.get(node)
                 if spec is None or parameter not in kept(self._graph, node):
@@ -61,16 +60,16 @@ class Presets:
                 count += 1
         return count
 
-    async def _preset_delete(self, name: str) -> list[dict[str, Any]]:
-        self._named(name)
-        del self._settings.presets[name]
+    def _delete(self, asked: ops.PresetDelete) -> list[ops.PresetRow]:
+        self._named(asked.name)
+        del self._settings.presets[asked.name]
         self._settings.touch()
         return self.listed()
 
-    async def _preset_import(self, presets: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """All or none; a name that is taken by other values gets a number."""
+    def _import(self, asked: ops.PresetImport) -> list[ops.PresetRow]:
+        """A name that is taken by other values gets a number."""
         try:
-            new = [checked_preset(item["name"], item) for item in presets]
+            new = [checked_preset(item["name"], item) for item in asked.presets]
         except (ValueError, TypeError, KeyError) as error:
             raise UsageError(f"this isn't a file of presets: {error}") from None
         before = dict(self._settings.presets)
@@ -89,7 +88,7 @@ class Presets:
             raise
         return self.listed()
 
-    async def _defaults(self) -> None:
+    async def defaults(self) -> None:
         """Everything as the graph and the command line have it; presets stay."""
         for node, values in self._settings.first.items():
             for name, value in values.items():

@@ -162,7 +162,7 @@ class Runner:
         elif (joined := self._synchronizer.add(port, envelope)) is not None:
             self._process(joined)
 
-    def join_ahead(self) -> Join | None:
+    def join_ahead(self) -> Join[InputQueue] | None:
         """Where messages are joined before they enter the node's executor, if they are many to join
         and only the newest count."""
         ports = self.spec.ports

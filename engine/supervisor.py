@@ -15,16 +15,19 @@ import psutil
 import zmq
 import zmq.asyncio
 
+from engine import operations as ops
 from engine import run as runs
 from engine.clock import RunningTime
-from engine.control import REPORTS_MOST, Peer
+from engine.control import REPORTS_MOST, ControlSocket
+from engine.dispatch import Dispatcher
 from engine.errors import MienError, UsageError, suggestion
 from engine.folders import RunFolder
 from engine.governing import Figures, Governing
 from engine.graph import Graph, set_parameter, with_parameter
 from engine.news import News
+from engine.operations import Answer, Operation
 from engine.parameters import describe
-from engine.presets import OPS, Presets
+from engine.presets import Presets
 from engine.process import Process, add_up, how_it_ended
 from engine.program import ROOT
 from engine.settings import Settings
@@ -65,15 +68,17 @@ class Supervisor:
         self._on_event = on_event
         self._settings = settings or Settings()
         self._settings.begin(graph)
-        self._presets = Presets(graph, self._settings, self._set)
+        self._presets = Presets(graph, self._settings, lambda *what: self._set(ops.Set(*what)))
         self._governing = self._make_governing()
+        self._dispatcher = Dispatcher()
+        self._serve()
         self._governor: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
         self._watchers: list[asyncio.Task[None]] = []
         self._listener: asyncio.Task[None] | None = None
         self._started_s = time.monotonic()
         self._stopping = False
-        self._peer: Peer | None = None
+        self._peer: ControlSocket | None = None
         self._hosts: Hosts | None = None
         self._context: zmq.asyncio.Context | None = None
         self._ran = RunningTime(2 * WATCH_EVERY_S)
@@ -101,9 +106,15 @@ class Supervisor:
         socket.linger = 0
         socket.rcvhwm = REPORTS_MOST
         socket.bind(self.run.control_endpoint)
-        self._peer = Peer(socket, self._answer)
+        self._peer = ControlSocket(socket, self._dispatcher)
         if self.graph.hosts:
-            self._hosts = Hosts(self.graph, self.run, self._answer, self._clock_known)
+            self._hosts = Hosts(
+                self.graph,
+                self.run,
+                self._dispatcher,
+                lambda: self.metrics(merged=False),
+                self._clock_known,
+            )
             await self._hosts.start()
         for process in self.processes.values():
             watcher = asyncio.ensure_future(self._keep_alive(process))
@@ -137,9 +148,9 @@ class Supervisor:
         """Let ``wait`` return."""
         self._ended.set()
 
-    async def call(self, op: str, **arguments: Any) -> Any:
+    async def call(self, operation: Operation[Answer]) -> Answer:
         """What the control socket does, from inside. Raises MienError."""
-        return await self._answer(op, arguments)
+        return await self._dispatcher.call(operation)
 
     async def stop(self) -> None:
         """End every process within seconds and leave nothing behind."""
@@ -152,7 +163,7 @@ class Supervisor:
         for process in children:
             if process.identity is not None and self._peer is not None:
                 with contextlib.suppress(MienError):
-                    await self._peer.tell("stop", to=process.identity)
+                    await self._peer.tell(ops.Stop(), to=process.identity)
             elif process.child is not None and process.child.stdin is not None:
                 process.child.stdin.close()
         for watcher in self._watchers:
@@ -244,7 +255,7 @@ class Supervisor:
         for other in self.processes.values():
             if other is not process and other.identity is not None:
                 with contextlib.suppress(MienError):
-                    await self._peer.tell("peer_restarted", to=other.identity, process=process.name)
+                    await self._peer.tell(ops.PeerRestarted(process.name), to=other.identity)
 
     async def _listen(self) -> None:
         """End what doesn't report: a step that holds the interpreter can't say that it does."""
@@ -292,58 +303,48 @@ class Supervisor:
 
     # -- control ---------------------------------------------------------------------------------
 
-    async def _answer(self, op: str, arguments: dict[str, Any]) -> Any:
-        sender = arguments.pop("sender", None)
-        if op in ("hello", "report", "failed"):
-            return self._from_worker(op, sender, **arguments)
-        if op == "event":
-            return self.event(str(arguments["level"]), str(arguments["text"]))
-        if op == "metrics":
-            return self.metrics()
-        if op == "own_metrics":
-            return self.metrics(merged=False)
-        if op == "graph":
-            return self.graph.describe()
-        if op == "parameters":
-            return self._parameters()
-        if op == "set":
-            return await self._set(**arguments)
-        if op == "restart":
-            return self._restart(**arguments)
-        if op in ("record", "record_stop"):
-            node = str(arguments["edge"]).partition(".")[0]
-            return await self._call(self._process_of(node), op, **arguments)
-        if op == "govern":
-            if self._governing is None:
-                raise UsageError("no governor runs here")
-            return await self._governing.hold(**arguments)
-        if op in OPS:
-            result = await self._presets.call(op, arguments)
-            if op == "defaults" and self._governing is not None:
-                self._governing.governor.forget_hands()
-            return result
-        if op == "stop":
-            return self.request_stop()
-        raise UsageError(f"unknown operation '{op}'")
+    def _serve(self) -> None:
+        """What the control socket, nodes and other hosts may ask, and who answers."""
+        serve = self._dispatcher.on
+        serve(ops.Metrics, lambda _: self.metrics())
+        serve(ops.Graph, lambda _: self.graph.describe())
+        serve(ops.Parameters, lambda _: self._parameters())
+        serve(ops.Set, self._set)
+        serve(ops.Restart, self._restart)
+        serve(ops.Record, self._record)
+        serve(ops.RecordStop, self._record)
+        serve(ops.Govern, self._govern)
+        serve(ops.Defaults, self._defaults)
+        serve(ops.Stop, lambda _: self.request_stop())
+        serve(ops.Event, lambda event: self.event(event.level, event.text))
+        self._presets.serve(self._dispatcher)
+        self._dispatcher.on_from(ops.Hello, self._hello)
+        self._dispatcher.on_from(ops.Report, self._reported)
+        self._dispatcher.on_from(ops.Failed, self._process_failed)
 
-    def _from_worker(self, op: str, sender: bytes, process: str, **arguments: Any) -> None:
+    def _hello(self, hello: ops.Hello, sender: bytes | None) -> None:
+        worker = self.processes[hello.process]
+        if worker.child is not None and hello.pid == worker.child.pid:
+            worker.identity = sender
+
+    def _worker(self, process: str, sender: bytes | None) -> Process:
+        """The process that news come from. Raises UsageError where it is somebody else."""
         worker = self.processes[process]
-        if op == "hello":
-            if worker.child is not None and arguments["pid"] == worker.child.pid:
-                worker.identity = sender
-        elif sender != worker.identity:
+        if sender is None or sender != worker.identity:
             raise UsageError(f"{process} is somebody else")
-        elif op == "report":
-            self._reported(worker, arguments["report"])
-        elif op == "failed":
-            worker.failure = arguments["text"]
-            if worker.ready.is_set():
-                self.event("error", f"{process}: {arguments['text']}")
-            if self.graph.delivery == "lossless":
-                self._fail(MienError(arguments["text"]))
+        return worker
 
-    def _reported(self, worker: Process, report: dict[str, Any]) -> None:
+    def _process_failed(self, failed: ops.Failed, sender: bytes | None) -> None:
+        worker = self._worker(failed.process, sender)
+        worker.failure = failed.text
+        if worker.ready.is_set():
+            self.event("error", f"{failed.process}: {failed.text}")
+        if self.graph.delivery == "lossless":
+            self._fail(MienError(failed.text))
+
+    def _reported(self, news: ops.Report, sender: bytes | None) -> None:
         """What a worker says of itself, over and over: any one report may be lost."""
+        worker, report = self._worker(news.process, sender), news.report
         silent_s, worker.heard_s = self._ran.seconds - worker.heard_s, self._ran.seconds
         worker.report = report
         if worker.state == "silent":
@@ -363,7 +364,7 @@ class Supervisor:
         assert self._peer is not None
         for process in self.processes.values():
             if process.identity is not None:
-                task = self._peer.tell("clock", to=process.identity, host=host, offset_ns=offset_ns)
+                task = self._peer.tell(ops.ClockOffset(host, offset_ns), to=process.identity)
                 self._watchers.append(asyncio.ensure_future(task))
         self._watchers = [watcher for watcher in self._watchers if not watcher.done()]
 
@@ -376,23 +377,23 @@ class Supervisor:
             for spec in self.graph.nodes.values()
         }
 
-    async def _set(self, node: str, parameter: str, value: Any) -> Any:
+    async def _set(self, asked: ops.Set) -> Any:
         """What a person sets: it is kept, and no longer the governor's."""
-        value = await self._put(node, parameter, value)
-        self._settings.changed(self.graph, node, parameter)
+        value = await self._put(asked.node, asked.parameter, asked.value)
+        self._settings.changed(self.graph, asked.node, asked.parameter)
         if self._governing is not None:
-            self._governing.governor.leave(node, parameter)
+            self._governing.governor.leave(asked.node, asked.parameter)
         return value
 
     async def _put(self, node: str, parameter: str, value: Any) -> Any:
         process = self._process_of(node)
         spec = self.graph.nodes[node]
         with_parameter(spec, parameter, value)
+        change = ops.Set(node, parameter, value)
         if process in self.processes:
-            await self._call(process, "set", node=node, parameter=parameter, value=value)
+            await self._call(process, change)
         elif self._hosts is not None:
-            host = self.graph.processes[process]
-            await self._hosts.call(host, "set", node=node, parameter=parameter, value=value)
+            await self._hosts.call(self.graph.processes[process], change)
         config = with_parameter(spec, parameter, value)  # others may have changed it meanwhile
         set_parameter(self.graph, node, parameter, config)
         return getattr(config, parameter)
@@ -402,18 +403,33 @@ class Supervisor:
             raise UsageError(f"no node '{node}'{suggestion(node, self.graph.nodes)}")
         return self.graph.nodes[node].process
 
-    async def _call(self, process: str, op: str, **arguments: Any) -> Any:
+    async def _call(self, process: str, operation: Operation[Answer]) -> Answer:
         worker = self.processes.get(process)
         if worker is None:
             raise UsageError(f"{process} runs on another host; ask there")
         if worker.identity is None or self._peer is None:
             raise MienError(f"{process} is being restarted; try again in a second")
-        return await self._peer.call(op, to=worker.identity, **arguments)
+        return await self._peer.call(operation, to=worker.identity)
 
-    def _restart(self, process: str) -> None:
-        if process not in self.processes:
-            raise UsageError(f"no process '{process}'{suggestion(process, self.processes)}")
-        self.processes[process].kill()
+    def _restart(self, asked: ops.Restart) -> None:
+        if (process := self.processes.get(asked.process)) is None:
+            known = suggestion(asked.process, self.processes)
+            raise UsageError(f"no process '{asked.process}'{known}")
+        process.kill()
+
+    async def _record(self, asked: ops.Record | ops.RecordStop) -> Any:
+        operation: Operation[Any] = asked
+        return await self._call(self._process_of(asked.edge.partition(".")[0]), operation)
+
+    async def _govern(self, asked: ops.Govern) -> dict[str, Any]:
+        if self._governing is None:
+            raise UsageError("no governor runs here")
+        return await self._governing.hold(asked.level)
+
+    async def _defaults(self, _: ops.Defaults) -> None:
+        await self._presets.defaults()
+        if self._governing is not None:
+            self._governing.governor.forget_hands()
 
     def _make_governing(self) -> Governing | None:
         """Where the graph's governor is: on the host of its sink, whose figures it looks at."""

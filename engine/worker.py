@@ -11,7 +11,9 @@ from typing import Any
 import zmq
 
 from engine import graph as graphs
+from engine import operations as ops
 from engine.clock import RunningTime
+from engine.dispatch import Dispatcher
 from engine.errors import MienError, UsageError, words
 from engine.executor import Executor, InputQueue, LoopExecutor, ThreadExecutor
 from engine.graph import Graph, NodeSpec
@@ -356,10 +358,19 @@ class Worker:
             for name, runner in self.runners.items()
         }
 
-    async def set(self, node: str, parameter: str, value: Any) -> Any:
+    def serve(self, dispatcher: Dispatcher) -> None:
+        """Answer what a process is asked."""
+        dispatcher.on(ops.Set, self.set)
+        dispatcher.on(ops.Parameters, lambda _: self.parameters())
+        dispatcher.on(ops.Record, self.record)
+        dispatcher.on(ops.RecordStop, self.record_stop)
+        dispatcher.on(ops.PeerRestarted, self.peer_restarted)
+        dispatcher.on(ops.ClockOffset, self.set_clock_offset)
+
+    async def set(self, asked: ops.Set) -> Any:
         """Change a parameter at the next frame boundary; the value as taken. Raises UsageError."""
-        runner = self.runners[node]
-        config = graphs.with_parameter(runner.spec, parameter, value)
+        runner = self.runners[asked.node]
+        config = graphs.with_parameter(runner.spec, asked.parameter, asked.value)
         assert runner.executor is not None
 
         def take() -> None:
@@ -371,22 +382,24 @@ class Worker:
             take()
         else:
             await asyncio.wrap_future(runner.executor.call(take))
-        return getattr(config, parameter)
+        return getattr(config, asked.parameter)
 
-    async def record(self, edge: str, path: str) -> None:
+    def record(self, asked: ops.Record) -> None:
         """Write everything that leaves a port to a file. Raises MienError."""
+        edge = asked.edge
         node, _, port = edge.partition(".")
         runner = self.runners[node]
         if port not in runner.routes:
             raise UsageError(f"{node} has no output '{port}'")
         if edge in self._recorders:
             raise UsageError(f"{edge} is already being recorded")
-        recorder = Recorder(Path(path), runner.spec.outputs[port])
+        recorder = Recorder(Path(asked.path), runner.spec.outputs[port])
         self._recorders[edge] = recorder
         runner.taps[port] = recorder.write
 
-    def record_stop(self, edge: str) -> int:
+    def record_stop(self, asked: ops.RecordStop) -> int:
         """End a recording; the number of messages in it."""
+        edge = asked.edge
         node, _, port = edge.partition(".")
         recorder = self._recorders.pop(edge, None)
         if recorder is None:
@@ -395,9 +408,9 @@ class Worker:
         recorder.close()
         return recorder.count
 
-    def peer_restarted(self, process: str) -> None:
-        for sender in self._senders.get(process, []):
+    def peer_restarted(self, asked: ops.PeerRestarted) -> None:
+        for sender in self._senders.get(asked.process, []):
             sender.peer_restarted()
 
-    def set_clock_offset(self, host: str, offset_ns: int) -> None:
-        self._offsets_ns[host] = offset_ns
+    def set_clock_offset(self, asked: ops.ClockOffset) -> None:
+        self._offsets_ns[asked.host] = asked.offset_ns

@@ -23,6 +23,7 @@ import psutil
 from commands.set import find_run
 from engine.control import ask
 from engine.errors import MienError
+from engine.operations import Govern, Metrics
 from engine.program import ROOT, launcher
 
 START_WITHIN_S = 60.0
@@ -120,12 +121,11 @@ class EngineServer(Server):
         if found := re.search(r"running: (https?://\S+)", self.log()):
             self.url = found[1]
             if not self._governed:
-                ask(self._endpoint(), "govern", level=0)
+                ask(self._endpoint(), Govern(0))
         return bool(self.url)
 
     def metrics(self) -> dict[str, Any]:
-        result: dict[str, Any] = ask(self._endpoint(), "metrics")
-        return result
+        return ask(self._endpoint(), Metrics())
 
     def _endpoint(self) -> str:
         return f"ipc://{find_run(self.pid)}/control.sock"

@@ -12,9 +12,13 @@ from typing import Any
 import zmq
 import zmq.asyncio
 
-from engine.control import Answer, Peer
+from engine import operations as ops
+from engine.control import ControlSocket
+from engine.dispatch import Dispatcher
 from engine.errors import MienError, words
 from engine.graph import Graph
+from engine.node import Control
+from engine.operations import Answer, Operation
 from engine.run import Authenticator, Run
 from engine.transport.foreign import clock_of, figures_of
 
@@ -53,17 +57,19 @@ class Hosts:
         self,
         graph: Graph,
         run: Run,
-        answer: Answer,
+        control: Control,
+        own_figures: Callable[[], dict[str, Any]],
         on_offset: Callable[[str, int], None],
     ) -> None:
         self._graph = graph
         self._run = run
-        self._answer = answer
+        self._control = control
+        self._own_figures = own_figures
         self._on_offset = on_offset
         self._context = zmq.asyncio.Context()
         self._authenticator: Authenticator | None = None
-        self._server: Peer | None = None
-        self._peers: dict[str, Peer] = {}
+        self._server: ControlSocket | None = None
+        self._peers: dict[str, ControlSocket] = {}
         self._clocks = {name: ClockOffset() for name in graph.hosts if name != run.host}
         self._known: dict[str, dict[str, Any]] = {}
         self._why: dict[str, str] = {}
@@ -85,7 +91,8 @@ class Hosts:
         except zmq.ZMQError as error:
             server.close()
             raise MienError(f"can't listen on {own.address}:{own.port}: {error}") from None
-        self._server = Peer(server, self._serve)
+        dispatcher = self._dispatcher()
+        self._server = ControlSocket(server, dispatcher)
         for name in self._clocks:
             socket = self._context.socket(zmq.DEALER)
             socket.linger = 0
@@ -94,19 +101,20 @@ class Hosts:
             socket.curve_secretkey = curve.secret
             socket.curve_serverkey = curve.server
             socket.connect(self._run.control_address(self._graph, name))
-            self._peers[name] = Peer(socket, self._serve)
+            self._peers[name] = ControlSocket(socket, dispatcher)
             self._tasks.append(asyncio.ensure_future(self._watch(name)))
 
-    async def _serve(self, op: str, arguments: dict[str, Any]) -> Any:
-        if op == "clock":
-            return time.monotonic_ns()
-        if op not in ("metrics", "set"):
-            raise MienError(f"'{op}' is not for another host")
-        if op == "metrics":
-            figures = await self._answer("own_metrics", {})
-            return {key: figures[key] for key in ("nodes", "edges", "processes")}
-        arguments.pop("sender", None)
-        return await self._answer("set", arguments)
+    def _dispatcher(self) -> Dispatcher:
+        """What other hosts may ask."""
+        dispatcher = Dispatcher("{op} is not for another host")
+        dispatcher.on(ops.Clock, lambda _: time.monotonic_ns())
+        dispatcher.on(ops.Set, self._control.call)
+        dispatcher.on(ops.Metrics, lambda _: self._shown())
+        return dispatcher
+
+    def _shown(self) -> dict[str, Any]:
+        figures = self._own_figures()
+        return {key: figures[key] for key in ("nodes", "edges", "processes")}
 
     async def _watch(self, name: str) -> None:
         peer = self._peers[name]
@@ -114,18 +122,18 @@ class Hosts:
         while True:
             try:
                 sent_ns = time.monotonic_ns()
-                remote_ns = clock_of(await peer.call("clock", timeout_s=2.0))
+                remote_ns = clock_of(await peer.call(ops.Clock(), timeout_s=2.0))
                 clock.add(sent_ns, remote_ns, time.monotonic_ns())
                 self._on_offset(name, clock.offset_ns)
-                self._known[name] = figures_of(await peer.call("metrics", timeout_s=2.0))
+                self._known[name] = figures_of(await peer.call(ops.Metrics(), timeout_s=2.0))
                 self._why.pop(name, None)
             except MienError as error:
                 self._known.pop(name, None)
                 self._why[name] = words(error)
             await asyncio.sleep(PING_EVERY_S)
 
-    async def call(self, host: str, op: str, **arguments: Any) -> Any:
-        return await self._peers[host].call(op, **arguments)
+    async def call(self, host: str, operation: Operation[Answer]) -> Answer:
+        return await self._peers[host].call(operation)
 
     def merge(self, metrics: dict[str, Any]) -> None:
         """Lay the other hosts' figures beside ours."""

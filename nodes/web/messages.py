@@ -6,26 +6,12 @@ import json
 import math
 from typing import Any
 
-from engine.presets import OPS as PRESET_OPS
+from engine.dispatch import Dispatcher
+from engine.errors import UsageError
+from engine.operations import Operation
 
 MESSAGE_MOST = 64 * 1024
 DEPTH_MOST = 6  # of an argument: a list of presets holds values by node and parameter
-PRESET = ("name", "hotkey", "nodes", "values", "presets")
-OPS: dict[
-    str, tuple[str, ...]
-] = {  # what a page may ask of the engine, and with which arguments: all of them, or of these
-    "parameters": (),
-    "set": ("node", "parameter", "value"),
-    "metrics": (),
-    "graph": (),
-    "restart": ("process",),
-    "govern": ("level",),
-    "selftest": (),
-    "people": (),
-    "person_rename": ("name", "to"),
-    "person_forget": ("name",),
-    **dict.fromkeys(PRESET_OPS, PRESET),
-}
 
 
 class BadRequestError(Exception):
@@ -36,30 +22,25 @@ class BadRequestError(Exception):
         self.number = number
 
 
-def parse_request(text: str) -> tuple[int | str, str, dict[str, Any]]:
-    """Id, operation and arguments of a page's message. Raises BadRequestError.
+def parse_request(text: str, dispatcher: Dispatcher) -> tuple[int | str, Operation[Any]]:
+    """Id and operation of a page's message. Raises BadRequestError.
 
-    What they hold are texts, true, false, null, and numbers that 64 bits hold.
+    What it holds are texts, true, false, null, and numbers that 64 bits hold.
     """
     try:
         request = json.loads(text)
-        number, op = request["id"], request["op"]
-    except (ValueError, LookupError, TypeError, RecursionError):
+        number, op = request.pop("id"), request.pop("op")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise BadRequestError('send {"id": number, "op": name, ...}') from None
     if not isinstance(number, int | str) or not _is_plain(number):
         raise BadRequestError("an id is a number or a text")
-    names = OPS.get(op) if isinstance(op, str) else None
-    if names is None:
-        named = f"'{op[:40]}'" if isinstance(op, str) else "what has no name"
-        raise BadRequestError(f"a page can't ask for {named}", number)
-    arguments = {name: value for name, value in request.items() if name not in ("id", "op")}
-    if not (set(arguments) <= set(names) if op in PRESET_OPS else set(arguments) == set(names)):
-        wanted = ", ".join(names) or "nothing more"
-        raise BadRequestError(f"wrong arguments for '{op}': it takes {wanted}", number)
-    for name, value in arguments.items():
-        if not _is_plain(value):
+    for name, value in request.items():
+        if not (_is_plain(name) and _is_plain(value)):
             raise BadRequestError(f"{name} holds what is no text, number, true or false", number)
-    return number, op, arguments
+    try:
+        return number, dispatcher.read(op, request)
+    except UsageError as error:
+        raise BadRequestError(str(error), number) from None
 
 
 def _is_plain(value: Any, depth: int = 0) -> bool:

@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final
+import asyncio
 
+from engine.dispatch import Dispatcher
 from engine.errors import MienError
 from face.render import person_file
+from nodes.web.operations import People, PersonForget, PersonRename
 
 
-def people() -> list[str]:
-    """Everybody's names."""
+def serve(dispatcher: Dispatcher) -> None:
+    """Answer what a page asks of people, beside the event loop."""
+    dispatcher.on(People, lambda _: asyncio.to_thread(person_file.names))
+    dispatcher.on(PersonRename, lambda asked: asyncio.to_thread(rename, asked))
+    dispatcher.on(PersonForget, lambda asked: asyncio.to_thread(forget, asked))
+
+
+def rename(asked: PersonRename) -> list[str]:
+    """Everybody's names. Raises MienError."""
+    if asked.to.endswith(person_file.SUFFIX):
+        raise MienError(f"{asked.to} can't be a person's name")
+    person_file.rename(_known(asked.name), asked.to)
     return person_file.names()
 
 
-def person_rename(name: str, to: str) -> list[str]:
-    """Give somebody another name; everybody's names. Raises MienError."""
-    person_file.rename(_known(name), _word(to))
-    return people()
-
-
-def person_forget(name: str) -> list[str]:
-    """Remove somebody; everybody's names. Raises MienError."""
-    person_file.forget(_known(name))
-    return people()
+def forget(asked: PersonForget) -> list[str]:
+    """Everybody's names. Raises MienError."""
+    person_file.forget(_known(asked.name))
+    return person_file.names()
 
 
 def _known(name: str) -> str:
-    if name not in people():
+    if name not in person_file.names():
         raise MienError(f"nobody called {name} is enrolled here")
     return name
-
-
-def _word(name: str) -> str:
-    if not isinstance(name, str) or name.endswith(person_file.SUFFIX):
-        raise MienError(f"{name} can't be a person's name")
-    return name
-
-
-OPS: Final[Mapping[str, Callable[..., list[str]]]] = {
-    "people": people,
-    "person_rename": person_rename,
-    "person_forget": person_forget,
-}

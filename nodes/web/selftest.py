@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
+from nodes.web.options import Options
 from nodes.web.sdp import parse_ice_servers
-
-if TYPE_CHECKING:
-    from nodes.web.server import WebServer
+from nodes.web.security import Guard
 
 STUN_S = 1.5
 
 
-async def selftest(server: WebServer) -> list[dict[str, Any]]:
+class Server(Protocol):
+    """What is looked at."""
+
+    options: Options
+    guard: Guard
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def nodes(self) -> Mapping[str, object]: ...
+
+    def ice_servers(self) -> list[Any]: ...
+
+
+async def selftest(server: Server) -> list[dict[str, Any]]:
     """A list of ``{"name", "ok", "text"}``; ``text`` says what is wrong and how to mend it."""
     items = [_bound(server), _secure(server), await _candidates(server)]
     servers = parse_ice_servers(server.options.ice_servers)
@@ -35,7 +50,7 @@ def _item(name: str, ok: bool, text: str) -> dict[str, Any]:
     return {"name": name, "ok": ok, "text": text}
 
 
-def _bound(server: WebServer) -> dict[str, Any]:
+def _bound(server: Server) -> dict[str, Any]:
     where = f"{server.options.host}:{server.port}"
     if server.guard.loopback:
         return _item(
@@ -46,7 +61,7 @@ def _bound(server: WebServer) -> dict[str, Any]:
     return _item("Address", True, f"bound to {where}; a token is asked of everyone")
 
 
-def _secure(server: WebServer) -> dict[str, Any]:
+def _secure(server: Server) -> dict[str, Any]:
     if server.guard.scheme == "https":
         return _item("TLS", True, "on: browsers on other machines may use their camera")
     if server.guard.loopback:
@@ -58,7 +73,7 @@ def _secure(server: WebServer) -> dict[str, Any]:
     )  # fmt: skip
 
 
-async def _candidates(server: WebServer) -> dict[str, Any]:
+async def _candidates(server: Server) -> dict[str, Any]:
     from aiortc import RTCIceGatherer
 
     gatherer = RTCIceGatherer(server.ice_servers())
@@ -138,6 +153,6 @@ def _codecs() -> dict[str, Any]:
     return _item("Codecs", True, "H.264, VP8 and Opus can be encoded")
 
 
-def _sources(server: WebServer) -> dict[str, Any]:
+def _sources(server: Server) -> dict[str, Any]:
     takes = [path for path in ("/session", "/whip", "/whep") if path in server.nodes]
     return _item("Graph", bool(takes), f"it takes {', '.join(takes) or 'no peers at all'}")

@@ -8,21 +8,26 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from aiohttp import web
 
+from engine.dispatch import Dispatcher
 from engine.errors import MienError
 from engine.files import check_source
 from engine.node import Context
+from engine.operations import Answer, Metrics, Operation
+from nodes.web import people
 from nodes.web.front import Front
 from nodes.web.gate import HEADER_S, Connection, Gate
+from nodes.web.operations import OF_THE_GRAPH, Selftest
+from nodes.web.options import Options
 from nodes.web.peer import Peer
 from nodes.web.prometheus import exposition
 from nodes.web.sdp import BadOfferError, parse_ice_servers
 from nodes.web.security import BODY_MOST, TOKEN_LEAST, Guard, bracketed, read_body, refuse
+from nodes.web.selftest import selftest
 from nodes.web.sessions import ENDPOINT, SESSION, created, trickle
 from nodes.web.websocket import Sockets
 
@@ -36,20 +41,6 @@ NODE_FOR = {
 DEFAULT_AFTER_S = 2.0
 ENDED_MOST = 256  # sessions that are remembered to have ended
 _servers: dict[asyncio.AbstractEventLoop, WebServer] = {}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
-    """Where the server is bound and how peers find each other."""
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    token: str = ""
-    cert: str = ""
-    key: str = ""
-    ice_servers: str = ""
-    public_url: str = ""
-    trusted_proxies: str = ""
 
 
 class Negotiator(Protocol):
@@ -70,7 +61,8 @@ class WebServer:
         self.peers: dict[str, tuple[str, Peer]] = {}
         self.ended: deque[str] = deque(maxlen=ENDED_MOST)
         self.contexts: list[Context] = []
-        self.sockets = Sockets(self)
+        self.page = self._page_dispatcher()
+        self.sockets = Sockets(self.page, self.session)
         self.gate = Gate()
         self._runner: web.AppRunner | None = None
         self._listening: asyncio.Server | None = None
@@ -122,11 +114,25 @@ class WebServer:
         """The state of publishers and viewers, for the page."""
         return {path.strip("/"): node.info() for path, node in self.nodes.items()}
 
-    async def call(self, op: str, **arguments: Any) -> Any:
+    def _page_dispatcher(self) -> Dispatcher:
+        """What pages may ask."""
+        dispatcher = Dispatcher("a page can't ask for {op}")
+        for kind in OF_THE_GRAPH:
+            dispatcher.on(kind, self.call)
+        dispatcher.on(Metrics, self._figures)
+        dispatcher.on(Selftest, lambda _: selftest(self))
+        people.serve(dispatcher)
+        return dispatcher
+
+    async def _figures(self, asked: Metrics) -> dict[str, Any]:
+        figures = await self.call(asked)
+        return {**figures, "session": self.session()}
+
+    async def call(self, operation: Operation[Answer]) -> Answer:
         """Ask the engine. Raises MienError."""
         for context in self.contexts:
             if context.control is not None:
-                return await context.control.call(op, **arguments)
+                return await context.control.call(operation)
         raise MienError("this graph has no control; parameters can't be changed here")
 
     async def serve(self, options: Options) -> None:
@@ -218,7 +224,7 @@ class WebServer:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         try:
-            snapshot = await self.call("metrics")
+            snapshot = await self.call(Metrics())
         except MienError as error:
             return refuse(503, str(error))
         text = await asyncio.to_thread(exposition, snapshot)

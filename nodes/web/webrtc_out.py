@@ -77,8 +77,9 @@ class WebrtcOut(LoopNode):
 
     async def start(self) -> None:
         from media.av_sync import AvSync
+        from nodes.web.options import Options
         from nodes.web.playback import SOUND_LEAD_NS, PlayoutLimit
-        from nodes.web.server import Options, join
+        from nodes.web.server import join
         from nodes.web.voice import Voice
 
         self._loop = asyncio.get_running_loop()

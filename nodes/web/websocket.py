@@ -5,18 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from engine.dispatch import Dispatcher
 from engine.errors import MienError
+from engine.operations import Metrics
 from nodes.web.messages import MESSAGE_MOST, BadRequestError, parse_request, to_json
-from nodes.web.people import OPS as PEOPLE
 from nodes.web.security import Buckets, refuse
-from nodes.web.selftest import selftest
-
-if TYPE_CHECKING:
-    from nodes.web.server import WebServer
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +27,10 @@ ERROR_MOST = 300  # letters of an answer that says what is wrong
 class Sockets:
     """Every open page; one snapshot of the figures serves them all."""
 
-    def __init__(self, server: WebServer) -> None:
-        self._server = server
+    def __init__(self, dispatcher: Dispatcher, session: Callable[[], dict[str, Any]]) -> None:
+        """``dispatcher`` answers what a page may ask; ``session``: who publishes and views."""
+        self._dispatcher = dispatcher
+        self._session = session
         self._open: set[web.WebSocketResponse] = set()
         self._busy: set[web.WebSocketResponse] = set()
         self._drawing: set[web.WebSocketResponse] = set()
@@ -95,14 +95,8 @@ class Sockets:
     async def _reply(self, text: str) -> dict[str, Any]:
         number: Any = None
         try:
-            number, op, arguments = parse_request(text)
-            if op == "selftest":
-                return {"id": number, "result": await selftest(self._server)}
-            if op in PEOPLE:
-                return {"id": number, "result": await asyncio.to_thread(PEOPLE[op], **arguments)}
-            result = await self._server.call(op, **arguments)
-            if op == "metrics":
-                result = {**result, "session": self._server.session()}
+            number, operation = parse_request(text, self._dispatcher)
+            return {"id": number, "result": await self._dispatcher.call(operation)}
         except BadRequestError as error:
             return {"id": error.number, "error": str(error)}
         except MienError as error:
@@ -110,7 +104,6 @@ class Sockets:
         except Exception:
             logger.exception("a page's request failed")
             return {"id": number, "error": "the engine failed at this; its terminal says how"}
-        return {"id": number, "result": result}
 
     async def _push(self) -> None:
         loop = asyncio.get_running_loop()
@@ -121,15 +114,14 @@ class Sockets:
             if not self._open:
                 continue
             try:
-                data = dict(await self._server.call("metrics"))
+                data = await self._dispatcher.call(Metrics())
             except MienError:
-                data = {}
+                data = {"session": self._session()}
             texts = []
             for event in data.get("events", []):
                 if event.get("time_ns", 0) > self._seen_ns:
                     self._seen_ns = event["time_ns"]
                     texts.append(_event(event.get("level", "info"), event.get("text", "")))
-            data["session"] = self._server.session()
             texts.append(to_json({"type": "metrics", "data": data}))
             self._broadcast(texts, self._busy)
 

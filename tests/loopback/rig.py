@@ -20,7 +20,8 @@ from aiortc import (
 from av import AudioFrame as AvAudio
 from av import VideoFrame as AvVideo
 
-from engine.errors import MienError
+from engine import operations as ops
+from engine.dispatch import Dispatcher
 from engine.node import Context, LoopNode
 from engine.parameters import build, change
 from engine.types import U8, Message
@@ -39,6 +40,9 @@ class Engine:
         self.status: dict[str, tuple[str, str]] = {}
         self.emitted: dict[str, deque[Message]] = defaultdict(lambda: deque(maxlen=300))
         self.loop = asyncio.get_running_loop()
+        self.dispatcher = Dispatcher()
+        self.dispatcher.on(ops.Set, self._set)
+        self.dispatcher.on(ops.Metrics, self._metrics)
 
     async def add(self, name: str, kind: type[LoopNode], **config: Any) -> Any:
         context = Context(
@@ -48,7 +52,7 @@ class Engine:
             gauge=lambda key, value: self.gauges[name].__setitem__(key, value),
             observe=lambda key, value: self.observed[name][key].append(value),
             count=lambda key, n: self.counters[name].update({key: n}),
-            control=self,
+            control=self.dispatcher,
         )
         node = kind(build(kind.Config, config), context)
         await node.start()
@@ -63,31 +67,30 @@ class Engine:
         for target in self.wires[source]:
             self.loop.call_soon_threadsafe(target, message)
 
-    async def call(self, op: str, **arguments: Any) -> Any:
-        if op == "set":
-            node = self.nodes[arguments["node"]]
-            config = change(node.config, arguments["parameter"], arguments["value"])
-            node.reconfigure(config)
-            return getattr(config, arguments["parameter"])
-        if op == "metrics":
-            return {
-                "name": "test",
-                "uptime_s": 1.5,
-                "nodes": {
-                    name: {
-                        "type": type(node).__name__,
-                        "gauges": dict(self.gauges[name]),
-                        "counters": dict(self.counters[name]),
-                        "status": list(self.status.get(name, ("ok", ""))),
-                        "process_ms": {"p50": 1.0, "p95": 2.0, "p99": 3.0},
-                    }
-                    for name, node in self.nodes.items()
-                },
-                "edges": {"a.b->c.d": {"sent": 3, "received": 2, "dropped": 1, "gaps": 0}},
-                "processes": {"net": {"rss_mb": 10.0, "cpu_percent": 50.0, "restarts": 1}},
-                "events": [{"time_ns": 7, "level": "info", "text": "hello"}],
-            }
-        raise MienError(f"unknown op '{op}'")
+    def _set(self, asked: ops.Set) -> Any:
+        node = self.nodes[asked.node]
+        config = change(node.config, asked.parameter, asked.value)
+        node.reconfigure(config)
+        return getattr(config, asked.parameter)
+
+    def _metrics(self, _: ops.Metrics) -> dict[str, Any]:
+        return {
+            "name": "test",
+            "uptime_s": 1.5,
+            "nodes": {
+                name: {
+                    "type": type(node).__name__,
+                    "gauges": dict(self.gauges[name]),
+                    "counters": dict(self.counters[name]),
+                    "status": list(self.status.get(name, ("ok", ""))),
+                    "process_ms": {"p50": 1.0, "p95": 2.0, "p99": 3.0},
+                }
+                for name, node in self.nodes.items()
+            },
+            "edges": {"a.b->c.d": {"sent": 3, "received": 2, "dropped": 1, "gaps": 0}},
+            "processes": {"net": {"rss_mb": 10.0, "cpu_percent": 50.0, "restarts": 1}},
+            "events": [{"time_ns": 7, "level": "info", "text": "hello"}],
+        }
 
     async def stop(self) -> None:
         for node in reversed(list(self.nodes.values())):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import zmq
 
 from engine import control
+from engine import operations as ops
 from engine.errors import MienError, UsageError
 from engine.graph import load
 from engine.local import run_local
@@ -49,32 +52,34 @@ async def test_pictures_and_sound_cross_processes(tmp_path: Path, runtime: Path)
     assert not _runs(runtime)
 
 
+class Explode(ops.Operation[None]):
+    """What nobody answers."""
+
+
 async def test_a_parameter_changes_while_it_runs(tmp_path: Path) -> None:
     async with Supervisor(load(_graph(tmp_path))) as supervisor:
         assert supervisor.run is not None
         endpoint = supervisor.run.control_endpoint
-        taken = await asyncio.to_thread(
-            control.ask, endpoint, "set", node="add", parameter="amount", value="9"
-        )
+        taken = await asyncio.to_thread(control.ask, endpoint, ops.Set("add", "amount", "9"))
         assert taken == 9
         await _until(lambda: _lines(tmp_path)[-1:] != [] and _lines(tmp_path)[-1][1] == 9)
-        parameters = await asyncio.to_thread(control.ask, endpoint, "parameters")
+        parameters = await asyncio.to_thread(control.ask, endpoint, ops.Parameters())
         assert next(row for row in parameters["add"] if row["name"] == "amount")["value"] == 9
-        for wrong, says in (
-            ({"node": "add", "parameter": "amount", "value": 500}, "out of range"),
-            ({"node": "ad", "parameter": "amount", "value": 5}, "did you mean 'add'?"),
-            ({"node": "collect", "parameter": "path", "value": "x"}, "fixed while"),
-            ({"node": "add"}, "refused"),
-        ):
-            with pytest.raises(UsageError, match=says.replace("?", r"\?")):
-                await asyncio.to_thread(control.ask, endpoint, "set", **wrong)
-        with pytest.raises(UsageError, match="unknown operation"):
-            await asyncio.to_thread(control.ask, endpoint, "explode")
+        refused: list[tuple[ops.Operation[Any], str]] = [
+            (ops.Set("add", "amount", 500), "out of range"),
+            (ops.Set("ad", "amount", 5), "did you mean 'add'?"),
+            (ops.Set("collect", "path", "x"), "fixed while"),
+            (ops.Set("add", "amount", [5]), "it takes node, parameter, value (Expected"),  # type: ignore[arg-type]
+            (Explode(), "unknown operation 'explode'"),
+        ]
+        for wrong, says in refused:
+            with pytest.raises(UsageError, match=re.escape(says)):
+                await asyncio.to_thread(control.ask, endpoint, wrong)
 
 
 async def test_what_was_set_outlives_a_killed_process(tmp_path: Path) -> None:
     async with Supervisor(load(_graph(tmp_path))) as supervisor:
-        await supervisor.call("set", node="add", parameter="amount", value=5)
+        await supervisor.call(ops.Set("add", "amount", 5))
         await _until(lambda: len(_lines(tmp_path)) > 5)
         child = supervisor.processes["middle"].child
         assert child is not None
@@ -92,13 +97,13 @@ async def test_what_was_set_outlives_a_killed_process(tmp_path: Path) -> None:
 async def test_a_failing_node_leaves_the_rest_alone(tmp_path: Path) -> None:
     async with Supervisor(load(_graph(tmp_path))) as supervisor:
         await _until(lambda: len(_lines(tmp_path)) > 5)
-        await supervisor.call("set", node="add", parameter="mode", value="fail")
+        await supervisor.call(ops.Set("add", "mode", "fail"))
         await _until(lambda: supervisor.metrics()["nodes"]["add"]["errors"] >= 5)
         assert supervisor.metrics()["nodes"]["add"]["status"] == ["failed", "asked to fail"]
         sound = len(_lines(tmp_path, "audio"))
         await _until(lambda: len(_lines(tmp_path, "audio")) > sound + 10)
         pictures = len(_lines(tmp_path))
-        await supervisor.call("set", node="add", parameter="mode", value="add")
+        await supervisor.call(ops.Set("add", "mode", "add"))
         await _until(lambda: len(_lines(tmp_path)) > pictures + 5)
         await _until(lambda: supervisor.metrics()["nodes"]["add"]["status"][0] == "ok")
 
@@ -245,11 +250,11 @@ async def test_record_then_replay_gives_the_same_run(tmp_path: Path) -> None:
     raw = _graph(tmp_path)
     async with Supervisor(load(raw)) as supervisor:
         path = tmp_path / "video.mrec"
-        await supervisor.call("record", edge="numbers.video", path=str(path))
+        await supervisor.call(ops.Record("numbers.video", str(path)))
         await asyncio.sleep(0.5)
-        count = await supervisor.call("record_stop", edge="numbers.video")
+        count = await supervisor.call(ops.RecordStop("numbers.video"))
         with pytest.raises(UsageError, match="not being recorded"):
-            await supervisor.call("record_stop", edge="numbers.video")
+            await supervisor.call(ops.RecordStop("numbers.video"))
     assert count > 10
     (tmp_path / "out.txt").unlink()
     raw["nodes"]["numbers"] = {
@@ -297,7 +302,7 @@ async def test_two_hosts_speak_encrypted_and_know_their_clocks(
         metrics = studio.metrics()
         assert metrics["processes"]["middle"]["host"] == "render"
         assert render.metrics()["nodes"]["collect"]["total"]["age_ms"]["p50"] < 1000
-        await studio.call("set", node="add", parameter="amount", value=3)
+        await studio.call(ops.Set("add", "amount", 3))
         await _until(lambda: _lines(tmp_path)[-1][1] == 3)
         stranger = zmq.Context()
         socket = stranger.socket(zmq.PUSH)
@@ -316,7 +321,7 @@ async def test_a_hanging_process_is_killed_and_restarted(tmp_path: Path) -> None
         assert supervisor._peer is not None
         identity = supervisor.processes["middle"].identity
         # Straight to the worker, so that the restarted process starts without it.
-        await supervisor._peer.call("set", to=identity, node="add", parameter="mode", value="hang")
+        await supervisor._peer.call(ops.Set("add", "mode", "hang"), to=identity)
         await _until(lambda: supervisor.processes["middle"].restarts == 1, 8)
         seen = len(_lines(tmp_path))
         await _until(lambda: len(_lines(tmp_path)) > seen + 5)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from engine import operations as ops
 from engine.errors import UsageError
 from engine.graph import load
 from engine.settings import Settings
@@ -53,24 +54,24 @@ async def test_what_a_person_set_stays(tmp_path: Path) -> None:
     raw = _slow(tmp_path)
     graph = load(raw, ["add.wait_ms=1"])
     async with Supervisor(graph, settings=settings) as supervisor:
-        state = await supervisor.call("govern", level=2)
+        state = await supervisor.call(ops.Govern(2))
         assert state["held"] and state["by_hand"] == ["add.wait_ms"]
         assert graph.nodes["add"].config.wait_ms == 1 and graph.nodes["add"].config.amount == 9
         assert not settings.values, "what the governor sets isn't kept"
-        await supervisor.call("set", node="add", parameter="amount", value=4)
-        state = await supervisor.call("govern", level=None)
+        await supervisor.call(ops.Set("add", "amount", 4))
+        state = await supervisor.call(ops.Govern(None))
         assert not state["held"] and state["by_hand"] == ["add.amount", "add.wait_ms"]
-        await supervisor.call("govern", level=0)
+        await supervisor.call(ops.Govern(0))
         assert graph.nodes["add"].config.amount == 4
-        await supervisor.call("defaults")
+        await supervisor.call(ops.Defaults())
         assert supervisor.metrics()["governor"]["by_hand"] == []
         assert graph.nodes["add"].config.amount == 1
         with pytest.raises(UsageError, match="from 0 to 2"):
-            await supervisor.call("govern", level=3)
+            await supervisor.call(ops.Govern(3))
 
 
 async def test_a_graph_without_levels_has_no_governor(tmp_path: Path) -> None:
     async with Supervisor(load(_graph(tmp_path))) as supervisor:
         assert "governor" not in supervisor.metrics()
         with pytest.raises(UsageError, match="no governor"):
-            await supervisor.call("govern", level=1)
+            await supervisor.call(ops.Govern(1))

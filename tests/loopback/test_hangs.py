@@ -17,7 +17,9 @@ import pytest
 import zmq
 import zmq.asyncio
 
-from engine.control import Peer, ask
+from engine import operations as ops
+from engine.control import ControlSocket, ask
+from engine.dispatch import Dispatcher
 from engine.folders import running
 from engine.graph import load
 from engine.supervisor import Supervisor
@@ -65,9 +67,8 @@ async def test_a_process_that_cannot_report_is_started_again(tmp_path: Path, how
         else:
             assert supervisor._peer is not None
             await supervisor._peer.tell(  # straight to the worker: the next one starts without it
-                "set", to=supervisor.processes["middle"].identity,
-                node="add", parameter="mode", value="hold",
-            )  # fmt: skip
+                ops.Set("add", "mode", "hold"), to=supervisor.processes["middle"].identity
+            )
         await until(lambda: _figures(supervisor)["restarts"] == 1)
         seen = len(lines(tmp_path))
         await until(lambda: len(lines(tmp_path)) > seen + 5)
@@ -88,7 +89,7 @@ async def test_an_engine_that_was_stopped_keeps_its_processes(tmp_path: Path) ->
         engine.send_signal(signal.SIGCONT)
         endpoint = f"ipc://{running(engine.pid)[0]}/control.sock"
         await asyncio.sleep(2.0)
-        figures = (await asyncio.to_thread(ask, endpoint, "metrics"))["processes"]
+        figures = (await asyncio.to_thread(ask, endpoint, ops.Metrics()))["processes"]
         assert figures["supervisor"]["hangs"] == 1
         assert [figures[name]["restarts"] for name in ("first", "second")] == [0, 0]
         assert set(psutil.Process(engine.pid).children()) == workers
@@ -104,13 +105,10 @@ async def test_what_the_other_end_does_not_read_is_dropped_and_counted(runtime: 
     deaf.bind(f"ipc://{runtime}/x.sock")
     speaker.connect(f"ipc://{runtime}/x.sock")
 
-    async def nothing(op: str, arguments: dict[str, Any]) -> None:
-        return None
-
-    peer = Peer(speaker, nothing)
+    peer = ControlSocket(speaker, Dispatcher())
     try:
         for _ in range(1000):
-            await peer.tell("report", report="x" * 10_000)
+            await peer.tell(ops.Failed("x", "x" * 10_000))
         assert 0 < peer.dropped < 1000
     finally:
         await peer.close()
@@ -125,23 +123,25 @@ async def test_only_who_was_asked_answers(runtime: Path) -> None:
     asked.identity = b"asked"
     hello = asyncio.Event()
 
-    async def greet(op: str, arguments: dict[str, Any]) -> None:
-        hello.set()
-
-    async def answer(op: str, arguments: dict[str, Any]) -> str:
+    async def answer(_: ops.Set) -> str:
         await stranger.send(to_bytes({"id": 1, "result": "a stranger's"}))
-        await stranger.send(to_bytes({"op": "hello", "with": {}}))
+        await stranger.send(to_bytes({"op": "hello", "with": {"process": "x", "pid": 1}}))
         await hello.wait()
         return "whom it was asked"
 
+    greets, answers = Dispatcher(), Dispatcher()
+    greets.on(ops.Hello, lambda _: hello.set())
+    answers.on(ops.Set, answer)
+
     for socket_ in (asked, stranger):
         socket_.connect(f"ipc://{runtime}/x.sock")
-    peers = Peer(asking, greet), Peer(asked, answer)
+    peers = ControlSocket(asking, greets), ControlSocket(asked, answers)
     try:
-        await peers[1].tell("hello")
+        await peers[1].tell(ops.Hello("x", 1))
         await hello.wait()
         hello.clear()
-        assert await peers[0].call("whose", to=b"asked") == "whom it was asked"
+        whose = await peers[0].call(ops.Set("node", "parameter", 1), to=b"asked")
+        assert whose == "whom it was asked"
     finally:
         for peer in peers:
             await peer.close()
@@ -161,7 +161,7 @@ async def test_a_terminal_that_blocks_holds_nobody_up(tmp_path: Path) -> None:
             supervisor.event("warning", f"number {number}")
         seen = len(lines(tmp_path))
         await until(lambda: len(lines(tmp_path)) > seen + 5)
-        assert await supervisor.call("set", node="add", parameter="amount", value=2) == 2
+        assert await supervisor.call(ops.Set("add", "amount", 2)) == 2
         release.set()
     assert told[:2] == ["number 0", "number 1"]
     assert len(told) <= 101
@@ -189,10 +189,10 @@ async def test_junk_on_the_control_socket_holds_nobody_up(tmp_path: Path) -> Non
 
         flooding = asyncio.create_task(asyncio.to_thread(flood))
         while not flooding.done():
-            assert await supervisor.call("set", node="add", parameter="amount", value=2) == 2
+            assert await supervisor.call(ops.Set("add", "amount", 2)) == 2
             await asyncio.sleep(0.02)
         endpoint = supervisor.run.control_endpoint
-        metrics = await asyncio.to_thread(ask, endpoint, "metrics")
+        metrics = await asyncio.to_thread(ask, endpoint, ops.Metrics())
         assert [row["restarts"] for row in metrics["processes"].values()] == [0, 0, 0]
         seen = len(lines(tmp_path))
         await until(lambda: len(lines(tmp_path)) > seen + 5)

@@ -86,9 +86,10 @@ async def test_stop_while_a_peer_connects(web: Start) -> None:
 
 async def test_without_a_sink_the_server_binds_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     from nodes.web import server
+    from nodes.web.options import Options
 
     monkeypatch.setattr(server, "DEFAULT_AFTER_S", 0.05)
-    monkeypatch.setattr(server, "Options", _any_port(server.Options))
+    monkeypatch.setattr(server, "Options", _any_port(Options))
     engine = Engine()
     browser = await engine.add("browser", Browser)
     try:

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from engine import operations as ops
 from engine.types import AudioFrame, VideoFrame
 from nodes.web.webrtc_out import Rate
 from tests.loopback.conftest import Start, Web
@@ -216,9 +217,9 @@ async def test_pass_through_is_a_switch_of_the_page(web: Start) -> None:
         await pair.client().publish("/session", Pictures())
         viewer = await pair.client().view(kinds=("video",))
         await until(lambda: viewer.pictures and last(viewer)[60, 60, 1] > 180, "the avatar")
-        await pair.engine.call("set", node="out", parameter="pass_through", value=True)
+        await pair.engine.dispatcher.call(ops.Set("out", "pass_through", True))
         await until(lambda: is_blue(last(viewer)), "the camera")
-        await pair.engine.call("set", node="out", parameter="pass_through", value=False)
+        await pair.engine.dispatcher.call(ops.Set("out", "pass_through", False))
         await until(lambda: last(viewer)[60, 60, 1] > 180, "the avatar again")
     finally:
         task.cancel()
@@ -231,7 +232,7 @@ async def test_mute_is_silence(web: Start) -> None:
     await until(
         lambda: viewer.sounds and np.abs(viewer.sounds[-1][1].to_ndarray()).max() > 3000, "sound"
     )
-    await pair.engine.call("set", node="out", parameter="mute", value=True)
+    await pair.engine.dispatcher.call(ops.Set("out", "mute", True))
     await until(lambda: np.abs(viewer.sounds[-1][1].to_ndarray()).max() < 100, "silence")
 
 
@@ -258,7 +259,7 @@ async def test_publishers_send_the_codec_they_are_asked_for(
     web: Start, codec: str, other: str
 ) -> None:
     pair = await web()
-    await pair.engine.call("set", node="browser", parameter="codec", value=codec)
+    await pair.engine.dispatcher.call(ops.Set("browser", "codec", codec))
     publisher = await pair.client().publish("/session", Pictures())
     answer = publisher.connection.remoteDescription.sdp
     assert f"{codec.upper()}/90000" in answer
@@ -269,13 +270,13 @@ async def test_publishers_send_the_codec_they_are_asked_for(
 
 async def test_a_large_publisher_is_scaled_down(web: Start) -> None:
     pair = await web()
-    await pair.engine.call("set", node="browser", parameter="longest_px", value=160)
+    await pair.engine.dispatcher.call(ops.Set("browser", "longest_px", 160))
     await pair.client().publish("/session", Pictures(320, 240))
     await until(lambda: pair.engine.emitted["browser.video"], "pictures")
     newest = pair.engine.emitted["browser.video"][-1]
     assert isinstance(newest, VideoFrame)
     assert newest.pixels.shape == (120, 160, 3) and newest.pixels.flags.c_contiguous
-    await pair.engine.call("set", node="browser", parameter="longest_px", value=200)
+    await pair.engine.dispatcher.call(ops.Set("browser", "longest_px", 200))
     await until(lambda: pair.browser.info()["width"] == 200, "pictures of another size")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from aiortc.rtp import RtcpSrPacket, unpack_header_extensions
 
+from engine import operations as ops
 from engine.types import VideoFrame
 from nodes.web.playback import SOUND_LEAD_NS, UNHELD_NS, URI
 from tests.loopback.conftest import Start
@@ -74,7 +75,7 @@ async def test_viewers_hear_how_long_they_may_hold_pictures(web: Start) -> None:
     seen = limits(viewer)
     await until(lambda: seen and len(viewer.pictures) > 10, "the extension, and pictures")
     assert set(seen) == {b"\0\0\1"}  # at least 0, at most once 10 ms
-    await pair.engine.call("set", node="out", parameter="playout_delay_ms", value=500)
+    await pair.engine.dispatcher.call(ops.Set("out", "playout_delay_ms", 500))
     await until(lambda: seen[-1] == b"\0\0\x32", "the new limit")
 
 

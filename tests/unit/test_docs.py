@@ -10,8 +10,9 @@ import numpy as np
 
 from commands.live import live_graph
 from engine.graph import load
+from engine.operations import op_of
 from engine.parameters import describe
-from nodes.web.messages import OPS
+from nodes.web.server import WebServer
 from tests.unit.test_settings import options
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,15 @@ def test_links_lead_somewhere() -> None:
 
 def test_reference_has_every_operation_of_the_page() -> None:
     text = (ROOT / "docs/reference.md").read_text()
-    assert [op for op in OPS if f"| `{op}` |" not in text] == []
+    rows = dict(re.findall(r"^\| `(\w+)` \|(.*?)\|", text, re.MULTILINE))
+    kinds = WebServer().page.kinds
+    assert [op_of(kind) for kind in kinds if op_of(kind) not in rows] == []
+    assert [
+        (op_of(kind), field)
+        for kind in kinds
+        for field in kind.__struct_fields__
+        if f"`{field}`" not in rows[op_of(kind)]
+    ] == []
 
 
 def test_words_of_the_page_are_for_parameters_that_exist() -> None:

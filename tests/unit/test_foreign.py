@@ -16,6 +16,7 @@ import pytest
 import engine.transport.hosts
 from engine.errors import MienError
 from engine.metrics import EdgeStats, NodeStats
+from engine.operations import Operation, op_of
 from engine.transport.foreign import clock_of, figures_of
 from engine.transport.hosts import Hosts
 from nodes.web.prometheus import exposition
@@ -58,16 +59,18 @@ def watching(answers: list[tuple[str, Any]]) -> tuple[Hosts, asyncio.Event]:
     """Hosts whose one other says these in turn; the event tells that all were said."""
     left, over = deque(answers), asyncio.Event()
 
-    async def call(op: str, timeout_s: float) -> Any:
+    async def call(operation: Operation[Any], timeout_s: float) -> Any:
         if not left:
             over.set()
             await asyncio.Event().wait()
-        wanted, said = left.popleft()
-        assert op == wanted
-        return said
+        expected, answer = left.popleft()
+        assert op_of(type(operation)) == expected
+        return answer
 
     graph, run = SimpleNamespace(hosts=["studio", "render"]), SimpleNamespace(host="studio")
-    hosts = Hosts(cast(Any, graph), cast(Any, run), cast(Any, None), lambda host, offset_ns: None)
+    hosts = Hosts(
+        cast(Any, graph), cast(Any, run), cast(Any, None), dict, lambda host, offset_ns: None
+    )
     hosts._peers["render"] = cast(Any, SimpleNamespace(call=call))
     return hosts, over
 

@@ -24,7 +24,9 @@ def test_nothing_is_imported_from_above() -> None:
 
 
 def test_nothing_goes_in_a_circle() -> None:
-    uses = {name: imported(path, KNOWN, types=False) for name, path in KNOWN.items()}
+    uses = {name: imported(path, KNOWN) for name, path in KNOWN.items()}
+    # A recipe is read without torch; it only says, for types, that a trainer is what it makes.
+    uses["training.recipe"].remove("training.loop")
     done: set[str] = set()
 
     def visit(name: str, way: tuple[str, ...]) -> None:

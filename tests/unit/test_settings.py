@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from commands.live import add_arguments, kept_settings, live_graph
+from engine import operations as ops
+from engine.dispatch import Dispatcher
 from engine.errors import UsageError
 from engine.graph import Graph, load, set_parameter, with_parameter
 from engine.presets import Presets
@@ -199,57 +201,60 @@ def test_the_default_file_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert path is not None and path.is_relative_to(tmp_path) and path.name == "settings.json"
 
 
-async def presets_of(running: Graph, settings: Settings) -> Presets:
+def presets_of(running: Graph, settings: Settings) -> Dispatcher:
     settings.begin(running)
-    return Presets(running, settings, put(running, settings))
+    presets, dispatcher = Presets(running, settings, put(running, settings)), Dispatcher()
+    presets.serve(dispatcher)
+    dispatcher.on(ops.Defaults, lambda _: presets.defaults())
+    return dispatcher
 
 
 async def test_a_preset_brings_everything_back(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     running, settings = graph(), Settings(path)
-    presets = await presets_of(running, settings)
+    presets = presets_of(running, settings)
     set_ = put(running, settings)
     await set_("editor", "emotion", "happy")
     await set_("editor", "intensity", 0.3)
-    await presets.call("preset_save", {"name": "Meeting", "hotkey": "9", "nodes": ["editor"]})
+    await presets.call(ops.PresetSave("Meeting", "9", nodes=["editor"]))
     await set_("editor", "emotion", "angry")
     await set_("editor", "mode", "off")
     await settings.close()
 
     running, settings = graph(), Settings(path)
-    presets = await presets_of(running, settings)
+    presets = presets_of(running, settings)
     assert running.nodes["editor"].config.mode == "off"
-    (one,) = await presets.call("presets", {})
+    (one,) = await presets.call(ops.Presets())
     assert (one["name"], one["hotkey"]) == ("Meeting", "9")
     assert set(one["values"]) == {"editor"}
-    assert await presets.call("preset_apply", {"name": "Meeting"}) == len(one["values"]["editor"])
+    assert await presets.call(ops.PresetApply("Meeting")) == len(one["values"]["editor"])
     config = running.nodes["editor"].config
     assert (config.mode, config.emotion, config.intensity) == ("emotion", "happy", 0.3)
-    await presets.call("defaults", {})
+    await presets.call(ops.Defaults())
     assert running.nodes["editor"].config.emotion == "neutral"
     assert settings.values == {}
-    assert await presets.call("preset_delete", {"name": "Meeting"}) == []
+    assert await presets.call(ops.PresetDelete("Meeting")) == []
     with pytest.raises(UsageError, match="no preset 'Meeting'"):
-        await presets.call("preset_apply", {"name": "Meeting"})
+        await presets.call(ops.PresetApply("Meeting"))
     await settings.close()
 
 
 async def test_imported_presets_take_nobodys_name_or_key() -> None:
     settings = Settings()
-    presets = await presets_of(graph(), settings)
+    presets = presets_of(graph(), settings)
     values = {"editor": {"emotion": "sad"}}
-    await presets.call("preset_save", {"name": "A", "hotkey": "9", "values": values})
+    await presets.call(ops.PresetSave("A", "9", values=values))
     same, other = (
         {"name": "A", "hotkey": "9", "values": {"editor": {"emotion": emotion}}}
         for emotion in ("sad", "fear")
     )
-    listed = await presets.call("preset_import", {"presets": [same, other]})
+    listed = await presets.call(ops.PresetImport([same, other]))
     assert [(item["name"], item["hotkey"]) for item in listed] == [("A", "9"), ("A 2", "")]
-    await presets.call("preset_save", {"name": "B", "hotkey": "9", "values": values})
+    await presets.call(ops.PresetSave("B", "9", values=values))
     assert [item.hotkey for item in settings.presets.values()] == ["", "", "9"]
     with pytest.raises(UsageError, match="isn't a file of presets"):
-        await presets.call("preset_import", {"presets": [{"name": "C", "values": 3}]})
+        await presets.call(ops.PresetImport([{"name": "C", "values": 3}]))
     many = [{"name": f"n{i}", "values": {}} for i in range(40)]
     with pytest.raises(UsageError, match="32 presets already"):
-        await presets.call("preset_import", {"presets": many})
+        await presets.call(ops.PresetImport(many))
     assert list(settings.presets) == ["A", "A 2", "B"]  # all or none

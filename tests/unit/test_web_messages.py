@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
+from engine import operations as ops
 from nodes.web.messages import BadRequestError, parse_request, to_json
+from nodes.web.server import WebServer
+
+PAGE = WebServer().page
 
 
 def test_a_request_is_taken_apart() -> None:
     text = '{"id": 7, "op": "set", "node": "editor", "parameter": "intensity", "value": 0.5}'
-    arguments = {"node": "editor", "parameter": "intensity", "value": 0.5}
-    assert parse_request(text) == (7, "set", arguments)
+    assert parse_request(text, PAGE) == (7, ops.Set("editor", "intensity", 0.5))
 
 
 def test_presets_hold_values_by_node() -> None:
@@ -21,7 +24,7 @@ def test_presets_hold_values_by_node() -> None:
         {"name": "a", "hotkey": "", "values": {"editor": {"intensity": 0.5, "mode": "wear"}}}
     ]
     text = json.dumps({"id": 7, "op": "preset_import", "presets": presets})
-    assert parse_request(text) == (7, "preset_import", {"presets": presets})
+    assert parse_request(text, PAGE) == (7, ops.PresetImport(presets))
 
 
 SET: dict[str, Any] = {"id": 7, "op": "set", "node": "editor", "parameter": "intensity"}
@@ -53,11 +56,13 @@ SET: dict[str, Any] = {"id": 7, "op": "set", "node": "editor", "parameter": "int
         (json.dumps({**SET, "value": [[[[[[[[1]]]]]]]]}), 7, "value holds what is no"),
         (json.dumps({**SET, "value": {"\ud800": 1}}), 7, "value holds what is no"),
         ('{"id": 1, "op": "preset_save", "timeout_s": 9}', 1, "it takes name"),
+        ('{"id": 1, "op": "restart", "process": 7}', 1, "process"),
+        (json.dumps({**SET, "value": [1]}), 7, "value"),
     ],
 )
 def test_what_is_no_request_is_said(text: str, number: int | None, words: str) -> None:
     with pytest.raises(BadRequestError, match=words) as caught:
-        parse_request(text)
+        parse_request(text, PAGE)
     assert caught.value.number == number
     assert "\n" not in str(caught.value)
 
