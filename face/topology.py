@@ -60,6 +60,14 @@ LOWER_LIP: Final = (14, 15, 16, 17, 77, 84, 85, 86, 87, 88, 89, 90, 91, 95, 96, 
                     404, 405)  # fmt: skip
 """all of a lip's points but its corners"""
 
+LIDS: Final = (
+    ((33, 246, 161, 160, 159, 158, 157, 173, 133), (33, 7, 163, 144, 145, 153, 154, 155, 133)),
+    ((362, 398, 384, 385, 386, 387, 388, 466, 263), (362, 382, 381, 380, 374, 373, 390, 249, 263)),
+)  # fmt: skip
+"""of the right and of the left eye the upper and the lower lid, each from the picture's left"""
+LOWER_BROWS: Final = ((46, 53, 52, 65, 55), (276, 283, 282, 295, 285))
+"""the lower edges of the brows"""
+
 FOREHEAD, NOSE, NOSE_BASE, CHIN = 10, 1, 2, 152
 CHIN_REGION: Final = (152, 148, 377, 176, 400, 199, 200, 175, 171, 396, 18, 83, 313, 182, 406, 106,
                       335, 201, 421, 208, 428, 32, 262, 194, 418, 204, 424, 140, 369)  # fmt: skip

@@ -96,7 +96,8 @@ class FaceRig(Message):
 
     ``blendshapes`` float32 [52] in 0..1, ordered as BLENDSHAPES; ``pose`` float32 [4, 4] as of a
     FaceTrack; ``expression`` float32 [8], in the order of EMOTIONS, how much of each the face
-    shows, as far as that is known. Where ``found`` is False there is no face, and all is zero.
+    shows, as far as that is known; ``spoken`` float32 [52] what the shapes are without that:
+    speech, blinks, glances. Where ``found`` is False there is no face, and all is zero.
     """
 
     found: bool
@@ -104,6 +105,9 @@ class FaceRig(Message):
     pose: Annotated[F32, Shape(4, 4)]
     expression: Annotated[F32, Shape(len(EMOTIONS))] = field(
         default_factory=lambda: np.zeros(len(EMOTIONS), np.float32)
+    )
+    spoken: Annotated[F32, _RIG] = field(
+        default_factory=lambda: np.zeros(len(BLENDSHAPES), np.float32)
     )
 
 

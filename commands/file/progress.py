@@ -15,8 +15,9 @@ _PLAIN_EVERY_S = 10.0
 class Progress:
     """Fed with the engine's figures; draws on standard error."""
 
-    def __init__(self, title: str, expected: int) -> None:
-        self._title = title
+    def __init__(self, title: str, expected: int, made_by: str = "compositor") -> None:
+        """``made_by`` is the node whose pace is shown."""
+        self._title, self._made_by = title, made_by
         self._expected = max(1, expected)
         self._said_s = time.monotonic()
         self._first: tuple[float, int] | None = None  # when [s] the first pictures were there
@@ -43,9 +44,12 @@ class Progress:
 
     def tick(self, snapshot: dict[str, Any]) -> None:
         """Show how many pictures have reached the writer."""
-        writer = snapshot["nodes"]["writer"]
-        done = writer["counters"].get("frames_written", 0)
-        fps = snapshot["nodes"]["compositor"]["fps_out"]
+        nodes = snapshot["nodes"]
+        counters = nodes["writer"]["counters"] if "writer" in nodes else {}
+        done = counters.get("frames_written", 0)
+        if not counters:
+            done = nodes[self._made_by].get("messages_out", 0)
+        fps = nodes[self._made_by]["fps_out"]
         if self._bar is not None:
             total = max(self._expected, done)
             self._bar.update(self._task, completed=done, total=total, fps=fps)

@@ -120,6 +120,16 @@ class Speech:
         return made
 
 
+def shut(shape: F32) -> F32:
+    """The shape [478, 3] cm with lips that meet; the chin follows."""
+    made = shape.copy()
+    for group, share in FOLLOWS:
+        made[list(group), 1] += share * mouth_aperture(shape)
+    upper, lower = list(UPPER_INNER), list(LOWER_INNER)
+    made[upper] = made[lower] = (made[upper] + made[lower]) / 2
+    return made
+
+
 def head_angles(turn: F32) -> F32:
     """Yaw and pitch [2] of a head's rotation [3, 3], degrees."""
     yaw = math.degrees(math.atan2(float(turn[0, 2]), float(turn[2, 2])))

@@ -12,6 +12,7 @@ from engine.types import F32, U8
 from face.expression.people import load_people
 from face.render import person_file
 from face.render.likeness import Likeness
+from face.render.portrait import Portrait
 from face.render.renderer import FaceRenderer
 from face.render.repertoire import Face, Repertoire
 from face.render.request import Request
@@ -48,6 +49,7 @@ class Actor:
     ) -> None:
         self._people, surface = load_people(weights), load_surface()
         self._context = context
+        self._rig = rig
         self._person = _enrolled(person)
         self._complaints: dict[str, str] = {}
         """why faces are drawn less well than they could be, by cause"""
@@ -102,6 +104,14 @@ class Actor:
         if len(self._remembered):
             self._doubt = Likeness(self._remembered, self._people)
             self._renderer.repertoire = Repertoire()
+
+    def portrait(self, request: Request) -> Portrait:
+        """A still picture's face that will be drawn again and again, with what is known of its
+        person."""
+        if self._person is not None:
+            self._doubt = None
+            self._renderer.repertoire = self._remembered
+        return Portrait(request, self._renderer, self._rig)
 
     def close(self) -> None:
         """Free the network."""

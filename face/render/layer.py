@@ -17,7 +17,7 @@ from engine.types import F32, U8
 from face.ramps import smoothstep
 from face.render.eyes import keep_eyes
 from face.render.grid import FADE, Grid
-from face.render.lips import seal
+from face.render.slits import close_slits
 from face.render.surface import (
     HEIGHT,
     MOUTH_BOX,
@@ -91,7 +91,7 @@ class Layer:
         x, y = (grid.upsample(one) for one in maps[:2])
         x += np.arange(grid.left, grid.right, dtype=np.float32)
         y += np.arange(grid.top, grid.bottom, dtype=np.float32)[:, None]
-        seal(x, y, (grid.left, grid.top), before, after)
+        close_slits(x, y, (grid.left, grid.top), before, after)
         part = out[grid.top : grid.bottom, grid.left : grid.right]
         cv2.remap(picture, x, y, cv2.INTER_CUBIC, dst=part, borderMode=cv2.BORDER_REPLICATE)
         self._lay(out, grid.part_with(after), maps[2:], after, overlay)

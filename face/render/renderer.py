@@ -8,7 +8,7 @@ or nothing adds to the camera's own), in this picture's light.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from engine.types import F32, U8
 from face.emotions import FEELING
 from face.expression.people import People
-from face.expression.speech import Speech, head_angles
+from face.expression.speech import Speech, head_angles, shut
 from face.ramps import ramp, smoothstep
 from face.render.layer import Layer, Overlay, fits, light_gain
 from face.render.repertoire import (
@@ -74,6 +74,14 @@ class SkinModel(Protocol):
     def reset(self) -> None: ...
 
 
+@dataclass(frozen=True, eq=False)
+class Appearance:
+    """What a face becomes: ``shape`` [478, 3] cm in head coordinates, and what is laid over it."""
+
+    shape: F32
+    overlay: Overlay
+
+
 class FaceRenderer:
     """Draws one person's face, picture after picture, until ``reset``."""
 
@@ -103,6 +111,26 @@ class FaceRenderer:
 
     def render(self, request: Request, out: U8 | None = None) -> U8:
         """The picture [H, W, 3] whose face is what was asked for."""
+        made = self.appearance(request)
+        seen = mouth_aperture(self._rig.face(request.landmarks, request.placement))
+        parted = ramp(*OPENS_CM, mouth_aperture(made.shape) - max(seen, 0.0))
+        overlay = made.overlay
+        if parted > 0:
+            texture = self.with_mouth(overlay.texture, made.shape, request)
+            overlay = replace(overlay, texture=texture, mouth=parted)
+        target = placed(made.shape, request.placement)
+        return self._layer.draw(request.picture, request.landmarks, target, overlay, out)
+
+    def draw(self, request: Request, overlay: Overlay, target: F32) -> U8:
+        """The request's picture with its face at landmarks ``target`` [478, 3] px."""
+        return self._layer.draw(request.picture, request.landmarks, target, overlay)
+
+    def skin_colour(self, request: Request) -> F32:
+        """The colour [3] of the face's skin, BGR."""
+        return skin_colour(*self._surface.light(request.picture, request.landmarks))
+
+    def appearance(self, request: Request) -> Appearance:
+        """What the face becomes; nothing is drawn yet."""
         placement = request.placement
         shape = self._rig.face(request.landmarks, placement)
         turn = head_angles(placement.turn)
@@ -126,13 +154,8 @@ class FaceRenderer:
         made = self._speech.keep(
             shape + displacement, shape, request.free, smile_goes, request.still, guessed
         )
-        target = placed(made, placement)
-        overlay = self._overlay(shape, made, request, calm, felt)
-        parted = ramp(*OPENS_CM, mouth_aperture(made) - max(mouth_aperture(shape), 0.0))
-        if parted > 0:
-            texture = self._with_mouth(overlay.texture, made, request)
-            overlay = replace(overlay, texture=texture, mouth=parted)
-        return self._layer.draw(request.picture, request.landmarks, target, overlay, out)
+        made = shut(made) if request.shut else made
+        return Appearance(made, self._overlay(shape, made, request, calm, felt))
 
     def _displacement(
         self,
@@ -208,7 +231,7 @@ class FaceRenderer:
         alpha *= at_texels(fits(here, there, gain, np.minimum(how_well, known)))
         return Overlay(texture, alpha, factor, gain, eyes=eyes)
 
-    def _with_mouth(self, texture: U8 | None, made: F32, request: Request) -> U8:
+    def with_mouth(self, texture: U8 | None, made: F32, request: Request) -> U8:
         """A texture whose mouth shows what is behind opened lips: the person's own if it was ever
         seen, else what real people show there, in the light of this skin."""
         import cv2
@@ -217,7 +240,7 @@ class FaceRenderer:
         left, top, right, bottom = MOUTH_BOX
         patch = out[top : bottom + 1, left : right + 1]
         own = self.repertoire.opened(mouth(made))
-        skin = _skin_colour(*self._surface.light(request.picture, request.landmarks))
+        skin = skin_colour(*self._surface.light(request.picture, request.landmarks))
         if own is not None:
             theirs, known = coarse(own.texture, own.seen)
             there = np.average(
@@ -231,7 +254,7 @@ class FaceRenderer:
         bright = np.maximum(bright, DEEPEST)
         light = smoothstep(*TEETH, bright)[..., None]
         colour = np.array(DARK, np.float32) * (1 - light) + np.array(LIGHT, np.float32) * light
-        colour = 1 + np.float32(_warmth(skin)) * (colour - 1)
+        colour = 1 + np.float32(warmth(skin)) * (colour - 1)
         patch[:] = np.clip(bright[..., None] * colour * skin.mean(), 0, 255)
         return out
 
@@ -265,7 +288,7 @@ def light_factors(ratio: F32, colours: F32) -> F32:
     size = ratio.shape[::-1]
     bright = cv2.resize(colours, size, interpolation=cv2.INTER_LINEAR) / np.float32(255)
     more = np.expm1(np.clip(ratio, *DEEPER))[..., None]
-    tint = 1 + np.float32(_warmth(colours[17:22, 15:33].mean(axis=(0, 1)))) * SHADE
+    tint = 1 + np.float32(warmth(colours[17:22, 15:33].mean(axis=(0, 1)))) * SHADE
     factor = 1 + np.where(more > 0, more * np.clip(ROOM * (1 - bright), 0, 1), more * tint)
     left, top, right, bottom = (place // 2 for place in MOUTH_BOX)
     factor[top - 1 : bottom + 2, left - 1 : right + 2] = 1
@@ -280,12 +303,12 @@ def at_texels(cells: F32) -> F32:
     return cv2.resize(cells, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR).astype(np.float32)
 
 
-def _warmth(skin: F32) -> float:
+def warmth(skin: F32) -> float:
     """How much redder than grey a skin's colour [3] is, 0..1."""
     return float(np.clip((skin[2] - skin[0]) / max(float(skin.mean()), 1) / WARMTH, 0, 1))
 
 
-def _skin_colour(colours: F32, seen: F32) -> F32:
+def skin_colour(colours: F32, seen: F32) -> F32:
     """The mean colour [3] of nose and cheeks, from the coarse grid."""
     middle = np.s_[17:22, 15:33]
     weights = seen[middle] + np.float32(1e-3)

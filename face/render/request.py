@@ -17,9 +17,9 @@ class Request:
 
     ``picture`` [H, W, 3]; ``landmarks`` [478, 3] px; ``rig`` [52] as measured. ``expression`` [8]:
     how much of each emotion comes; ``removed``: the share of the own feeling that goes (below 0:
-    more of it comes); ``free``: how much of the mouth's opening is the emotion's. ``still``: a
-    picture of its own, else ``step_s`` seconds after the one before. The skin network is asked
-    about ``every`` n-th picture.
+    more of it comes); ``free``: how much of the mouth's opening is the emotion's; ``shut``: the
+    lips meet. ``still``: a picture of its own, else ``step_s`` seconds after the one before. The
+    skin network is asked about ``every`` n-th picture.
     """
 
     picture: U8
@@ -29,6 +29,7 @@ class Request:
     expression: F32 = field(default_factory=lambda: np.zeros(len(EMOTIONS), np.float32))
     removed: float = 1.0
     free: float = 0.0
+    shut: bool = False
     still: bool = False
     step_s: float = 0.0
     every: int = 1

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+import numpy as np
+
 from engine.node import Node
 from engine.types import Input, Latest, Message
+from face.emotions import FEELING
 from face.types import FaceEdit, FaceRig, FaceTrack
 
 
@@ -23,4 +26,5 @@ class RigOut(Node):
             blendshapes=edit.target if edit.active else face.blendshapes,
             pose=face.pose,
             expression=edit.expression,
+            spoken=np.where(FEELING, 0, face.blendshapes).astype(np.float32),
         )

@@ -62,6 +62,7 @@ class MediaWriter(Node):
         sound_kbps: int = parameter(
             96, "for each channel of encoded sound", low=16, high=256, unit="kbit/s", live=False
         )
+        comment: str = parameter("", "what the file says of itself", live=False)
         stamps: Literal["media", "capture"] = parameter(
             "media", "what places a message in the file: its pts, or when it was captured"
         )
@@ -105,6 +106,8 @@ class MediaWriter(Node):
         self._container = av.open(as_output(part), "w", format=self._format, options=options)
         if self._like is not None:
             self._container.metadata.update(self._like.tags)
+        if self.config.comment:
+            self._container.metadata["comment"] = self.config.comment
 
     def _add_sound(self) -> None:
         """The track that is known beforehand; the pictures' comes first in the file."""

@@ -31,6 +31,7 @@ class MediaFile(Source):
         path: str = parameter("", "the file to play", live=False)
         paced: bool = parameter(False, "in its own time, as a camera would; else at full speed")
         loop: bool = parameter(False, "start over at the end")
+        pictures: bool = parameter(True, "emit the pictures", live=False)
         sound: bool = parameter(True, "emit the sound too, where there is any", live=False)
 
     _reader: MediaReader | None = None
@@ -45,6 +46,8 @@ class MediaFile(Source):
         self.context.gauge("ready_ns", self.context.clock.now_ns())
         if self._pending is None:
             self.close()
+            if not self.config.pictures:
+                raise MienError(f"{self.config.path} has no sound; a voice is needed")
             raise MienError(
                 f"not one picture of {self.config.path} can be decoded; the file is damaged"
             )
@@ -89,6 +92,7 @@ class MediaFile(Source):
         """Begin at the beginning; what comes is placed after what has been."""
         self._reader = MediaReader(
             self.config.path,
+            pictures=self.config.pictures,
             sound=self.config.sound,
             begin_s=self._reader.end_s if self._reader else Fraction(0),
             count=self.context.count,

@@ -1,0 +1,141 @@
+"""A photograph, or a painting, that speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
+
+import numpy as np
+
+from engine.errors import MienError
+from engine.node import Context, Node
+from engine.parameters import parameter
+from engine.types import U8, Input, Latest, Message, VideoFrame
+from face.types import FaceRig, FaceTrack
+
+if TYPE_CHECKING:
+    from face.render.actor import Actor
+    from face.render.portrait import Portrait as Drawing
+
+MIN_FACE_PX: Final = 48
+MAX_TURN_DEG: Final = 42.0
+
+
+class Portrait(Node):
+    """Make a still picture talk. rig -> video; its person's face as the rig says."""
+
+    inputs: ClassVar[Mapping[str, Input]] = {"rig": Latest(FaceRig)}
+    outputs: ClassVar[Mapping[str, type[Message]]] = {"video": VideoFrame}
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Config:
+        path: str = parameter("", "the picture: one face, turned to the camera", live=False)
+        longest_px: int = parameter(
+            720, "its longer side at most, as it is shown", low=64, high=4096, unit="px", live=False
+        )
+        person: str = parameter(
+            "", "the enrolled person that it shows, whose own faces are used", live=False
+        )
+        neutralize: float = parameter(
+            1.0, "share of the picture's own expression that is taken away", low=0.0, high=1.0,
+            live=False,
+        )  # fmt: skip
+        backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = parameter(
+            "auto", "what runs the skin network; auto: the best that is here", live=False
+        )
+        threads: int = parameter(2, "compute threads of the network", low=1, high=16, live=False)
+        weights: str = parameter(
+            "", "a set or a folder of weights; empty: $MIEN_WEIGHTS, else the default", live=False
+        )
+        landmarker: str = parameter(
+            "", "path of face_landmarker.task; empty: the cache, fetched once", live=False
+        )
+
+    config: Config
+    _actor: Actor | None = None
+
+    def setup(self) -> None:
+        from face.render.actor import Actor
+        from face.render.request import Request
+        from face.rig import load_rig
+
+        picture = read(Path(self.config.path), self.config.longest_px)
+        face = self._find(picture)
+        rig = load_rig()
+        self._actor = Actor(
+            rig,
+            self.context,
+            weights=self.config.weights,
+            person=self.config.person,
+            backend=self.config.backend,
+            threads=self.config.threads,
+        )
+        request = Request(
+            picture=picture,
+            landmarks=face.landmarks,
+            placement=rig.place(face.landmarks),
+            rig=face.blendshapes,
+            removed=self.config.neutralize,
+        )
+        self._drawing: Drawing = self._actor.portrait(request)
+        self._still = picture
+
+    def process(self, rig: FaceRig) -> VideoFrame:
+        pixels = self.context.allocate("video", self._still.shape)
+        if rig.found:
+            pixels = self._drawing.draw(rig.spoken, rig.expression, rig.pose[:3, :3], pixels)
+        else:
+            np.copyto(pixels, self._still)
+        return VideoFrame(capture_ns=rig.capture_ns, pixels=pixels, pts=rig.capture_ns)
+
+    def close(self) -> None:
+        if self._actor is not None:
+            self._actor.close()
+            self._actor = None
+
+    def _find(self, picture: U8) -> FaceTrack:
+        """The face of a portrait. Raises MienError where there is none that can talk."""
+        from face.expression.speech import head_angles
+        from nodes.face.face_tracker import FaceTracker
+
+        tracker = FaceTracker(
+            FaceTracker.Config(smoothing=0, landmarker=self.config.landmarker), Context()
+        )
+        tracker.setup()
+        frame = VideoFrame(capture_ns=0, pixels=picture, cut=True, name=self.config.path)
+        face = tracker.process(frame)
+        tracker.close()
+        name = Path(self.config.path).name
+        if not face.found:
+            raise MienError(f"no face in {name}: a portrait shows one, turned to the camera")
+        wide = float(np.ptp(face.landmarks[:, 0]))
+        if wide < MIN_FACE_PX:
+            raise MienError(
+                f"the face in {name} is {wide:.0f} px wide; it takes {MIN_FACE_PX} or more to talk"
+            )
+        turn = head_angles(face.pose[:3, :3])
+        if np.abs(turn).max() > MAX_TURN_DEG:
+            raise MienError(
+                f"the face in {name} is turned away by {np.abs(turn).max():.0f} degrees; take a "
+                f"picture from the front ({MAX_TURN_DEG:.0f} at most)"
+            )
+        if face.faces > 1:
+            self.context.status("degraded", f"{face.faces} faces in {name}; the largest one talks")
+        return face
+
+
+def read(path: Path, longest_px: int) -> U8:
+    """A picture, scaled down to ``longest_px``, of even width and height. Raises MienError."""
+    import cv2
+
+    from media.image_file import read_picture
+
+    pixels = read_picture(path).pixels
+    scale = min(1.0, longest_px / max(pixels.shape[:2]))
+    height, width = (max(2, 2 * round(side * scale / 2)) for side in pixels.shape[:2])
+    if (height, width) == pixels.shape[:2]:
+        return pixels
+    small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return small.astype(np.uint8, copy=False)

@@ -1,0 +1,143 @@
+"""RigWriter: the face as numbers in a file, for animation programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final, TextIO
+
+import numpy as np
+
+from engine import files
+from engine.node import Node
+from engine.parameters import parameter
+from engine.types import F32, Fifo
+from face.expression.speech import head_angles
+from face.types import BLENDSHAPES, EMOTIONS, FaceRig
+
+SUFFIXES: Final = (".json", ".csv")
+NAMES: Final = (*BLENDSHAPES[1:], "tongueOut")
+"""ARKit's 52; what no network here measures stands as 0"""
+LIVE_LINK: Final = (
+    "EyeBlinkLeft", "EyeLookDownLeft", "EyeLookInLeft", "EyeLookOutLeft", "EyeLookUpLeft",
+    "EyeSquintLeft", "EyeWideLeft", "EyeBlinkRight", "EyeLookDownRight", "EyeLookInRight",
+    "EyeLookOutRight", "EyeLookUpRight", "EyeSquintRight", "EyeWideRight", "JawForward",
+    "JawRight", "JawLeft", "JawOpen", "MouthClose", "MouthFunnel", "MouthPucker", "MouthRight",
+    "MouthLeft", "MouthSmileLeft", "MouthSmileRight", "MouthFrownLeft", "MouthFrownRight",
+    "MouthDimpleLeft", "MouthDimpleRight", "MouthStretchLeft", "MouthStretchRight",
+    "MouthRollLower", "MouthRollUpper", "MouthShrugLower", "MouthShrugUpper", "MouthPressLeft",
+    "MouthPressRight", "MouthLowerDownLeft", "MouthLowerDownRight", "MouthUpperUpLeft",
+    "MouthUpperUpRight", "BrowDownLeft", "BrowDownRight", "BrowInnerUp", "BrowOuterUpLeft",
+    "BrowOuterUpRight", "CheekPuff", "CheekSquintLeft", "CheekSquintRight", "NoseSneerLeft",
+    "NoseSneerRight", "TongueOut",
+)  # fmt: skip
+"""the columns of Live Link Face"""
+ANGLES: Final = (
+    "HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw",
+    "RightEyePitch", "RightEyeRoll",
+)  # fmt: skip
+EYE_RAD: Final = 0.5
+"""how far an eye is turned by a shape of 1"""
+
+
+class RigWriter(Node):
+    """rig -> a file: `.json` with fps, names and weights [T, 52], or `.csv` as Live Link Face
+    writes it. Whole at the end, or not there at all; without a path only counted."""
+
+    inputs: ClassVar = {"rig": Fifo(FaceRig, depth=64)}
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Config:
+        path: str = parameter("", "the file to write: .json or .csv; empty: none", live=False)
+
+    _part: Path | None = None
+
+    def setup(self) -> None:
+        self._rigs: list[FaceRig] = []
+        if self.config.path:
+            self._part = files.begin(Path(self.config.path))
+
+    def process(self, rig: FaceRig) -> None:
+        """Take one moment."""
+        self.context.count("rigs", 1)
+        if self._part is not None:
+            self._rigs.append(rig)
+
+    def finish(self) -> None:
+        if self._part is None:
+            return
+        path = Path(self.config.path)
+        write = _csv if path.suffix.lower() == ".csv" else _json
+        try:
+            with self._part.open("w", encoding="utf-8", newline="\n") as file:
+                write(file, self._rigs)
+        except OSError as error:
+            raise files.explain(error, self.config.path) from None
+        files.complete(self._part, path)
+        self._part = None
+
+    def close(self) -> None:
+        if self._part is not None:
+            self._part.unlink(missing_ok=True)
+            self._part = None
+
+
+def weights(rig: FaceRig) -> F32:
+    """Of NAMES [52]."""
+    return np.append(rig.blendshapes[1:], np.float32(0)).astype(np.float32)
+
+
+def rate_of(rigs: list[FaceRig]) -> float:
+    """How many there are a second."""
+    if len(rigs) < 2:
+        return 25.0
+    return round(1e9 * (len(rigs) - 1) / (rigs[-1].capture_ns - rigs[0].capture_ns), 3)
+
+
+def _json(file: TextIO, rigs: list[FaceRig]) -> None:
+    head: dict[str, Any] = {"fps": rate_of(rigs), "names": NAMES, "emotions": EMOTIONS}
+    file.write(json.dumps(head)[:-1])
+    for key, rows in (
+        ("weights", (weights(rig) for rig in rigs)),
+        ("emotion", (rig.expression for rig in rigs)),
+        ("head_degrees", (_head(rig) for rig in rigs)),
+    ):
+        lines = ",\n".join(json.dumps(np.round(row.astype(float), 4).tolist()) for row in rows)
+        file.write(f',\n"{key}": [\n{lines}\n]')
+    file.write("}\n")
+
+
+def _csv(file: TextIO, rigs: list[FaceRig]) -> None:
+    file.write(",".join(("Timecode", "BlendShapeCount", *LIVE_LINK, *ANGLES)) + "\n")
+    order = [[name.lower() for name in NAMES].index(column.lower()) for column in LIVE_LINK]
+    rate = rate_of(rigs)
+    for number, rig in enumerate(rigs):
+        values = [*weights(rig)[order], *_angles(rig)]
+        row = ",".join(f"{value:.6f}" for value in values)
+        file.write(f"{timecode(number, rate)},{len(LIVE_LINK)},{row}\n")
+
+
+def timecode(number: int, rate: float) -> str:
+    """Hours, minutes, seconds and the frame with its thousandths."""
+    seconds, frame = divmod(number, round(rate))
+    hours, rest = divmod(seconds, 3600)
+    return f"{hours:02}:{rest // 60:02}:{rest % 60:02}:{frame:02}.000"
+
+
+def _head(rig: FaceRig) -> F32:
+    """Yaw, pitch and roll in degrees, to the picture's right, down, over to its left."""
+    turn = rig.pose[:3, :3]
+    roll = np.degrees(np.arctan2(turn[1, 0], turn[1, 1]))
+    return np.append(head_angles(turn), np.float32(roll)).astype(np.float32)
+
+
+def _angles(rig: FaceRig) -> Iterator[float]:
+    """Of ANGLES, radians; of the face's left and down positive."""
+    yield from (float(angle) for angle in np.radians(_head(rig)))
+    shape = dict(zip(BLENDSHAPES, rig.blendshapes, strict=True))
+    for side, sign in (("Left", 1), ("Right", -1)):
+        yield sign * EYE_RAD * float(shape[f"eyeLookOut{side}"] - shape[f"eyeLookIn{side}"])
+        yield EYE_RAD * float(shape[f"eyeLookDown{side}"] - shape[f"eyeLookUp{side}"])
+        yield 0.0

@@ -1,0 +1,140 @@
+"""A still picture that talks: lips, lids, head; what stays; what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.errors import MienError
+from engine.types import F32, U8
+from face.emotions import sides
+from face.render.portrait import blink, turned
+from face.rotations import from_angles
+from face.topology import INNER_LIPS, LIDS
+from face.types import BLENDSHAPES, EMOTIONS, FaceRig
+from nodes.face.portrait import Portrait, read
+from tests.faces import astronaut, seen_face
+
+CALM = np.zeros(len(EMOTIONS), np.float32)
+STILL = np.eye(3, dtype=np.float32)
+
+
+def shapes(**amounts: float) -> F32:
+    values = np.zeros(len(BLENDSHAPES), np.float32)
+    for name, amount in amounts.items():
+        values[sides(name)] = amount
+    return values
+
+
+@pytest.fixture(scope="module")
+def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("portrait") / "astronaut.png"
+    cv2.imwrite(str(path), astronaut())
+    return path
+
+
+@pytest.fixture(scope="module")
+def node(photograph: Path) -> Iterator[Portrait]:
+    made = Portrait(Portrait.Config(path=str(photograph)))
+    made.setup()
+    yield made
+    made.close()
+
+
+def drawn(node: Portrait, spoken: F32, turn: F32 = STILL) -> U8:
+    pose = np.eye(4, dtype=np.float32)
+    pose[:3, :3] = turn
+    rig = FaceRig(
+        capture_ns=1, found=True, blendshapes=spoken, pose=pose, expression=CALM, spoken=spoken
+    )
+    return node.process(rig).pixels.copy()
+
+
+def aperture(pixels: U8) -> float:
+    """How far the inner lips are apart, in widths of the mouth."""
+    lips = seen_face(pixels).landmarks[list(INNER_LIPS), :2]
+    return float(np.ptp(lips[:, 1]) / np.ptp(lips[:, 0]))
+
+
+def test_the_mouth_opens_as_far_as_it_is_told(node: Portrait) -> None:
+    found = [aperture(drawn(node, shapes(jawOpen=amount))) for amount in (0.0, 0.3, 0.6)]
+    assert found[0] < 0.12 and found[1] > found[0] + 0.08 and found[2] > found[1] + 0.08
+
+
+def test_lids_shut_and_show_no_eye(node: Portrait) -> None:
+    opened, shut = drawn(node, shapes()), drawn(node, shapes(eyeBlink=1.0))
+    lids = seen_face(opened).landmarks
+    for upper, lower in LIDS:
+        ring = lids[[*upper, *lower], :2]
+        (left, top), (right, bottom) = ring.min(axis=0).astype(int), ring.max(axis=0).astype(int)
+        part = np.s_[top : bottom + 1, left + 4 : right - 3]
+        # The dark of the iris makes way for even skin and lashes.
+        assert opened[part].min() < 20 and shut[part].min() > 45
+        assert shut[part].std() < 0.75 * opened[part].std()
+
+
+def test_only_the_head_moves(node: Portrait) -> None:
+    still = drawn(node, shapes())
+    moved = drawn(node, shapes(jawOpen=0.3), from_angles(4, 2, 2))
+    apart = np.abs(moved.astype(int) - still.astype(int)).max(axis=2)
+    assert apart[300:, :].max() == 0  # arms and helmet
+    assert apart[:, :60].max() == 0 and apart[:, 400:].max() == 0  # flag and shuttle
+    assert apart[20:180, 170:290].mean() > 3
+
+
+def test_a_head_turns_on_its_neck() -> None:
+    placement = seen_face(astronaut()).placement
+    pose = turned(placement, from_angles(5, 0))
+    neck = np.array([0, -11, -7], np.float32)
+    for one in (placement, pose):
+        there = one.scale * (one.turn @ neck) + one.offset
+        assert there == pytest.approx(
+            placement.scale * (placement.turn @ neck) + placement.offset, abs=1e-2
+        )
+
+
+def test_half_a_blink_is_half_way() -> None:
+    shape = seen_face(astronaut()).shape
+    before = [shape[u[4]][1] - shape[lo[4]][1] for u, lo in LIDS]
+    half = blink(shape.copy(), shapes(eyeBlink=0.5))
+    after = [half[u[4]][1] - half[lo[4]][1] for u, lo in LIDS]
+    assert after == pytest.approx(np.array(before) / 2, rel=1e-3)
+
+
+def test_a_face_that_is_lost_shows_the_still(node: Portrait) -> None:
+    zeros = np.zeros((4, 4), np.float32)
+    lost = FaceRig(capture_ns=1, found=False, blendshapes=shapes(), pose=zeros)
+    assert (node.process(lost).pixels == astronaut()).all()
+
+
+def refused(path: Path) -> str:
+    node = Portrait(Portrait.Config(path=str(path)))
+    with pytest.raises(MienError) as told:
+        node.setup()
+    return str(told.value)
+
+
+def test_a_picture_without_a_face_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "empty.png"
+    cv2.imwrite(str(path), np.full((300, 300, 3), 90, np.uint8))
+    assert refused(path).startswith("no face in empty.png")
+
+
+def test_a_face_too_small_to_talk_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "small.png"
+    cv2.imwrite(str(path), cv2.resize(astronaut()[:260, 100:360], (84, 84)))
+    assert "px wide" in refused(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    assert "nobody.jpg" in refused(tmp_path / "nobody.jpg")
+
+
+def test_a_large_picture_is_made_smaller(tmp_path: Path) -> None:
+    path = tmp_path / "large.jpg"
+    cv2.imwrite(str(path), cv2.resize(astronaut(), (3001, 2000)))
+    assert read(path, 720).shape == (480, 720, 3)
