@@ -28,7 +28,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = command.parser_of("export", __doc__)
     parser.add_argument("name", help=f"{', '.join(recipes.known())}, or module:Class")
     made_of = parser.add_mutually_exclusive_group(required=True)
-    made_of.add_argument("--run", type=Path, help="the training's folder")
+    made_of.add_argument(
+        "--run", type=Path, help="a training's folder (its last.pt), or a checkpoint"
+    )
     made_of.add_argument(
         "--again", action="store_true", help="calibrate OUT/NAME anew; its float32 stays as it is"
     )

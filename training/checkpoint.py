@@ -13,13 +13,15 @@ from engine.errors import MienError
 from engine.files import atomic_write
 
 LAST: Final = "last.pt"
+BEST: Final = "best.pt"
+"""the one with the lowest loss on people held out"""
 
 
-def save(folder: Path, state: dict[str, Any]) -> Path:
-    """Write ``last.pt`` whole or not at all. Raises MienError; the older one stays."""
+def save(folder: Path, state: dict[str, Any], name: str = LAST) -> Path:
+    """Write a checkpoint whole or not at all. Raises MienError; the older one stays."""
     packed = io.BytesIO()
     torch.save(state, packed)
-    path = folder / LAST
+    path = folder / name
     older = path.exists()
     try:
         with atomic_write(path) as part:
@@ -30,11 +32,12 @@ def save(folder: Path, state: dict[str, Any]) -> Path:
     return path
 
 
-def load(folder: Path) -> dict[str, Any]:
-    """The last checkpoint of a run. Raises MienError where there is none, or it is damaged."""
-    path = folder / LAST
+def load(run: Path) -> dict[str, Any]:
+    """The last checkpoint of a run's folder, or the one in a file. Raises MienError where there is
+    none, or it is damaged."""
+    path = run if run.is_file() else run / LAST
     if not path.is_file():
-        raise MienError(f"no checkpoint in {folder}; train first: python -m training.train --help")
+        raise MienError(f"no checkpoint in {run}; train first: python -m training.train --help")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or not {"step", "name", "modules", "ema"} <= state.keys():

@@ -48,6 +48,8 @@ class Where:
     """of all that is drawn"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """where it is computed"""
+    profile: tyro.conf.FlagCreatePairsOff[bool] = False
+    """time the second and third step: a table, and OUT/profile.json"""
     accept_changes: tyro.conf.FlagCreatePairsOff[bool] = False
     """go on although data or recipe aren't those that the run began with"""
 

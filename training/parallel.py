@@ -9,13 +9,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, distributed
 
 
-def begin(device: str) -> tuple[int, int, torch.device]:
-    """(rank, processes, this process's device); ``device`` auto: a GPU where there is one."""
+class Place(NamedTuple):
+    """This process among ``world``, and its device."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+
+def begin(device: str) -> Place:
+    """``device`` auto: a GPU where there is one."""
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -24,7 +33,7 @@ def begin(device: str) -> tuple[int, int, torch.device]:
         torch.cuda.set_device(device)
     if world > 1:
         distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    return rank, world, torch.device(device)
+    return Place(rank, world, torch.device(device))
 
 
 def end() -> None:

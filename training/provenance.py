@@ -23,7 +23,7 @@ MAKING: Final = (
     "../media/mel.py",
 )  # fmt: skip
 """files and folders, seen from here: how samples and labels are made"""
-CODE: Final = (*MAKING, "loop.py", "losses")
+CODE: Final = (*MAKING, "loop.py", "running.py", "losses")
 """what decides how a training goes, and what its figures mean"""
 
 Stage = dict[str, Any]

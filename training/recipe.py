@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
@@ -54,10 +54,18 @@ class Schedule:
     """share of the averaged weights that is kept at each step"""
     max_grad_norm: float = 1.0
     """a longer gradient is shortened to this"""
+    group_lr: Mapping[str, float] = field(default_factory=dict)
+    """lr of modules that have their own, by name: discriminator 4e-4"""
+    accumulate: int = 1
+    """batches whose gradients make one step"""
     save_every: int = 500
     """a checkpoint"""
+    validate_every: int = 500
+    """losses of people held out; the best checkpoint is kept"""
+    validation_batches: int = 8
+    """how many of theirs"""
     log_every: int = 20
-    """a line, and the losses in TensorBoard"""
+    """a line, and its figures in TensorBoard"""
     images_every: int = 500
     """pictures in TensorBoard"""
     workers: int = 2
@@ -65,11 +73,24 @@ class Schedule:
     bf16: bool = False
     """matrices and convolutions in bfloat16"""
 
+    @classmethod
+    def debug(cls, batch: int, lr: float) -> Schedule:
+        """Three steps, in which everything happens once."""
+        return cls(
+            steps=3, batch=batch, lr=lr, ema_decay=0.9, save_every=2, validate_every=2,
+            validation_batches=1, log_every=1, workers=1,
+        )  # fmt: skip
+
+    def lr_share(self, step: int) -> float:
+        """The share of lr at a step: up to 1 over the warm-up, and down to a twentieth."""
+        warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        return warm * (0.05 + 0.95 * (1 - step / self.steps))
+
     def __post_init__(self) -> None:
         """Raises UsageError where a figure is out of its range."""
         for name, value in asdict(self).items():
             low, high = _RANGES.get(name, (1, math.inf))
-            if not isinstance(value, bool) and not low <= value <= high:
+            if type(value) in (int, float) and not low <= value <= high:
                 limits = f"at least {low}" if high == math.inf else f"between {low} and {high}"
                 raise UsageError(f"schedule.{name} is {limits}, not {value}")
 
@@ -190,7 +211,7 @@ class Recipe(Interface):
 
 def _told(values: Mapping[str, Any]) -> str:
     said = (
-        f"{name} ({_told(value)})" if isinstance(value, dict) else f"{name} {value!r}"
+        f"{name} ({_told(value)})" if value and isinstance(value, dict) else f"{name} {value!r}"
         for name, value in values.items()
     )
     return ", ".join(said)

@@ -55,8 +55,8 @@ def run(arguments: list[str], made_by: str) -> None:
     kind = recipes.recipe(name)
     import torch
 
-    from training.loop import train
     from training.options import parse
+    from training.running import train
 
     options = parse(kind, arguments[1:], f"{called} {name}")
     first = int(os.environ.get("RANK", 0)) == 0
@@ -74,7 +74,16 @@ def run(arguments: list[str], made_by: str) -> None:
     trainer = options.recipe.trainer(where.data, options.runs)
     if where.start:
         start(trainer, where.start)
-    path = train(trainer, where.out, where.seed, where.device, made_by, log, where.accept_changes)
+    path = train(
+        trainer,
+        where.out,
+        where.seed,
+        where.device,
+        made_by,
+        log,
+        where.accept_changes,
+        where.profile,
+    )
     log(f"trained: {path}")
 
 

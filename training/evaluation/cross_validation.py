@@ -20,7 +20,6 @@ from face.types import EMOTIONS
 from training import checkpoint, recipes
 from training.data.clip import Clip, ClipInfo, open_clips
 from training.evaluation import talkers
-from training.loop import train
 from training.metrics.calibration import applied, calibrate, expected_error, held_out
 from training.metrics.classes import judge
 from training.metrics.statistics import concordance, concordance_interval
@@ -30,6 +29,7 @@ from training.models.speech import SHADES, SpeechEncoder
 from training.models.visual import VisualEncoder
 from training.people import alike, by_fold, fingerprint, folds, together
 from training.restore import restore
+from training.running import train
 from training.trainers.intensity import fuse
 from training.trainers.readings import Reader
 from training.trainers.samples import Clips, Look

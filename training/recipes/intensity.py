@@ -55,9 +55,7 @@ class Intensity(Recipe):
         full = cls.full()
         return replace(
             full,
-            schedule=Schedule(
-                steps=3, batch=2, lr=1e-3, ema_decay=0.9, save_every=2, log_every=1, workers=1
-            ),
+            schedule=Schedule.debug(batch=2, lr=1e-3),
             plan=replace(full.plan, frames=3),
         )
 

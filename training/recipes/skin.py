@@ -53,9 +53,7 @@ class Skin(Recipe):
         return replace(
             cls.full(),
             size=SkinSize(channels=(8, 8)),
-            schedule=Schedule(
-                steps=3, batch=2, lr=1e-3, ema_decay=0.9, save_every=2, log_every=1, workers=1
-            ),
+            schedule=Schedule.debug(batch=2, lr=1e-3),
         )
 
     def build(self) -> SkinNet:

@@ -58,9 +58,7 @@ class Speech(Recipe):
         return replace(
             full,
             size=SpeechSize(width=16, heads=2, layers=1, past=8),
-            schedule=Schedule(
-                steps=3, batch=4, lr=5e-3, ema_decay=0.9, save_every=2, log_every=1, workers=1
-            ),
+            schedule=Schedule.debug(batch=4, lr=5e-3),
             plan=replace(full.plan, pretrained=False),
         )
 

@@ -74,9 +74,7 @@ class Visual(Recipe):
         return replace(
             full,
             size=VisualSize(parts=3, features=32, crop_px=128),
-            schedule=Schedule(
-                steps=3, batch=4, lr=2e-2, ema_decay=0.9, save_every=2, log_every=1, workers=1
-            ),
+            schedule=Schedule.debug(batch=4, lr=2e-2),
             plan=replace(full.plan, views=views, pretrained=False, moving_every=2),
         )
 

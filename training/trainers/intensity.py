@@ -6,6 +6,7 @@ heads alone would teach that a voice says little.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from engine.types import F32
 from face.types import EMOTIONS
+from training.data.clip import ClipInfo
 from training.loop import Batch, Parts, Trainer
 from training.losses import faces
 from training.models.intensity import Fused, IntensityFusion
@@ -60,14 +62,25 @@ class IntensityTrainer(Trainer):
     def __init__(self, recipe: Recipe, data: Path, visual: Path, speech: Path) -> None:
         super().__init__(recipe)
         self.plan: IntensityPlan = recipe.plan
-        self.clips = Clips(data, "train", lambda info, n: n > 0 or bool(info.emotion or info.felt))
-        self.truths, self.others = (
-            [i for i in self.clips.chosen if self.clips.infos[i].synthetic == wanted]
-            for wanted in (True, False)
-        )
+        self._data = data
+        self._take(Clips(data, "train", _fits))
         self.leans_on = {"visual": visual, "speech": speech}
         self.modules = {"intensity": recipe.build()}
         self.reader = Reader(visual, speech)
+
+    def _take(self, clips: Clips) -> None:
+        self.clips = clips
+        self.truths, self.others = (
+            [i for i in clips.chosen if clips.infos[i].synthetic == wanted]
+            for wanted in (True, False)
+        )
+
+    def held_out(self) -> IntensityTrainer | None:
+        if (clips := Clips.held_out(self._data, _fits)) is None:
+            return None
+        other = copy.copy(self)
+        other._take(clips)
+        return other
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
         return self.clips.gather(self.recipe.schedule.batch, lambda: self._row(rng), "can be read")
@@ -131,6 +144,10 @@ class IntensityTrainer(Trainer):
             for t, value in enumerate(line.clamp(0, 1).tolist()):
                 plot[channel, 63 - round(63 * value), 4 * t : 4 * t + 4] = 1
         return {"intensity": plot}
+
+
+def _fits(info: ClipInfo, frames: int) -> bool:
+    return frames > 0 or bool(info.emotion or info.felt)
 
 
 def fuse(

@@ -46,6 +46,10 @@ class Sample:
         return self.clip.info.label
 
 
+class NoClipsError(MienError):
+    """No clip of a split fits."""
+
+
 class Clips:
     """The clips of a split. Safe to use from several threads."""
 
@@ -70,7 +74,7 @@ class Clips:
             if info.split in splits and (wanted is None or wanted(info, frames))
         ]
         if not self.chosen:
-            raise MienError(
+            raise NoClipsError(
                 f"{data} has no fitting clip in its {' or '.join(splits)} split; prepare more"
             )
         self._kept: OrderedDict[int, Sample] = OrderedDict()
@@ -94,6 +98,16 @@ class Clips:
                 for g in self._groups
             ]
         )
+
+    @classmethod
+    def held_out(
+        cls, data: Path, wanted: Callable[[ClipInfo, int], bool] | None = None
+    ) -> Clips | None:
+        """Those of the val split; None where it has none that fit. Raises MienError."""
+        try:
+            return cls(data, "val", wanted)
+        except NoClipsError:
+            return None
 
     def __getitem__(self, index: int) -> Sample:
         with self._lock:

@@ -3,6 +3,7 @@ expression to the own neutral and from neutral to it, and from neutral to neutra
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -138,12 +139,20 @@ class SkinTrainer(Trainer):
         found, self._data = portraits(data), data
         every = sorted({one.person for one in found})
         out = in_fold(every, plan.without_fold) if plan.without_fold else []
+        self._left_out = [one for one in found if one.person in out]
         found = [one for one in found if one.person not in out]
         self._changes = Changes(found, plan)
         self._people = sorted({one.person for one in found})
         self._mask = torch.from_numpy(skin_mask())
         self._places = torch.from_numpy(places())
         self.modules = {"skin": recipe.build()}
+
+    def held_out(self) -> SkinTrainer | None:
+        if not pairs(self._left_out):
+            return None
+        other = copy.copy(self)
+        other._changes = Changes(self._left_out, self.recipe.plan)
+        return other
 
     def learned_from(self) -> dict[str, Any]:
         files, source = sorted(self._data.glob("*/*")), source_of(self._data)

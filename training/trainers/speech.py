@@ -5,6 +5,7 @@ Emotions are learned from people alone: a synthesizer that is told to sound so m
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +62,10 @@ class SpeechTrainer(Trainer):
         super().__init__(recipe)
         self.plan: SpeechPlan = recipe.plan
         size: SpeechSize = recipe.size
+        self._data = data
+        self._fits = lambda info, frames: info.subject not in left_out and _tells(info, frames)
         every = Clips(data, "train", _tells)
-        self.clips = Clips(data, "train", lambda i, n: i.subject not in left_out and _tells(i, n))
+        self.clips = Clips(data, "train", self._fits)
         encoder = SpeechEncoder(size)
         if self.plan.pretrained:
             encoder.ear = learned_ear(size.layers, size.past)
@@ -72,6 +75,15 @@ class SpeechTrainer(Trainer):
             torch.from_numpy(self.echoes.count[used]), torch.from_numpy(self.echoes.moments[used])
         )
         self.modules = {"speech": encoder}
+
+    def held_out(self) -> SpeechTrainer | None:
+        if (clips := Clips.held_out(self._data, self._fits)) is None:
+            return None
+        other, encoder = copy.copy(self), self.modules["speech"]
+        assert isinstance(encoder, SpeechEncoder)
+        other.clips = clips
+        other.echoes = echoes_of(encoder, clips, self.plan.takes, keep=self.plan.pretrained)
+        return other
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
         return self.clips.gather(self.recipe.schedule.batch, lambda: self._row(rng), "has sound")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.errors import MienError
 from face.types import EMOTIONS
+from training.data.clip import ClipInfo
 from training.loop import Batch, Parts, Trainer
 from training.losses import faces, labels
 from training.models.visual import VisualEncoder
 from training.recipe import Recipe
-from training.trainers.samples import Array, Clips
+from training.trainers.samples import Array, Clips, NoClipsError
 from training.trainers.views import Plan, views_of
 
 
@@ -67,13 +68,12 @@ class VisualTrainer(Trainer):
         """``left_out``: subjects that aren't learned from."""
         super().__init__(recipe)
         self.plan: VisualPlan = recipe.plan
+        self._data, self._left_out = data, left_out
         every = Clips(data, "train", lambda i, n: n > 0)
-        self.clips = Clips(data, "train", lambda i, n: n > 0 and i.subject not in left_out)
+        self.clips = Clips(data, "train", lambda i, n: self._fits(i, n, 1))
         try:
-            self.moving: Clips | None = Clips(
-                data, "train", lambda i, n: n > 1 and i.subject not in left_out
-            )
-        except MienError:
+            self.moving: Clips | None = Clips(data, "train", lambda i, n: self._fits(i, n, 2))
+        except NoClipsError:
             self.moving = None
         encoder = VisualEncoder(recipe.size, pretrained=self.plan.pretrained)
         self.views = views_of(encoder, every, self.plan.views, keep=self.plan.pretrained)
@@ -82,6 +82,21 @@ class VisualTrainer(Trainer):
             torch.from_numpy(self.views.glance[used]), torch.from_numpy(self.views.rig[used])
         )
         self.modules = {"visual": encoder}
+
+    def _fits(self, info: ClipInfo, frames: int, least: int) -> bool:
+        return frames >= least and info.subject not in self._left_out
+
+    def held_out(self) -> VisualTrainer | None:
+        clips = Clips.held_out(self._data, lambda i, n: self._fits(i, n, 1))
+        if clips is None:
+            return None
+        other, encoder = copy.copy(self), self.modules["visual"]
+        assert isinstance(encoder, VisualEncoder)
+        other.clips = clips
+        other.moving = Clips.held_out(self._data, lambda i, n: self._fits(i, n, 2))
+        other.views = views_of(encoder, clips, self.plan.views, keep=self.plan.pretrained)
+        other.plan = replace(self.plan, rig_shown=1, mixup=0, untrusted=0)
+        return other
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
         every = self.plan.moving_every
