@@ -36,6 +36,7 @@ from commands.weights import add_weights, use_weights
 from engine.errors import MienError, UsageError
 from engine.files import unusual
 from engine.graph import load, read
+from engine.roles import Roles
 from engine.settings import Settings, default_path
 from engine.supervisor import Supervisor
 from face.types import EMOTIONS
@@ -114,67 +115,70 @@ def add_face_arguments(parser: Any) -> None:
     )
 
 
-def face_settings(options: argparse.Namespace) -> list[str]:
+def face_settings(options: argparse.Namespace, roles: Roles) -> list[str]:
     """--emotion, --intensity and --person as settings of nodes. Raises MienError where the person
     isn't enrolled, or can't be read."""
     settings = []
     if options.emotion is not None:
-        settings.append(f"editor.emotion={options.emotion}")
+        settings.append(f"{roles['editor']}.emotion={options.emotion}")
     if options.intensity is not None:
-        settings.append(f"editor.intensity={options.intensity}")
+        settings.append(f"{roles['editor']}.intensity={options.intensity}")
     if options.person is not None:
         from face.render import person_file
 
         person_file.load(person_file.place_of(options.person))
-        settings.append(f"compositor.person={options.person}")
+        settings.append(f"{roles['compositor']}.person={options.person}")
     return settings
 
 
 def live_graph(options: argparse.Namespace) -> dict[str, Any]:
     """The live graph with this machine's devices where they are asked for. Raises UsageError."""
     raw = read(GRAPHS / "live.toml")
-    nodes, processes = raw["nodes"], raw["processes"]
+    nodes, processes, roles = raw["nodes"], raw["processes"], Roles(raw)
+    hears = [nodes[roles[role]]["inputs"] for role in ("voice_reader", "out")]
     if options.mic is not None and options.camera is None:
         raise UsageError("--mic needs --camera: the page brings its own microphone")
     if options.camera is not None:
-        del nodes["browser"]
+        browser = raw["roles"].pop("browser")
+        del nodes[browser]
         raw["governor"]["source"] = "camera.video"
         for level in raw["governor"]["levels"]:
-            level["set"].pop("browser", None)  # no camera but the page's is asked for a size
+            level["set"].pop(browser, None)  # no camera but the page's is asked for a size
         raw["governor"]["levels"] = [level for level in raw["governor"]["levels"] if level["set"]]
         nodes["camera"], sounds = _camera(options.camera, muted=options.mic is not None)
-        for name in ("tracker", "face_reader", "compositor"):
-            nodes[name]["inputs"]["frame"] = "camera.video"
-        nodes["out"]["inputs"]["raw"] = "camera.video"
-        processes["net"]["nodes"] = ["out"]
+        for role in ("tracker", "face_reader", "compositor"):
+            nodes[roles[role]]["inputs"]["frame"] = "camera.video"
+        nodes[roles["out"]]["inputs"]["raw"] = "camera.video"
+        processes["net"]["nodes"].remove(browser)
         processes["face"]["nodes"].insert(0, "camera")
         if options.mic is not None:
             nodes["microphone"] = {
                 "type": "nodes.sources.microphone:Microphone",
                 "parameters": {"device": options.mic},
             }
-            for name in ("voice_reader", "out"):
-                nodes[name]["inputs"]["audio"] = "microphone.audio"
+            for inputs in hears:
+                inputs["audio"] = "microphone.audio"
             processes["net"]["nodes"].append("microphone")
         elif sounds:
-            for name in ("voice_reader", "out"):
-                nodes[name]["inputs"]["audio"] = "camera.audio"
+            for inputs in hears:
+                inputs["audio"] = "camera.audio"
         else:
-            del nodes["out"]["inputs"]["audio"]
-            del nodes["feeling"]["inputs"]["voice"]
-            del nodes["voice_reader"]
-            processes["feelings"]["nodes"].remove("voice_reader")
+            del nodes[roles["out"]]["inputs"]["audio"]
+            del nodes[roles["feeling"]]["inputs"]["voice"]
+            reader = raw["roles"].pop("voice_reader")
+            del nodes[reader]
+            processes["feelings"]["nodes"].remove(reader)
     if options.virtual_camera:
         nodes["virtual_camera"] = {
             "type": "nodes.sinks.virtual_camera:VirtualCamera",
-            "inputs": {"video": "compositor.video"},
+            "inputs": {"video": f"{roles['compositor']}.video"},
         }
         processes["face"]["nodes"].append("virtual_camera")
     if options.vmc is not None:
         host, port = _receiver(options.vmc)
         nodes["rig_out"] = {
             "type": "nodes.face.rig_out:RigOut",
-            "inputs": {"face": "tracker.face", "edit": "editor.edit"},
+            "inputs": {"face": f"{roles['tracker']}.face", "edit": f"{roles['editor']}.edit"},
         }
         nodes["vmc"] = {
             "type": "nodes.sinks.vmc:Vmc",
@@ -183,7 +187,7 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
         }
         processes["face"]["nodes"].append("rig_out")
         processes["vmc"] = {"nodes": ["vmc"]}  # its ticks wait for nobody
-    nodes["out"]["parameters"] = {
+    nodes[roles["out"]]["parameters"] = {
         "host": options.address,
         "port": options.port,
         "token": options.token or _token_for(options.address, options.public_url),
@@ -249,22 +253,23 @@ def run(options: argparse.Namespace) -> int:
     if options.port == 0:
         options.port = free_port(options.address)
     permits = use_weights(options)
-    given = [*face_settings(options), *options.settings]
-    graph = load(live_graph(options), given)
+    plan = live_graph(options)
+    given = [*face_settings(options, Roles(plan)), *options.settings]
+    graph = load(plan, given)
     console.print(permits, highlight=False, soft_wrap=True)
     return run_supervised(
         graph,
         seconds=options.seconds,
         on_ready=_tell_url,
-        settings=kept_settings(options, given),
+        settings=kept_settings(options, given, graph.roles),
     )
 
 
-def kept_settings(options: argparse.Namespace, given: list[str]) -> Settings:
+def kept_settings(options: argparse.Namespace, given: list[str], roles: Roles) -> Settings:
     """What was set in earlier runs; what is given for this one wins."""
     names = {text.partition("=")[0].strip() for text in given}
     if options.emotion is not None:
-        names.add("editor.mode")  # or the emotion that is asked for might not be worn
+        names.add(f"{roles['editor']}.mode")  # or the emotion that is asked for might not be shown
     if options.no_settings:
         return Settings()
     return Settings(Path(options.kept) if options.kept else default_path(), names)
@@ -273,7 +278,7 @@ def kept_settings(options: argparse.Namespace, given: list[str]) -> Settings:
 async def _tell_url(supervisor: Supervisor) -> None:
     deadline = asyncio.get_running_loop().time() + URL_WITHIN_S
     while asyncio.get_running_loop().time() < deadline:
-        out = supervisor.metrics()["nodes"].get("out", {})
+        out = supervisor.metrics()["nodes"].get(supervisor.graph.roles["out"], {})
         if url := out.get("gauges", {}).get("url"):
             console.print(Text.assemble("Mien is running: ", (url, "bold"), "   (Ctrl-C ends it)"))
             return

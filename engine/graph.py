@@ -17,6 +17,7 @@ from engine.governor import Plan, read_plan
 from engine.lines import find_line
 from engine.node import Node
 from engine.parameters import build, change
+from engine.roles import Roles
 from engine.types import Input, Message
 
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
@@ -25,7 +26,7 @@ _KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z")  # Z85
 _RESERVED = ("control", "supervisor")
 _TOP_KEYS = (
     "name", "delivery", "stalled_after_s", "silent_after_s", "nodes", "processes", "hosts",
-    "governor",
+    "governor", "roles",
 )  # fmt: skip
 _NODE_KEYS = ("type", "inputs", "parameters", "thread", "backpressure")
 _PROCESS_KEYS = ("nodes", "host")
@@ -80,6 +81,8 @@ class Graph:
     """a live process whose step lasts longer is killed and started again"""
     silent_after_s: float
     """and so is one that can't even report for so long: stopped, or its interpreter held"""
+    roles: Roles
+    """which node does what"""
     governor: Plan | None
     """what is done without while the machine can't keep up"""
     given: frozenset[str]
@@ -113,6 +116,7 @@ class Graph:
                 for spec in self.nodes.values()
             },
             "processes": dict(self.processes),
+            "roles": dict(self.roles),
         }
 
 
@@ -240,6 +244,7 @@ class _Checker:
             hosts=hosts,
             stalled_after_s=self.seconds("stalled_after_s", 10.0),
             silent_after_s=self.seconds("silent_after_s", 2.5),
+            roles=self.roles(nodes),
             governor=self.governor(nodes, delivery),
             given=frozenset(self.given),
             raw=self.raw,
@@ -257,6 +262,15 @@ class _Checker:
             parameters = self.table(entry.get("parameters", {}), f"nodes.{node}.parameters")
             entry["parameters"] = {**parameters, name: value.strip()}
             self.given.add(f"{node}.{name}")
+
+    def roles(self, nodes: dict[str, NodeSpec]) -> Roles:
+        for role, node in self.table(self.raw.get("roles", {}), "roles").items():
+            if not NAME.match(role):
+                raise self.fail(f"'{role}' is no name for a role: a-z, 0-9 and _", "roles", role)
+            if not isinstance(node, str) or node not in nodes:
+                known = suggestion(str(node), nodes)
+                raise self.fail(f"no node '{node}' to be the {role}{known}", "roles", role)
+        return Roles(self.raw)
 
     def governor(self, nodes: dict[str, NodeSpec], delivery: str) -> Plan | None:
         table = self.raw.get("governor")

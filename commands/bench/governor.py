@@ -16,7 +16,7 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
@@ -90,10 +90,18 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def row_of(metrics: dict[str, Any], before: Row | None, step: int, load: int, at_s: float) -> Row:
+def row_of(
+    metrics: dict[str, Any],
+    roles: Mapping[str, str],
+    before: Row | None,
+    step: int,
+    load: int,
+    at_s: float,
+) -> Row:
     """What is noted of a snapshot; rates are those since the row ``before``."""
+    sink = f"->{roles['out']}.video"
     arrived = sum(
-        edge["received"] for name, edge in metrics["edges"].items() if name.endswith("->out.video")
+        edge["received"] for name, edge in metrics["edges"].items() if name.endswith(sink)
     )
     passed_s = at_s - before["at_s"] if before else 0.0
     nodes = metrics["nodes"]
@@ -103,8 +111,8 @@ def row_of(metrics: dict[str, Any], before: Row | None, step: int, load: int, at
         "load": load,
         "arrived": arrived,
         "fps": (arrived - before["arrived"]) / passed_s if before and passed_s > 0 else 0.0,
-        "camera_fps": float(nodes["browser"]["gauges"].get("input_fps", 0.0)),
-        "age_ms": float(nodes["out"]["observed"].get("capture_to_send", {}).get("p50", 0.0)),
+        "camera_fps": float(nodes[roles["browser"]]["gauges"].get("input_fps", 0.0)),
+        "age_ms": float(nodes[roles["out"]]["observed"].get("capture_to_send", {}).get("p50", 0.0)),
         "level": metrics["governor"]["level"],
     }
 
@@ -156,7 +164,8 @@ def _first(server: EngineServer) -> None:
     """Wait until pictures go out. Raises MienError."""
     deadline_s = time.monotonic() + FIRST_WITHIN_S
     while time.monotonic() < deadline_s:
-        if server.metrics()["nodes"].get("out", {}).get("observed", {}).get("capture_to_send"):
+        out = server.metrics()["nodes"].get(server.roles()["out"], {})
+        if out.get("observed", {}).get("capture_to_send"):
             return
         time.sleep(0.2)
     raise MienError("no picture came out of the engine")
@@ -168,7 +177,7 @@ def _measure(server: EngineServer, loads: Sequence[int], seconds: float) -> list
 
 
 def _rows(server: EngineServer, loads: Sequence[int], seconds: float) -> Iterator[Row]:
-    began_s = time.monotonic()
+    began_s, roles = time.monotonic(), server.roles()
     before: Row | None = None
     for step, load in enumerate(loads):
         with _burning(load):
@@ -176,7 +185,7 @@ def _rows(server: EngineServer, loads: Sequence[int], seconds: float) -> Iterato
             while time.monotonic() < until_s:
                 time.sleep(min(1.0, max(0.0, until_s - time.monotonic())))
                 metrics = server.metrics()
-                row = row_of(metrics, before, step, load, time.monotonic() - began_s)
+                row = row_of(metrics, roles, before, step, load, time.monotonic() - began_s)
                 if before is not None:
                     yield row
                 before = row

@@ -23,7 +23,7 @@ import psutil
 from commands.set import find_run
 from engine.control import ask
 from engine.errors import MienError
-from engine.operations import Govern, Metrics
+from engine.operations import Govern, Graph, Metrics
 from engine.program import ROOT, launcher
 
 START_WITHIN_S = 60.0
@@ -123,6 +123,11 @@ class EngineServer(Server):
             if not self._governed:
                 ask(self._endpoint(), Govern(0))
         return bool(self.url)
+
+    def roles(self) -> dict[str, str]:
+        """Which node does what."""
+        roles: dict[str, str] = ask(self._endpoint(), Graph())["roles"]
+        return roles
 
     def metrics(self) -> dict[str, Any]:
         return ask(self._endpoint(), Metrics())

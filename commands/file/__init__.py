@@ -44,20 +44,21 @@ from engine import files, signals
 from engine import graph as graphs
 from engine.errors import MienError, UsageError
 from engine.local import run_local
+from engine.roles import Roles
 from media.image_file import SUFFIXES, is_picture
 from media.probing import probe
 from nodes.sinks.media_writer import CONTAINERS
 from nodes.sources.image_folder import pictures_in
 
 _NAMED_BY = {
-    "source.path": "IN",
-    "writer.path": "OUT",
-    "writer.like": "IN",
-    "writer.originals": "IN",
-    "report.path": "--report",
+    ("source", "path"): "IN",
+    ("writer", "path"): "OUT",
+    ("writer", "like"): "IN",
+    ("writer", "originals"): "IN",
+    ("report", "path"): "--report",
 }
-"""parameters that say which files, and what says so here"""
-_READERS = ("face_reader:", "voice_reader:", "feeling:")
+"""parameters that say which files, by role, and what says so here"""
+_READERS = ("face_reader", "voice_reader", "feeling")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +87,9 @@ def _convert(options: argparse.Namespace) -> int:
     source, goal = Path(options.input), Path(options.output)
     permits = use_weights(options)
     pictures = _check(source, goal)
-    _check_settings(options.settings)
+    plan = _pictures_graph(source, goal) if pictures else _video_graph(source, goal)
+    roles = Roles(plan)
+    _check_settings(options.settings, roles)
     for name, path in (("--report", options.report), ("--plot", options.plot)):
         _check_extra(source, goal, name, path)
     if options.plot is not None and pictures:
@@ -96,25 +99,24 @@ def _convert(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="mien-") as scratch:
         rows = Path(scratch) / "rows.json"
         asked = bool(options.report or options.plot)
-        plan = _pictures_graph(source, goal) if pictures else _video_graph(source, goal)
         if asked:
-            plan["nodes"]["report"]["parameters"] = {"path": str(rows)}
-        graph = graphs.load(plan, [*face_settings(options), *options.settings])
+            plan["nodes"][roles["report"]]["parameters"] = {"path": str(rows)}
+        graph = graphs.load(plan, [*face_settings(options, roles), *options.settings])
         expected = len(pictures_in(source)) if pictures else probe(str(source)).frames
         lost = left_out(source, goal_is_video=not pictures)
         warnings: list[str] = []
         print(permits, file=sys.stderr)
-        with Progress(goal.name, expected) as progress:
+        with Progress(goal.name, expected, roles) as progress:
             snapshot = asyncio.run(_run(graph, progress, warnings))
         if snapshot is None:
             raise KeyboardInterrupt
-        outcome = measure(snapshot, source, goal, expected if pictures else None)
+        outcome = measure(snapshot, graph, source, goal, expected if pictures else None)
         outcome.plain["left_out"] = lost
         if options.report:
             write_report(Path(options.report), outcome, rows)
         if options.plot:
             write_plot(Path(options.plot), rows, source, goal)
-    return _tell(outcome, warnings, goal, reported=asked)
+    return _tell(outcome, warnings, goal, roles, reported=asked)
 
 
 async def _run(graph: Any, progress: Progress, warnings: list[str]) -> dict[str, Any] | None:
@@ -143,11 +145,14 @@ def _check(source: Path, goal: Path) -> bool:
     return is_picture(source) and not video
 
 
-def _check_settings(settings: list[str]) -> None:
+def _check_settings(settings: list[str], roles: Roles) -> None:
     """Raises UsageError where --set would lead a file elsewhere than what was checked."""
+    named_by = {
+        f"{roles[role]}.{name}": place for (role, name), place in _NAMED_BY.items() if role in roles
+    }
     for text in settings:
         name = text.partition("=")[0].strip()
-        if place := _NAMED_BY.get(name):
+        if place := named_by.get(name):
             raise UsageError(f"--set {name}: {place} names that file; change it there")
 
 
@@ -162,29 +167,31 @@ def _check_extra(source: Path, goal: Path, option: str, path: str | None) -> Non
 
 def _video_graph(source: Path, goal: Path) -> dict[str, Any]:
     plan = graphs.read(GRAPHS / "file.toml")
-    plan["nodes"]["source"]["parameters"] = {"path": str(source)}
-    plan["nodes"]["writer"]["parameters"] = {
-        "path": str(goal),
-        "like": str(source),
-        "sound": "copy",
-    }
-    return plan
+    writer = {"path": str(goal), "like": str(source), "sound": "copy"}
+    return _between(plan, source, writer)
 
 
 def _pictures_graph(source: Path, goal: Path) -> dict[str, Any]:
     plan = graphs.read(GRAPHS / "images.toml")
-    plan["nodes"]["source"]["parameters"] = {"path": str(source)}
-    plan["nodes"]["writer"]["parameters"] = {"path": str(goal), "originals": str(source)}
+    return _between(plan, source, {"path": str(goal), "originals": str(source)})
+
+
+def _between(plan: dict[str, Any], source: Path, writer: dict[str, str]) -> dict[str, Any]:
+    nodes, roles = plan["nodes"], Roles(plan)
+    nodes[roles["source"]]["parameters"] = {"path": str(source)}
+    nodes[roles["writer"]]["parameters"] = writer
     return plan
 
 
-def _tell(outcome: Outcome, warnings: list[str], goal: Path, reported: bool) -> int:
+def _tell(outcome: Outcome, warnings: list[str], goal: Path, roles: Roles, reported: bool) -> int:
+    readers = [roles.get(role) for role in _READERS]
     for text, count in Counter(warnings).items():
-        if text.startswith("tracker:"):  # a lost face is in the summary
+        node = text.partition(":")[0]
+        if node == roles["tracker"]:  # a lost face is in the summary
             continue
-        if text.startswith(_READERS) and not reported:  # nobody asked what is felt
+        if node in readers and not reported:  # nobody asked what is felt
             continue
-        if text.startswith("compositor:") and not outcome.faces:  # it had nothing to do
+        if node == roles["compositor"] and not outcome.faces:  # it had nothing to do
             continue
         print(f"mien: {times(text, count)}", file=sys.stderr)
     for text in outcome.plain["left_out"]:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from engine import terminal
+from engine.roles import Roles
 
 _PLAIN_EVERY_S = 10.0
 
@@ -15,9 +16,11 @@ _PLAIN_EVERY_S = 10.0
 class Progress:
     """Fed with the engine's figures; draws on standard error."""
 
-    def __init__(self, title: str, expected: int, made_by: str = "compositor") -> None:
-        """``made_by`` is the node whose pace is shown."""
-        self._title, self._made_by = title, made_by
+    def __init__(
+        self, title: str, expected: int, roles: Roles, made_by: str = "compositor"
+    ) -> None:
+        """``made_by`` is the role whose pace is shown."""
+        self._title, self._made_by, self._writer = title, roles[made_by], roles.get("writer")
         self._expected = max(1, expected)
         self._said_s = time.monotonic()
         self._first: tuple[float, int] | None = None  # when [s] the first pictures were there
@@ -45,7 +48,7 @@ class Progress:
     def tick(self, snapshot: dict[str, Any]) -> None:
         """Show how many pictures have reached the writer."""
         nodes = snapshot["nodes"]
-        counters = nodes["writer"]["counters"] if "writer" in nodes else {}
+        counters = nodes[self._writer]["counters"] if self._writer in nodes else {}
         done = counters.get("frames_written", 0)
         if not counters:
             done = nodes[self._made_by].get("messages_out", 0)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from engine import files
+from engine.graph import Graph
+from engine.roles import Roles
 from media.probing import extent, probe
 
 _CUT_OFF_S = 0.25
 READERS = {"emotion": "face_reader", "voice": "voice_reader"}
-"""what the frames say of feelings, and the nodes that read it"""
+"""what the frames say of feelings, and the roles of the nodes that read it"""
 
 
 @dataclass(frozen=True)
@@ -25,19 +27,26 @@ class Outcome:
     expected: int
     missing: int
     faces: int
+    tracker: str
     elapsed_s: float
     plain: dict[str, Any]
 
 
 def measure(
-    snapshot: dict[str, Any], source: Path, goal: Path, expected_pictures: int | None
+    snapshot: dict[str, Any],
+    graph: Graph,
+    source: Path,
+    goal: Path,
+    expected_pictures: int | None,
 ) -> Outcome:
     """Put the engine's last figures and the files themselves together."""
     nodes, edges = snapshot["nodes"], snapshot["edges"]
+    tracker, writer, reader = (graph.roles[role] for role in ("tracker", "writer", "source"))
     counters = {name: node["counters"] for name, node in nodes.items()}
-    frames_in = edges["source.video->tracker.frame"]["sent"]
-    frames_out = counters["writer"].get("frames_written", 0)
-    ready_ns = nodes["source"]["gauges"].get("ready_ns", 0)
+    origin = ".".join(graph.nodes[tracker].inputs["frame"])
+    frames_in = edges[f"{origin}->{tracker}.frame"]["sent"]
+    frames_out = counters[writer].get("frames_written", 0)
+    ready_ns = nodes[reader]["gauges"].get("ready_ns", 0)
     elapsed_s = max(1e-9, (time.monotonic_ns() - ready_ns) / 1e9)
     plain: dict[str, Any] = {
         "frames_in": frames_in,
@@ -54,7 +63,7 @@ def measure(
             "duration_in_s": round(before.video_s, 6),
             "duration_out_s": round(after.video_s, 6),
             "audio": after.audio_s > 0,
-            "sound": nodes["writer"]["gauges"].get("sound", ""),
+            "sound": nodes[writer]["gauges"].get("sound", ""),
             "audio_duration_in_s": round(before.audio_s, 6),
             "audio_duration_out_s": round(after.audio_s, 6),
             "av_difference_s": round(drift_s, 6) if after.audio_s else 0.0,
@@ -63,7 +72,7 @@ def measure(
         }
     else:
         plain |= {"duration_in_s": 0.0, "duration_out_s": 0.0, "audio": False}
-    latency = nodes["writer"]["total"].get("end_to_end_ms", {})
+    latency = nodes[writer]["total"].get("end_to_end_ms", {})
     plain |= {
         "latency_ms": latency,
         "nodes": {
@@ -75,10 +84,10 @@ def measure(
             for name, node in nodes.items()
             if "backend" in node["gauges"]
         },
-        "unread": _unread(nodes),
-        "several_faces": counters["tracker"].get("several_faces", 0),
-        "followed": nodes["tracker"]["gauges"].get("followed", ""),
-        "damaged_packets": counters["source"].get("damaged_packets", 0),
+        "unread": _unread(nodes, graph.roles),
+        "several_faces": counters[tracker].get("several_faces", 0),
+        "followed": nodes[tracker]["gauges"].get("followed", ""),
+        "damaged_packets": counters[reader].get("damaged_packets", 0),
     }
     expected = expected_pictures if expected_pictures is not None else frames_in
     return Outcome(
@@ -86,15 +95,16 @@ def measure(
         frames_out=frames_out,
         expected=expected,
         missing=max(0, expected - frames_out) if expected_pictures is not None else 0,
-        faces=counters["report"].get("faces", 0),
+        faces=counters[graph.roles["report"]].get("faces", 0),
+        tracker=tracker,
         elapsed_s=elapsed_s,
         plain=plain,
     )
 
 
-def _unread(nodes: dict[str, Any]) -> dict[str, str]:
+def _unread(nodes: dict[str, Any], roles: Roles) -> dict[str, str]:
     """Which keys of the frames are null throughout, and why: a network that isn't there."""
-    states = {key: nodes.get(name, {}).get("status") for key, name in READERS.items()}
+    states = {key: nodes.get(roles.get(role), {}).get("status") for key, role in READERS.items()}
     return {key: state[1] for key, state in states.items() if state and state[0] == "degraded"}
 
 
@@ -130,7 +140,7 @@ def summary(outcome: Outcome, goal: Path) -> str:
     if plain["several_faces"]:
         parts.append(
             f"several faces in {plain['several_faces']}, the {plain['followed']} one is changed "
-            "(--set tracker.follow=left, right, largest or nearest)"
+            f"(--set {outcome.tracker}.follow=left, right, largest or nearest)"
         )
     if plain.get("ends_early_s"):
         parts.append(f"warning: the input ends {plain['ends_early_s']:.1f} s early")

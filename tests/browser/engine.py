@@ -27,12 +27,16 @@ def free_port() -> int:
 
 
 class Engine:
-    """``run_engine.py live`` on a port that stays the same when its process is killed."""
+    """``run_engine.py live`` on a port that stays the same when its process is killed; or a
+    ``graph`` of one's own, whose node ``out`` is the page's."""
 
-    def __init__(self, *options: str) -> None:
-        options = options or ("--no-settings",)
+    def __init__(self, *options: str, graph: Path | None = None, out: str = "out") -> None:
+        port = free_port()
+        command = ["live", "--port", str(port), *(options or ("--no-settings",))]
+        if graph is not None:
+            command = ["graph", str(graph), "--set", f"{out}.port={port}"]
         self.process = subprocess.Popen(
-            [sys.executable, "-u", "run_engine.py", "live", "--port", str(free_port()), *options],
+            [sys.executable, "-u", "run_engine.py", *command],
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -41,7 +45,7 @@ class Engine:
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.url = self._url()
+        self.url = self._url() if graph is None else self._answering(f"http://127.0.0.1:{port}/")
         self.call("govern", level=0)  # pictures keep their size, however busy this machine is
 
     def _read(self) -> None:
@@ -60,6 +64,21 @@ class Engine:
             time.sleep(0.05)
         self.close()
         raise AssertionError("the engine didn't name its page:\n" + "\n".join(self.lines))
+
+    def _answering(self, url: str) -> str:
+        self.url = url
+
+        def answers() -> bool:
+            try:
+                processes = self.call("metrics")["processes"].values()
+            except (OSError, KeyError, AssertionError):  # nobody is there yet, or not all of it
+                return False
+            return all(process["state"] == "running" for process in processes)
+
+        if self.wait(answers, START_WITHIN_S):
+            return url
+        self.close()
+        raise AssertionError("the engine doesn't answer:\n" + "\n".join(self.lines))
 
     def call(self, op: str, **arguments: Any) -> Any:
         """Ask over a WebSocket of our own."""

@@ -10,6 +10,8 @@ import pytest
 
 from commands.bench.governor import Row, add_arguments, draw, row_of
 
+ROLES = {"browser": "browser", "out": "out"}
+
 
 def metrics(arrived: int, level: int = 0, **observed: Any) -> dict[str, Any]:
     return {
@@ -23,9 +25,9 @@ def metrics(arrived: int, level: int = 0, **observed: Any) -> dict[str, Any]:
 
 
 def test_rates_are_those_between_two_looks() -> None:
-    first = row_of(metrics(100), None, 0, 0, 1.0)
+    first = row_of(metrics(100), ROLES, None, 0, 0, 1.0)
     assert first["fps"] == first["age_ms"] == 0
-    row = row_of(metrics(150, 2, capture_to_send={"p50": 80.0}), first, 1, 4, 3.0)
+    row = row_of(metrics(150, 2, capture_to_send={"p50": 80.0}), ROLES, first, 1, 4, 3.0)
     assert row == {
         "at_s": 3.0, "step": 1, "load": 4, "arrived": 150, "fps": 25.0, "camera_fps": 29.5,
         "age_ms": 80.0, "level": 2,
@@ -36,7 +38,7 @@ def test_the_picture_has_a_curve_for_each_figure_and_a_line_for_each_step() -> N
     rows: list[Row] = []
     for second in range(6):
         before = rows[-1] if rows else None
-        rows.append(row_of(metrics(30 * second), before, second // 2, second, float(second)))
+        rows.append(row_of(metrics(30 * second), ROLES, before, second // 2, second, float(second)))
     drawn = draw(rows)
     root = ET.fromstring(drawn)
     assert len(root.findall("{*}polyline")) == 5

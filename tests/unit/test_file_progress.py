@@ -9,6 +9,9 @@ import pytest
 
 from commands.file import progress as file_progress
 from commands.file.progress import Progress
+from engine.roles import Roles
+
+ROLES = Roles({"nodes": ["writer", "compositor"]})
 
 
 def figures(done: int) -> dict[str, Any]:
@@ -29,7 +32,7 @@ def test_a_line_every_ten_seconds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(file_progress, "time", Clock)
-    with Progress("out.mp4", 1000) as progress:
+    with Progress("out.mp4", 1000, ROLES) as progress:
         for second in range(25):
             Clock.now_s = 100.0 + second
             progress.tick(figures(second * 20))
@@ -45,7 +48,7 @@ def test_what_is_left_does_not_count_how_long_the_start_took(
 ) -> None:
     monkeypatch.setattr(file_progress, "time", Clock)
     Clock.now_s = 0.0
-    with Progress("out.mp4", 301) as progress:
+    with Progress("out.mp4", 301, ROLES) as progress:
         for now_s, done in ((9.0, 1), (10.0, 11), (20.5, 11)):
             Clock.now_s = now_s
             progress.tick(figures(done))
@@ -57,7 +60,7 @@ def test_nothing_is_said_of_the_time_left_by_one_picture(
 ) -> None:
     monkeypatch.setattr(file_progress, "time", Clock)
     Clock.now_s = 0.0
-    with Progress("out.mp4", 300) as progress:
+    with Progress("out.mp4", 300, ROLES) as progress:
         Clock.now_s = 10.0
         progress.tick(figures(1))
     assert capsys.readouterr().err == "out.mp4: 1/300 frames (0 %), 40 fps\n"
@@ -68,7 +71,7 @@ def test_more_frames_than_expected(
 ) -> None:
     monkeypatch.setattr(file_progress, "time", Clock)
     Clock.now_s = 0.0
-    with Progress("out.mp4", 0) as progress:
+    with Progress("out.mp4", 0, ROLES) as progress:
         Clock.now_s = 11.0
         progress.tick(figures(50))
     assert "(100 %)" in capsys.readouterr().err
@@ -79,7 +82,7 @@ def test_a_bar_on_a_terminal(
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with Progress("out.mp4", 100) as progress:
+    with Progress("out.mp4", 100, ROLES) as progress:
         progress.tick(figures(30))
         assert progress._bar is not None
         assert progress._bar.tasks[0].completed == 30

@@ -235,3 +235,27 @@ def test_methods_take_what_ports_give(
     with pytest.raises(UsageError, match=says) as caught:
         load(_write(tmp_path, text))
     assert "graph.toml:8:" in str(caught.value)
+
+
+def test_a_role_is_a_node_whatever_its_name(tmp_path: Path) -> None:
+    graph = load(_write(tmp_path, GOOD + '\n[roles]\neditor = "add"\n'))
+    assert graph.roles["editor"] == "add" and graph.describe()["roles"]["editor"] == "add"
+    assert graph.roles["numbers"] == "numbers", "as graphs without the table have it"
+    assert graph.roles.get("tracker") is None and "tracker" not in graph.roles
+    with pytest.raises(UsageError, match="no node of this graph is the tracker; name it in"):
+        graph.roles["tracker"]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('editor = "ad"', "no node 'ad' to be the editor; did you mean 'add'"),
+        ("editor = 3", "no node '3' to be the editor"),
+        ('Editor = "add"', "'Editor' is no name for a role"),
+    ],
+)
+def test_a_wrong_role_is_said_with_its_line(tmp_path: Path, line: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says) as caught:
+        _load(tmp_path, f"{GOOD}\n[roles]\n{line}\n")
+    number = GOOD.count("\n") + 3
+    assert f"graph.toml:{number}: " in str(caught.value)

@@ -16,6 +16,7 @@ from engine.dispatch import Dispatcher
 from engine.errors import UsageError
 from engine.graph import Graph, load, set_parameter, with_parameter
 from engine.presets import Presets
+from engine.roles import Roles
 from engine.settings import Preset, Settings, default_path
 
 
@@ -124,9 +125,9 @@ def test_what_is_given_wins(tmp_path: Path, arguments: list[str], emotion: str, 
     asyncio.run(session(path, ("editor", "emotion", "sad"), ("editor", "mode", "scale")))
     where = [] if "--no-settings" in arguments else ["--settings", str(path)]
     chosen = options(*arguments, *where)
-    given = [*face_settings(chosen), *chosen.settings]
+    given = [*face_settings(chosen, Roles(live_graph(chosen))), *chosen.settings]
     running = graph(*given)
-    kept_settings(chosen, given).begin(running)
+    kept_settings(chosen, given, running.roles).begin(running)
     assert running.nodes["editor"].config.emotion == emotion
     assert running.nodes["editor"].config.mode == mode
 

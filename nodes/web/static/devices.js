@@ -2,6 +2,7 @@
 
 import { $, check, h, radioKeys, say } from "./dom.js";
 import { RESOLUTIONS, devices } from "./media.js";
+import { nodeOf } from "./roles.js";
 
 const LOST = [
   { value: "hold", label: "Hold the last" },
@@ -20,10 +21,10 @@ export function devicesPanel(call, parameters) {
   }
   $("when-lost").append(...LOST.map(({ value, label }) => h("button", {
     type: "button", role: "radio", "data-lost-choice": value, "aria-checked": "false",
-    onclick: () => parameters.set("out", "when_lost", value),
+    onclick: () => parameters.set(nodeOf("out"), "when_lost", value),
   }, label)));
   radioKeys($("when-lost"));
-  $("pass").addEventListener("click", () => parameters.set("out", "pass_through", !parameters.value("out", "pass_through")));
+  $("pass").addEventListener("click", () => parameters.set(nodeOf("out"), "pass_through", !parameters.value(nodeOf("out"), "pass_through")));
 
   async function list() {
     await options("camera", "videoinput", call.choice.camera, call.camera?.getVideoTracks()[0]);
@@ -33,10 +34,10 @@ export function devicesPanel(call, parameters) {
   }
 
   function show() {
-    const lost = parameters.value("out", "when_lost");
+    const lost = parameters.value(nodeOf("out"), "when_lost");
     check($("when-lost"), "data-lost-choice", lost ?? "");
     for (const button of $("when-lost").children) button.disabled = lost === undefined;
-    const pass = parameters.value("out", "pass_through");
+    const pass = parameters.value(nodeOf("out"), "pass_through");
     $("pass").setAttribute("aria-checked", String(Boolean(pass)));
     $("pass").disabled = pass === undefined;
     for (const id of ["camera", "microphone", "resolution"]) $(id).disabled = !call.sends;

@@ -2,6 +2,7 @@
 
 import { $, say, sleep } from "./dom.js";
 import { FACES, glyph } from "./glyph.js";
+import { nodeOf } from "./roles.js";
 
 const STEP_MS = 4000;
 const READY_MS = 1200; // time to put the face on
@@ -30,7 +31,7 @@ export function guide(line, enrolled) {
   let step = -1;
   let kept = true; // nothing was said that has to be taken back
 
-  const set = (parameter, value) => line.call("set", { node: "compositor", parameter, value });
+  const set = (parameter, value) => line.call("set", { node: nodeOf("compositor"), parameter, value });
 
   function view(part) {
     $("guide-about").hidden = $("guide-agree-row").hidden = part !== "about";

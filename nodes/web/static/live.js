@@ -3,6 +3,7 @@
 import { recall, remember } from "./dom.js";
 import { capture, explain } from "./media.js";
 import { Peer } from "./peer.js";
+import { nodeOf } from "./roles.js";
 
 const SEND_BPS = 2_500_000;
 const LONGEST_PX = 1920; // until the engine says what it asks for
@@ -252,6 +253,6 @@ export class Call extends EventTarget {
 }
 
 function networkPid(snapshot) {
-  const node = snapshot.nodes?.out ?? snapshot.nodes?.browser;
+  const node = snapshot.nodes?.[nodeOf("out")] ?? snapshot.nodes?.[nodeOf("browser")];
   return node ? snapshot.processes?.[node.process]?.pid ?? 0 : 0;
 }

@@ -26,6 +26,7 @@ import { iceServers } from "./peer.js";
 import { peopleRow } from "./people.js";
 import { PresetsPanel } from "./presets.js";
 import { Recorder, clock, snapshot as savePicture } from "./recorder.js";
+import { nodeOf, takeRoles } from "./roles.js";
 import { selftest } from "./selftest.js";
 import { EngineLine } from "./socket.js";
 import { Stage, toast } from "./stage.js";
@@ -72,8 +73,8 @@ function render() {
   const now = performance.now();
   if (call.viewer.state === "connected") everConnected = true;
   if (call.received.frames > 0) everPictured = true;
-  const tracker = snapshot.nodes?.tracker?.status ?? ["ok", ""];
-  const out = snapshot.nodes?.out?.status ?? ["ok", ""];
+  const tracker = snapshot.nodes?.[nodeOf("tracker")]?.status ?? ["ok", ""];
+  const out = snapshot.nodes?.[nodeOf("out")]?.status ?? ["ok", ""];
   const failed = Object.entries(snapshot.nodes ?? {}).find(([, node]) => node.status?.[0] === "failed");
   stage.show(decide({
     phase: call.phase, sends: call.sends, problem: call.problem,
@@ -82,8 +83,8 @@ function render() {
     peerProblem: call.sender.problem || call.viewer.problem, everConnected,
     frames: call.received.frames, everPictured, cameraSeen: !call.sends || (snapshot.session?.session?.frames ?? 1) > 0,
     faceLost: tracker[0] === "lost", pictureLost: out[0] === "lost" ? sentence(out[1]) : "",
-    slow: out[0] === "degraded" && !parameters.value("out", "pass_through") ? sentence(out[1]) : "",
-    passThrough: Boolean(parameters.value("out", "pass_through")),
+    slow: out[0] === "degraded" && !parameters.value(nodeOf("out"), "pass_through") ? sentence(out[1]) : "",
+    passThrough: Boolean(parameters.value(nodeOf("out"), "pass_through")),
     restarted: processWords(restart.name), restartedAgo_ms: now - restart.at,
     failed: failed ? `${nodeWords(failed[0])}: ${failed[1].status[1] || "failed"}` : "",
   }));
@@ -96,7 +97,7 @@ function render() {
   const pictured = call.received.frames > 0 && running;
   $("snapshot").disabled = !pictured;
   $("record").disabled = !pictured && !recorder.active;
-  const muted = call.muted || Boolean(parameters.value("out", "mute"));
+  const muted = call.muted || Boolean(parameters.value(nodeOf("out"), "mute"));
   $("mute").setAttribute("aria-pressed", String(muted));
   icon($("mute"), muted ? "mic-off" : "mic");
   say($("mute").querySelector("span"), muted ? "Muted" : "Mute");
@@ -118,9 +119,9 @@ function hangUp() {
 }
 
 function toggleMute() {
-  const muted = !(call.muted || parameters.value("out", "mute"));
+  const muted = !(call.muted || parameters.value(nodeOf("out"), "mute"));
   call.mute(muted);
-  parameters.set("out", "mute", muted);
+  parameters.set(nodeOf("out"), "mute", muted);
   render();
 }
 
@@ -188,9 +189,9 @@ shortcuts([
 ], (key) => presets.press(key));
 
 parameters.addEventListener("change", () => {
-  const servers = parameters.value("out", "ice_servers") ?? "";
+  const servers = parameters.value(nodeOf("out"), "ice_servers") ?? "";
   for (const peer of [call.sender, call.viewer]) peer.iceServers = iceServers(servers);
-  call.limit(parameters.value("browser", "longest_px"));
+  call.limit(parameters.value(nodeOf("browser"), "longest_px"));
 });
 
 let frameTracks = "";
@@ -241,7 +242,9 @@ line.addEventListener("up", async () => {
   try {
     call.watch(await line.call("metrics")); // another process answers? then connect anew, at once
     const graph = await line.call("graph");
-    call.sends = "browser" in graph.nodes && !query.has("watch");
+    takeRoles(graph);
+    parameters.dispatchEvent(new Event("change")); // under the names that are now known
+    call.sends = nodeOf("browser") !== "" && !query.has("watch");
   } catch {
     return render(); // it went down again; the next "up" asks anew
   }

@@ -3,8 +3,7 @@
 import { $, check, h, radioKeys, say } from "./dom.js";
 import { FACES, HUES, glyph, near } from "./glyph.js";
 import { feelingPad, words } from "./pad.js";
-
-const NODE = "editor";
+import { nodeOf } from "./roles.js";
 
 // Each way, the words for it, and the editor's mode that makes it.
 const MODES = [
@@ -29,9 +28,14 @@ export class MoodPanel {
     parameters.addEventListener("change", () => this.show());
     parameters.addEventListener("refused", (event) => {
       const { node, line } = /** @type {CustomEvent} */ (event).detail;
-      if (node === NODE) say($("face-error"), line);
+      if (node === this.#node) say($("face-error"), line);
     });
     this.show();
+  }
+
+  /** The engine's node that decides what the face becomes. */
+  get #node() {
+    return nodeOf("editor");
   }
 
   /** The mode's id on this page, "" before the engine told. */
@@ -47,13 +51,13 @@ export class MoodPanel {
   /** @param {string} id off, wear, pad, scale or voice */
   setMode(id) {
     const { mode } = MODES.find((each) => each.id === id);
-    if (this.#offers(mode)) this.parameters.set(NODE, "mode", mode);
+    if (this.#offers(mode)) this.parameters.set(this.#node, "mode", mode);
   }
 
   /** Wear this emotion now. */
   wear(emotion) {
-    this.parameters.set(NODE, "emotion", emotion);
-    if (this.#value("mode") !== "emotion") this.parameters.set(NODE, "mode", "emotion");
+    this.parameters.set(this.#node, "emotion", emotion);
+    if (this.#value("mode") !== "emotion") this.parameters.set(this.#node, "mode", "emotion");
   }
 
   /** One of the eight, by place. */
@@ -64,7 +68,7 @@ export class MoodPanel {
 
   /** Whether the voice can be followed, and why not. @param {Record<string, any>} snapshot */
   explain(snapshot) {
-    const node = snapshot.nodes?.voice_reader;
+    const node = snapshot.nodes?.[nodeOf("voice_reader")];
     const why = !snapshot.nodes || node?.status?.[0] === "ok" ? "" : node?.status?.[1] ?? "This graph doesn't listen to a voice.";
     if (why === this.deaf) return;
     this.deaf = why;
@@ -73,22 +77,22 @@ export class MoodPanel {
 
   nudge(step) {
     const name = this.#slider?.name;
-    const row = name && this.parameters.row(NODE, name);
+    const row = name && this.parameters.row(this.#node, name);
     if (!row) return;
     const value = Math.min(row.high ?? 1, Math.max(row.low ?? 0, Math.round((row.value + step) * 100) / 100));
-    this.parameters.set(NODE, name, value);
+    this.parameters.set(this.#node, name, value);
   }
 
   get emotions() {
-    return this.parameters.row(NODE, "emotion")?.choices ?? Object.keys(FACES);
+    return this.parameters.row(this.#node, "emotion")?.choices ?? Object.keys(FACES);
   }
 
   #value(name) {
-    return this.parameters.value(NODE, name);
+    return this.parameters.value(this.#node, name);
   }
 
   #offers(mode) {
-    return this.parameters.row(NODE, "mode")?.choices?.includes(mode) ?? false;
+    return this.parameters.row(this.#node, "mode")?.choices?.includes(mode) ?? false;
   }
 
   #build() {
@@ -104,11 +108,11 @@ export class MoodPanel {
     this.#buildEmotions();
     $("intensity").addEventListener("input", (event) => {
       const slider = this.#slider;
-      if (slider) this.parameters.set(NODE, slider.name, Number(event.target.value));
+      if (slider) this.parameters.set(this.#node, slider.name, Number(event.target.value));
     });
     this.pad = feelingPad($("pad"), (valence, arousal) => {
-      this.parameters.set(NODE, "valence", valence);
-      this.parameters.set(NODE, "arousal", arousal);
+      this.parameters.set(this.#node, "valence", valence);
+      this.parameters.set(this.#node, "arousal", arousal);
       if (this.mode !== "pad") this.setMode("pad");
     });
   }
@@ -129,20 +133,20 @@ export class MoodPanel {
   show() {
     if (this.shown !== this.emotions.join()) this.#buildEmotions();
     const { mode } = this;
-    const known = Boolean(this.parameters.nodes[NODE]);
+    const known = Boolean(this.parameters.nodes[this.#node]);
     check($("modes"), "data-mode-choice", mode);
     for (const button of $("modes").children) {
       button.disabled = !this.#offers(MODES.find((each) => each.id === button.dataset.modeChoice)?.mode);
     }
     const emotion = this.#value("emotion");
     check($("emotions"), "data-emotion", mode === "wear" ? emotion : "");
-    for (const button of $("emotions").children) button.disabled = !this.parameters.row(NODE, "emotion");
+    for (const button of $("emotions").children) button.disabled = !this.parameters.row(this.#node, "emotion");
     $("emotions").hidden = ["pad", "scale", "voice"].includes(mode);
     $("pad-row").hidden = mode !== "pad";
     say($("mode-text"), known ? this.#text(mode) : "Waiting for the engine to say what it can do.");
 
     const which = this.#slider;
-    const row = which && this.parameters.row(NODE, which.name);
+    const row = which && this.parameters.row(this.#node, which.name);
     const slider = $("intensity");
     $("intensity-row").hidden = !which;
     if (which) say($("intensity-label"), which.label);

@@ -2,6 +2,7 @@
 
 import { $, h, say } from "./dom.js";
 import { guide } from "./guide.js";
+import { nodeOf } from "./roles.js";
 
 const ANYBODY = "whoever is seen";
 
@@ -27,7 +28,7 @@ export function peopleRow(line, parameters, refused) {
   }
 
   function show() {
-    const person = parameters.value("compositor", "person");
+    const person = parameters.value(nodeOf("compositor"), "person");
     $("people-row").hidden = person === undefined;
     if (person === undefined) return;
     const known = !person || names.includes(person) ? names : [person, ...names]; // a path, given at the start
@@ -41,30 +42,30 @@ export function peopleRow(line, parameters, refused) {
     say($("people-text"), `${remembered} ${remembered === 1 ? "face" : "faces"} remembered`);
   }
 
-  guide(line, (name) => ask("people").then(() => parameters.set("compositor", "person", name)));
+  guide(line, (name) => ask("people").then(() => parameters.set(nodeOf("compositor"), "person", name)));
   line.addEventListener("up", () => ask("people"));
   select.addEventListener("focus", () => ask("people"));
-  select.addEventListener("change", () => parameters.set("compositor", "person", select.value));
+  select.addEventListener("change", () => parameters.set(nodeOf("compositor"), "person", select.value));
   parameters.addEventListener("change", show);
   parameters.addEventListener("refused", (event) => {
     const { node, name, line: text } = /** @type {CustomEvent} */ (event).detail;
-    if (node === "compositor" && name === "person" && text) refused(text);
+    if (node === nodeOf("compositor") && name === "person" && text) refused(text);
   });
   $("person-rename").addEventListener("click", async () => {
-    const name = parameters.value("compositor", "person");
+    const name = parameters.value(nodeOf("compositor"), "person");
     const to = prompt(`What is ${name} called?`, name)?.trim();
-    if (to && to !== name && await ask("person_rename", { name, to })) parameters.set("compositor", "person", to);
+    if (to && to !== name && await ask("person_rename", { name, to })) parameters.set(nodeOf("compositor"), "person", to);
   });
   $("person-forget").addEventListener("click", async () => {
-    const name = parameters.value("compositor", "person");
+    const name = parameters.value(nodeOf("compositor"), "person");
     if (!confirm(`Forget ${name}? What is remembered of their face is removed from this machine.`)) return;
-    if (await ask("person_forget", { name })) parameters.set("compositor", "person", "");
+    if (await ask("person_forget", { name })) parameters.set(nodeOf("compositor"), "person", "");
   });
 
   /** How many faces are remembered, by the engine's figures. */
   return (snapshot) => {
-    $("guide-open").disabled = !snapshot.nodes?.tracker || snapshot.nodes.tracker.status?.[0] !== "ok";
-    remembered = Number(snapshot.nodes?.compositor?.gauges?.remembered ?? 0);
+    $("guide-open").disabled = snapshot.nodes?.[nodeOf("tracker")]?.status?.[0] !== "ok";
+    remembered = Number(snapshot.nodes?.[nodeOf("compositor")]?.gauges?.remembered ?? 0);
     show();
   };
 }

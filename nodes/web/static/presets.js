@@ -1,9 +1,10 @@
 // Presets: how the face looks now, kept by the engine under a name, back with one press.
 
 import { $, h, say } from "./dom.js";
+import { nodeOf } from "./roles.js";
 import { toast } from "./stage.js";
 
-const NODES = ["editor", "compositor"]; // what a preset holds: how the face looks, not how it travels
+const ROLES = ["editor", "compositor"]; // what a preset holds: how the face looks, not how it travels
 const KEYS = [..."90acegijkquz"]; // those that nothing else has
 const FILE_MOST = 60_000; // characters; the line takes 64 KiB
 
@@ -49,7 +50,7 @@ export class PresetsPanel {
   }
 
   async #keep(name, hotkey) {
-    const nodes = NODES.filter((node) => this.parameters.nodes[node]);
+    const nodes = ROLES.map(nodeOf).filter((node) => this.parameters.nodes[node]);
     if (!(await this.#ask("preset_save", { name: name.trim(), hotkey, nodes }))) return;
     $("preset-name").value = "";
     this.#suggest();

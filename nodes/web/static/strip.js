@@ -1,6 +1,7 @@
 // The live strip: a few figures from the engine's metrics, and their last two minutes.
 
 import { $, h, say, svg } from "./dom.js";
+import { nodeOf } from "./roles.js";
 
 const HISTORY = 480; // snapshots, four a second: two minutes
 const NOTHING = { latency: null, p95: null, drops: null, drift: null };
@@ -80,8 +81,8 @@ export class Strip {
 
 /** The device and what runs the networks there, as the node that draws tells: ["CPU", "OpenVINO 2026.4"]. */
 export function computes(snapshot) {
-  const { compositor, ...others } = snapshot.nodes ?? {};
-  const backend = [compositor, ...Object.values(others)].find((node) => node?.gauges?.backend)?.gauges.backend;
+  const nodes = snapshot.nodes ?? {};
+  const backend = [nodes[nodeOf("compositor")], ...Object.values(nodes)].find((node) => node?.gauges?.backend)?.gauges.backend;
   if (!backend) return ["", ""];
   const [runtime, ...rest] = backend.split(";")[0].split(/[,(]/).map((part) => part.trim());
   return [/\bCPU\b/.test(backend.split(";")[0]) ? "CPU" : rest.pop() ?? "", runtime];
@@ -90,8 +91,8 @@ export function computes(snapshot) {
 /** The strip's figures out of a snapshot; null where the engine has none yet. */
 export function read(snapshot) {
   const ends = snapshot.end_to_end ?? {};
-  const end = ends.out ?? Object.values(ends)[0];
-  const out = snapshot.nodes?.out;
+  const end = ends[nodeOf("out")] ?? Object.values(ends)[0];
+  const out = snapshot.nodes?.[nodeOf("out")];
   const latency = out?.observed?.capture_to_send ?? end?.latency_ms;
   const drift = Object.entries({ ...out?.gauges }).find(([name]) => name.includes("drift"));
   const number = (value) => (typeof value === "number" && Number.isFinite(value) ? value : null);

@@ -2,6 +2,7 @@
 
 import { $, h, say } from "./dom.js";
 import { FACES, glyph, redraw } from "./glyph.js";
+import { nodeOf } from "./roles.js";
 
 const SPAN_MS = 20_000;
 const GAP_MS = 600; // a longer silence breaks the line
@@ -49,10 +50,10 @@ export class Traces {
   /** Whether anything is measured at all, and why not. @param {Record<string, any>} snapshot */
   explain(snapshot) {
     const nodes = snapshot.nodes ?? {};
-    $("traces").hidden = !nodes.feeling && !this.#moments.length;
-    this.#hears = nodes.voice_reader?.status?.[0] === "ok";
+    $("traces").hidden = !nodes[nodeOf("feeling")] && !this.#moments.length;
+    this.#hears = nodes[nodeOf("voice_reader")]?.status?.[0] === "ok";
     const lacking = ["face_reader", "voice_reader", "feeling"]
-      .map((name) => nodes[name]?.status)
+      .map((role) => nodes[nodeOf(role)]?.status)
       .filter((status) => status && !["ok", "waiting"].includes(status[0]))
       .map((status) => status[1]);
     say($("traces-note"), lacking.length ? `${lacking[0]}${lacking.length > 1 ? ` (and ${lacking.length - 1} more)` : ""}` : "The last 20 seconds of your own face and voice, before anything is changed.");

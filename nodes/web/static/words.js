@@ -1,5 +1,7 @@
 // What a person calls the engine's parts and parameters; their names in code stay in sight beside.
 
+import { roleOf } from "./roles.js";
+
 const NODES = {
   browser: "This page's camera",
   camera: "Camera of the engine's machine",
@@ -21,7 +23,7 @@ const PROCESSES = {
   supervisor: "Watching over them",
 };
 
-// By node and name, or by name alone where it means the same everywhere.
+// By role and name, or by name alone where it means the same everywhere.
 const PARAMETERS = {
   "browser.codec": "Codec to ask for",
   "browser.start_kbps": "Bitrate at the start",
@@ -85,16 +87,16 @@ const CHOICES = {
 const UNIT = /_(ms|s|hz|px|kbps)$/;
 
 /** @param {string} name */
-export const nodeWords = (name) => NODES[name] ?? plain(name);
+export const nodeWords = (name) => NODES[roleOf(name)] ?? plain(name);
 
 /** @param {string} name */
 export const processWords = (name) => PROCESSES[name] ?? plain(name);
 
 /** @param {string} node @param {string} name */
-export const parameterWords = (node, name) => PARAMETERS[`${node}.${name}`] ?? PARAMETERS[name] ?? plain(name.replace(UNIT, ""));
+export const parameterWords = (node, name) => PARAMETERS[`${roleOf(node)}.${name}`] ?? PARAMETERS[name] ?? plain(name.replace(UNIT, ""));
 
 /** @param {string} node @param {string} name @param {unknown} choice */
-export const choiceWords = (node, name, choice) => CHOICES[`${node}.${name}`]?.[String(choice)] ?? String(choice);
+export const choiceWords = (node, name, choice) => CHOICES[`${roleOf(node)}.${name}`]?.[String(choice)] ?? String(choice);
 
 /** "search_pause" -> "Search pause": nodes that this page has never heard of. */
 function plain(name) {
