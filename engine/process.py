@@ -40,6 +40,12 @@ class Process:
         self.identity = None
         self.child = None
 
+    def add_edges(self, edges: dict[str, dict[str, int]]) -> None:
+        """Add what all of its lives have counted."""
+        for part in (self.past_edges, self.report["edges"]):
+            for name, figures in part.items():
+                add_up(edges.setdefault(name, {}), figures)
+
     def kill(self) -> None:
         """End it at once; its supervisor will notice."""
         if self.child is not None:
