@@ -40,7 +40,7 @@ def take(out: Path) -> None:
     head = {
         "name": Activity.name,
         "task": Activity.task,
-        "nc": False,
+        "nc": "no",
         "export": "python -m export.activity",
         "openvino": "f32",
     }
@@ -50,7 +50,7 @@ def take(out: Path) -> None:
         "outputs": [tensor_table(spec) for spec in outputs],
         "state": dict(Activity.state),
         "files": {"onnx": {"file": file.name, "sha256": sha256_of(file)}},
-        "data": {"nc": False, "weights_of_others": [Activity.origin]},
+        "data": {"nc": "no", "weights_of_others": [Activity.origin]},
     }
     write(folder, f"{Activity.name}: {Activity.task}.", card)
     print(f"written: {folder}")

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import tomli_w
 
 from engine.files import atomic_write
 from inference.card import CARD, Tensor
+from inference.terms import nc_of, together
 
 if TYPE_CHECKING:
     from export.networks import Network
 
 
+TERMS: Final = {"nc": "licences", "calibration_nc": "calibration_licences"}
+"""what a card says of data, and by which licences"""
 Files = dict[str, tuple[str, str]]
 """by role: a file's name, and its second file's or "\""""
 
@@ -30,11 +33,11 @@ def write_card(
     command: str,
 ) -> None:
     """Write ``folder``/card.toml; its files are there already. Raises MienError."""
-    run = network.run
+    run, data = network.run, with_terms(data)
     head = {
         "name": network.name,
         "task": network.task,
-        "nc": bool(data["nc"] or data.get("calibration_nc")),
+        "nc": together(data[name] for name in TERMS if name in data),
         "seed": run["seed"],
         "steps": run["step"],
         "gflop": network.gflop,
@@ -55,6 +58,16 @@ def write_card(
         "metrics": metrics,
     }
     write(folder, f"{network.name}: {network.task}.", card)
+
+
+def with_terms(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, where each nc is yes, no or unknown, as the licences beside it permit."""
+    said = dict(data)
+    for name, licences in TERMS.items():
+        if name in said:
+            beside = said.get(licences, said)
+            said[name] = nc_of(said[name], str(beside))
+    return said
 
 
 def write(folder: Path, says: str, card: Mapping[str, Any]) -> None:

@@ -70,11 +70,6 @@ class Card:
     openvino: str
     text: Mapping[str, Any]
 
-    @property
-    def nc(self) -> bool:
-        """Whether any of the data behind it forbids commercial use."""
-        return bool(self.text.get("nc", True))
-
 
 def read_card(folder: Path) -> Card:
     """The card of a weight's folder. Raises MienError with one line where it is none."""

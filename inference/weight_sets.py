@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from engine.errors import MienError
 from inference.card import CARD
+from inference.terms import Nc, nc_of
 
 SHIPPED: Final = Path(__file__).parents[1] / "weights"
 VARIABLE: Final = "MIEN_WEIGHTS"
@@ -78,9 +79,16 @@ def weights_in_use(weights: str = "") -> dict[str, Path]:
     return {name: folders[name] for name in sorted(folders) if (folders[name] / CARD).is_file()}
 
 
+def nc_of_weight(folder: Path) -> Nc:
+    """Whether data behind it forbids commercial use, by its card; unknown where that one doesn't
+    say, or calls rights unverified."""
+    card = _card(folder)
+    return nc_of(card.get("nc"), str(card))
+
+
 def forbids(folder: Path) -> bool:
-    """Whether data behind it forbids commercial use by its card, or the card doesn't say."""
-    return bool(_card(folder).get("nc", True))
+    """Whether data behind it forbids commercial use by its card."""
+    return nc_of_weight(folder) == "yes"
 
 
 def terms(weights: str = "") -> str:
@@ -94,12 +102,13 @@ def terms(weights: str = "") -> str:
         return f"{called}: not for commercial use, {why}{other}"
     lacks = [name for name in weights_in_use(DEFAULT) if name not in used]
     without = f", no {_and(lacks)}" if lacks else ""
-    doubt = any("unverified" in str(_card(path)) for path in used.values())
-    rights = "; rights in some of the footage are unverified" if doubt else ""
-    return (
-        f"{called}: no data under research terms{without}; "
-        f"no licence on its cards forbids commercial use{rights}"
-    )
+    told = "no licence on its cards forbids commercial use"
+    if unknown := [name for name, path in used.items() if nc_of_weight(path) == "unknown"]:
+        told = (
+            f"whether {_and(unknown)} may be used commercially is unknown, as rights in what "
+            f"{'it' if len(unknown) == 1 else 'they'} learned from are unverified"
+        )
+    return f"{called}: no data under research terms{without}; {told}"
 
 
 def _card(folder: Path) -> Mapping[str, Any]:

@@ -178,7 +178,7 @@ def _write(
         f'name = "{name}"',
         'task = "made for tests"',
         'openvino = "int8"',
-        "nc = false",
+        'nc = "no"',
     ]
     sums = [hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in _FILES]
     for kind, nodes in (("inputs", inputs), ("outputs", outputs)):

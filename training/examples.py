@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.errors import MienError
 from engine.types import F32
+from inference.terms import Nc, together
 from training.data.clip import ClipInfo
 from training.trainers.samples import Clips, Sample
 
@@ -39,7 +40,7 @@ class Examples(ABC):
     """Examples of some ``people``, and what ``licences`` their data has."""
 
     people: set[str]
-    nc: bool
+    nc: Nc
     licences: list[str]
 
     @abstractmethod
@@ -57,7 +58,7 @@ class ClipExamples(Examples):
         infos = [clips.infos[index] for index in clips.chosen]
         self._clips, self._drawn = clips, drawn
         self.people = {info.subject for info in infos}
-        self.nc = any(info.nc for info in infos)
+        self.nc = together(info.nc for info in infos)
         self.licences = sorted({info.licence or "unknown" for info in infos})
 
     def draw(self, rng: np.random.Generator) -> Iterator[Example]:

@@ -13,6 +13,7 @@ FOLDER/source.toml says (training.data.photograph writes one); without it, resea
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ from face.topology import LIP_MIDDLES
 from face.types import EMOTIONS
 from inference.card import CARD
 from training import command
-from training.data.own import Portrait, Source, in_fold, pairs, portraits, source_of
+from training.data.own import Portrait, Source, folder_hash, in_fold, pairs, portraits, source_of
 
 FEWEST: Final = 12
 """people"""
@@ -61,11 +62,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("weights/people"))
     parser.add_argument("--without-fold", default="", metavar="K/N", help="leave every Nth out")
     parser.add_argument("--landmarker", default="", help="path of face_landmarker.task")
-    options = parser.parse_args(argv)
-    return command.run("fit_people", lambda: _fit(options))
+    arguments = sys.argv[1:] if argv is None else argv
+    options = parser.parse_args(arguments)
+    made_by = f"python -m training.fit_people {shlex.join(arguments)}"
+    return command.run("fit_people", lambda: _fit(options, made_by))
 
 
-def _fit(options: argparse.Namespace) -> None:
+def _fit(options: argparse.Namespace, made_by: str) -> None:
     source = source_of(options.folder)
     found = portraits(options.folder, options.landmarker)
     people = sorted({one.person for one in found})
@@ -86,11 +89,11 @@ def _fit(options: argparse.Namespace) -> None:
             file, **{name: array.astype(np.float16) for name, array in arrays.items()}
         )
     with atomic_write(options.out / CARD) as part:
-        part.write_text(_card(found, options, source, share), encoding="utf-8")
+        part.write_text(_card(found, options.folder, made_by, source, share), encoding="utf-8")
 
 
 def _card(
-    found: Sequence[Portrait], options: argparse.Namespace, source: Source, share: float
+    found: Sequence[Portrait], folder: Path, made_by: str, source: Source, share: float
 ) -> str:
     """What the statistics are, of whom, and what they may be used for."""
     people = len({one.person for one in found})
@@ -98,7 +101,7 @@ def _card(
         "name": "people",
         "task": "what real people's faces do: from any expression to neutral, from neutral to each",
         "nc": source.nc,
-        "training": f"python -m training.fit_people {options.folder.name} --out {options.out}",
+        "training": made_by,
     }
     data = {
         "nc": source.nc,
@@ -106,6 +109,7 @@ def _card(
         "people": people,
         "synthetic": source.synthetic,
         "licences": [source.licence],
+        "files_sha256": folder_hash(folder),
     }
     figures = {"explained_of_people_left_out": round(share, 3)}
     return tomli_w.dumps({**head, "data": data, "metrics": figures})

@@ -11,9 +11,13 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import shlex
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import tomli_w
 from numpy.typing import NDArray
 
 from engine.errors import MienError
@@ -25,11 +29,22 @@ from face.rig import EYE_SPAN_CM, Rig, align, upright
 from face.topology import CHIN, FOREHEAD, IRIS_RINGS, OUTER_EYE_LEFT, OUTER_EYE_RIGHT, RIGID
 from face.types import BLENDSHAPES
 from inference.assets import FACE_LANDMARKER, locate
+from inference.card import CARD
+from inference.terms import nc_of, together
 from training import command
+from training.provenance import sha256_of
 from training.response import fit_response
-from training.tracks import Track, load_tracks
+from training.tracks import Track, load_tracks, noted
 
 OBSERVABLE = 0.01  # standard deviation over all tracks
+ARRAYS = {
+    "mean": "float32 [478, 3] cm",
+    "basis": "float16 [52, 478, 3] cm per unit of blendshape",
+    "triangles": "int16 [T, 3], wound alike",
+    "mirror": "int16 [478], the partner on the other side",
+    "response": "float32 [478], landmark moves found by the tracker per move of the pixels",
+    "observable": "bool [52], blendshapes that the tracker ever reports",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,11 +55,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--ridge", type=float, default=30.0)
     parser.add_argument("--held-out", type=float, default=0.25, help="share of people")
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(argv)
-    return command.run("fit_rig", lambda: fit(options))
+    arguments = sys.argv[1:] if argv is None else argv
+    options = parser.parse_args(arguments)
+    made_by = f"python -m training.fit_rig {shlex.join(arguments)}"
+    return command.run("fit_rig", lambda: fit(options, made_by))
 
 
-def fit(options: argparse.Namespace) -> None:
+def fit(options: argparse.Namespace, made_by: str) -> None:
+    """Fit and write; ``made_by`` is the command that does. Raises MienError."""
     landmarker = Landmarker(locate(FACE_LANDMARKER), threads=2)
     tracks = load_tracks(options.clips, options.tracks, landmarker)
     mean = mean_face([track.landmarks for track in tracks])
@@ -89,7 +107,13 @@ def fit(options: argparse.Namespace) -> None:
             response=response.response,
             observable=rig.observable,
         )
-    write_card(options, tracks, explained, regions, response.left, people, held, frames, target)
+    data = {"frames": frames, "people": len(people), "held_out_people": len(held)}
+    metrics = {
+        "variance_explained_held_out_people": round(explained, 4),
+        "response_error_held_out_people": round(response.left, 4),
+        "regions": {name: round(share, 4) for name, share in regions.items()},
+    }
+    write_card(options, made_by, tracks, data, metrics, target)
 
 
 def mean_face(clips: list[F32], rounds: int = 6) -> F32:
@@ -226,55 +250,37 @@ def triangulate(mean: F32) -> NDArray[np.int32]:
 
 
 def write_card(
-    options: argparse.Namespace,
-    tracks: list[Track],
-    explained: float,
-    regions: dict[str, float],
-    response_error: float,
-    people: list[str],
-    held: set[str],
-    frames: int,
-    target: Path,
-) -> None:
-    sources = sorted({"/".join(track.name.split("__")[:2]) for track in tracks})
-    listed = "\n".join(f'    "{source}",' for source in sources)
-    shares = "\n".join(f"{name} = {share:.4f}" for name, share in regions.items())
-    text = f"""# The linear rig: how each of 52 blendshapes moves 478 landmarks.
-name = "rig"
-file = "rig.npz"
-sha256 = "{hashlib.sha256(target.read_bytes()).hexdigest()}"
-command = "python -m training.fit_rig CLIPS --out weights/rig --ridge {options.ridge:g}"
-seed = {options.seed}
-nc = false
-
-[arrays]
-mean = "float32 [478, 3] cm"
-basis = "float16 [52, 478, 3] cm per unit of blendshape"
-triangles = "int16 [T, 3], wound alike"
-mirror = "int16 [478], the partner on the other side"
-response = "float32 [478], landmark moves found by the tracker per move of the pixels"
-observable = "bool [52], blendshapes that the tracker ever reports"
-
-[data]
-kind = "landmark tracks of clips in public repositories; no picture or track is part of the weights"
-frames = {frames}
-people = {len(people)}
-held_out_people = {len(held)}
-note = "the repositories' licences allow use; rights in the footage itself are unverified"
-landmarker_sha256 = "{FACE_LANDMARKER.sha256}"
-sources = [
-{listed}
-]
-
-[metrics]
-variance_explained_held_out_people = {explained:.4f}
-response_error_held_out_people = {response_error:.4f}
-
-[metrics.regions]
-{shares}
-"""
-    with atomic_write(target.parent / "card.toml") as part:
-        part.write_text(text, encoding="utf-8")
+    options: argparse.Namespace, made_by: str, tracks: list[Track], data: dict[str, Any],
+    metrics: dict[str, Any], target: Path,
+) -> None:  # fmt: skip
+    """What the rig is, of whom, and what it may be used for."""
+    known = noted(options.clips)
+    rows = [known.get(track.name, {}) for track in tracks]
+    nc = together(nc_of(row.get("nc"), row.get("licence", "")) for row in rows)
+    files = [sha256_of(options.clips / track.name) for track in tracks]
+    card = {
+        "name": "rig",
+        "task": "how each of 52 blendshapes moves 478 landmarks",
+        "file": target.name,
+        "sha256": sha256_of(target),
+        "training": made_by,
+        "seed": options.seed,
+        "nc": nc,
+        "arrays": ARRAYS,
+        "data": {
+            "nc": nc,
+            "kind": "landmark tracks of clips; no picture or track is part of the weights",
+            **data,
+            "landmarker_sha256": FACE_LANDMARKER.sha256,
+            "clips_sha256": hashlib.sha256("\n".join(files).encode()).hexdigest(),
+            "licences": sorted({row.get("licence") or "unknown" for row in rows}),
+            "sources": sorted({"/".join(track.name.split("__")[:2]) for track in tracks}),
+        },
+        "metrics": metrics,
+    }
+    with atomic_write(target.parent / CARD) as part:
+        head = "# The linear rig: how each of 52 blendshapes moves 478 landmarks.\n"
+        part.write_text(head + tomli_w.dumps(card), encoding="utf-8")
 
 
 if __name__ == "__main__":

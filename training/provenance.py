@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.errors import MienError
+from inference.terms import nc_of, together
 
 if TYPE_CHECKING:
     from training.trainers.samples import Clips
@@ -60,7 +61,7 @@ def seen(clips: Clips) -> dict[str, Any]:
             "people": sorted({info.subject for info in own}),
             "sources": sorted({info.source for info in own}),
             "licences": sorted({info.licence or "unknown" for info in own}),
-            "nc": any(info.nc for info in own),
+            "nc": together(info.nc for info in own),
         }
         for path, own in sorted(infos.items())
     }
@@ -99,7 +100,7 @@ def differences(before: Stage, now: Stage) -> list[str]:
 
 
 def described(stages: Sequence[Stage]) -> dict[str, Any]:
-    """Data of all stages and of what they lean on, as a card tells it: nc where any is."""
+    """Data of all stages and of what they lean on, as a card tells it."""
     shards: dict[str, Any] = {}
     for stage in _all(stages):
         for digest, shard in stage["data"].items():
@@ -109,7 +110,8 @@ def described(stages: Sequence[Stage]) -> dict[str, Any]:
     every = list(shards.values())
     hashes = hashlib.sha256("\n".join(sorted(shards)).encode()).hexdigest()
     return {
-        "nc": any(shard["nc"] for shard in every),
+        # Of older runs, each of its licences has to permit it.
+        "nc": together(nc_of(shard["nc"], " ".join(shard["licences"])) for shard in every),
         "clips": sum(shard["clips"] for shard in every),
         "people": len({who for shard in every for who in shard["people"]}),
         "synthetic_clips": sum(shard["synthetic_clips"] for shard in every),

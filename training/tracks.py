@@ -59,19 +59,23 @@ def identities(clips: Path) -> dict[str, str]:
     somebody: with a mark ("man F1", "woman 2") within its repository, else in that file alone
     ("man", "per file").
     """
+    named = {}
+    for file, row in noted(clips).items():
+        notes = [part.strip() for part in list(row.values())[-1].split(";")]
+        name = next((note[3:] for note in notes if note.startswith("id ")), "")
+        named[file] = _person(name, row.get("repo", ""), Path(file).stem)
+    return named
+
+
+def noted(clips: Path) -> dict[str, dict[str, str]]:
+    """The rows of a manifest.tsv beside the folder, by file name and column; {} without one."""
     manifest = clips.parent / "manifest.tsv"
     if not manifest.is_file():
         return {}
-    named = {}
     lines = manifest.read_text(encoding="utf-8").splitlines()
     columns = lines[0].split("\t") if lines else []
-    for line in lines[1:]:
-        row = dict(zip(columns, line.split("\t"), strict=False))
-        file = Path(line.partition("\t")[0]).name
-        notes = [part.strip() for part in line.rpartition("\t")[2].split(";")]
-        noted = next((note[3:] for note in notes if note.startswith("id ")), "")
-        named[file] = _person(noted, row.get("repo", ""), Path(file).stem)
-    return named
+    rows = (dict(zip(columns, line.split("\t"), strict=False)) for line in lines[1:])
+    return {Path(next(iter(row.values()))).name: row for row in rows}
 
 
 def _person(noted: str, repo: str, own: str) -> str:

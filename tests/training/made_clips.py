@@ -56,6 +56,7 @@ def made_clip(
             source="made",
             split=split,
             licence="CC0-1.0",
+            nc="no",
             synthetic=synthetic,
         ),
         jpegs=jpegs,

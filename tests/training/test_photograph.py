@@ -27,7 +27,7 @@ def test_a_head_is_photographed_once(
     asked = [str(tmp_path), "--heads", "1", "--processes", "1"]
     assert main(asked) == 0
     source = source_of(tmp_path)
-    assert (source.licence, source.nc, source.synthetic) == (LICENCE, False, True)
+    assert (source.licence, source.nc, source.synthetic) == (LICENCE, "no", True)
     found = portraits(tmp_path)
     assert {one.person for one in found} == {"S0-000"}
     assert len(found) == 2 * len(SHOWN) and len(pairs(found)) == 2 * (len(SHOWN) - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from engine.parameters import build
 from face.expression.people import load_people
 from face.render.actor import NO_SKIN
 from inference import weight_sets
+from inference.terms import STATES, together
 from inference.weight_sets import (
     SHIPPED,
     forbids,
     left_out,
+    nc_of_weight,
     sets,
     terms,
     weight_folder,
@@ -69,11 +72,43 @@ def test_a_set_lends_only_what_is_permitted(made: Path) -> None:
     assert not left_out("skin")
 
 
-def test_a_card_that_does_not_say_forbids(made: Path) -> None:
-    (made / "rig" / "card.toml").write_text('name = "rig"')
-    assert forbids(made / "rig") and left_out("rig", "free")
-    (made / "rig" / "card.toml").write_text("nc = ")
-    assert forbids(made / "rig")
+@pytest.mark.parametrize(
+    ("card", "nc"),
+    [
+        ("nc = true", "yes"),
+        ('nc = "yes"', "yes"),
+        ("nc = false", "no"),
+        ('nc = "no"', "no"),
+        ('nc = "unknown"', "unknown"),
+        ('name = "rig"', "unknown"),
+        ("nc = 3", "unknown"),
+        ("nc = ", "unknown"),
+        ('nc = "no"\nlicence = "MIT; footage Unverified"', "unknown"),
+        ('nc = "yes"\nlicence = "rights unverified"', "yes"),
+    ],
+)
+def test_a_card_says_yes_no_or_unknown(card: str, nc: str, made: Path) -> None:
+    (made / "rig" / "card.toml").write_text(card)
+    assert nc_of_weight(made / "rig") == nc and forbids(made / "rig") == (nc == "yes")
+    assert bool(left_out("rig", "free")) == (nc == "yes")
+    said = terms("free")
+    assert ("whether rig may be used commercially is unknown" in said) == (nc == "unknown")
+    assert ("no licence on its cards forbids" in said) == (nc != "unknown")
+
+
+def test_of_many_the_worst_counts() -> None:
+    assert together(["no", "unknown", "yes"]) == "yes"
+    assert together(["no", "unknown"]) == together([]) == "unknown"
+    assert together(["no", "no"]) == "no"
+
+
+def test_no_shipped_card_permits_what_its_licences_leave_open() -> None:
+    for path in sorted(SHIPPED.glob("**/card.toml")):
+        card = tomllib.loads(path.read_text())
+        said = [card["nc"], card["data"]["nc"]]
+        assert said[0] in STATES and said[1] in STATES, path
+        assert said[0] == nc_of_weight(path.parent), path
+        assert not ("unverified" in str(card) and "no" in said), path
 
 
 def test_terms_are_those_of_the_cards(made: Path, tmp_path: Path) -> None:
@@ -82,8 +117,8 @@ def test_terms_are_those_of_the_cards(made: Path, tmp_path: Path) -> None:
         "--weights free does without"
     )
     assert terms("free") == (
-        "free: no data under research terms, no skin; no licence on its cards forbids commercial "
-        "use; rights in some of the footage are unverified"
+        "free: no data under research terms, no skin; whether rig may be used commercially is "
+        "unknown, as rights in what it learned from are unverified"
     )
     mine = tmp_path / "mine"
     mine.mkdir()

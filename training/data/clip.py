@@ -26,6 +26,7 @@ from engine.files import atomic_write, make_folder
 from engine.types import F32, U8
 from face.topology import LANDMARKS
 from face.types import BLENDSHAPES, EMOTIONS
+from inference.terms import Nc, checked, nc_of
 
 FPS: Final = 25
 STEP_NS: Final = 1_000_000_000 // FPS
@@ -55,7 +56,7 @@ class ClipInfo:
     """What is known of a clip. ``emotion`` is one of EMOTIONS or "" where unknown; ``level`` 1..3
     or 0 where unknown; ``sentence`` and ``take`` tell two recordings of a subject apart; ``view``
     names the camera where one moment was taken by several; ``source``
-    names the data set; ``nc`` says that its licence forbids commercial use. ``word`` is a label
+    names the data set; ``nc`` says whether its licence forbids commercial use. ``word`` is a label
     that is none of the eight ("boredom"); ``felt`` the valence and arousal, in -1..1, that a whole
     recording was judged to have, where somebody did."""
 
@@ -69,7 +70,7 @@ class ClipInfo:
     source: str = ""
     split: str = "train"
     licence: str = ""
-    nc: bool = False
+    nc: Nc = "unknown"
     synthetic: bool = False
     word: str = ""
     felt: tuple[float, float] | None = None
@@ -86,6 +87,7 @@ class ClipInfo:
             raise ValueError(f"{self.key}: no such emotion: {self.emotion}")
         if self.level not in (0, 1, 2, 3):
             raise ValueError(f"{self.key}: a level is 0 to 3, not {self.level}")
+        checked(self.nc)
         if self.split not in SPLITS:
             raise ValueError(f"{self.key}: no such split: {self.split}")
 
@@ -346,4 +348,6 @@ def _info(known: dict[str, Any]) -> ClipInfo:
     info = {name: value for name, value in known.items() if name in fields}
     if info.get("felt") is not None:
         info["felt"] = (float(info["felt"][0]), float(info["felt"][1]))
+    # Older shards say true or false, and false also where nothing was said.
+    info["nc"] = nc_of(info.get("nc") if info.get("licence") else None, info.get("licence") or "")
     return ClipInfo(**info)

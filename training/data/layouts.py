@@ -15,6 +15,7 @@ import numpy as np
 from engine.errors import MienError
 from face.expression.words import WORDS, emotion_in
 from face.types import EMOTIONS
+from inference.terms import Nc, nc_of
 from media.image_file import SUFFIXES
 from training.data.clip import SPLITS
 from training.data.own import source_of
@@ -40,7 +41,7 @@ class Entry:
     view: str = ""
     sound: Path | None = None
     licence: str = ""
-    nc: bool = False
+    nc: Nc = "unknown"
     synthetic: bool = False
     word: str = ""
     felt: tuple[float, float] | None = None
@@ -158,7 +159,7 @@ def mead(folder: Path, found: Found) -> None:
                 view=view,
                 sound=next((sound for sound in sounds if sound.is_file()), None),
                 licence="MEAD, research use",
-                nc=True,
+                nc="yes",
             )
         )
 
@@ -193,7 +194,7 @@ def ravdess(folder: Path, found: Found) -> None:
                 sentence=f"{'song' if channel == '02' else 'speech'}-{statement}",
                 take=f"calm{intensity}-{repetition}" if calm else repetition,
                 licence="CC BY-NC-SA 4.0",
-                nc=True,
+                nc="yes",
                 word="calm" if calm else "",
             )
         )
@@ -242,6 +243,7 @@ def crema_d(folder: Path, found: Found) -> None:
                 level=levels[level],
                 sentence=sentence,
                 licence="ODbL 1.0",
+                nc="no",
             )
         )
 
@@ -266,6 +268,7 @@ def emodb(folder: Path, found: Found) -> None:
                 sentence=text,
                 take=take,
                 licence="CC0 (EmoDB)",
+                nc="no",
                 word="boredom" if letter == "L" else "",
             )
         )
@@ -275,7 +278,8 @@ def plain(folder: Path, found: Found) -> None:
     """Any clips, named by a manifest.tsv in the folder or beside it.
 
     Its first line names the columns; `file` is needed, then `subject` or `id NAME` within the
-    last column; emotion, level, sentence, take, licence and nc (yes or no) are taken where given.
+    last column; emotion, level, sentence, take, licence and nc (yes, no or unknown; unknown, too,
+    where the licence calls rights unverified) are taken where given.
     """
     places = [folder / "manifest.tsv", folder.parent / "manifest.tsv"]
     manifest = next((place for place in places if place.is_file()), None)
@@ -301,7 +305,7 @@ def plain(folder: Path, found: Found) -> None:
                 sentence=row.get("sentence") or "",
                 take=row.get("take") or "",
                 licence=row.get("licence") or "",
-                nc=(row.get("nc") or "").strip().lower() in ("yes", "true", "1"),
+                nc=nc_of(row.get("nc"), row.get("licence") or ""),
             )
         )
 
@@ -354,7 +358,7 @@ def pictures(folder: Path, found: Found) -> None:
                 emotion=WORDS[emotion.lower()],
                 take=match[2] or "",
                 licence=_licence(row),
-                nc=(row.get("nc") or "").strip().lower() in ("yes", "true", "1"),
+                nc=nc_of(row.get("nc"), row.get("licence") or ""),
             )
         )
 

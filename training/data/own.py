@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,9 @@ from face.expression.words import WORDS
 from face.landmarker import Landmarker, region_of
 from face.rig import Placement, load_rig
 from inference.assets import FACE_LANDMARKER, locate
+from inference.terms import STATES, Nc, nc_of
 from media.image_file import FORMATS, read_picture, srgb
+from training.provenance import sha256_of
 
 SOURCE: Final = "source.toml"
 LICENCE: Final = (
@@ -26,11 +29,11 @@ LICENCE: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a folder of photographs says of itself in SOURCE; one that is silent is taken to be
+    """What a folder of photographs says of itself in SOURCE; one that has none is taken to be
     under research terms."""
 
     licence: str = LICENCE
-    nc: bool = True
+    nc: Nc = "yes"
     synthetic: bool = False
 
 
@@ -40,14 +43,17 @@ def source_of(folder: Path) -> Source:
     if not path.is_file():
         return Source()
     try:
-        told = Source(**tomllib.loads(path.read_text(encoding="utf-8")))
+        said = {"nc": "unknown", **tomllib.loads(path.read_text(encoding="utf-8"))}
+        told = Source(**said)
     except (OSError, TypeError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise MienError(
             f"{path} cannot be read ({error}); it says licence, nc, synthetic"
         ) from None
-    if not (isinstance(told.licence, str) and {type(told.nc), type(told.synthetic)} == {bool}):
-        raise MienError(f"{path}: licence is text, nc and synthetic are true or false")
-    return told
+    if not (isinstance(told.licence, str) and isinstance(told.synthetic, bool)):
+        raise MienError(f"{path}: licence is text, synthetic is true or false")
+    if not isinstance(said["nc"], bool) and said["nc"] not in STATES:
+        raise MienError(f"{path}: nc is {', '.join(STATES)}")
+    return replace(told, nc=nc_of(said["nc"], told.licence))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +120,12 @@ def portraits(folder: Path, landmarker: str = "") -> list[Portrait]:
             f"{folder} holds no neutral face; photographs are wanted as EMOTION/PERSON_SESSION.jpg"
         )
     return found
+
+
+def folder_hash(folder: Path) -> str:
+    """Of all that lies in EMOTION/."""
+    files = sorted(folder.glob("*/*"))
+    return hashlib.sha256("\n".join(sha256_of(path) for path in files).encode()).hexdigest()
 
 
 def pairs(found: Sequence[Portrait]) -> list[tuple[Portrait, Portrait]]:

@@ -74,7 +74,7 @@ def photograph(options: argparse.Namespace) -> None:
     shown = (*SHOWN, "contempt") if options.contempt else SHOWN
     for emotion in shown:
         make_folder(options.output / emotion)
-    facts = {"synthetic": True, "nc": False, "licence": LICENCE}
+    facts = {"synthetic": True, "nc": "no", "licence": LICENCE}
     with atomic_write(options.output / SOURCE) as part:
         part.write_text(tomli_w.dumps(facts), encoding="utf-8")
     jobs = [

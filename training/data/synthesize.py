@@ -248,6 +248,7 @@ def _info(job: Job, number: int, text: str, emotion: str, level: int) -> ClipInf
         source=SOURCE,
         split=job.split,
         licence=LICENCE,
+        nc="no",
         synthetic=True,
     )
 

@@ -4,7 +4,6 @@ expression to the own neutral and from neutral to it, and from neutral to neutra
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,10 +23,9 @@ from face.render.skin import INPUTS, displacement_map, places
 from face.render.surface import load_surface
 from face.rig import load_rig
 from face.types import EMOTIONS
-from training.data.own import Portrait, Source, in_fold, pairs, portraits, source_of
+from training.data.own import Portrait, Source, folder_hash, in_fold, pairs, portraits, source_of
 from training.examples import Example, Examples
 from training.loop import Batch, Parts, Trainer
-from training.provenance import sha256_of
 from training.recipe import Recipe
 
 FLIP: Final = np.array([-1, 1, 1], np.float32)
@@ -156,9 +154,8 @@ class SkinTrainer(Trainer):
 
     def learned_from(self) -> dict[str, Any]:
         files, source = sorted(self._data.glob("*/*")), source_of(self._data)
-        told = hashlib.sha256("\n".join(sha256_of(path) for path in files).encode()).hexdigest()
         return {
-            told: {
+            folder_hash(self._data): {
                 "name": self._data.name,
                 "clips": len(files),
                 "synthetic_clips": len(files) * source.synthetic,

@@ -52,7 +52,7 @@ def test_mead(tmp_path: Path) -> None:
     sound, none, other = (entry.sound for entry in found.entries)
     assert other == sound
     assert sound is not None and sound.name == "001.m4a" and none is None
-    assert all(entry.nc for entry in found.entries)
+    assert all(entry.nc == "yes" for entry in found.entries)
     assert len(found.lines()) == 3 and any("cross" in line for line in found.lines())
     assert not any("m4a" in line for line in found.lines())  # MEAD's own sound is no stranger
     assert any("other.wav" in line for line in found.lines())
@@ -104,13 +104,13 @@ def test_a_plain_folder(tmp_path: Path) -> None:
     with pytest.raises(MienError, match="no manifest"):
         read_layout("folder", folder)
     (folder / "manifest.tsv").write_text(
-        "file\tsubject\temotion\tlevel\tnc\tnotes\n"
-        "a.mp4\tann\tsad\t1\tyes\t\n"
-        "clips/b.mp4\t\tcross\t\t\tid Bob; x\n"
+        "file\tsubject\temotion\tlevel\tnc\tlicence\tnotes\n"
+        "a.mp4\tann\tsad\t1\tyes\t\t\n"
+        "clips/b.mp4\t\tcross\t\t\tCC0\tid Bob; x\n"
     )
     found = read_layout("folder", folder)
     assert rows(found) == [("ann", "sad", 1, "", ""), ("Bob", "", 0, "", "")]
-    assert found.entries[0].nc and not found.entries[1].nc and len(found.lines()) == 2
+    assert [e.nc for e in found.entries[:2]] == ["yes", "unknown"] and len(found.lines()) == 2
 
 
 def test_notes_tell_what_is_felt(tmp_path: Path) -> None:
@@ -196,13 +196,13 @@ def test_photographs_of_people_whose_neutral_is_known_are_under_research_terms(
         ("f01", "angry", "A"),
         ("f01", "neutral", "A"),
     ]
-    assert all(e.nc and "research terms" in e.licence and not e.synthetic for e in entries)
+    assert all(e.nc == "yes" and "research terms" in e.licence and not e.synthetic for e in entries)
     (tmp_path / "heads").mkdir()
     said = 'synthetic = true\nnc = false\nlicence = "CC0"\n'
     (tmp_path / "heads" / "source.toml").write_text(said)
     drawn = read("heads", tmp_path / "heads", *names)
     assert len(drawn.entries) == 2 and len(drawn.lines()) == 1
-    assert all(e.synthetic and not e.nc and e.licence == "CC0" for e in drawn.entries)
+    assert all(e.synthetic and e.nc == "no" and e.licence == "CC0" for e in drawn.entries)
 
 
 def test_nothing_that_fits_is_one_line(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_the_skins_run_holds_pictures_and_every_loss_and_where_it_comes_from(mad
     tags = board.Tags()
     assert {"light", "folds"} <= set(tags["scalars"]) and "skin" in tags["images"]
     told = described(checkpoint.load(made.runs / "skin")["stages"])
-    assert told["nc"] and told["people"] == 3 and told["clips"] == 9
+    assert told["nc"] == "yes" and told["people"] == 3 and told["clips"] == 9
 
 
 def test_changes_go_both_ways_and_are_what_lies_between(made: Made) -> None:
@@ -224,7 +224,7 @@ def test_what_a_run_began_with_and_leans_on_is_part_of_where_it_comes_from(
     stages = checkpoint.load(made.runs / "intensity")["stages"]
     assert stages[0]["leans_on"].keys() == {"visual", "speech"}
     bound = [
-        dataclasses.replace(c, info=dataclasses.replace(c.info, nc=True)) for c in made_clips()
+        dataclasses.replace(c, info=dataclasses.replace(c.info, nc="yes")) for c in made_clips()
     ]
     write_shard(tmp_path / "bound" / "a.tar", bound)
     assert train("speech", tmp_path / "bound", tmp_path / "first", "--steps", "1") == 0
@@ -232,11 +232,11 @@ def test_what_a_run_began_with_and_leans_on_is_part_of_where_it_comes_from(
     assert train("speech", data, tmp_path / "second", *more) == 0
     stages = checkpoint.load(tmp_path / "second")["stages"]
     told = described(stages)
-    assert len(stages) == 2 and told["nc"] and told["shards"] == 2 and told["clips"] == 12
+    assert len(stages) == 2 and told["nc"] == "yes" and told["shards"] == 2 and told["clips"] == 12
     assert commands(stages).count("training.train speech") == 2
     leaning = (f"--visual={made.runs / 'visual'}", f"--speech={tmp_path / 'first'}")
     assert train("intensity", data, tmp_path / "third", *leaning) == 0
-    assert described(checkpoint.load(tmp_path / "third")["stages"])["nc"]
+    assert described(checkpoint.load(tmp_path / "third")["stages"])["nc"] == "yes"
     del made
 
 
