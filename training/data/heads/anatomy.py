@@ -103,12 +103,15 @@ class Anatomy:
         known = set(self._model.facial_action_labels)
         for index, name in enumerate(BLENDSHAPES):
             if name in known:
-                moved = self._run(Person(phenotype={}, changes={}), {name: 1.0})
-                self.shapes[index] = moved - raw
+                self.shapes[index] = self.shape(name)
         grown = self._run(
             Person(phenotype={}, changes={"l-ear-scale-incr": 1.0, "r-ear-scale-incr": 1.0})
         )
         self.ears: NDArray[np.bool_] = np.abs(grown - raw).max(axis=1) > 0.05
+
+    def shape(self, name: str) -> F32:
+        """How a unit of a shape, by anny's name, moves the mean head [V, 3] cm."""
+        return self._run(Person(phenotype={}, changes={}), {name: 1.0}) - self.mean
 
     def person(self, rng: np.random.Generator) -> Person:
         """Somebody grown up, drawn at random."""

@@ -26,7 +26,15 @@ from training.data.heads.anatomy import (
 from training.data.heads.looks import Setting, colours_of
 from training.data.heads.mesh import Mesh, unit
 from training.data.heads.raster import Hits, rasterise
-from training.data.heads.skin import albedo, hair_share, relief, to_texture, wrap, wrinkle_map
+from training.data.heads.skin import (
+    Colours,
+    albedo,
+    hair_share,
+    relief,
+    to_texture,
+    wrap,
+    wrinkle_map,
+)  # fmt: skip
 
 SIZE_PX: Final = 320
 GAZE_RAD: Final = np.radians(28.0)
@@ -54,11 +62,24 @@ _GAMMA: Final = np.round(255 * (np.linspace(0, 1, 4097) ** (1 / 2.2))).astype(np
 
 
 class Sitter:
-    """A person's head: geometry, paint and the way its skin creases."""
+    """A person's head: geometry, paint and the way its skin creases.
 
-    def __init__(self, anatomy: Anatomy, person: Person, rng: np.random.Generator) -> None:
+    ``points`` [V, 3] at rest, ``mesh`` and ``material`` of its triangles, ``spans`` of the parts
+    that anny's head lacks, ``follows`` [V, 1] how far a point goes with the head's turn; ``albedo``
+    [H, W, 4], linear light and gloss, and the pixels of it where the skin's points lie, ``paint``
+    [skin, 2]; ``inside`` of the mouth and ``enamel``: linear colours [3].
+    """
+
+    def __init__(
+        self,
+        anatomy: Anatomy,
+        person: Person,
+        rng: np.random.Generator,
+        paint: tuple[Colours, F32] | None = None,
+    ) -> None:
+        """``paint``: the colours and the irises' [3], where they aren't drawn at random."""
         self.person = person
-        colours, self.iris = colours_of(person, rng)
+        colours, self.iris = paint or colours_of(person, rng)
         neutral = anatomy.neutral(person)
         count = len(neutral)
         places = wrap(anatomy.mean)
@@ -68,7 +89,7 @@ class Sitter:
         shapes = anatomy.shapes * _gains()[:, None, None]
         self._shapes = shapes.reshape(len(BLENDSHAPES), -1)
         self._skin = count
-        self._spans: dict[str, slice] = {}
+        self.spans: dict[str, slice] = {}
         self.eyes = tuple(sphere_of(neutral[eye]) for eye in anatomy.eyes)
         upper, lower = (self._fit(anatomy, neutral, row) for row in parts.teeth())
         ball = parts.eyeball()
@@ -80,7 +101,7 @@ class Sitter:
             ("body", parts.shoulders(), CLOTH),
         ):
             start = sum(map(len, points))
-            self._spans[name] = slice(start, start + len(extra))
+            self.spans[name] = slice(start, start + len(extra))
             points.append(extra)
             triangles.append(faces + start)
             material.append(np.full(len(faces), kind, np.int32))
@@ -91,9 +112,9 @@ class Sitter:
         chin = np.abs(anatomy.mean - [0, -10.3, 0.8]).max(axis=1) < 1.0
         self._jaw: F32 = shapes[_JAW][:, chin].mean(axis=1) * 0.8
         y, z = neutral[:, 1], neutral[:, 2]
-        self._follows = np.ones((len(self.points), 1), np.float32)
-        self._follows[:count, 0] = smoothstep(-14.0, -8.0, y + 0.6 * (z + 8))
-        self._follows[self._spans["body"]] = 0
+        self.follows = np.ones((len(self.points), 1), np.float32)
+        self.follows[:count, 0] = smoothstep(-14.0, -8.0, y + 0.6 * (z + 8))
+        self.follows[self.spans["body"]] = 0
         self._wrinkles = wrinkle_map(places)
         self._wear = np.full(len(self.points), colours.wear, np.float32)
         self._hair = np.zeros((len(self.points), 1), np.float32)
@@ -104,20 +125,21 @@ class Sitter:
         painted = places.copy()
         painted[anatomy.ears] = _EAR_CM  # hair isn't painted on ears
         painted[anatomy.ears, 0] *= np.sign(places[anatomy.ears, 0])
-        self._attributes[:count, 3:5] = to_texture(painted)
+        self.paint: F32 = to_texture(painted)
+        self._attributes[:count, 3:5] = self.paint
         for name in ("left", "right"):
-            self._attributes[self._spans[name], 3:6] = self._ball
+            self._attributes[self.spans[name], 3:6] = self._ball
         columns = np.arange(len(upper[0])) // 3
         edges = np.tile([0.0, 0.5, 1.0], len(upper[0]) // 3)
         for name in ("upper", "lower"):
-            self._attributes[self._spans[name], 3] = columns
-            self._attributes[self._spans[name], 4] = edges
-        self._attributes[self._spans["body"], 3:6] = self.points[self._spans["body"]]
-        self._albedo = albedo(rng, colours)
+            self._attributes[self.spans[name], 3] = columns
+            self._attributes[self.spans[name], 4] = edges
+        self._attributes[self.spans["body"], 3:6] = self.points[self.spans["body"]]
+        self.albedo = albedo(rng, colours)
         self._relief = relief(rng)
         self._cloth = (rng.uniform(0.01, 0.5, 3) * rng.uniform(0.3, 1)).astype(np.float32)
-        self._inside = (0.35 * colours.lips * [1.0, 0.45, 0.45]).astype(np.float32)
-        self._teeth = np.array([0.62, 0.56, 0.47], np.float32) * rng.uniform(0.75, 1.05)
+        self.inside = (0.35 * colours.lips * [1.0, 0.45, 0.45]).astype(np.float32)
+        self.enamel = np.array([0.62, 0.56, 0.47], np.float32) * rng.uniform(0.75, 1.05)
 
     def _fit(self, anatomy: Anatomy, neutral: F32, part: parts.Part) -> parts.Part:
         """A part of the mean head's mouth, in this head's."""
@@ -136,13 +158,13 @@ class Sitter:
             out, inward, up, down = (float(rig[i]) for i in _LOOKS[side])
             yaw = (out - inward) * (1 if side == "Left" else -1) * GAZE_RAD
             looking = parts.gaze(yaw, (up - down) * GAZE_RAD * 0.8)
-            points[self._spans[name]] = centre + 0.985 * radius * self._ball @ looking.T
-        points[self._spans["lower"]] += rig[_JAW] @ self._jaw
+            points[self.spans[name]] = centre + 0.985 * radius * self._ball @ looking.T
+        points[self.spans["lower"]] += rig[_JAW] @ self._jaw
         normals = self.mesh.normals(points)
         if self._hair.any():
             points += normals * self._hair
         turned = (points - NECK_CM) @ turn.T + NECK_CM + shift
-        points += self._follows * (turned - points)
+        points += self.follows * (turned - points)
         return points, self.mesh.normals(points)
 
     def picture(self, rig: F32, turn: F32, shift: F32, setting: Setting, frame: int) -> U8:
@@ -174,19 +196,19 @@ class Sitter:
         skin = kind == SKIN
         self._paint_skin(hits, skin, values, normals, colour, gloss)
         eye = np.flatnonzero(kind == EYE)
-        colour[eye], gloss[eye] = self._eye(values[eye, 3:6]), 1.0
+        colour[eye], gloss[eye] = self.eye_colour(values[eye, 3:6]), 1.0
         # Lids and lashes shade the upper part of the eye.
         hollow[eye] = np.clip(0.92 - 1.3 * np.maximum(normals[eye, 1] - 0.02, 0), 0.3, 1)
         tooth = np.flatnonzero(kind == TEETH)
         column, edge = values[tooth, 3], values[tooth, 4]
         gap = np.abs(column * 0.75 % 1.0 - 0.5)
-        colour[tooth] = self._teeth * (1 - 0.5 * smoothstep(0.4, 0.5, gap))[:, None]
+        colour[tooth] = self.enamel * (1 - 0.5 * smoothstep(0.4, 0.5, gap))[:, None]
         colour[tooth] *= np.array([1.0, 0.95, 0.95]) * (0.72 + 0.28 * edge)[:, None]
         hollow[tooth] = np.clip(1.1 - 0.12 * np.abs(column - 11.5), 0.15, 0.95)
         for material, share in ((MOUTH, 0.1), (TONGUE, 0.75)):
-            colour[kind == material] = self._inside * share
+            colour[kind == material] = self.inside * share
         hollow[(kind == MOUTH) | (kind == TONGUE)] *= 0.6
-        colour[kind == SOCKET] = self._inside * 0.6
+        colour[kind == SOCKET] = self.inside * 0.6
         cloth = np.flatnonzero(kind == CLOTH)
         weave = 1 + 0.06 * np.sin(values[cloth, 3] * 9) * np.sin(values[cloth, 4] * 9)
         colour[cloth], gloss[cloth] = self._cloth * weave[:, None], 0.05
@@ -225,7 +247,7 @@ class Sitter:
         where[:, pixel] = values[skin, 3:5].T
         x, y = where.reshape(2, SIZE_PX, SIZE_PX)
         border = cv2.BORDER_REPLICATE
-        paint = cv2.remap(self._albedo, x, y, cv2.INTER_LINEAR, borderMode=border)
+        paint = cv2.remap(self.albedo, x, y, cv2.INTER_LINEAR, borderMode=border)
         slopes = cv2.remap(self._relief, x, y, cv2.INTER_LINEAR, borderMode=border)
         paint, slopes = paint.reshape(-1, 4)[pixel], slopes.reshape(-1, 4)[pixel]
         colour[skin], gloss[skin] = paint[:, :3], paint[:, 3]
@@ -236,7 +258,7 @@ class Sitter:
         bent[:, 1] -= slope[:, 1]
         normals[skin] = unit(bent)
 
-    def _eye(self, looking: F32) -> F32:
+    def eye_colour(self, looking: F32) -> F32:
         """The colour [N, 3] of an eye at places [N, 3] of the unit sphere that looks along +z."""
         away = np.arccos(np.clip(looking[:, 2], -1, 1))
         around = np.arctan2(looking[:, 1], looking[:, 0])
