@@ -12,7 +12,7 @@ from rich.text import Text
 
 from commands.tally import Tally
 from engine import signals, terminal
-from engine.graph import Graph
+from engine.graph_spec import Graph
 from engine.loops import run_loop
 from engine.settings import Settings
 from engine.supervisor import Supervisor

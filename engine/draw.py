@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 
-from engine.graph import Graph
+from engine.graph_spec import Graph
 
 _NODE_W, _NODE_H = 168, 54
 _GAP_X, _GAP_Y, _PAD = 92, 30, 26

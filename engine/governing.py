@@ -11,7 +11,7 @@ import psutil
 
 from engine.errors import MienError
 from engine.governor import Governor, Plan, Seen
-from engine.graph import Graph
+from engine.graph_spec import Graph
 
 EVERY_S: Final = 0.5
 

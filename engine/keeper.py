@@ -17,7 +17,7 @@ from engine.clock import RunningTime
 from engine.control import ControlSocket
 from engine.dispatch import Dispatcher
 from engine.errors import MienError, UsageError
-from engine.graph import Graph
+from engine.graph_spec import Graph
 from engine.operations import Answer, Operation
 from engine.process import Process, how_it_ended
 from engine.program import ROOT

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine import operations as ops
 from engine.dispatch import Dispatcher
-from engine.graph import Graph
+from engine.graph_spec import Graph
 from engine.worker import Worker
 
 

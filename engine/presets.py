@@ -8,7 +8,7 @@ from typing import Any
 from engine import operations as ops
 from engine.dispatch import Dispatcher
 from engine.errors import UsageError, suggestion
-from engine.graph import Graph, with_parameter
+from engine.graph_spec import Graph, with_parameter
 from engine.settings import PRESETS_MOST, Preset, Settings, checked_preset, kept
 
 Set = Callable[[str, str, Any], Awaitable[Any]]

@@ -14,7 +14,7 @@ from zmq.utils import z85
 
 from engine.errors import MienError, UsageError
 from engine.folders import RunFolder
-from engine.graph import Graph
+from engine.graph_spec import Graph
 from engine.transport.link import Curve
 
 SOCKET_PATH_MOST = 100

@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.errors import EndOfStream, MienError, words
 from engine.executor import Executor, InputQueue
-from engine.graph import NodeSpec
+from engine.graph_spec import NodeSpec
 from engine.join import JOIN_DEPTH, Join, JoinedSet, TimeSynchronizer
 from engine.metrics import EdgeStats, NodeStats
 from engine.node import Condition, Context, Control, Source

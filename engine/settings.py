@@ -17,7 +17,7 @@ import platformdirs
 
 from engine import files, folders
 from engine.errors import MienError, UsageError
-from engine.graph import Graph, set_parameter, with_parameter
+from engine.graph_spec import Graph, set_parameter, with_parameter
 from engine.parameters import describe
 
 FILE_MOST_BYTES: Final = 1 << 20

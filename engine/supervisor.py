@@ -20,7 +20,7 @@ from engine.dispatch import Dispatcher
 from engine.errors import MienError, UsageError, suggestion
 from engine.folders import RunFolder
 from engine.governing import Figures, Governing
-from engine.graph import Graph, set_parameter, with_parameter
+from engine.graph_spec import Graph, set_parameter, with_parameter
 from engine.keeper import READY_WITHIN_S, Keeper
 from engine.news import News
 from engine.operations import Answer, Operation

@@ -9,7 +9,7 @@ import zmq
 
 from engine.errors import MienError
 from engine.executor import Executor, InputQueue, LoopExecutor, ThreadExecutor
-from engine.graph import Graph, NodeSpec
+from engine.graph_spec import Graph, NodeSpec
 from engine.loop_runner import LoopRunner
 from engine.metrics import EdgeStats
 from engine.node import Control, LoopNode, Source

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine import graph as graphs
 from engine import operations as ops
 from engine.clock import RunningTime
 from engine.dispatch import Dispatcher
 from engine.errors import MienError, UsageError, words
 from engine.executor import ThreadExecutor
-from engine.graph import Graph
+from engine.graph_spec import Graph, with_parameter
 from engine.loop_runner import LoopRunner
 from engine.node import Control
 from engine.often import Often
@@ -210,7 +209,7 @@ class Worker:
     async def set(self, asked: ops.Set) -> Any:
         """Change a parameter at the next frame boundary; the value as taken. Raises UsageError."""
         runner = self.runners[asked.node]
-        config = graphs.with_parameter(runner.spec, asked.parameter, asked.value)
+        config = with_parameter(runner.spec, asked.parameter, asked.value)
         assert runner.executor is not None
 
         def take() -> None:

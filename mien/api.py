@@ -10,7 +10,8 @@ from typing import Any
 
 from engine import __version__
 from engine.errors import EndOfStream, MienError, UsageError
-from engine.graph import Graph, load
+from engine.graph import load
+from engine.graph_spec import Graph
 from engine.harness import run_node
 from engine.local import run_local
 from engine.loops import run_loop

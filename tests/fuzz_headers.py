@@ -20,7 +20,7 @@ import numpy as np
 
 from engine.errors import MienError
 from engine.executor import InputQueue, ThreadExecutor
-from engine.graph import NodeSpec
+from engine.graph_spec import NodeSpec
 from engine.metrics import EdgeStats
 from engine.node import Node
 from engine.runner import Runner

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import files
-from engine.graph import Graph
+from engine.graph_spec import Graph
 from engine.roles import Roles
 from media.probing import extent, probe
 

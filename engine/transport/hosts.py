@@ -16,7 +16,7 @@ from engine import operations as ops
 from engine.control import ControlSocket
 from engine.dispatch import Dispatcher
 from engine.errors import MienError, words
-from engine.graph import Graph
+from engine.graph_spec import Graph
 from engine.node import Control
 from engine.operations import Answer, Operation
 from engine.run import Authenticator, Run

@@ -9,7 +9,8 @@ import pytest
 from commands.paths import GRAPHS
 from engine.errors import UsageError
 from engine.governor import CALM_S, Governor, Seen
-from engine.graph import Graph, load, read
+from engine.graph import load, read
+from engine.graph_spec import Graph
 
 STEP_S = 0.5
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from commands.live import add_arguments, live_graph
-from engine.graph import Graph, load
+from engine.graph import load
+from engine.graph_spec import Graph
 from nodes.sources.camera import Camera
 from nodes.sources.media_file import MediaFile
 from nodes.sources.network_camera import NetworkCamera

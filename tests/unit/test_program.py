@@ -12,7 +12,7 @@ import mien
 from commands import graph
 from commands.line import main
 from engine import program
-from engine.graph import Graph
+from engine.graph_spec import Graph
 from engine.node import Node
 from training import command
 

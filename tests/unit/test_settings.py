@@ -14,7 +14,8 @@ from commands.live import add_arguments, kept_settings, live_graph
 from engine import operations as ops
 from engine.dispatch import Dispatcher
 from engine.errors import UsageError
-from engine.graph import Graph, load, set_parameter, with_parameter
+from engine.graph import load
+from engine.graph_spec import Graph, set_parameter, with_parameter
 from engine.presets import Presets
 from engine.roles import Roles
 from engine.settings import Preset, Settings, default_path
