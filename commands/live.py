@@ -11,6 +11,7 @@ Examples:
   run_engine.py --set editor.mode=voice          let the voice drive the face
   run_engine.py live --camera 0 --mic default --virtual-camera
   run_engine.py live --no-settings               as delivered, whatever was set before
+  run_engine.py live --portrait face.jpg         a picture that says what your microphone hears
   run_engine.py live --vmc                       the face moves an avatar, too (VSeeFace, Warudo)
   run_engine.py live --camera rtsp://192.168.1.20/stream
   run_engine.py live --address 0.0.0.0 --cert cert.pem --key key.pem
@@ -28,10 +29,12 @@ from typing import Any
 
 from rich.text import Text
 
+from commands.consent import ask_consent
 from commands.graph import add_settings
 from commands.numbers import PORT, SECONDS
 from commands.paths import GRAPHS
 from commands.running import console, run_supervised
+from commands.talking import add_portrait_arguments, portrait_graph
 from commands.weights import add_weights, use_weights
 from engine.errors import MienError, UsageError
 from engine.files import unusual
@@ -55,7 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(rtsp://..., http://...), or a video that is played over and over",
     )
     devices.add_argument(
-        "--mic", metavar="NAME", help="a microphone of this machine: default, a number or a name"
+        "--mic",
+        metavar="NAME",
+        help="a microphone of this machine: default, a number or a name; with --portrait also a "
+        "file with sound, which is played over and over",
     )
     devices.add_argument(
         "--virtual-camera",
@@ -94,6 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     face = parser.add_argument_group("face")
     add_face_arguments(face)
+    add_portrait_arguments(face)
     add_weights(parser)
     add_settings(parser)
     kept = parser.add_mutually_exclusive_group()
@@ -120,7 +127,8 @@ def face_settings(options: argparse.Namespace, roles: Roles) -> list[str]:
     isn't enrolled, or can't be read."""
     settings = []
     if options.emotion is not None:
-        settings.append(f"{roles['editor']}.emotion={options.emotion}")
+        editor = roles["editor"]
+        settings += [f"{editor}.mode=emotion", f"{editor}.emotion={options.emotion}"]
     if options.intensity is not None:
         settings.append(f"{roles['editor']}.intensity={options.intensity}")
     if options.person is not None:
@@ -133,6 +141,11 @@ def face_settings(options: argparse.Namespace, roles: Roles) -> list[str]:
 
 def live_graph(options: argparse.Namespace) -> dict[str, Any]:
     """The live graph with this machine's devices where they are asked for. Raises UsageError."""
+    if options.portrait is not None:
+        raw = portrait_graph(options)
+        roles = Roles(raw)
+        video, rig = f"{roles['compositor']}.video", f"{roles['editor']}.rig"
+        return _with_outputs(raw, options, video, rig)
     raw = read(GRAPHS / "live.toml")
     nodes, processes, roles = raw["nodes"], raw["processes"], Roles(raw)
     hears = [nodes[roles[role]]["inputs"] for role in ("voice_reader", "out")]
@@ -168,24 +181,34 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
             reader = raw["roles"].pop("voice_reader")
             del nodes[reader]
             processes["feelings"]["nodes"].remove(reader)
-    if options.virtual_camera:
-        nodes["virtual_camera"] = {
-            "type": "nodes.sinks.virtual_camera:VirtualCamera",
-            "inputs": {"video": f"{roles['compositor']}.video"},
-        }
-        processes["face"]["nodes"].append("virtual_camera")
     if options.vmc is not None:
-        host, port = _receiver(options.vmc)
         nodes["rig_out"] = {
             "type": "nodes.face.rig_out:RigOut",
             "inputs": {"face": f"{roles['tracker']}.face", "edit": f"{roles['editor']}.edit"},
         }
+        processes["face"]["nodes"].append("rig_out")
+    return _with_outputs(raw, options, f"{roles['compositor']}.video", "rig_out.rig")
+
+
+def _with_outputs(
+    raw: dict[str, Any], options: argparse.Namespace, video: str, rig: str
+) -> dict[str, Any]:
+    """The graph with a virtual camera and a VTuber tool where they are asked for, and the page's
+    address. Raises UsageError."""
+    nodes, processes, roles = raw["nodes"], raw["processes"], Roles(raw)
+    if options.virtual_camera:
+        nodes["virtual_camera"] = {
+            "type": "nodes.sinks.virtual_camera:VirtualCamera",
+            "inputs": {"video": video},
+        }
+        processes["face"]["nodes"].append("virtual_camera")
+    if options.vmc is not None:
+        host, port = _receiver(options.vmc)
         nodes["vmc"] = {
             "type": "nodes.sinks.vmc:Vmc",
-            "inputs": {"rig": "rig_out.rig"},
+            "inputs": {"rig": rig},
             "parameters": {"host": host, "port": port},
         }
-        processes["face"]["nodes"].append("rig_out")
         processes["vmc"] = {"nodes": ["vmc"]}  # its ticks wait for nobody
     nodes[roles["out"]]["parameters"] = {
         "host": options.address,
@@ -253,6 +276,8 @@ def run(options: argparse.Namespace) -> int:
     if options.port == 0:
         options.port = free_port(options.address)
     permits = use_weights(options)
+    if options.portrait is not None:
+        ask_consent(Path(options.portrait), options.consent)
     plan = live_graph(options)
     given = [*face_settings(options, Roles(plan)), *options.settings]
     graph = load(plan, given)
@@ -268,8 +293,6 @@ def run(options: argparse.Namespace) -> int:
 def kept_settings(options: argparse.Namespace, given: list[str], roles: Roles) -> Settings:
     """What was set in earlier runs; what is given for this one wins."""
     names = {text.partition("=")[0].strip() for text in given}
-    if options.emotion is not None:
-        names.add(f"{roles['editor']}.mode")  # or the emotion that is asked for might not be shown
     if options.no_settings:
         return Settings()
     return Settings(Path(options.kept) if options.kept else default_path(), names)

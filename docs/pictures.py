@@ -1,4 +1,5 @@
-"""Make docs/faces.jpg: a public-domain portrait through `run_engine.py file`, once per emotion.
+"""Make docs/faces.jpg, a public-domain portrait through `run_engine.py file`, once per emotion, and
+docs/portrait.jpg, the same that talks with a synthetic voice (espeak-ng).
 
 python docs/pictures.py
 """
@@ -10,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 from skimage import data, io
@@ -48,8 +50,24 @@ def main() -> None:
             command = [sys.executable, str(DOCS.parent / "run_engine.py"), "file", str(source)]
             subprocess.run([*command, str(out), "--emotion", emotion], check=True)
             tiles.append(tile(read(out), emotion))
-    rows = [np.hstack(tiles[start : start + 3]) for start in (0, 3, 6)]
-    cv2.imwrite(str(DOCS / "faces.jpg"), np.vstack(rows))
+        rows = [np.hstack(tiles[start : start + 3]) for start in (0, 3, 6)]
+        cv2.imwrite(str(DOCS / "faces.jpg"), np.vstack(rows))
+        cv2.imwrite(str(DOCS / "portrait.jpg"), talking(source, Path(folder)))
+
+
+def talking(source: Path, folder: Path) -> U8:
+    """The still, and five moments of a sentence."""
+    voice, film = folder / "voice.wav", folder / "talk.mp4"
+    words = "Good morning everybody, what a beautiful day to fly above the clouds."
+    subprocess.run(["espeak-ng", "-w", str(voice), words], check=True)
+    command = [sys.executable, str(DOCS.parent / "run_engine.py"), "file", str(voice), str(film)]
+    subprocess.run([*command, "--portrait", str(source), "--consent"], check=True)
+    with av.open(str(film)) as container:
+        frames = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+    chosen = np.linspace(8, len(frames) - 25, 5).astype(int)
+    tiles = [tile(read(source), "the picture")]
+    tiles += [tile(np.asarray(frames[k], np.uint8), f"{k / 25:.1f} s") for k in chosen]
+    return np.vstack([np.hstack(tiles[:3]), np.hstack(tiles[3:])])
 
 
 if __name__ == "__main__":

@@ -53,3 +53,17 @@ def from_angles(yaw: float, pitch: float, roll: float = 0.0) -> F32:
     about_z = [[np.cos(z), -np.sin(z), 0], [np.sin(z), np.cos(z), 0], [0, 0, 1]]
     turn: F32 = (np.array(about_y) @ np.array(about_x) @ np.array(about_z)).astype(np.float32)
     return turn
+
+
+def power(turn: F32, share: float) -> F32:
+    """A rotation matrix [3, 3] that turns ``share`` times as far around the same axis."""
+    x, y, z, w = part(quaternion(turn), share)
+    turned: F32 = np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ],
+        np.float32,
+    )
+    return turned

@@ -29,6 +29,10 @@ EMOTIONS: Final = (
     "neutral", "angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised",
 )  # fmt: skip
 
+Emotion = Literal[
+    "neutral", "angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised"
+]  # fmt: skip
+
 _RIG: Final = Shape(len(BLENDSHAPES))
 
 

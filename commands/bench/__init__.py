@@ -8,6 +8,7 @@ Examples:
   run_engine.py bench live --seconds 60 --peers       a real Chromium is the user
   run_engine.py bench live --seconds 1800 --json soak.json      the soak
   run_engine.py bench file --input talk.mp4
+  run_engine.py bench voice --portrait face.jpg --voice talk.wav
   run_engine.py bench governor --plot governor.svg   cores loaded in steps
   run_engine.py bench models
 """
@@ -26,6 +27,7 @@ SECTIONS = {
     "hop": "pictures between two processes: latency, throughput, CPU",
     "live": "camera to screen through a real browser: latency, frame rate, drift of the sound",
     "file": "a file through the graph: real-time factor, cost per node",
+    "voice": "a voice that makes a picture talk: voice to picture, frame rate, CPU",
     "governor": "cores loaded in steps: what is done without, what rate and age hold",
     "models": "the networks: ms on every runtime that is here, cold and warm",
 }

@@ -9,12 +9,19 @@ examples:
   run_engine.py file portraits/ edited/ --emotion sad
   run_engine.py file talk.mp4 more.mp4 --set editor.mode=scale --set editor.scale=1.6
   run_engine.py file talk.mp4 voice.mp4 --set editor.mode=voice
+  run_engine.py file voice.wav talk.mp4 --portrait face.jpg
+  run_engine.py file voice.wav talk.mp4 --portrait face.jpg --emotion happy --intensity 0.6
+  run_engine.py file voice.wav shapes.csv
 
 A video becomes .mp4 .m4v .mov .mkv (H.264) or .webm (VP9): every frame keeps its time, colours,
 size and pixel shape; the sound is copied bit for bit where the new file can hold it, encoded as
 AAC (mp4, mov) or Opus (mkv, webm) where it can't or with --set writer.sound=encode. A folder of
 pictures (jpg, png, webp, bmp, tiff, avif) becomes a folder with the same names; a picture in which
 nothing changes, for want of a face, is copied as it is. What can't be kept is said.
+
+A voice (any file with sound) becomes a talking picture with --portrait; the face feels what the
+voice does, or --emotion. OUT.json holds fps, ARKit's names and 52 weights a frame instead, OUT.csv
+the same as Live Link Face writes it.
 
 The output is written beside its place and renamed when whole; what had its name before is then
 replaced. Ctrl-C leaves no output and ends with 130. Pictures that can't be read are named, the
@@ -31,6 +38,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from commands.file import voice
 from commands.file.left_out import left_out
 from commands.file.plot import write_plot
 from commands.file.progress import Progress
@@ -38,6 +46,7 @@ from commands.file.report import Outcome, measure, summary, write_report
 from commands.graph import add_settings
 from commands.live import add_face_arguments, face_settings
 from commands.paths import GRAPHS
+from commands.talking import add_portrait_arguments
 from commands.tally import times
 from commands.weights import add_weights, use_weights
 from engine import files, signals
@@ -72,6 +81,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plot", metavar="SVG", help="draw what face and voice felt over the time of a video"
     )
+    talk = parser.add_argument_group("a voice becomes a face")
+    add_portrait_arguments(talk)
     add_settings(parser)
 
 
@@ -86,6 +97,9 @@ def run(options: argparse.Namespace) -> int:
 def _convert(options: argparse.Namespace) -> int:
     source, goal = Path(options.input), Path(options.output)
     permits = use_weights(options)
+    if voice.wanted(options):
+        print(permits, file=sys.stderr)
+        return voice.convert(options)
     pictures = _check(source, goal)
     plan = _pictures_graph(source, goal) if pictures else _video_graph(source, goal)
     roles = Roles(plan)

@@ -48,10 +48,10 @@ class Progress:
     def tick(self, snapshot: dict[str, Any]) -> None:
         """Show how many pictures have reached the writer."""
         nodes = snapshot["nodes"]
-        counters = nodes[self._writer]["counters"] if self._writer in nodes else {}
-        done = counters.get("frames_written", 0)
-        if not counters:
-            done = nodes[self._made_by].get("messages_out", 0)
+        if self._writer in nodes:
+            done = nodes[self._writer]["counters"].get("frames_written", 0)
+        else:
+            done = nodes[self._made_by]["count_out"]
         fps = nodes[self._made_by]["fps_out"]
         if self._bar is not None:
             total = max(self._expected, done)

@@ -66,6 +66,19 @@ class SpeechSteps:
             yield Step(self._origin_ns + self._steps * STEP_NS, sound)
             self._steps += 1
 
+    def rest(self) -> Iterator[Step]:
+        """What is left at the end, with silence after it."""
+        if self._waiting:
+            fresh = self._at_16_khz(np.concatenate(self._waiting))
+            self._waiting, self._waited = [], 0
+            self._samples = np.concatenate([self._samples, fresh])
+        if self._origin_ns is not None and len(self._samples):
+            sound = np.zeros(STEP_SAMPLES, np.float32)
+            sound[: len(self._samples)] = self._samples[:STEP_SAMPLES]
+            self._samples = np.zeros(0, np.float32)
+            yield Step(self._origin_ns + self._steps * STEP_NS, sound)
+            self._steps += 1
+
     def _origin(self, frame: AudioFrame) -> int:
         """When the first sample of all was captured, by this block's stamp."""
         before_s = self._arrived / RATE_HZ + self._waited / self._rate_hz

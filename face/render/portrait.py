@@ -37,7 +37,7 @@ class Portrait:
 
     def __init__(self, request: Request, renderer: FaceRenderer, rig: Rig) -> None:
         self._request = replace(request, still=True, shut=True)
-        self._renderer, self._rig = renderer, rig
+        self._renderer, self._removed = renderer, request.removed
         self._sway = Sway(request.picture, request.landmarks, request.placement)
         self._skin = renderer.skin_colour(request)
         self._basis = rig.basis.copy()
@@ -66,7 +66,9 @@ class Portrait:
     def _appearance(self, expression: F32) -> Appearance:
         before = self._request.expression
         if self._made is None or np.abs(expression - before).max() > CHANGED:
-            self._request = replace(self._request, expression=expression)
+            # As far as another expression comes, the picture's own goes, or they would add up.
+            removed = self._removed + (1 - self._removed) * min(float(expression.sum()), 1.0)
+            self._request = replace(self._request, expression=expression, removed=removed)
             self._made = self._renderer.appearance(self._request)
         return self._made
 

@@ -33,9 +33,9 @@ ROUND_CM: Final = 2.9
 """at which distance from the middle the arch turns away from the light"""
 JAW: Final = 0.95
 """how far the lower teeth go for a chin that goes"""
-SHADED_CM: Final = 0.22
+SHADED_CM: Final = 0.14
 """within which distance lips shade what is behind them"""
-SHADE: Final = 0.38
+SHADE: Final = 0.28
 TEETH: Final = np.array([0.78, 0.93, 1.0], np.float32)
 GUM: Final = np.array([0.42, 0.42, 0.72], np.float32)
 TONGUE: Final = np.array([0.30, 0.29, 0.50], np.float32)

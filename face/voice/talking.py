@@ -15,7 +15,7 @@ import numpy as np
 from engine.types import F32
 from face.emotions import JAW, expression_of, expression_shapes, sides
 from face.ramps import ramp
-from face.types import BLENDSHAPES
+from face.types import BLENDSHAPES, EMOTIONS
 from face.voice.style import Style, usual_style
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ MOUTH_SHARE: Final = 1 / 3
 SPEAKS: Final = (0.02, 0.08)
 """from where to where of what the jaw did lately somebody speaks"""
 SPEAKING_FORGETS_S: Final = 0.3
-FEELING_FOLLOWS_S: Final = 0.35
-"""feelings come and go so slowly"""
 SEALED: Final = (0.02, 0.10)
 """from where to where lips that speak are apart: what a feeling parts goes with them"""
 _MOUTH: Final = np.array([name.startswith(("jaw", "mouth")) for name in BLENDSHAPES])
@@ -48,9 +46,12 @@ class VoiceRig:
     """Steps of sound to the rig of the moment ``look_ahead_ms`` before the step's end.
 
     Eyes, blinks and the head are left alone but for what a feeling widens or squints. State is kept
-    from step to step; `reset` begins anew."""
+    from step to step; `reset` begins anew. After a step ``spoken`` [52] is what it says without the
+    feeling, ``expression`` [8] how much of each feeling shows."""
 
     look_ahead_ms = LOOK_AHEAD_MS
+    follows_s = 0.35
+    """feelings come and go so slowly: a third of what was there is left after this time"""
 
     def __init__(self, model: Model) -> None:
         """``model``: the weight voice_rig, loaded."""
@@ -64,7 +65,8 @@ class VoiceRig:
     def reset(self) -> None:
         """Another voice, or silence for long."""
         self._state = self._model.begin()
-        self._felt = np.zeros(len(BLENDSHAPES), np.float32)
+        self.spoken: F32 = np.zeros(len(BLENDSHAPES), np.float32)
+        self.expression: F32 = np.zeros(len(EMOTIONS), np.float32)
         self._spoke = 0.0
 
     def step(
@@ -84,20 +86,22 @@ class VoiceRig:
         own = usual_style() if style is None else Style.of(style)
         said = answer["rig"][0] * own.gain * _LIVELY
         self._follow(said, emotion, intensity)
+        self.spoken = np.clip(own.rest + said, 0, 1).astype(np.float32)
         return np.asarray(np.clip(own.rest + said + self._allowed(said), 0, 1), np.float32)
 
     def _follow(self, said: F32, emotion: F32 | None, intensity: float) -> None:
         step_s = 1 / self.rate_hz
-        wanted = np.zeros_like(self._felt)
+        target = np.zeros_like(self.expression)
         if emotion is not None:
-            wanted = float(np.clip(intensity, 0, 1)) * expression_shapes(expression_of(emotion))
-        self._felt += (1 - math.exp(-step_s / FEELING_FOLLOWS_S)) * (wanted - self._felt)
+            target = np.float32(np.clip(intensity, 0, 1)) * expression_of(emotion)
+        follows = np.float32(1 - math.exp(-step_s / self.follows_s))
+        self.expression = self.expression + follows * (target - self.expression)
         faded = self._spoke * math.exp(-step_s / SPEAKING_FORGETS_S)
         self._spoke = max(faded, float(said[JAW]))
 
     def _allowed(self, said: F32) -> F32:
         """What of the feeling may show beside what is said."""
-        felt = self._felt.copy()
+        felt = expression_shapes(self.expression).copy()
         speaks = ramp(*SPEAKS, self._spoke)
         felt[_MOUTH] *= 1 - (1 - MOUTH_SHARE) * speaks
         felt[JAW] *= 1 - speaks

@@ -14,11 +14,8 @@ from engine.types import F32, Input, Latest, Message
 from face.emotions import FEELING, JAW, circumplex, expression_of, expression_shapes, sides
 from face.expression.still_lips import StillLips
 from face.smoothing import OneEuro
-from face.types import BLENDSHAPES, EMOTIONS, Affect, FaceEdit, FaceTrack
+from face.types import BLENDSHAPES, EMOTIONS, Affect, Emotion, FaceEdit, FaceTrack
 
-Emotion = Literal[
-    "neutral", "angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised"
-]  # fmt: skip
 Mode = Literal["emotion", "valence_arousal", "scale", "voice", "off"]
 
 RESTING = 0.4

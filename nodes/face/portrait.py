@@ -39,9 +39,12 @@ class Portrait(Node):
             "", "the enrolled person that it shows, whose own faces are used", live=False
         )
         neutralize: float = parameter(
-            1.0, "share of the picture's own expression that is taken away", low=0.0, high=1.0,
+            0.4,
+            "share of the picture's own expression that is taken away while no other is worn",
+            low=0.0,
+            high=1.0,
             live=False,
-        )  # fmt: skip
+        )
         backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = parameter(
             "auto", "what runs the skin network; auto: the best that is here", live=False
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import ClassVar
 
 from engine.errors import EndOfStream, MienError
@@ -13,6 +14,7 @@ from engine.parameters import parameter
 from engine.types import AudioFrame, VideoFrame
 from media.reader import Item, MediaReader
 
+BLOCK_MS = 20
 _NS = 1_000_000_000
 
 
@@ -98,3 +100,28 @@ class MediaFile(Source):
             count=self.context.count,
         )
         self._messages = iter(self._reader)
+        if self.config.paced and not self.config.pictures:
+            self._messages = _short_blocks(self._messages)
+
+
+def _short_blocks(items: Iterator[Item]) -> Iterator[Item]:
+    """Sound in blocks of BLOCK_MS at most, as a microphone gives it: a file's may be as long as
+    several pictures, which would then come all at once."""
+    for item in items:
+        block = item[2](0) if item[0] == "audio" else None
+        if not isinstance(block, AudioFrame):
+            yield item
+            continue
+        size = max(1, block.rate_hz * BLOCK_MS // 1000)
+        for start in range(0, len(block.samples), size):
+            later_ns = start * _NS // block.rate_hz
+            part = replace(
+                block,
+                samples=block.samples[start : start + size],
+                pts=block.pts + round(Fraction(start, block.rate_hz) / block.time_base),
+            )
+            yield "audio", item[1] + later_ns, partial(_stamped, part)
+
+
+def _stamped(block: AudioFrame, capture_ns: int) -> AudioFrame:
+    return replace(block, capture_ns=capture_ns)

@@ -147,6 +147,8 @@ class PublishNode(LoopNode):
         with self._lock:
             self._publisher = peer
             self._arrivals_ns.clear()
+        if peer.video is None:  # who sends a voice alone isn't waited for
+            self.context.status("ok", "")
         for before in self._peers[: self._peers.index(peer)]:
             before.close_soon("another publisher took over")
 

@@ -287,6 +287,27 @@ def test_paced_follows_the_clock(tmp_path: Path) -> None:
     assert seen[-1][0] >= 5_000_000_000 + 9 * 40_000_000
 
 
+def test_a_voice_alone_comes_as_from_a_microphone(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mkv", [numbered(0)], sound=clicks(1.0, [0.5]))
+    config = {"path": str(path), "pictures": False}
+    whole: list[Any] = []
+    paced: list[Any] = []
+    for found, more in ((whole, {}), (paced, {"paced": True})):
+        node = MediaFile(build(MediaFile.Config, config | more), Context(clock=FakeClock(0)))
+        node.setup()
+        with pytest.raises(EndOfStream):
+            while True:
+                found += (node.read() or {}).values()
+        node.close()
+    assert all(isinstance(block, AudioFrame) for block in (*whole, *paced))
+    assert max(len(block.samples) for block in paced) <= paced[0].rate_hz // 50
+    for blocks in (whole, paced):
+        ends = [b.capture_ns + len(b.samples) * 1_000_000_000 // b.rate_hz for b in blocks]
+        assert np.abs(np.subtract(ends[:-1], [b.capture_ns for b in blocks[1:]])).max() < 2e6
+    one, other = (np.concatenate([b.samples for b in blocks]) for blocks in (whole, paced))
+    assert np.array_equal(one, other)
+
+
 def test_a_sleep_does_not_end_in_a_burst(tmp_path: Path) -> None:
     path = make_video(tmp_path / "a.mp4", [numbered(i) for i in range(10)])
     clock = FakeClock(0)

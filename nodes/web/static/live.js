@@ -24,6 +24,7 @@ export class Call extends EventTarget {
   };
   muted = false;
   sends = true; // false: the engine has a camera of its own, or this page only watches
+  asks = { video: true, audio: true }; // what the engine takes of this page's devices
   received = { packets: 0, frames: 0, width: 0, height: 0, fps: 0, rtt_ms: 0, lost: 0, changedAt: 0 };
   #longest_px = LONGEST_PX;
   #netPid = 0;
@@ -167,7 +168,7 @@ export class Call extends EventTarget {
 
   async #take() {
     try {
-      const { stream, notes } = await capture(this.choice);
+      const { stream, notes } = await capture(this.choice, this.asks);
       this.camera = stream;
       this.notes = notes;
       this.problem = null;
@@ -218,7 +219,7 @@ export class Call extends EventTarget {
   }
 
   async #prepareSender(pc) {
-    for (const kind of ["video", "audio"]) {
+    for (const kind of ["video", "audio"].filter((each) => this.asks[each])) {
       const track = this.camera?.getTracks().find((each) => each.kind === kind);
       const init = { direction: /** @type {const} */ ("sendonly"), streams: this.camera ? [this.camera] : [] };
       const { sender } = pc.addTransceiver(track ?? kind, init);

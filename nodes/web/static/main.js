@@ -77,11 +77,11 @@ function render() {
   const out = snapshot.nodes?.[nodeOf("out")]?.status ?? ["ok", ""];
   const failed = Object.entries(snapshot.nodes ?? {}).find(([, node]) => node.status?.[0] === "failed");
   stage.show(decide({
-    phase: call.phase, sends: call.sends, problem: call.problem,
+    phase: call.phase, sends: call.sends, voiceAlone: call.sends && !call.asks.video, problem: call.problem,
     lineUp: line.up && now - heardAt < SILENT_MS, downFor_ms: line.up ? 0 : now - line.downSince,
     sender: call.sender.state, viewer: call.viewer.state,
     peerProblem: call.sender.problem || call.viewer.problem, everConnected,
-    frames: call.received.frames, everPictured, cameraSeen: !call.sends || (snapshot.session?.session?.frames ?? 1) > 0,
+    frames: call.received.frames, everPictured, cameraSeen: !call.sends || !call.asks.video || (snapshot.session?.session?.frames ?? 1) > 0,
     faceLost: tracker[0] === "lost", pictureLost: out[0] === "lost" ? sentence(out[1]) : "",
     slow: out[0] === "degraded" && !parameters.value(nodeOf("out"), "pass_through") ? sentence(out[1]) : "",
     passThrough: Boolean(parameters.value(nodeOf("out"), "pass_through")),
@@ -245,6 +245,10 @@ line.addEventListener("up", async () => {
     takeRoles(graph);
     parameters.dispatchEvent(new Event("change")); // under the names that are now known
     call.sends = nodeOf("browser") !== "" && !query.has("watch");
+    const taken = Object.values(graph.nodes).flatMap((node) => Object.values(node.inputs));
+    const takes = (kind) => taken.includes(`${nodeOf("browser")}.${kind}`);
+    call.asks = { video: takes("video"), audio: takes("audio") };
+    root.dataset.camera = call.asks.video ? "on" : "none";
   } catch {
     return render(); // it went down again; the next "up" asks anew
   }

@@ -17,6 +17,17 @@ export function explain(error) {
         text: "Click the camera sign next to the address, allow camera and microphone for this page, then try again. "
           + "If there is no sign, allow the browser to use the camera in the system's privacy settings.",
       };
+    case "VoiceNotAllowedError":
+    case "VoiceSecurityError":
+      return {
+        title: "The microphone isn't allowed",
+        text: "Click the sign next to the address, allow the microphone for this page, then try again.",
+      };
+    case "VoiceNotFoundError":
+      return { title: "No microphone found", text: "Plug a microphone in, then try again: the picture talks with your voice." };
+    case "VoiceNotReadableError":
+    case "VoiceAbortError":
+      return { title: "The microphone is busy", text: "Another program holds it. Close that call or recording, then try again." };
     case "NotFoundError":
       return { title: "No camera found", text: "Plug a camera in, or take its cover off and switch it on, then try again." };
     case "NotReadableError":
@@ -41,9 +52,10 @@ export function explain(error) {
  * Ask for camera and microphone as chosen. A remembered device that is gone gives way to any
  * other; a microphone that is missing or busy gives way to a silent call, said in `notes`.
  * @param {{camera: string, microphone: string, resolution: string}} choice
+ * @param {{video: boolean, audio: boolean}} asks what the engine takes of them
  * @returns {Promise<{stream: MediaStream, notes: string[]}>}
  */
-export async function capture(choice) {
+export async function capture(choice, asks) {
   if (!navigator.mediaDevices?.getUserMedia) {
     throw Object.assign(new Error("no camera on an insecure page"), { name: "InsecureContextError" });
   }
@@ -57,6 +69,7 @@ export async function capture(choice) {
   const sound = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
   const audio = { ...sound, ...(choice.microphone && { deviceId: { exact: choice.microphone } }) };
   const ask = (wanted) => navigator.mediaDevices.getUserMedia(wanted);
+  if (!asks.video) return voiceAlone(ask, audio, sound);
   const anyCamera = { ...video, deviceId: undefined };
   try {
     return { stream: await ask({ video, audio }), notes: [] };
@@ -86,6 +99,18 @@ export async function capture(choice) {
         : "The microphone is busy or refused: the avatar has no sound.");
     }
     return { stream: picture, notes };
+  }
+}
+
+/** The microphone without a camera, for a picture that talks. */
+async function voiceAlone(ask, chosen, any) {
+  try {
+    return { stream: await ask({ audio: chosen }), notes: [] };
+  } catch (error) {
+    if (error.name === "OverconstrainedError") {
+      return { stream: await ask({ audio: any }), notes: ["The microphone chosen earlier isn't there: another one is in use."] };
+    }
+    throw Object.assign(new Error(error.message), { name: `Voice${error.name}` });
   }
 }
 

@@ -10,7 +10,7 @@ const RESTART_SHOWN_MS = 5000;
 
 /**
  * @param {{
- *   phase: "idle"|"asking"|"running", sends: boolean,
+ *   phase: "idle"|"asking"|"running", sends: boolean, voiceAlone: boolean,
  *   problem: {title: string, text: string}|null,
  *   lineUp: boolean, downFor_ms: number,
  *   sender: string, viewer: string, peerProblem: string, everConnected: boolean, frames: number, everPictured: boolean,
@@ -30,6 +30,9 @@ export function decide(facts) {
       "Start Mien again in its terminal. This page comes back by itself.");
   }
   if (facts.problem) return shown("trouble", "bad", facts.problem.title, facts.problem.text, "Try again");
+  if (facts.phase === "idle" && facts.voiceAlone) {
+    return shown("idle", "calm", "A picture that talks", "Start the microphone, and it says what you say. No camera is used.", start);
+  }
   if (facts.phase === "idle") {
     return facts.sends
       ? shown("idle", "calm", "Your face, another mood",
@@ -38,7 +41,7 @@ export function decide(facts) {
   }
   if (facts.phase === "asking") {
     return shown("permission", "busy", "Waiting for your permission",
-      "The browser asks whether this page may use camera and microphone. Choose “Allow”.");
+      `The browser asks whether this page may use ${facts.voiceAlone ? "the microphone" : "camera and microphone"}. Choose “Allow”.`);
   }
   const connected = facts.viewer === "connected" && (!facts.sends || facts.sender === "connected");
   if (!facts.lineUp || (!connected && facts.everConnected)) {
@@ -48,7 +51,7 @@ export function decide(facts) {
     return shown("connecting", "busy", "Connecting", facts.peerProblem || "Finding the way to the engine.");
   }
   if (facts.frames === 0 || !facts.cameraSeen) {
-    return shown("waiting", "busy", "Waiting for the camera", "Connected. The first picture takes a moment.", "", !facts.everPictured);
+    return shown("waiting", "busy", facts.voiceAlone ? "Waiting for your voice" : "Waiting for the camera", "Connected. The first picture takes a moment.", "", !facts.everPictured);
   }
   if (facts.failed) return shown("degraded", "bad", facts.failed, "", "", false);
   if (facts.restarted && facts.restartedAgo_ms < RESTART_SHOWN_MS) {

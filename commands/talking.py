@@ -1,0 +1,57 @@
+"""What makes a still picture talk live: its graph, with the voice from where it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from commands.paths import GRAPHS
+from engine.errors import UsageError
+from engine.graph import read
+from engine.roles import Roles
+from media.local_file import open_alone
+from media.probing import audio_stream
+
+
+def add_portrait_arguments(parser: Any) -> None:
+    """--portrait and --consent, for every command that makes a picture talk."""
+    parser.add_argument(
+        "--portrait", metavar="PICTURE", help="a photograph or a painting that says what is heard"
+    )
+    parser.add_argument(
+        "--consent", action="store_true",
+        help="it is your face, or its person agrees (asked once for each picture)",
+    )  # fmt: skip
+
+
+def portrait_graph(options: argparse.Namespace) -> dict[str, Any]:
+    """The portrait's graph; the voice is the page's, or with --mic this machine's, or a file's.
+    Raises UsageError and MienError."""
+    raw = read(GRAPHS / "portrait.toml")
+    nodes, roles = raw["nodes"], Roles(raw)
+    if options.camera not in (None, "none"):
+        raise UsageError("--portrait takes no --camera: the picture is the face")
+    nodes[roles["compositor"]]["parameters"] = {"path": str(Path(options.portrait).resolve())}
+    if options.mic is not None:
+        browser = raw["roles"].pop("browser")
+        del nodes[browser]
+        nodes["microphone"] = _voice(options.mic)
+        for role in ("voice_reader", "editor", "out"):
+            nodes[roles[role]]["inputs"]["audio"] = "microphone.audio"
+        hosts = raw["processes"]["net"]["nodes"]
+        hosts[hosts.index(browser)] = "microphone"
+    return raw
+
+
+def _voice(device: str) -> dict[str, Any]:
+    """The node that hears: a microphone, or a file that is played over and over."""
+    path = Path(device)
+    if not path.is_file():
+        parameters: dict[str, Any] = {"device": device}
+        return {"type": "nodes.sources.microphone:Microphone", "parameters": parameters}
+    with open_alone(path) as container:
+        if audio_stream(container) is None:
+            raise UsageError(f"--mic {device}: there is no sound in that file")
+    parameters = {"path": str(path.resolve()), "pictures": False, "paced": True, "loop": True}
+    return {"type": "nodes.sources.media_file:MediaFile", "parameters": parameters}

@@ -1,0 +1,184 @@
+"""A voice becomes a face: lips by what is said, the rest by how."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, NamedTuple
+
+import numpy as np
+
+from engine.node import Node
+from engine.parameters import parameter
+from engine.types import F32, AudioFrame, Fifo, Input, Latest, Message
+from face import rotations
+from face.affect.speech_steps import STEP_NS, SpeechSteps, Step
+from face.types import BLENDSHAPES, EMOTIONS, Affect, Emotion, FaceRig
+from face.voice.idle import Idle
+from face.voice.talking import VoiceRig
+from inference.weights import open_model
+
+if TYPE_CHECKING:
+    from inference.model import Model
+
+DISTANCE_CM: Final = 60.0
+"""from the camera that isn't there"""
+FRESH_NS: Final = 2_000_000_000
+"""what a voice felt longer ago is forgotten"""
+_MOUTH: Final = np.array([name.startswith(("mouth", "jaw")) for name in BLENDSHAPES])
+
+
+class Shapes(NamedTuple):
+    """Of a moment [52]: what is said, and with what is felt."""
+
+    spoken: F32
+    whole: F32
+
+
+class VoiceFace(Node):
+    """audio, voice -> rig: 52 shapes and a head's pose, 25 times a second.
+
+    ``voice`` is what the voice feels (`VoiceReader`, `Feeling`); where it isn't connected, or says
+    nothing, the face is calm.
+    """
+
+    inputs: ClassVar[Mapping[str, Input]] = {
+        "audio": Fifo(AudioFrame, depth=64),
+        "voice": Latest(Affect, optional=True),
+    }
+    outputs: ClassVar[Mapping[str, type[Message]]] = {"rig": FaceRig}
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Config:
+        mode: Literal["voice", "emotion"] = parameter(
+            "voice", "voice: wear what the voice feels; emotion: wear one of the eight"
+        )
+        emotion: Emotion = parameter("neutral", "what the face wears")
+        intensity: float = parameter(0.7, "how strongly it is worn", low=0.0, high=1.0)
+        voice_gain: float = parameter(
+            1.0, "how strongly the voice's feeling is worn", low=0.0, high=2.0
+        )
+        articulation: float = parameter(
+            1.0, "how far the lips move: 0.5 mumbles, 1.5 is clear from afar", low=0.0, high=2.0
+        )
+        liveliness: float = parameter(
+            1.0, "how much head and eyes move: 0 not at all", low=0.0, high=2.0
+        )
+        ease_ms: float = parameter(
+            500.0, "how long a change of emotion takes", low=0.0, high=5000.0, unit="ms"
+        )
+        seed: int = parameter(0, "of blinks, glances and the head's motion", low=0, high=2**31 - 1)
+        threads: int = parameter(1, "compute threads of the network", low=1, high=16, live=False)
+        weights: str = parameter(
+            "", "a set or a folder of weights; empty: $MIEN_WEIGHTS, else the default", live=False
+        )
+
+    config: Config
+    _model: Model | None = None
+    _voice: Affect | None = None
+    _seed: int | None = None
+
+    def setup(self) -> None:
+
+        self._model = open_model(
+            "voice_rig",
+            self.config.weights,
+            self.context,
+            inputs=("sound", "state"),
+            outputs=("rig", "usual", "state_next"),
+            threads=self.config.threads,
+        )
+        self._rig = VoiceRig(self._model)
+        self._behind = math.ceil(self._rig.look_ahead_ms * 1e6 / STEP_NS)
+        self._steps = SpeechSteps()
+        self._tune(self.config)
+        self.reset()
+
+    def reconfigure(self, config: Config) -> None:
+        super().reconfigure(config)
+        self._tune(config)
+
+    def reset(self) -> None:
+        self._steps.reset()
+        self._rig.reset()
+        self._idle.reset()
+        self._voice = None
+        self._heard: list[Step] = []
+        self._between: Shapes | None = None
+
+    def on_voice(self, message: Affect) -> None:
+        """Kept until it is too old."""
+        if message.known:
+            self._voice = message
+
+    def process(self, audio: AudioFrame) -> Iterator[FaceRig]:
+        if not self._steps.follows(audio):
+            self.context.count("gaps", 1)
+            self.reset()
+        for step in self._steps(audio):
+            yield from self._answer(step)
+
+    def finish(self) -> Iterator[FaceRig]:
+        """What was heard last is answered too, though only silence follows it."""
+        for step in self._steps.rest():
+            yield from self._answer(step)
+        for _ in range(self._behind if self._heard else 0):
+            last = self._heard[-1]
+            silence = np.zeros_like(last.sound)
+            yield from self._answer(Step(last.capture_ns + STEP_NS, silence))
+
+    def close(self) -> None:
+        if self._model is not None:
+            self._model.close()
+            self._model = None
+
+    def _tune(self, config: Config) -> None:
+        self._rig.follows_s = max(config.ease_ms / 3000, 1e-3)
+        if self._seed != config.seed:
+            self._seed, self._idle = config.seed, Idle(config.seed)
+
+    def _answer(self, step: Step) -> Iterator[FaceRig]:
+        """The face at the step that is wholly known now."""
+        self._heard.append(step)
+        emotion, intensity = self._asked(step.capture_ns)
+        for sound in np.split(step.sound, len(step.sound) // self._rig.step_samples):
+            whole = self._rig.step(sound, emotion, intensity)
+            moment = Shapes(self._rig.spoken, whole)
+            # Two moments lie within a frame: that on its beginning came with the step before.
+            if self._between is not None and len(self._heard) > self._behind:
+                yield self._face(self._heard.pop(0), self._between, moment)
+                self._between = None
+            else:
+                self._between = moment
+
+    def _asked(self, now_ns: int) -> tuple[F32 | None, float]:
+        """The emotion to wear as probabilities [8], and how strongly."""
+        config, voice = self.config, self._voice
+        if config.mode == "emotion":
+            one = np.zeros(len(EMOTIONS), np.float32)
+            one[EMOTIONS.index(config.emotion)] = 1
+            return one, config.intensity if config.emotion != "neutral" else 0.0
+        if voice is None or now_ns - voice.capture_ns > FRESH_NS:
+            return None, 0.0
+        calm = float(voice.probabilities[EMOTIONS.index("neutral")])
+        strength = min(voice.intensity * config.voice_gain, 1.0) * (1 - calm)
+        return voice.probabilities, strength
+
+    def _face(self, step: Step, *moments: Shapes) -> FaceRig:
+        idle = self._idle(step.sound, STEP_NS / 1e9)
+        widely = np.where(_MOUTH, self.config.articulation, 1).astype(np.float32)
+        spoken = sum(moment.spoken for moment in moments) / len(moments) * widely
+        felt = sum(moment.whole - moment.spoken for moment in moments) / len(moments)
+        spoken = np.clip(np.maximum(spoken, idle.shapes), 0, 1).astype(np.float32)
+        pose = np.eye(4, dtype=np.float32)
+        pose[:3, :3] = rotations.power(idle.turn, self.config.liveliness)
+        pose[2, 3] = -DISTANCE_CM
+        return FaceRig(
+            capture_ns=step.capture_ns,
+            found=True,
+            blendshapes=np.clip(spoken + felt, 0, 1).astype(np.float32),
+            pose=pose,
+            expression=self._rig.expression,
+            spoken=spoken,
+        )
