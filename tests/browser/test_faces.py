@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 WITHIN_MS = 60_000
+
+
+def gauges(engine: Engine) -> dict[str, Any]:
+    found: dict[str, Any] = engine.call("metrics")["nodes"]["tracker"]["gauges"]
+    return found
 
 
 def test_one_of_two_faces_is_chosen(browser: Browser, tmp_path: Path) -> None:
@@ -37,10 +42,10 @@ def test_one_of_two_faces_is_chosen(browser: Browser, tmp_path: Path) -> None:
             # As in a mirror: what the camera has at its left is at the right here.
             chosen.select_option(label="the one at the right")
             assert chosen.input_value() == "left"
-            while engine.value("tracker", "follow") != "left":
-                page.wait_for_timeout(50)
-            while engine.call("metrics")["nodes"]["tracker"]["gauges"]["followed"] != "left":
-                page.wait_for_timeout(50)
+            assert engine.wait(lambda: engine.value("tracker", "follow") == "left")
+            assert engine.wait(
+                lambda: engine.call("metrics")["nodes"]["tracker"]["gauges"]["followed"] == "left"
+            )
             page.screenshot(path=str(tmp_path / "two.png"))
             opened.assert_quiet()
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from tests.browser.page import LivePage
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-SETTLE_S = 1.0  # an emotion eases in, then the encoder catches up
+SETTLE_FRAMES = 25  # a change takes 0.2 s, its end is smoothed
 
 
 def difference(first: F32, second: F32, region: tuple[slice, slice]) -> float:
@@ -31,6 +31,17 @@ def mark_column(picture: F32) -> float:
     return float(np.average(np.arange(row.size), weights=np.clip(row - 100, 0, None) + 1e-6))
 
 
+def has(engine: Engine, name: str, value: str | float) -> bool:
+    return bool(engine.value("editor", name) == value)
+
+
+def settled(page: LivePage, engine: Engine, **values: str | float) -> None:
+    """Until the editor has these values, and so many pictures have come since."""
+    for name, value in values.items():
+        assert engine.wait(partial(has, engine, name, value))
+    page.more_frames(SETTLE_FRAMES)
+
+
 def test_pictures_come_back_whole_and_moving(live: LivePage) -> None:
     before = live.frames()
     columns = []
@@ -38,20 +49,22 @@ def test_pictures_come_back_whole_and_moving(live: LivePage) -> None:
         picture = live.grab()
         assert picture.shape == (480, 640, 3)
         columns.append(mark_column(picture))
-        time.sleep(0.12)
+        live.more_frames(2)
     assert len({round(column / 10) for column in columns}) >= 4, columns
     assert live.frames() - before >= 8
     assert live.data("size") == "640×480"
 
 
-def test_emotion_and_intensity_change_the_face_alone(live: LivePage) -> None:
+def test_emotion_and_intensity_change_the_face_alone(live: LivePage, engine: Engine) -> None:
     intensity = live.page.locator("#intensity")
 
     def wear(emotion: str, amount: str) -> F32:
         live.emotion(emotion).click()
         if emotion != "neutral":
             intensity.fill(amount)
-        time.sleep(SETTLE_S)
+            settled(live, engine, emotion=emotion, intensity=float(amount))
+        else:
+            settled(live, engine, emotion=emotion)
         return live.mean_grab()
 
     neutral = wear("neutral", "")
@@ -69,18 +82,18 @@ def test_emotion_and_intensity_change_the_face_alone(live: LivePage) -> None:
     assert live.emotion("neutral").get_attribute("aria-checked") == "false"
 
 
-def test_off_gives_the_own_face_back(live: LivePage) -> None:
+def test_off_gives_the_own_face_back(live: LivePage, engine: Engine) -> None:
     live.wear_nothing()
-    time.sleep(SETTLE_S)
+    settled(live, engine, emotion="neutral")
     neutral = live.mean_grab()
     live.page.locator('[data-mode-choice="off"]').click()
-    time.sleep(SETTLE_S)
+    settled(live, engine, mode="off")
     off = live.mean_grab()
     live.page.locator("#d-devices summary").click()
     live.page.locator("#pass").click()
     live.wait("state", "passing")
     assert "Passing through" in live.page.locator(".badge").inner_text()
-    time.sleep(SETTLE_S)
+    live.more_frames(SETTLE_FRAMES)
     passed = live.mean_grab()
     live.page.locator("#pass").click()
     live.wait("state", "live")
@@ -107,13 +120,13 @@ def test_strip_shows_figures(live: LivePage) -> None:
 
 
 def test_first_view_tells_the_microphone_and_the_device(live: LivePage) -> None:
-    levels = set()
-    for _ in range(40):
+    levels = set[str | None]()
+    while len(levels) < 5:  # the tone swells and fades
         levels.add(live.page.locator("#meter").get_attribute("aria-valuenow"))
-        if len(levels) >= 5:
-            break
-        time.sleep(0.1)
-    assert len(levels) >= 5, levels  # the tone swells and fades
+        live.page.wait_for_function(
+            "last => document.querySelector('#meter').getAttribute('aria-valuenow') !== last",
+            arg=live.page.locator("#meter").get_attribute("aria-valuenow"),
+        )
     live.wait("microphone", "heard")
     live.page.locator("#mute").click()
     live.wait("microphone", "muted")

@@ -44,8 +44,7 @@ def test_a_person_is_chosen_renamed_and_forgotten(
             choice.locator("option", has_text="anna").wait_for(state="attached", timeout=WITHIN_MS)
             assert page.locator("#person-forget").is_disabled()
             choice.select_option("anna")
-            while engine.value("compositor", "person") != "anna":
-                page.wait_for_timeout(50)
+            assert engine.wait(lambda: engine.value("compositor", "person") == "anna")
             page.wait_for_function(
                 "() => parseInt(document.getElementById('people-text').textContent) > 0",
                 timeout=WITHIN_MS,
@@ -54,13 +53,11 @@ def test_a_person_is_chosen_renamed_and_forgotten(
             page.screenshot(path=str(tmp_path / "people.png"))
             page.once("dialog", lambda dialog: dialog.accept("Anna B"))
             page.locator("#person-rename").click()
-            while engine.value("compositor", "person") != "Anna B":
-                page.wait_for_timeout(50)
+            assert engine.wait(lambda: engine.value("compositor", "person") == "Anna B")
             assert person_file.names() == ["Anna B"]
             page.once("dialog", lambda dialog: dialog.accept())
             page.locator("#person-forget").click()
-            while engine.value("compositor", "person") != "":
-                page.wait_for_timeout(50)
+            assert engine.wait(lambda: engine.value("compositor", "person") == "")
             assert list(people.iterdir()) == []
             assert choice.locator("option").all_inner_texts() == ["whoever is seen"]
             opened.assert_quiet()
@@ -109,8 +106,7 @@ def test_a_guided_minute_ends_in_a_smile_that_is_worn(
             page.locator("#guide-error", has_text="person").wait_for(timeout=WITHIN_MS)
             page.locator("#guide-name").fill("anna")
             page.locator("#guide-go").click()
-            while engine.value("compositor", "person") != "anna":
-                page.wait_for_timeout(50)
+            assert engine.wait(lambda: engine.value("compositor", "person") == "anna")
             page.screenshot(path=str(tmp_path / "enrolled.png"))
             kept = person_file.load(person_file.place_of("anna"))
             assert {"neutral", "happy"} <= {face.emotion for face in kept.faces}
