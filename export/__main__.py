@@ -20,6 +20,7 @@ from pathlib import Path
 
 from training import command, recipes
 
+PRECISIONS = ("f32", "bf16", "int8")
 TARGETS = ("onnx", "openvino", "tensorrt")
 
 
@@ -38,6 +39,11 @@ def main(argv: list[str] | None = None) -> int:
         "--data", type=Path, required=True, help="a folder of shards or photographs"
     )
     parser.add_argument("--to", nargs="+", choices=TARGETS, default=["onnx", "openvino"])
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="of OpenVINO on a CPU; default: the recipe's, where that is good enough",
+    )
     parser.add_argument("--out", type=Path, default=Path("weights"), help="weights/NAME is made")
     parser.add_argument("--engines", type=Path, default=Path("build/engines"))
     parser.add_argument("--calls", type=int, default=128, help="calls to calibrate with")

@@ -7,6 +7,7 @@ from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
+from engine.errors import UsageError
 from engine.files import atomic_write, make_folder
 from export import samples
 from export.fidelity import fidelities, lines_of
@@ -14,10 +15,11 @@ from export.networks import Network, exported, load
 from export.onnx_file import to_float16, to_onnx
 from export.parity import Parity, table
 from export.quantize import to_int8
-from export.write_card import Files, write_card
-from inference.card import read_card
+from export.write_card import Files, sha256_of, write_card
+from inference.card import CARD, read_card
 from inference.tensorrt import AHEAD_OF_TIME, load_tensorrt, obtain_engine
 from training import command, recipes
+from training.recipe import Recipe
 
 
 def export(options: argparse.Namespace, arguments: str) -> None:
@@ -28,6 +30,8 @@ def export(options: argparse.Namespace, arguments: str) -> None:
     again = options.run is None
     network = exported(kind, folder) if again else load(kind, options.run)
     recipe, data = network.recipe, network.run["data"]
+    if options.precision == "int8" and not recipe.quantized:
+        raise UsageError(f"{kind.name} has no int8: its recipe isn't quantized")
     learn, judge = recipe.examples(options.data)
     calls = samples.calls(network, judge, max(2, options.calls // 4), seed=1)
     make_folder(folder)
@@ -48,8 +52,8 @@ def export(options: argparse.Namespace, arguments: str) -> None:
         _put(folder / "int8.bin", weights)
         files["openvino_int8"] = ("int8.xml", "int8.bin")
         data = data | samples.calibrated_on(learn, count)
-    kept = _measured_by_hand(folder) if again else {}
-    write_card(folder, network, files, "f32", data, kept, made_by)
+    kept = _evaluated(folder, again)
+    write_card(folder, network, files, ("f32", "not compared yet"), data, kept, made_by)
     _drop_stale(folder, files)
     rows = table(network, folder, calls)
     metrics: dict[str, Any] = {name: row.row() for name, row in rows.items()}
@@ -60,25 +64,21 @@ def export(options: argparse.Namespace, arguments: str) -> None:
             metrics[f"{name}_by_emotion"] = {part.kind: part.row() for part in parts}
             fine -= set() if all(part.good_enough() for part in parts) else {name}
             print("\n".join(lines_of(name, parts)))
-    # What adds up over seconds must not lose digits, and what is this small gains nothing.
-    chosen = best(rows, fine) if recipe.halved else "f32"
+    chosen = precision_of(recipe, options.precision, fine)
     write_card(folder, network, files, chosen, data, metrics | kept, made_by)
     _report(network, rows, chosen)
     if "tensorrt" in options.to:
         _engines(folder, options.engines)
 
 
-def best(rows: dict[str, Parity], fine: Set[str]) -> str:
-    """The precision for OpenVINO: the quickest of those that are good enough; a gain below a tenth
-    isn't worth lower precision."""
-    chosen = "f32"
-    for precision in ("bf16", "int8"):
-        row, so_far = rows.get(f"openvino_{precision}"), rows.get(f"openvino_{chosen}")
-        if row is None or so_far is None or f"openvino_{precision}" not in fine:
-            continue
-        if row.best_ms < 0.9 * so_far.best_ms:
-            chosen = precision
-    return chosen
+def precision_of(recipe: Recipe, asked: str | None, fine: Set[str]) -> tuple[str, str]:
+    """What OpenVINO is to compute in, and why: what was ``asked`` for, else what the recipe says
+    where that is ``fine``."""
+    if asked:
+        return asked, "asked for"
+    if recipe.precision == "f32" or f"openvino_{recipe.precision}" in fine:
+        return recipe.precision, "the recipe's"
+    return "f32", f"the recipe's {recipe.precision} isn't good enough"
 
 
 def _kept(folder: Path) -> Files:
@@ -89,10 +89,23 @@ def _kept(folder: Path) -> Files:
     }
 
 
-def _measured_by_hand(folder: Path) -> dict[str, Any]:
-    """What a card tells of measurements that no export makes."""
+def _evaluated(folder: Path, again: bool) -> dict[str, Any]:
+    """Tables of a card that evaluators put there, of the network as it is now; and, where that one
+    isn't made anew, those with a note."""
+    card = folder / CARD
+    if not card.is_file():
+        return {}
     metrics = read_card(folder).text.get("metrics", {})
-    return {name: row for name, row in metrics.items() if "note" in row}
+    model = sha256_of(folder / "model.onnx")
+    kept, gone = {}, []
+    for name, row in metrics.items():
+        if row.get("model_sha256") == model or (again and "note" in row):
+            kept[name] = row
+        elif "model_sha256" in row or "note" in row:
+            gone.append(name)
+    if gone:
+        print(f"{', '.join(gone)}: of another network, gone from the card; evaluate again")
+    return kept
 
 
 def _engines(folder: Path, into: Path) -> None:
@@ -114,10 +127,10 @@ def _put(path: Path, data: bytes) -> None:
         part.write_bytes(data)
 
 
-def _report(network: Network, rows: dict[str, Parity], chosen: str) -> None:
+def _report(network: Network, rows: dict[str, Parity], chosen: tuple[str, str]) -> None:
     print(f"{network.name}: {network.task}")
     for row in rows.values():
         worst: Any = max(row.largest.values())
         extra = "" if row.agreement is None else f", same emotion {row.agreement:.1%}"
         print(f"  {row.label}: largest difference from torch {worst:.2g}{extra}")
-    print(f"  on a CPU: {chosen}")
+    print(f"  on a CPU: {chosen[0]} ({chosen[1]})")

@@ -27,12 +27,13 @@ def write_card(
     folder: Path,
     network: Network,
     files: Files,
-    openvino: str,
+    openvino: tuple[str, str],
     data: Mapping[str, Any],
     metrics: Mapping[str, Any],
     command: str,
 ) -> None:
-    """Write ``folder``/card.toml; its files are there already. Raises MienError."""
+    """Write ``folder``/card.toml; its files are there already. ``openvino``: the precision on a
+    CPU, and why. Raises MienError."""
     run, data = network.run, with_terms(data)
     head = {
         "name": network.name,
@@ -43,7 +44,8 @@ def write_card(
         "gflop": network.gflop,
         "training": run["training"],
         "export": command,
-        "openvino": openvino,
+        "openvino": openvino[0],
+        "openvino_because": openvino[1],
     }
     head |= {"recipe": run["recipe"]} if "recipe" in run else {}
     origins = {"weights_of_others": list(network.origins)} if network.origins else {}

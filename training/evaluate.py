@@ -17,6 +17,8 @@ own-neutral compares with each person's own photographs, EMOTION/PERSON_SESSION.
 other session as memory and without; give --weights that never saw them, and their --fold. own-talk
 edits films, and compares with the person's own calm moments, or with their own talk in an emotion,
 as --memory shows it. --out gets results.json, report.html and a sheet of pictures per emotion.
+--card puts what `read` says of a weight on its card, with this command and hashes of data and
+network.
 
 Figures rest on the networks that are named below the tables: others give other figures.
 Judges that are not installed are named and left out.
@@ -35,7 +37,7 @@ from engine.errors import MienError, UsageError
 from engine.files import make_folder
 from face.types import EMOTIONS
 from training import command
-from training.evaluation import own_neutral, own_talk, report
+from training.evaluation import on_card, own_neutral, own_talk, report
 from training.evaluation.protocols import (
     PROTOCOLS,
     SETTINGS,
@@ -49,6 +51,7 @@ from training.evaluation.readings import networks_of, read, readers
 from training.evaluation.renderers import KINDS, renderers
 from training.evaluation.takes import Take, labelled, takes_in
 from training.evaluation.tally import Eyes
+from training.metrics import statistics
 from training.metrics.networks import JUDGES, judges
 
 OWN = (own_neutral.PROTOCOL, own_talk.PROTOCOL)
@@ -94,6 +97,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--judges", nargs="*", help=" ".join(JUDGES) + "; default: all here")
     parser.add_argument("--out", type=Path, help="a folder for the report")
+    parser.add_argument(
+        "--card", type=Path, metavar="WEIGHT", help="read: put its figures on this weight's card"
+    )
     arguments = sys.argv[1:] if argv is None else argv
     options = parser.parse_args(arguments)
     return command.run("evaluate", lambda: evaluate(options, shlex.join(arguments)))
@@ -106,12 +112,14 @@ def evaluate(options: argparse.Namespace, arguments: str) -> None:
     kinds = [kind for given in options.renderer for kind in given.split(",") if kind]
     _known("emotion", emotions, EMOTIONS)
     _known("protocol", options.protocol, (*PROTOCOLS, *OWN))
+    voices = options.protocol == ["read"]
     if options.out:
         make_folder(options.out)
+    if options.card and (not voices or len(options.weights) > 1):
+        raise UsageError("--card is for --protocol read alone, of one set of --weights")
     if set(OWN) & set(options.protocol):
         _against_own(options, emotions, arguments)
         return
-    voices = options.protocol == ["read"]
     takes = takes_in(options.input, options.every, options.split, voices)
     if options.minutes is not None:
         takes.sort(key=lambda take: zlib.crc32(take.name.encode()))
@@ -134,6 +142,11 @@ def evaluate(options: argparse.Namespace, arguments: str) -> None:
     for setting in SETTINGS:
         if setting in options.protocol and not options.after:
             rows += by_reference(told, methods, emotions, setting, stage, options.sources)
+    if options.card:
+        figures = on_card.told(rows, options.card, options.weights[0] if options.weights else "")
+        made_by, name = f"python -m training.evaluate {arguments}", f"read_{options.input.name}"
+        on_card.put(options.card, name, figures, made_by, statistics.SEED, options.input)
+        said.append(f"on its card: {options.card}")
     made = made or {name: way.label for name, way in methods.items()}
     rests_on = report.rests_on(rows, stage.names, made)
     for table in report.tables(rows):

@@ -137,6 +137,8 @@ class Recipe(Interface):
     """whether a GPU runs it in float16"""
     quantized: ClassVar[bool] = False
     """whether int8 pays on a CPU"""
+    precision: ClassVar[str] = "f32"
+    """what OpenVINO computes it in on a CPU: f32, bf16 or int8, where that is good enough"""
     tolerance: ClassVar[Tolerance | None] = None
 
     size: Any

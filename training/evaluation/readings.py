@@ -18,7 +18,7 @@ from face.affect.speech_steps import STEP_SAMPLES
 from face.types import EMOTIONS
 from inference.card import CARD, read_card
 from inference.model import Model
-from inference.weight_sets import folder_of, weight_folder
+from inference.weight_sets import SHIPPED, folder_of, weight_folder
 from nodes.readers.face_reader import FaceReader
 from training.evaluation.protocols import Row, Stage, agreement, who_of
 from training.evaluation.renderers import ready, to_frames
@@ -43,14 +43,21 @@ class Reader(Protocol):
     def __call__(self, take: Take, seen: Seen | None) -> Reading | None: ...
 
 
+def shown(folder: Path) -> str:
+    """A folder as it is told: one that ships by its place in there."""
+    ships = folder.resolve().is_relative_to(SHIPPED.parent)
+    return str(folder.resolve().relative_to(SHIPPED.parent) if ships else folder)
+
+
 class FaceEncoder:
     """The visual encoder as the live graph runs it, frame by frame through a take."""
 
-    def __init__(self, folder: Path) -> None:
-        read_card(folder / "visual")
+    def __init__(self, weights: str) -> None:
+        folder = weight_folder("visual", weights)
+        read_card(folder)
         said: dict[str, object] = {}
-        self._node = ready(FaceReader, Context(gauge=said.__setitem__), weights=str(folder))
-        self.network = f"{folder / 'visual'} on {said.get('backend', '')}"
+        self._node = ready(FaceReader, Context(gauge=said.__setitem__), weights=weights)
+        self.network = f"{shown(folder)} on {said.get('backend', '')}"
 
     def __call__(self, take: Take, seen: Seen | None) -> Reading | None:
         if seen is None:
@@ -65,9 +72,10 @@ class FaceEncoder:
 class VoiceEncoder:
     """The speech encoder, 40 ms by 40 ms; its answer belongs to the step before."""
 
-    def __init__(self, folder: Path) -> None:
-        self._model = Model(folder / "speech", threads=1, log=lambda _: None)
-        self.network = f"{folder / 'speech'} on {self._model.label}"
+    def __init__(self, weights: str) -> None:
+        folder = weight_folder("speech", weights)
+        self._model = Model(folder, threads=1, log=lambda _: None)
+        self.network = f"{shown(folder)} on {self._model.label}"
 
     def __call__(self, take: Take, seen: Seen | None) -> Reading | None:
         sound = take.sound() if take.sound else np.zeros(0, np.float32)
@@ -104,17 +112,16 @@ def readers(weights: Sequence[str], names: dict[str, str]) -> dict[str, Reader]:
         found["judge"] = JudgedFace(names["emotion"])
     for given in weights or [str(folder_of())]:
         name, _, place = given.rpartition("=")
-        folder = Path(place)
         prefix = f"{name} " if name else ""
         here = [
             kind for kind in ("visual", "speech") if (weight_folder(kind, place) / CARD).is_file()
         ]
         if weights and not here:
-            raise MienError(f"no visual and no speech encoder in {folder}; export one there")
+            raise MienError(f"no visual and no speech encoder in {place}; export one there")
         if "visual" in here:
-            found[f"{prefix}face"] = FaceEncoder(folder)
+            found[f"{prefix}face"] = FaceEncoder(place)
         if "speech" in here:
-            found[f"{prefix}voice"] = VoiceEncoder(folder)
+            found[f"{prefix}voice"] = VoiceEncoder(place)
     if not found:
         raise MienError("nothing here reads emotions: no encoder in weights, no judge; give some")
     return found

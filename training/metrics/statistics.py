@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
+SEED = 0
+"""of people drawn anew, for intervals"""
 
 
 def frechet_distance(first: Floats, second: Floats) -> float:
@@ -54,7 +56,9 @@ def macro_f1(truth: Ints, told: Ints) -> float:
 def redrawn(parts: Floats, draws: int = 2000) -> NDArray[np.float64]:
     """Sums [draws, ...] of what people gave [P, ...], as if as many people had been drawn anew (a
     bootstrap, Efron 1979)."""
-    times = np.random.default_rng(0).multinomial(len(parts), [1 / len(parts)] * len(parts), draws)
+    times = np.random.default_rng(SEED).multinomial(
+        len(parts), [1 / len(parts)] * len(parts), draws
+    )
     return np.tensordot(times.astype(np.float64), parts, axes=1)
 
 

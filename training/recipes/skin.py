@@ -21,6 +21,7 @@ class Skin(Recipe):
     task = "light and shade of a face's skin as its expression changes"
     halved = True
     quantized = True
+    precision = "int8"
     tolerance = Tolerance("change", 0.2, skin_mask)
 
     size: SkinSize

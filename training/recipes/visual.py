@@ -28,6 +28,7 @@ class Visual(Recipe):
     task = "what a face feels, frame by frame, never looking ahead"
     state: ClassVar[Mapping[str, str]] = STATE
     halved = True
+    precision = "bf16"
     # Not quantized: in int8 it names one face in eight differently, however few of its layers are
     # left to it, and is no quicker than in bf16.
 

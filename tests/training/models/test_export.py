@@ -23,10 +23,10 @@ import torch
 from engine.errors import MienError, UsageError
 from export import samples
 from export.fidelity import Fidelity, fidelity
-from export.make import best
+from export.make import precision_of
 from export.networks import Network
 from export.networks import load as load_network
-from export.parity import Parity, compare, table
+from export.parity import compare, table
 from face.render.detail import skin_mask
 from face.types import EMOTIONS
 from inference.card import read_card
@@ -149,15 +149,57 @@ def test_photographs_of_one_person_are_one_line(made: Made, tmp_path: Path) -> N
         Skin.debug().examples(tmp_path)
 
 
-def test_int8_that_loses_an_emotion_isnt_chosen() -> None:
-    rows = {
-        f"openvino_{name}": Parity(name, {}, {}, None, best_ms)
-        for name, best_ms in (("f32", 20.0), ("bf16", 10.0), ("int8", 5.0))
-    }
-    assert best(rows, {"openvino_f32", "openvino_bf16", "openvino_int8"}) == "int8"
-    assert best(rows, {"openvino_f32", "openvino_bf16"}) == "bf16"
-    assert best(rows, {"openvino_int8"}) == "int8"
-    assert best(rows, set()) == "f32"
+def test_precision_is_the_recipes_where_it_is_good_enough_or_what_was_asked_for() -> None:
+    skin, speech = Skin.debug(), recipes.recipe("speech").debug()
+    assert precision_of(skin, None, {"openvino_int8"}) == ("int8", "the recipe's")
+    assert precision_of(skin, None, {"openvino_bf16"}) == (
+        "f32",
+        "the recipe's int8 isn't good enough",
+    )
+    assert precision_of(skin, "bf16", set()) == ("bf16", "asked for")
+    assert precision_of(speech, None, set()) == ("f32", "the recipe's")
+
+
+def test_the_precision_that_was_asked_for_is_on_the_card(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from export.__main__ import main
+
+    run, data = str(made.runs / "speech"), str(made.data)
+    command = ["speech", "--run", run, "--data", data, "--out", str(tmp_path), "--calls", "2"]
+    assert main([*command, "--precision", "bf16"]) == 0
+    card = read_card(tmp_path / "speech")
+    assert card.openvino == "bf16" and card.text["openvino_because"] == "asked for"
+    assert card.text["export"].endswith("--precision bf16")
+    assert read_card(made.weights / "speech").text["openvino_because"] == "the recipe's"
+    capsys.readouterr()
+    assert main([*command, "--precision", "int8"]) == 2
+    error = capsys.readouterr().err
+    assert "speech has no int8: its recipe isn't quantized" in error and error.count("\n") == 1
+
+
+def test_what_an_evaluator_says_stays_as_long_as_the_network_does(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from export.__main__ import main
+    from training.evaluation.on_card import put
+
+    weight = Path(shutil.copytree(made.weights / "intensity", tmp_path / "intensity"))
+    put(weight, "read_there", {"accuracy": 0.5}, "python -m there", 0, made.data)
+    put(weight, "read_there", {"accuracy": 2 / 3}, "python -m there", 0, made.data)
+    row = read_card(weight).text["metrics"]["read_there"]
+    assert row["accuracy"] == 0.6667 and row["command"] == "python -m there"
+    assert row["model_sha256"] == read_card(weight).files["onnx"].sha256
+    command = ["intensity", "--run", str(made.runs / "intensity"), "--data", str(made.data)]
+    command += ["--out", str(tmp_path), "--calls", "2", "--to", "onnx"]
+    assert main(command) == 0
+    assert read_card(weight).text["metrics"]["read_there"] == row
+    card = weight / "card.toml"
+    card.write_text(card.read_text().replace(row["model_sha256"], "0" * 64, 2))
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "read_there: of another network" in capsys.readouterr().out
+    assert "read_there" not in read_card(weight).text["metrics"]
 
 
 def test_int8_can_be_made_anew_from_a_weight(made: Made, tmp_path: Path) -> None:
