@@ -133,7 +133,11 @@ def _learn(
     if CAMERA in options.sources:
         enrolment.film(_camera(options))
     enrolment.check()
-    person_file.save(person(options.name, enrolment.repertoire.faces), goal, passphrase)
+    person_file.save(
+        person(options.name, enrolment.repertoire.faces, enrolment.repertoire.still),
+        goal,
+        passphrase,
+    )
     return enrolment.learned()
 
 

@@ -62,6 +62,7 @@ class Enrolment:
             self._log(f"{file.name}: no emotion in particular; name it EMOTION_1.jpg; left out")
             return
         self.repertoire.add(face)
+        self.repertoire.consider(pixels, points, face)
 
     def film(self, frames: Iterator[tuple[VideoFrame, FaceTrack]]) -> None:
         """Pictures that follow each other, with the face in each; what can be read of them."""
@@ -78,6 +79,7 @@ class Enrolment:
                     )  # fmt: skip
                     if face is not None:
                         self.repertoire.add(face)
+                        self.repertoire.consider(frame.pixels, track.landmarks, face)
         except MienError as error:
             self._log(f"{error}; what came before is kept")
 

@@ -12,6 +12,8 @@ Examples:
   run_engine.py live --camera 0 --mic default --virtual-camera
   run_engine.py live --no-settings               as delivered, whatever was set before
   run_engine.py live --portrait face.jpg         a picture that says what your microphone hears
+  run_engine.py live --person anna --camera none
+                                                 yourself with the camera off, moved by your voice
   run_engine.py live --vmc                       the face moves an avatar, too (VSeeFace, Warudo)
   run_engine.py live --camera rtsp://192.168.1.20/stream
   run_engine.py live --address 0.0.0.0 --cert cert.pem --key key.pem
@@ -34,7 +36,7 @@ from commands.graph import add_settings
 from commands.numbers import PORT, SECONDS
 from commands.paths import GRAPHS
 from commands.running import console, run_supervised
-from commands.talking import add_portrait_arguments, portrait_graph
+from commands.talking import add_portrait_arguments, portrait_graph, without_camera
 from commands.weights import add_weights, use_weights
 from engine.errors import MienError, UsageError
 from engine.files import unusual
@@ -55,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--camera",
         metavar="N|URL|FILE",
         help="a camera of this machine (its number or path, see devices), one of the network "
-        "(rtsp://..., http://...), or a video that is played over and over",
+        "(rtsp://..., http://...), a video that is played over and over, or none: with --person, "
+        "their own picture talks",
     )
     devices.add_argument(
         "--mic",
@@ -141,7 +144,7 @@ def face_settings(options: argparse.Namespace, roles: Roles) -> list[str]:
 
 def live_graph(options: argparse.Namespace) -> dict[str, Any]:
     """The live graph with this machine's devices where they are asked for. Raises UsageError."""
-    if options.portrait is not None:
+    if without_camera(options):
         raw = portrait_graph(options)
         roles = Roles(raw)
         video, rig = f"{roles['compositor']}.video", f"{roles['editor']}.rig"

@@ -25,6 +25,13 @@ def add_portrait_arguments(parser: Any) -> None:
     )  # fmt: skip
 
 
+def without_camera(options: argparse.Namespace) -> bool:
+    """Whether a still picture stands for the camera's. Raises UsageError where there is none."""
+    if options.camera == "none" and options.portrait is None and options.person is None:
+        raise UsageError("--camera none needs --person, who was enrolled, or --portrait, a picture")
+    return options.portrait is not None or options.camera == "none"
+
+
 def portrait_graph(options: argparse.Namespace) -> dict[str, Any]:
     """The portrait's graph; the voice is the page's, or with --mic this machine's, or a file's.
     Raises UsageError and MienError."""
@@ -32,7 +39,8 @@ def portrait_graph(options: argparse.Namespace) -> dict[str, Any]:
     nodes, roles = raw["nodes"], Roles(raw)
     if options.camera not in (None, "none"):
         raise UsageError("--portrait takes no --camera: the picture is the face")
-    nodes[roles["compositor"]]["parameters"] = {"path": str(Path(options.portrait).resolve())}
+    if options.portrait is not None:
+        nodes[roles["compositor"]]["parameters"] = {"path": str(Path(options.portrait).resolve())}
     if options.mic is not None:
         browser = raw["roles"].pop("browser")
         del nodes[browser]

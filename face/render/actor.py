@@ -78,7 +78,7 @@ class Actor:
 
     def enrol(self, name: str) -> None:
         """Keep what is remembered of who is seen as a person of this name. Raises MienError."""
-        person = person_file.Person(name, self.repertoire.faces)
+        person = person_file.Person(name, self.repertoire.faces, self.repertoire.still)
         person_file.save(person, person_file.place_of(name))
         self._before_labels = None
 
@@ -133,7 +133,7 @@ class Actor:
             return
         if label:
             if self._before_labels is None:
-                self._before_labels = Repertoire(self.repertoire.faces)
+                self._before_labels = Repertoire(self.repertoire.faces, self.repertoire.still)
             face: Face | None = self._watch.labelled(
                 self.repertoire, picture, landmarks, placement, rig, label, step_s
             )
@@ -141,6 +141,7 @@ class Actor:
             face = self._watch(self.repertoire, picture, landmarks, placement, rig, step_s)
         if face is not None:
             self.repertoire.add(face)
+            self.repertoire.consider(picture, landmarks, face)
             self._context.gauge("remembered", len(self.repertoire))
 
     def recognize(self, picture: U8, landmarks: F32, placement: Placement, rig: F32) -> None:

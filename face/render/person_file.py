@@ -10,7 +10,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,7 @@ import numpy as np
 from engine.errors import MienError, UsageError
 from engine.files import atomic_write, explain, make_folder, unusual
 from engine.program import program
-from face.render.repertoire import MAX_FACES, Face, Repertoire
+from face.render.repertoire import MAX_FACES, STILL_PX, Face, Repertoire, Still
 from face.render.surface import HEIGHT, WIDTH
 from face.types import BLENDSHAPES, EMOTIONS
 
@@ -49,9 +49,10 @@ class Person:
 
     name: str
     faces: Sequence[Face]
+    still: Still | None = None
 
     def repertoire(self) -> Repertoire:
-        return Repertoire(self.faces)
+        return Repertoire(self.faces, self.still)
 
 
 def people_folder() -> Path:
@@ -97,6 +98,9 @@ def save(person: Person, path: Path, passphrase: str = "") -> None:
         for name, (_, kind) in _SHAPES.items()
     }
     arrays["quality"] = np.array([face.quality for face in person.faces], np.float32)
+    if person.still is not None:
+        arrays["still"] = np.ascontiguousarray(person.still.picture)
+        arrays["still_quality"] = np.array(person.still.quality, np.float32)
     words = {
         "format": FORMAT,
         "version": VERSION,
@@ -140,7 +144,20 @@ def load(path: Path, passphrase: str = "") -> Person:
         )
         for row, emotion in enumerate(emotions)
     ]
-    return Person(path.stem, faces)
+    return Person(path.stem, faces, _still(arrays, path))
+
+
+def _still(arrays: Mapping[str, Any], path: Path) -> Still | None:
+    """The picture that is kept, where there is one. Raises MienError."""
+    picture, quality = arrays.get("still"), arrays.get("still_quality")
+    if picture is None:
+        return None
+    fine = picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
+    if not fine or not 2 <= min(picture.shape[:2]) <= max(picture.shape[:2]) <= STILL_PX:
+        raise MienError(f"{path} is damaged: its picture has another form; enrol again")
+    if quality is None or quality.shape != () or not np.isfinite(quality):
+        raise MienError(f"{path} is damaged: its picture's quality is missing; enrol again")
+    return Still(picture, float(quality))
 
 
 def forget(name: str) -> Path:

@@ -37,6 +37,13 @@ SHARPNESS: Final = 4.0
 REACH_DEG: Final = (12.0, 30.0)
 """how far from the turn of a remembered face it is believed: all of it, nothing"""
 
+STILL_DEG: Final = 12.0
+"""how far a head may be turned in a picture that is kept"""
+STILL_CM: Final = 1.0
+"""how far a mouth is open that makes it half as good"""
+STILL_PX: Final = 640
+"""its longer side at most"""
+
 OPEN_CM: Final = 0.4
 """an opening that shows what is behind the lips"""
 LIKE_CM: Final = 1.0
@@ -74,11 +81,20 @@ class Recalled:
     nearest: Face
 
 
-class Repertoire:
-    """What is remembered of one person."""
+@dataclass(frozen=True, eq=False)
+class Still:
+    """A picture [H, W, 3] of the person, calm and from the front; ``quality`` as of a face."""
 
-    def __init__(self, faces: Iterable[Face] = ()) -> None:
+    picture: U8
+    quality: float
+
+
+class Repertoire:
+    """What is remembered of one person; ``still`` is a picture that can be made to talk."""
+
+    def __init__(self, faces: Iterable[Face] = (), still: Still | None = None) -> None:
         self._kinds: dict[tuple[object, ...], list[Face]] = {}
+        self.still = still
         for face in faces:
             self.add(face)
 
@@ -107,6 +123,24 @@ class Repertoire:
         if len(self) > MAX_FACES:
             fullest = max(self._kinds.values(), key=len)
             fullest.remove(min(fullest, key=lambda one: one.quality))
+
+    def consider(self, picture: U8, landmarks: F32, face: Face) -> None:
+        """Keep the picture that a face was seen in, if it is calmer, sharper and more from the
+        front than the one that is kept."""
+        import cv2
+
+        turned = float(np.abs(face.turn).max())
+        opened = max(mouth_aperture(face.shape), 0.0) / STILL_CM
+        quality = face.quality * (1 - turned / STILL_DEG) / (1 + opened)
+        low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
+        whole = (low > 0).all() and (high < picture.shape[1::-1]).all()
+        better = self.still is None or quality > 1.05 * self.still.quality
+        if face.emotion != NEUTRAL or turned > STILL_DEG or not (whole and better):
+            return
+        scale = min(1.0, STILL_PX / max(picture.shape[:2]))
+        size = tuple(max(2, 2 * round(side * scale / 2)) for side in picture.shape[1::-1])
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        self.still = Still(small.astype(np.uint8), quality)
 
     def recall(self, emotion: str, target: F32, turn: F32) -> Recalled | None:
         """The person's own face of an emotion, with a mouth like ``target`` [3] (see ``mouth``) and

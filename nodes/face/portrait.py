@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 import numpy as np
 
-from engine.errors import MienError
+from engine.errors import MienError, UsageError
 from engine.node import Context, Node
 from engine.parameters import parameter
 from engine.types import U8, Input, Latest, Message, VideoFrame
@@ -31,7 +31,9 @@ class Portrait(Node):
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:
-        path: str = parameter("", "the picture: one face, turned to the camera", live=False)
+        path: str = parameter(
+            "", "the picture: one face, turned to the camera; empty: the person's own", live=False
+        )
         longest_px: int = parameter(
             720, "its longer side at most, as it is shown", low=64, high=4096, unit="px", live=False
         )
@@ -64,7 +66,7 @@ class Portrait(Node):
         from face.render.request import Request
         from face.rig import load_rig
 
-        picture = read(Path(self.config.path), self.config.longest_px)
+        picture = self._picture()
         face = self._find(picture)
         rig = load_rig()
         self._actor = Actor(
@@ -98,6 +100,22 @@ class Portrait(Node):
             self._actor.close()
             self._actor = None
 
+    def _picture(self) -> U8:
+        """The still: a file's, or the person's own. Raises MienError."""
+        if self.config.path:
+            return read(Path(self.config.path), self.config.longest_px)
+        if not self.config.person:
+            raise UsageError("a portrait needs a picture: set its path, or a person")
+        from face.render import person_file
+
+        still = person_file.load(person_file.place_of(self.config.person)).still
+        if still is None:
+            raise MienError(
+                f"no picture of {self.config.person} is kept, calm and from the front; enrol them "
+                "again, or name one with --portrait"
+            )
+        return fitted(still.picture, self.config.longest_px)
+
     def _find(self, picture: U8) -> FaceTrack:
         """The face of a portrait. Raises MienError where there is none that can talk."""
         from face.expression.speech import head_angles
@@ -110,7 +128,7 @@ class Portrait(Node):
         frame = VideoFrame(capture_ns=0, pixels=picture, cut=True, name=self.config.path)
         face = tracker.process(frame)
         tracker.close()
-        name = Path(self.config.path).name
+        name = Path(self.config.path).name or f"the picture of {self.config.person}"
         if not face.found:
             raise MienError(f"no face in {name}: a portrait shows one, turned to the camera")
         wide = float(np.ptp(face.landmarks[:, 0]))
@@ -130,12 +148,16 @@ class Portrait(Node):
 
 
 def read(path: Path, longest_px: int) -> U8:
-    """A picture, scaled down to ``longest_px``, of even width and height. Raises MienError."""
-    import cv2
-
+    """A file's picture, as `fitted`. Raises MienError."""
     from media.image_file import read_picture
 
-    pixels = read_picture(path).pixels
+    return fitted(read_picture(path).pixels, longest_px)
+
+
+def fitted(pixels: U8, longest_px: int) -> U8:
+    """A picture of ``longest_px`` at most on its longer side, of even width and height."""
+    import cv2
+
     scale = min(1.0, longest_px / max(pixels.shape[:2]))
     height, width = (max(2, 2 * round(side * scale / 2)) for side in pixels.shape[:2])
     if (height, width) == pixels.shape[:2]:

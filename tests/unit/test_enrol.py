@@ -11,9 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.errors import MienError
 from engine.types import U8
 from face.render import person_file
 from face.render.person_file import MAX_BYTES, PASSPHRASE, Person, load, place_of
+from face.types import BLENDSHAPES, FaceRig
+from nodes.face.portrait import Portrait
 from run_engine import main
 from tests.faces import astronaut
 from tests.made_media import bars, make_video
@@ -180,6 +183,20 @@ def test_renamed_they_are_called_so_and_forgotten_without_a_trace(
     capsys.readouterr()
     assert enrol("--list") == 0
     assert "nobody is enrolled here" in capsys.readouterr().out
+
+
+def test_somebody_who_was_enrolled_talks_without_a_camera(photos: Path, people: Path) -> None:
+    assert enrol("anna", "--from", str(photos), "--consent") == 0
+    node = Portrait(Portrait.Config(person="anna"))
+    node.setup()
+    silent = np.zeros(len(BLENDSHAPES), np.float32)
+    pose = np.eye(4, dtype=np.float32)
+    rig = FaceRig(capture_ns=0, found=True, blendshapes=silent, pose=pose)
+    assert node.process(rig).pixels.shape == astronaut().shape
+    node.close()
+    person_file.save(Person("bert", load(place_of("anna")).faces), place_of("bert"))
+    with pytest.raises(MienError, match="no picture of bert is kept"):
+        Portrait(Portrait.Config(person="bert")).setup()
 
 
 def test_enrolled_again_the_file_is_replaced_whole(photos: Path, people: Path) -> None:

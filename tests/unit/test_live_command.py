@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from commands.live import add_arguments, live_graph
+from engine.errors import UsageError
 from engine.graph import load
 from engine.graph_spec import Graph
 from nodes.sources.camera import Camera
@@ -54,6 +55,22 @@ def test_a_film_without_sound(tmp_path: Path) -> None:
     make_video(tmp_path / "film.mp4", [bars()] * 5)
     made = graph("--camera", str(tmp_path / "film.mp4"))
     assert "voice_reader" not in made.nodes and "audio" not in made.nodes["out"].inputs
+
+
+def test_a_picture_talks(tmp_path: Path) -> None:
+    make_video(tmp_path / "voice.mkv", [bars()], sound=clicks(0.5, [0.1]))
+    made = graph("--portrait", "face.jpg", "--vmc", "127.0.0.1:40000")
+    assert made.nodes["voice_face"].inputs["audio"] == ("browser", "audio")
+    assert made.nodes["vmc"].inputs["rig"] == ("voice_face", "rig")
+    assert Path(made.nodes["portrait"].config.path).name == "face.jpg"
+    made = graph("--portrait", "face.jpg", "--mic", str(tmp_path / "voice.mkv"))
+    config = made.nodes["microphone"].config
+    assert (config.pictures, config.paced, config.loop) == (False, True, True)
+    assert "browser" not in made.nodes and made.nodes["microphone"].process == "net"
+    assert graph("--camera", "none", "--person", "anna").nodes["portrait"].config.path == ""
+    for given in (("--camera", "none"), ("--portrait", "face.jpg", "--camera", "0")):
+        with pytest.raises(UsageError, match="--portrait"):
+            graph(*given)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,10 @@ from face.render.person_file import Person
 from face.render.repertoire import (
     MAX_FACES,
     PER_KIND,
+    STILL_PX,
     Face,
     Repertoire,
+    Still,
     mouth,
     mouth_aperture,
 )
@@ -95,6 +97,36 @@ def test_a_person_is_kept_and_read_again(people: Path) -> None:
     assert again.name == "Anna" and [one.emotion for one in again.faces] == ["neutral", "happy"]
     for old, new in zip(faces, again.faces, strict=True):
         assert np.array_equal(old.texture, new.texture) and np.array_equal(old.shape, new.shape)
+
+
+def test_a_persons_picture_is_kept_with_their_faces(people: Path) -> None:
+    path = person_file.place_of("Anna")
+    picture = np.arange(48 * 64 * 3, dtype=np.uint8).reshape(48, 64, 3)
+    person_file.save(Person("Anna", [face()], Still(picture, 2.5)), path)
+    again = person_file.load(path).repertoire().still
+    assert again is not None and again.quality == 2.5
+    assert np.array_equal(again.picture, picture)
+    large = np.zeros((48, STILL_PX + 2, 3), np.uint8)
+    person_file.save(Person("Anna", [face()], Still(large, 1)), path)
+    with pytest.raises(MienError, match="picture has another form"):
+        person_file.load(path)
+
+
+def test_the_calmest_picture_from_the_front_is_kept() -> None:
+    repertoire = Repertoire()
+    picture = np.zeros((1000, 800, 3), np.uint8)
+    landmarks = np.full((478, 3), 400, np.float32)
+    for unfit in (face("happy"), face(yaw_deg=20)):
+        repertoire.consider(picture, landmarks, unfit)
+    repertoire.consider(picture, landmarks + 600, face())  # it lies beyond the edge
+    assert repertoire.still is None
+    repertoire.consider(picture, landmarks, face(quality=1))
+    assert repertoire.still is not None and repertoire.still.picture.shape == (640, 512, 3)
+    repertoire.consider(picture + 1, landmarks, face(quality=0.9))
+    repertoire.consider(picture + 1, landmarks, face(quality=1.5, opened_cm=1))
+    assert repertoire.still.picture.max() == 0
+    repertoire.consider(picture + 1, landmarks, face(quality=2))
+    assert repertoire.still.picture.max() == 1
 
 
 def test_a_sealed_file_needs_its_passphrase(people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
