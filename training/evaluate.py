@@ -6,6 +6,7 @@ examples:
   python -m training.evaluate SHARDS --protocol intra cross --weights weights ablation=runs/exported
   python -m training.evaluate BEFORE --after EDITED
   python -m training.evaluate FILMS --protocol own-talk --memory OTHER_FILMS
+  python -m training.evaluate voice SHARDS --split test --weights weights
 
 The first gives each face each emotion by the live graph's own nodes and tells, for every method,
 what the tracker and the judges see afterwards. intra and cross are the papers' intra-ID and
@@ -16,9 +17,9 @@ face and voice (of --weights, or those that ship) and the emotion judge read lab
 own-neutral compares with each person's own photographs, EMOTION/PERSON_SESSION.jpg, with their
 other session as memory and without; give --weights that never saw them, and their --fold. own-talk
 edits films, and compares with the person's own calm moments, or with their own talk in an emotion,
-as --memory shows it. --out gets results.json, report.html and a sheet of pictures per emotion.
---card puts what `read` says of a weight on its card, with this command and hashes of data and
-network.
+as --memory shows it. voice judges faces that voices move: its own --help tells how. --out gets
+results.json, report.html and a sheet of pictures per emotion. --card puts what `read` says of a
+weight on its card, with this command and hashes of data and network.
 
 Figures rest on the networks that are named below the tables: others give other figures.
 Judges that are not installed are named and left out.
@@ -101,6 +102,10 @@ def main(argv: list[str] | None = None) -> int:
         "--card", type=Path, metavar="WEIGHT", help="read: put its figures on this weight's card"
     )
     arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == ["voice"]:
+        from training.evaluation import voice
+
+        return voice.main(arguments[1:])
     options = parser.parse_args(arguments)
     return command.run("evaluate", lambda: evaluate(options, shlex.join(arguments)))
 

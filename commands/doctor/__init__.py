@@ -141,7 +141,7 @@ def landmarker() -> Check:
 def networks() -> list[Check]:
     """The learned face; where a network is missing, live reads or paints less and says so."""
     checks = []
-    for name in recipes.names():
+    for name in recipes.shipped():
         if without := left_out(name):
             fact = f"not in {without}: not needed, light and shade stay as they are"
             checks.append(Check(f"network {name}", False, fact))

@@ -21,7 +21,7 @@ from face.expression.speech import head_angles
 from face.types import BLENDSHAPES
 from face.voice.style import REST, amplitude, gain
 from media.mel import RATE_HZ
-from training.data.clip import FPS, Clip, ClipInfo
+from training.data.clip import FPS, Clip, ClipInfo, Phone
 from training.data.heads.acting import mouth, perform, script_of, style_of
 from training.data.rig_speech import SOURCE as RIG_SPEECH
 from training.data.rig_speech import TO_ARKIT, at_rate
@@ -62,6 +62,7 @@ class Talk:
     shapes: NDArray[np.bool_]
     rest: F32
     felt: F32 | None = None
+    phones: tuple[Phone, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rig)
@@ -92,7 +93,7 @@ def _by_phones(clip: Clip) -> Talk:
     info = replace(clip.info, subject=BY_PHONES, source=BY_PHONES, synthetic=True)
     known, rest = np.ones(steps, np.bool_), np.zeros(len(BLENDSHAPES), np.float32)
     sound, felt = clip.samples[: steps * STEP_SAMPLES], _acted(clip, steps)
-    return Talk(info, sound, rig, known, _MADE, rest, felt)
+    return Talk(info, sound, rig, known, _MADE, rest, felt, clip.phones)
 
 
 def _acted(clip: Clip, steps: int) -> F32 | None:
@@ -133,7 +134,8 @@ def _of_speaker(clips: Sequence[Clip]) -> list[Talk]:
         after = np.minimum(frames + 1, len(rig) - 1)
         shapes = SPOKEN & _RIGGED if clip.info.source == RIG_SPEECH else SPOKEN
         samples = clip.samples[: steps * STEP_SAMPLES]
-        made.append(Talk(clip.info, samples, dense, there[frames] & there[after], shapes, rest))
+        seen = there[frames] & there[after]
+        made.append(Talk(clip.info, samples, dense, seen, shapes, rest, None, clip.phones))
     return made
 
 

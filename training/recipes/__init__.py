@@ -20,11 +20,18 @@ if TYPE_CHECKING:
 
 GROUP: Final = "mien.recipes"
 _HERE: Final = Path(__file__).parent
+ASIDE: Final = ("emotion_space", "lip_sync", "voice_flow")
+"""trained to judge and to compare: no node runs them, and no weight of them ships"""
 
 
 def names() -> list[str]:
     """The networks of this folder. Nothing is imported."""
     return sorted(path.stem for path in _HERE.glob("[!_]*.py"))
+
+
+def shipped() -> list[str]:
+    """Those whose weights ship. Nothing is imported."""
+    return [name for name in names() if name not in ASIDE]
 
 
 def known() -> list[str]:

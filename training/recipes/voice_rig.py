@@ -53,6 +53,8 @@ class VoiceRig(Recipe):
                 warmup_steps=50,
                 ema_decay=0.995,
                 save_every=500,
+                validate_every=250,
+                validation_batches=16,
                 log_every=100,
                 workers=1,
             ),
@@ -60,7 +62,7 @@ class VoiceRig(Recipe):
                 pretrained=True,
                 takes=3,
                 piece=60,
-                noise=0.7,
+                noise=1.2,
                 jaw=3.0,
                 above=0.3,
                 stills=16,
@@ -77,9 +79,7 @@ class VoiceRig(Recipe):
             size=VoiceRigSize(
                 width=16, heads=2, layers=1, past=8, channels=8, dilations=(1, 2), components=4
             ),
-            schedule=Schedule(
-                steps=3, batch=2, lr=1e-3, ema_decay=0.9, save_every=2, log_every=1, workers=1
-            ),
+            schedule=Schedule.debug(batch=2, lr=1e-3),
             plan=replace(full.plan, pretrained=False, takes=2, piece=8, stills=1),
         )
 

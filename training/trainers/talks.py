@@ -83,6 +83,14 @@ class Row:
     weight: F32
 
 
+Pair = tuple[Talk, list[Array]]
+"""a talk, and what is heard of each of its takes"""
+
+
+class NoTalkError(MienError):
+    """Nobody talks in the clips of a split."""
+
+
 class Talks:
     """All that is learned from. ``clips`` are the train split's; ``left_out`` are speakers or
     recordings (``speaker_of``, keys) that aren't used."""
@@ -96,11 +104,13 @@ class Talks:
         keep: bool,
         shares: Shares,
         left_out: Set[str] = frozenset(),
+        like: Talks | None = None,
     ) -> None:
-        """Each is heard ``takes`` times; ``keep`` what was heard. Raises MienError."""
+        """Each is heard ``takes`` times; ``keep`` what was heard. ``like``: what is learned
+        from, whose guess and usual amplitude these are judged by. Raises NoTalkError."""
         talks = [talk for talk in talks_of(loaded(clips)) if _audible(talk)]
         if not talks:
-            raise MienError(f"{clips.data} has no clip of somebody who talks; prepare others")
+            raise NoTalkError(f"{clips.data} has no clip of somebody who talks; prepare others")
         every = [*talks, *stills_of(stills)]
         heard = self._hear(every, clips, hearing, takes, keep)
         pairs = [
@@ -108,9 +118,10 @@ class Talks:
             for talk, own in zip(every, heard, strict=True)
             if not {talk.info.key, speaker_of(talk.info)} & left_out
         ]
-        pairs = in_step(pairs)
+        self.guess: Guess | None = like.guess if like else None
+        pairs, self.guess = in_step(pairs, self.guess)
         self.gains = amplitudes([talk for talk, _ in pairs if kind_of(talk.info) != "still"])
-        self.usual = usual_of([talk for talk, _ in pairs], self.gains)
+        self.usual: F32 = like.usual if like else usual_of([talk for talk, _ in pairs], self.gains)
         self.speakers = sorted(self.gains)
         self.rows: dict[str, list[Row]] = defaultdict(list)
         for talk, own in pairs:
@@ -181,32 +192,42 @@ def _audible(talk: Talk) -> bool:
     return float(np.percentile(loudness(talk.sound, len(talk)), 90)) >= AUDIBLE
 
 
-def in_step(pairs: list[tuple[Talk, list[Array]]]) -> list[tuple[Talk, list[Array]]]:
+def in_step(pairs: list[Pair], told: Guess | None) -> tuple[list[Pair], Guess | None]:
     """Talks and what is heard of them; of those that were tracked the sound is brought to its
-    picture, and those whose lips don't agree with it are left out."""
-    sure = [(talk, own) for talk, own in pairs if kind_of(talk.info) == "rigged"]
-    tracked: dict[str, list[tuple[Talk, list[Array]]]] = defaultdict(list)
+    picture, and those whose lips don't agree with it are left out. By the guess that is ``told``,
+    else by one fitted where the truth is known, which is given too; as they are where it's neither.
+    """
+    sure = [pair for pair in pairs if kind_of(pair[0].info) == "rigged"]
+    tracked: dict[str, list[Pair]] = defaultdict(list)
     for talk, own in pairs:
         if kind_of(talk.info) == "tracked":
             tracked[recording_of(talk.info)].append((talk, own))
-    if not sure or not tracked:
-        return pairs
-    good = list[tuple[Talk, list[Array]]]()
-    for _ in range(ROUNDS):
-        known = [(row_of(t, "", own[0], 0), own[0]) for t, own in (*sure, *good)]
-        guess = Guess.fit([heard for _, heard in known], [parted(row.rig) for row, _ in known])
-        good = []
-        for pieces in tracked.values():
-            rows = [row_of(talk, "", own[0], 0) for talk, own in pieces]
-            late = offset_of(
-                [guess(row.heard) for row in rows],
-                [parted(row.rig) for row in rows],
-                [np.asarray(row.weight.any(axis=1)) for row in rows],
-            )
-            if late.agrees >= AGREES:
-                good += [(shifted(talk, late.steps), own) for talk, own in pieces]
-    rest = [(talk, own) for talk, own in pairs if kind_of(talk.info) not in ("rigged", "tracked")]
-    return [*sure, *good, *rest]
+    if not tracked or not (sure or told):
+        return pairs, told
+    good, guess = list[Pair](), told
+    for _ in range(1 if told else ROUNDS):
+        guess = told or _fitted([*sure, *good])
+        good = [pair for pieces in tracked.values() for pair in _moved(pieces, guess)]
+    rest = [pair for pair in pairs if kind_of(pair[0].info) not in ("rigged", "tracked")]
+    return [*sure, *good, *rest], guess
+
+
+def _fitted(pairs: list[Pair]) -> Guess:
+    rows = [row_of(talk, "", own[0], 0) for talk, own in pairs]
+    return Guess.fit([row.heard for row in rows], [parted(row.rig) for row in rows])
+
+
+def _moved(pieces: list[Pair], guess: Guess) -> Iterator[Pair]:
+    """The pieces of one recording, in step; none where they don't agree."""
+    rows = [row_of(talk, "", own[0], 0) for talk, own in pieces]
+    late = offset_of(
+        [guess(row.heard) for row in rows],
+        [parted(row.rig) for row in rows],
+        [np.asarray(row.weight.any(axis=1)) for row in rows],
+    )
+    if late.agrees >= AGREES:
+        for talk, own in pieces:
+            yield shifted(talk, late.steps), own
 
 
 def recording_of(info: ClipInfo) -> str:

@@ -6,6 +6,7 @@ Mean squared error of shapes, of their motion and of how far the lips are apart,
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.types import F32
+from training.data.clip import ClipInfo
 from training.data.talk import JAW, MOUTH, SPOKEN, STEP_SAMPLES
 from training.loop import Batch, Parts, Trainer
 from training.losses import voice
@@ -23,7 +25,7 @@ from training.models.ear import learned_ear
 from training.models.voice_rig import Hearing, VoiceRigNet
 from training.recipe import Recipe
 from training.trainers.samples import Array, Clips
-from training.trainers.talks import Shares, Talks
+from training.trainers.talks import NoTalkError, Shares, Talks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +78,22 @@ class VoiceRigTrainer(Trainer):
         self.plan: VoiceRigPlan = recipe.plan
         net = VoiceRigNet(recipe.size)
         self.clips, self.talks = talks_for(net.hearing, self.plan, data)
+        self._data = data
         self.counts = torch.from_numpy(shape_weights(self.talks.usual, self.plan))
         settle(net, self.talks, self.counts.numpy())
         self.past = net.window.past
         self.modules = {"voice_rig": net}
+
+    def held_out(self) -> VoiceRigTrainer | None:
+        if (clips := Clips.held_out(self._data, tells)) is None:
+            return None
+        other, net = copy.copy(self), self.modules["voice_rig"]
+        assert isinstance(net, VoiceRigNet)
+        try:
+            other.talks = talks_of_split(clips, net.hearing, self.plan, self.talks)
+        except NoTalkError:
+            return None
+        return other
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
         batch = self.recipe.schedule.batch
@@ -104,16 +118,27 @@ class VoiceRigTrainer(Trainer):
         return {"shapes": both[None].expand(3, -1, -1)}
 
 
+def tells(info: ClipInfo, frames: int) -> bool:
+    """Whether a clip may be talk: a still picture isn't."""
+    return frames != 1
+
+
 def talks_for(hearing: Hearing, plan: TalkPlan, data: Path) -> tuple[Clips, Talks]:
     """The train split's talk, and its clips; the hearing becomes the learned one where it is to be.
     Raises MienError."""
-    clips = Clips(data, "train", lambda info, frames: frames != 1)
+    clips = Clips(data, "train", tells)
     if plan.pretrained:
         ear = hearing.ear
         hearing.ear = learned_ear(ear.layers, ear.past, STEP_SAMPLES)
-    return clips, Talks(
-        clips, hearing, plan.takes, plan.stills, plan.pretrained, plan.shares, set(plan.left_out)
-    )
+    return clips, talks_of_split(clips, hearing, plan)
+
+
+def talks_of_split(
+    clips: Clips, hearing: Hearing, plan: TalkPlan, like: Talks | None = None
+) -> Talks:
+    """A split's talk by a plan. Raises NoTalkError."""
+    out, keep = set(plan.left_out), plan.pretrained
+    return Talks(clips, hearing, plan.takes, plan.stills, keep, plan.shares, out, like)
 
 
 def spoken(rig_BTK: Tensor, truth_BTK: Tensor, weight_BTK: Tensor) -> dict[str, Tensor]:

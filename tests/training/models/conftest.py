@@ -75,13 +75,12 @@ def made(tmp_path_factory: pytest.TempPathFactory, data: Path, photographs: Path
     folder = tmp_path_factory.mktemp("made")
     out = Made(data, photographs, folder / "runs", folder / "weights")
     runs, weights = out.runs, out.weights
-    encoders = ["--visual", str(runs / "visual"), "--speech", str(runs / "speech")]
-    names = [kind.name for kind in recipes.trained()]
-    for name in names:
-        command = [name, "--config", "debug", "--data", str(out.taught(name))]
-        command += ["--out", str(runs / name), *(encoders if name == "intensity" else [])]
-        assert train(command) == 0
-    for name in names:
+    for kind in recipes.trained():
+        command = [kind.name, "--config", "debug", "--data", str(out.taught(kind.name))]
+        for other in kind.leans_on:
+            command += [f"--{other.replace('_', '-')}", str(runs / other)]
+        assert train([*command, "--out", str(runs / kind.name)]) == 0
+    for name in (kind.name for kind in recipes.trained()):
         command = [name, "--run", str(runs / name), "--data", str(out.taught(name))]
         command += ["--out", str(weights), "--to", "onnx", "openvino"]
         assert export([*command, "--calls", "6", "--edits", "9"]) == 0
