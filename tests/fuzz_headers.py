@@ -25,7 +25,7 @@ from engine.metrics import EdgeStats
 from engine.node import Node
 from engine.runner import Runner
 from engine.transport import shm
-from engine.transport.receive import Reader
+from engine.transport.receive import HeaderReader
 from engine.transport.wire import Envelope, pack, to_bytes
 from engine.types import AudioFrame, Fifo, Input, Latest, Message, Outputs, VideoFrame
 from face.types import Affect, FaceEdit, FaceTrack
@@ -107,7 +107,7 @@ class Bench:
     def __init__(self, seed: int, source: str = "in") -> None:
         self.random = random.Random(seed)
         self.ring = shm.Ring.create(RUN, 48, 64 * 1024)
-        self.reader = Reader(RUN)
+        self.reader = HeaderReader(RUN)
         spec = NodeSpec("reads", "tests:Reads", Reads, {}, None, "main", {})
         spec.inputs = {port: ("in", port) for port in Reads.inputs}
         self.runner = Runner(spec, self, None, lossless=False)

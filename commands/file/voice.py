@@ -99,14 +99,14 @@ def _check(voice: Path, goal: Path, options: argparse.Namespace) -> float:
 
 def _plan(voice: Path, goal: Path, options: argparse.Namespace) -> dict[str, Any]:
     plan = graphs.read(GRAPHS / "voice.toml")
-    nodes = plan["nodes"]
-    nodes["source"]["parameters"]["path"] = str(voice)
+    nodes, roles = plan["nodes"], Roles(plan)
+    nodes[roles["source"]]["parameters"]["path"] = str(voice)
     if options.portrait is None:
-        del nodes["portrait"], nodes["writer"], plan["roles"]["compositor"]
-        nodes["rig_writer"]["parameters"] = {"path": str(goal)}
+        del nodes[plan["roles"].pop("compositor")], nodes[plan["roles"].pop("writer")]
+        nodes[roles["rig_writer"]]["parameters"] = {"path": str(goal)}
         return plan
-    nodes["portrait"]["parameters"] = {"path": str(options.portrait)}
-    nodes["writer"]["parameters"]["path"] = str(goal)
+    nodes[roles["compositor"]]["parameters"] = {"path": str(options.portrait)}
+    nodes[roles["writer"]]["parameters"]["path"] = str(goal)
     if options.report is not None:
-        nodes["rig_writer"]["parameters"] = {"path": str(options.report)}
+        nodes[roles["rig_writer"]]["parameters"] = {"path": str(options.report)}
     return plan

@@ -32,7 +32,7 @@ class _Known:
     ring: Ring | None
 
 
-class Reader:
+class HeaderReader:
     """Makes envelopes of headers, or refuses them with ValueError or OSError.
 
     ``run`` is whose shared memory may be announced; None: nobody's.
@@ -127,7 +127,7 @@ class ReceiveLink:
         run: str,
     ) -> None:
         self._compute = compute
-        self._reader = Reader(run if curve is None else None)
+        self._reader = HeaderReader(run if curve is None else None)
         self._socket = zmq_context.socket(zmq.PULL)
         self._socket.linger = 0
         self._socket.rcvhwm = 64

@@ -39,7 +39,7 @@ def tell(**what: Any) -> None:
     sys.stdout.flush()
 
 
-class Peer:
+class GstPeer:
     """One webrtcbin: offers, posts the offer once gathered, takes the answer."""
 
     def __init__(self, kind: str, url: str, codec: str) -> None:
@@ -157,7 +157,7 @@ class Peer:
 def main() -> None:
     Gst.init(None)
     loop = GLib.MainLoop()
-    peer = Peer(*sys.argv[1:4])
+    peer = GstPeer(*sys.argv[1:4])
     threading.Thread(target=lambda: (sys.stdin.read(), loop.quit()), daemon=True).start()
     loop.run()
     peer.pipeline.set_state(Gst.State.NULL)
