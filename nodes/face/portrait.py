@@ -86,6 +86,8 @@ class Portrait(Node):
         )
         self._drawing: Drawing = self._actor.portrait(request)
         self._still = picture
+        now_ns = self.context.clock.now_ns()  # shown until somebody speaks
+        self.context.emit("video", VideoFrame(capture_ns=now_ns, pixels=picture, pts=now_ns))
 
     def process(self, rig: FaceRig) -> VideoFrame:
         pixels = self.context.allocate("video", self._still.shape)

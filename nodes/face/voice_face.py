@@ -68,6 +68,14 @@ class VoiceFace(Node):
         ease_ms: float = parameter(
             500.0, "how long a change of emotion takes", low=0.0, high=5000.0, unit="ms"
         )
+        late_ms: float = parameter(
+            0.0,
+            "sound that is older when it comes is left out, so that a slow machine stays in time; "
+            "0: none is",
+            low=0.0,
+            high=10_000.0,
+            unit="ms",
+        )
         seed: int = parameter(0, "of blinks, glances and the head's motion", low=0, high=2**31 - 1)
         threads: int = parameter(1, "compute threads of the network", low=1, high=16, live=False)
         weights: str = parameter(
@@ -113,6 +121,10 @@ class VoiceFace(Node):
             self._voice = message
 
     def process(self, audio: AudioFrame) -> Iterator[FaceRig]:
+        late_ns = self.context.clock.now_ns() - audio.capture_ns
+        if 0 < self.config.late_ms * 1e6 < late_ns:
+            self.context.count("late_blocks", 1)
+            return
         if not self._steps.follows(audio):
             self.context.count("gaps", 1)
             self.reset()

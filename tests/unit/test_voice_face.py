@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from engine.clock import FakeClock
+from engine.node import Context
 from engine.types import F32, I16, AudioFrame
 from face.affect.speech_steps import STEP_NS
 from face.types import BLENDSHAPES, EMOTIONS, Affect, FaceRig
@@ -119,3 +121,19 @@ def test_a_hole_in_the_sound_begins_anew(node: VoiceFace) -> None:
     found = [face for block in (*first, *late) for face in node.process(block)]
     assert counted == ["gaps"]
     assert any(face.capture_ns == 5_000_000_000 for face in found)
+
+
+def test_a_slow_machine_leaves_old_sound_out() -> None:
+    clock, counted = FakeClock(0), []
+    context = Context(clock=clock, count=lambda name, number: counted.append(name))
+    node = VoiceFace(VoiceFace.Config(late_ms=600), context)
+    node.setup()
+    made = 0
+    for block in blocks(hum(4), 320):
+        clock.advance(60_000_000 if block.capture_ns < 1_000_000_000 else 20_000_000)
+        if 1_500_000_000 < block.capture_ns < 3_500_000_000:
+            clock.advance(-19_000_000)  # it catches up
+        made += len(list(node.process(block)))
+    node.close()
+    assert "late_blocks" in counted and made > 20
+    assert counted[-1] == "gaps"

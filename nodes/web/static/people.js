@@ -29,8 +29,9 @@ export function peopleRow(line, parameters, refused) {
 
   function show() {
     const person = parameters.value(nodeOf("compositor"), "person");
-    $("people-row").hidden = person === undefined;
-    if (person === undefined) return;
+    const remembers = parameters.row(nodeOf("compositor"), "enrol") !== undefined; // a portrait doesn't
+    $("people-row").hidden = !remembers;
+    if (!remembers) return;
     const known = !person || names.includes(person) ? names : [person, ...names]; // a path, given at the start
     const key = JSON.stringify(known);
     if (select.dataset.key !== key) {

@@ -68,6 +68,7 @@ const PARAMETERS = {
   "voice_face.articulation": "How far the lips move",
   "voice_face.liveliness": "How much head and eyes move",
   "voice_face.ease_ms": "Time of a change",
+  "voice_face.late_ms": "Leave sound out that is older than",
   "voice_face.seed": "Chance of blinks and glances",
   "vmc.shapes": "Which shapes are told",
   "vmc.capitals": "Names with capitals",
