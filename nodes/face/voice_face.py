@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, NamedTuple
@@ -14,9 +15,10 @@ from engine.parameters import parameter
 from engine.types import F32, AudioFrame, Fifo, Input, Latest, Message
 from face import rotations
 from face.affect.speech_steps import STEP_NS, SpeechSteps, Step
-from face.types import BLENDSHAPES, EMOTIONS, Affect, Emotion, FaceRig
+from face.types import EMOTIONS, Affect, Emotion, FaceRig
 from face.voice.idle import Idle
 from face.voice.talking import VoiceRig
+from face.voice.wearing import MOUTH, Wearing
 from inference.weights import open_model
 
 if TYPE_CHECKING:
@@ -26,14 +28,13 @@ DISTANCE_CM: Final = 60.0
 """from the camera that isn't there"""
 FRESH_NS: Final = 2_000_000_000
 """what a voice felt longer ago is forgotten"""
-_MOUTH: Final = np.array([name.startswith(("mouth", "jaw")) for name in BLENDSHAPES])
 
 
-class Shapes(NamedTuple):
-    """Of a moment [52]: what is said, and with what is felt."""
+class Said(NamedTuple):
+    """A step, and the shapes [52] that it says."""
 
-    spoken: F32
-    whole: F32
+    step: Step
+    shapes: F32
 
 
 class VoiceFace(Node):
@@ -68,6 +69,15 @@ class VoiceFace(Node):
         ease_ms: float = parameter(
             500.0, "how long a change of emotion takes", low=0.0, high=5000.0, unit="ms"
         )
+        feels_ahead_ms: float = parameter(
+            0.0,
+            "how much later the voice's feeling is taken from: it takes a second to be known; live "
+            "nobody waits for it",
+            low=0.0,
+            high=5000.0,
+            unit="ms",
+            live=False,
+        )
         late_ms: float = parameter(
             0.0,
             "sound that is older when it comes is left out, so that a slow machine stays in time; "
@@ -88,7 +98,6 @@ class VoiceFace(Node):
     _seed: int | None = None
 
     def setup(self) -> None:
-
         self._model = open_model(
             "voice_rig",
             self.config.weights,
@@ -98,6 +107,7 @@ class VoiceFace(Node):
             threads=self.config.threads,
         )
         self._rig = VoiceRig(self._model)
+        self._wearing = Wearing()
         self._behind = math.ceil(self._rig.look_ahead_ms * 1e6 / STEP_NS)
         self._steps = SpeechSteps()
         self._tune(self.config)
@@ -112,8 +122,10 @@ class VoiceFace(Node):
         self._rig.reset()
         self._idle.reset()
         self._voice = None
-        self._heard: list[Step] = []
-        self._between: Shapes | None = None
+        self._wearing.reset()
+        self._heard: deque[Step] = deque()
+        self._said: deque[Said] = deque()
+        self._between: F32 | None = None
 
     def on_voice(self, message: Affect) -> None:
         """Kept until it is too old."""
@@ -139,6 +151,8 @@ class VoiceFace(Node):
             last = self._heard[-1]
             silence = np.zeros_like(last.sound)
             yield from self._answer(Step(last.capture_ns + STEP_NS, silence))
+        while self._said:
+            yield self._face(self._said.popleft())
 
     def close(self) -> None:
         if self._model is not None:
@@ -146,23 +160,25 @@ class VoiceFace(Node):
             self._model = None
 
     def _tune(self, config: Config) -> None:
-        self._rig.follows_s = max(config.ease_ms / 3000, 1e-3)
+        self._wearing.follows_s = max(config.ease_ms / 3000, 1e-3)
         if self._seed != config.seed:
             self._seed, self._idle = config.seed, Idle(config.seed)
 
     def _answer(self, step: Step) -> Iterator[FaceRig]:
-        """The face at the step that is wholly known now."""
+        """The faces of which all is known now."""
         self._heard.append(step)
-        emotion, intensity = self._asked(step.capture_ns)
         for sound in np.split(step.sound, len(step.sound) // self._rig.step_samples):
-            whole = self._rig.step(sound, emotion, intensity)
-            moment = Shapes(self._rig.spoken, whole)
+            shapes = self._rig.articulate(sound)
             # Two moments lie within a frame: that on its beginning came with the step before.
             if self._between is not None and len(self._heard) > self._behind:
-                yield self._face(self._heard.pop(0), self._between, moment)
+                both = (self._between + shapes) * np.float32(0.5)
+                self._said.append(Said(self._heard.popleft(), both))
                 self._between = None
             else:
-                self._between = moment
+                self._between = shapes
+        known_ns = step.capture_ns - self.config.feels_ahead_ms * 1e6
+        while self._said and self._said[0].step.capture_ns <= known_ns:
+            yield self._face(self._said.popleft())
 
     def _asked(self, now_ns: int) -> tuple[F32 | None, float]:
         """The emotion to wear as probabilities [8], and how strongly."""
@@ -177,20 +193,22 @@ class VoiceFace(Node):
         strength = min(voice.intensity * config.voice_gain, 1.0) * (1 - calm)
         return voice.probabilities, strength
 
-    def _face(self, step: Step, *moments: Shapes) -> FaceRig:
-        idle = self._idle(step.sound, STEP_NS / 1e9)
-        widely = np.where(_MOUTH, self.config.articulation, 1).astype(np.float32)
-        spoken = sum(moment.spoken for moment in moments) / len(moments) * widely
-        felt = sum(moment.whole - moment.spoken for moment in moments) / len(moments)
-        spoken = np.clip(np.maximum(spoken, idle.shapes), 0, 1).astype(np.float32)
+    def _face(self, said: Said) -> FaceRig:
+        config, step_s = self.config, STEP_NS / 1e9
+        idle = self._idle(said.step.sound, step_s)
+        ahead_ns = round(config.feels_ahead_ms * 1e6)
+        emotion, intensity = self._asked(said.step.capture_ns + ahead_ns)
+        felt = self._wearing(said.shapes, emotion, intensity, step_s)
+        widely = np.where(MOUTH, config.articulation, 1).astype(np.float32)
+        spoken = np.clip(np.maximum(said.shapes * widely, idle.shapes), 0, 1).astype(np.float32)
         pose = np.eye(4, dtype=np.float32)
-        pose[:3, :3] = rotations.power(idle.turn, self.config.liveliness)
+        pose[:3, :3] = rotations.power(idle.turn, config.liveliness)
         pose[2, 3] = -DISTANCE_CM
         return FaceRig(
-            capture_ns=step.capture_ns,
+            capture_ns=said.step.capture_ns,
             found=True,
             blendshapes=np.clip(spoken + felt, 0, 1).astype(np.float32),
             pose=pose,
-            expression=self._rig.expression,
+            expression=self._wearing.expression,
             spoken=spoken,
         )

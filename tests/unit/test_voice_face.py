@@ -107,6 +107,28 @@ def test_what_the_voice_feels_is_worn(node: VoiceFace) -> None:
     assert 0.4 < found[-1].expression.max() <= 0.7
 
 
+def test_a_file_knows_from_the_first_frame_what_the_voice_will_feel() -> None:
+    node = VoiceFace(VoiceFace.Config(feels_ahead_ms=1000, ease_ms=0))
+    node.setup()
+    felt = np.zeros(len(EMOTIONS), np.float32)
+    felt[EMOTIONS.index("angry")] = 1
+    found: list[FaceRig] = []
+    for block in blocks(hum(2), 640):
+        if block.capture_ns >= 800_000_000:  # not before was it sure
+            node.on_voice(
+                Affect(
+                    capture_ns=block.capture_ns, source="voice", known=True, probabilities=felt,
+                    intensity=0.6,
+                )
+            )  # fmt: skip
+        found += node.process(block)
+    assert len(found) == 25
+    found += node.finish()
+    node.close()
+    assert [face.capture_ns for face in found] == [STEP_NS * step for step in range(50)]
+    assert found[0].expression[EMOTIONS.index("angry")] == pytest.approx(0.6, abs=0.01)
+
+
 def test_a_hole_in_the_sound_begins_anew(node: VoiceFace) -> None:
     counted: list[str] = []
     node.context.count = lambda name, number: counted.append(name)
