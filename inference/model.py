@@ -28,7 +28,8 @@ class Model:
 
     >>> model = Model(Path("weights/speech"))        # doctest: +SKIP
     >>> state = model.begin()                        # doctest: +SKIP
-    >>> out = model(mel=mel, **state); state = model.carry(out)       # doctest: +SKIP
+    >>> out = model(sound=sound, **state)            # doctest: +SKIP
+    >>> state = model.carry(out)                     # doctest: +SKIP
     """
 
     def __init__(

@@ -216,16 +216,6 @@ def to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def read_shards(paths: Iterable[Path], report: Report = to_stderr) -> Iterator[Clip]:
-    """Clips one after another; a damaged one is one line to ``report`` and left out."""
-    for path in paths:
-        for entry in _entries(Path(path), report):
-            try:
-                yield entry.load()
-            except MienError as error:
-                report(str(error))
-
-
 class Clips(Sequence[Clip]):
     """Random access to the clips of shards; a clip is read when asked for, nothing stays open."""
 

@@ -37,9 +37,3 @@ def trusted(log_shares_BTC: Tensor, wanted_BC: Tensor, left_out: float) -> Tenso
         off = -(log_shares_BTC.detach().mean(dim=1) * wanted_BC).sum(dim=1)
         keep[off.topk(count).indices] = 0
     return keep
-
-
-def even(weight_BT: Tensor, ramp: int) -> Tensor:
-    """Weights that grow over the first ``ramp`` steps: a beginning can't tell much yet."""
-    steps = torch.arange(1, weight_BT.shape[1] + 1, device=weight_BT.device)
-    return weight_BT * (steps / ramp).clamp(max=1)
