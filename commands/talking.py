@@ -40,7 +40,7 @@ def portrait_graph(options: argparse.Namespace) -> dict[str, Any]:
     if options.camera not in (None, "none"):
         raise UsageError("--portrait takes no --camera: the picture is the face")
     if options.portrait is not None:
-        nodes[roles["compositor"]]["parameters"] = {"path": str(Path(options.portrait).resolve())}
+        nodes[roles["compositor"]]["parameters"]["path"] = str(Path(options.portrait).resolve())
     if options.mic is not None:
         browser = raw["roles"].pop("browser")
         del nodes[browser]

@@ -47,6 +47,9 @@ class Portrait(Node):
             high=1.0,
             live=False,
         )
+        still_first: bool = parameter(
+            False, "show the picture as it is until a voice is heard", live=False
+        )
         backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = parameter(
             "auto", "what runs the skin network; auto: the best that is here", live=False
         )
@@ -86,8 +89,9 @@ class Portrait(Node):
         )
         self._drawing: Drawing = self._actor.portrait(request)
         self._still = picture
-        now_ns = self.context.clock.now_ns()  # shown until somebody speaks
-        self.context.emit("video", VideoFrame(capture_ns=now_ns, pixels=picture, pts=now_ns))
+        if self.config.still_first:
+            now_ns = self.context.clock.now_ns()
+            self.context.emit("video", VideoFrame(capture_ns=now_ns, pixels=picture, pts=now_ns))
 
     def process(self, rig: FaceRig) -> VideoFrame:
         pixels = self.context.allocate("video", self._still.shape)
