@@ -1,4 +1,4 @@
-"""Errors that a user can cause: one line that says what is wrong and how to mend it."""
+"""Errors that a user can cause: one line that says what is wrong and how to fix it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class MienError(Exception):
-    """Something failed that the user can mend; ``str(error)`` is one line. Exit code 1."""
+    """Something failed that the user can fix; ``str(error)`` is one line. Exit code 1."""
 
     exit_code = 1
 

@@ -36,7 +36,7 @@ def _empty(_port: str, shape: tuple[int, ...]) -> U8:
 
 @dataclass
 class Context:
-    """What the engine lends a node. Every callable may be used from any thread."""
+    """What the engine gives a node. Every callable may be used from any thread."""
 
     name: str = "node"
     clock: Clock = field(default_factory=MonotonicClock)
@@ -93,7 +93,7 @@ class Node:
         return cls.outputs
 
     def setup(self) -> None:
-        """Open devices, load and warm up models. Raises MienError with the mend."""
+        """Open devices, load and warm up models. Raises MienError with the fix."""
 
     def process(self, *args: Any, **kwargs: Any) -> Outputs:
         """Handle one joined set of inputs."""

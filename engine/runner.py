@@ -280,8 +280,8 @@ class Runner:
         self.stats.errors += 1
         text = words(error)
         if self.lossless:
-            mended = error if isinstance(error, MienError) else MienError(f"{self.name}: {text}")
-            self.host.failed(mended)
+            failure = error if isinstance(error, MienError) else MienError(f"{self.name}: {text}")
+            self.host.failed(failure)
             return
         self._failures += 1
         self._status("failed", text)

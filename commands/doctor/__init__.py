@@ -1,4 +1,4 @@
-"""Say what works on this machine and what doesn't, and how to mend it.
+"""Say what works on this machine and what doesn't, and how to fix it.
 
 Each line is a fact. A cross is what live needs and lacks; a dash is what it can do without.
 The exit code is 0 when everything that live needs works, 1 otherwise.

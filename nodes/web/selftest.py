@@ -30,7 +30,7 @@ class Server(Protocol):
 
 
 async def selftest(server: Server) -> list[dict[str, Any]]:
-    """A list of ``{"name", "ok", "text"}``; ``text`` says what is wrong and how to mend it."""
+    """A list of ``{"name", "ok", "text"}``; ``text`` says what is wrong and how to fix it."""
     items = [_bound(server), _secure(server), await _candidates(server)]
     servers = parse_ice_servers(server.options.ice_servers)
     if servers:

@@ -88,7 +88,7 @@ def test_in_firefox(live: LivePage, firefox: Firefox, engine: Engine, tmp_path: 
 
 
 def test_a_refused_camera_is_said(playwright: object, browser: Browser, engine: Engine) -> None:
-    """A clean page that sends has somebody in front of it, who can mend what is wrong."""
+    """A clean page that sends has somebody in front of it, who can fix what is wrong."""
     with LivePage.opened(browser, engine.url) as opener:
         page = opener.page.context.new_page()
         page.add_init_script(

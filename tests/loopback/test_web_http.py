@@ -272,7 +272,7 @@ async def test_odd_requests_are_refused_in_one_line(
     assert "Traceback" not in caplog.text
 
 
-async def test_a_port_in_use_is_named_with_its_mend(web: Start) -> None:
+async def test_a_port_in_use_is_named_with_its_fix(web: Start) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

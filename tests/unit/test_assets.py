@@ -94,7 +94,7 @@ def test_a_wrong_hash_is_refused_and_nothing_is_left(
     assert "\n" not in line and left_in_cache(tmp_path) == []
 
 
-def test_no_network_is_one_line_that_names_the_mend(
+def test_no_network_is_one_line_that_names_the_fix(
     asset: Asset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer(monkeypatch, None, None)

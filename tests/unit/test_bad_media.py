@@ -1,4 +1,4 @@
-"""What `file` says about bad input: one line that names the mend, an exit code, nothing left."""
+"""What `file` says about bad input: one line that names the fix, an exit code, nothing left."""
 
 from __future__ import annotations
 

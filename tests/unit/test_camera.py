@@ -160,7 +160,7 @@ def test_closing_gives_the_camera_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bench.device.released == 1
 
 
-def test_why_not_names_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_why_not_names_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
     assert "no camera at /dev/video97; plug one in" in camera.why_not("97")
     assert "busy" in camera.why_not("/dev/null")

@@ -1,4 +1,4 @@
-"""`doctor`: facts with their mend, and an exit code that follows what live needs."""
+"""`doctor`: facts with their fix, and an exit code that follows what live needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Graph files: what is right runs, what is wrong is said with its line and the mend."""
+"""Graph files: what is right runs, what is wrong is said with its line and the fix."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_every_picture_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     ("platform", "words"),
     [("linux", "sudo modprobe v4l2loopback"), ("win32", "OBS Studio"), ("darwin", "OBS Studio")],
 )
-def test_none_is_said_with_the_mend(
+def test_none_is_said_with_the_fix(
     monkeypatch: pytest.MonkeyPatch, platform: str, words: str
 ) -> None:
     def none(*arguments: Any, **more: Any) -> None:

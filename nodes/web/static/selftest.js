@@ -1,4 +1,4 @@
-// The connection check: each step of the way, in words, with the mend for what fails.
+// The connection check: each step of the way, in words, with the fix for what fails.
 
 import { $, h, say } from "./dom.js";
 
@@ -22,7 +22,7 @@ export function selftest(line, call) {
         $("selftest-list").append(row(finding));
       }
     }
-    say($("selftest-note"), bad ? `${bad} ${bad === 1 ? "thing needs" : "things need"} mending` : "All is well");
+    say($("selftest-note"), bad ? `${bad} ${bad === 1 ? "thing needs" : "things need"} fixing` : "All is well");
     $("d-selftest").dataset.bad = String(bad);
     button.disabled = false;
   });
