@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from commands.live import live_graph
+from commands.paths import GRAPHS
 from engine.graph import load
 from engine.operations import op_of
 from engine.parameters import describe
@@ -57,7 +58,8 @@ def test_words_of_the_page_are_for_parameters_that_exist() -> None:
     words = (ROOT / "nodes/web/static/words.js").read_text()
     known = {
         f"{name}.{row['name']}"
-        for name, spec in load(live_graph(options())).nodes.items()
+        for graph in (live_graph(options("--vmc", "127.0.0.1:39539")), GRAPHS / "portrait.toml")
+        for name, spec in load(graph).nodes.items()
         for row in describe(spec.node_type.Config)
     }
     named = set(re.findall(r'^  "(\w+\.\w+)":', words, re.MULTILINE))

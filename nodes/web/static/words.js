@@ -27,7 +27,7 @@ const PROCESSES = {
   supervisor: "Watching over them",
 };
 
-// By role and name, or by name alone where it means the same everywhere.
+// By node or role, and name, or by name alone where it means the same everywhere.
 const PARAMETERS = {
   "browser.codec": "Codec to ask for",
   "browser.start_kbps": "Bitrate at the start",
@@ -103,16 +103,21 @@ const CHOICES = {
 const UNIT = /_(ms|s|hz|px|kbps)$/;
 
 /** @param {string} name */
-export const nodeWords = (name) => NODES[roleOf(name)] ?? plain(name);
+export const nodeWords = (name) => NODES[name] ?? NODES[roleOf(name)] ?? plain(name);
 
 /** @param {string} name */
 export const processWords = (name) => PROCESSES[name] ?? plain(name);
 
 /** @param {string} node @param {string} name */
-export const parameterWords = (node, name) => PARAMETERS[`${roleOf(node)}.${name}`] ?? PARAMETERS[name] ?? plain(name.replace(UNIT, ""));
+export const parameterWords = (node, name) => find(PARAMETERS, node, name) ?? PARAMETERS[name] ?? plain(name.replace(UNIT, ""));
 
 /** @param {string} node @param {string} name @param {unknown} choice */
-export const choiceWords = (node, name, choice) => CHOICES[`${roleOf(node)}.${name}`]?.[String(choice)] ?? String(choice);
+export const choiceWords = (node, name, choice) => find(CHOICES, node, name)?.[String(choice)] ?? String(choice);
+
+/** What a table has for a node's parameter: by the node's own name, else by its role. */
+function find(table, node, name) {
+  return table[`${node}.${name}`] ?? table[`${roleOf(node)}.${name}`];
+}
 
 /** "search_pause" -> "Search pause": nodes that this page has never heard of. */
 function plain(name) {
