@@ -15,6 +15,7 @@ Examples:
   run_engine.py live --person anna --camera none
                                                  yourself with the camera off, moved by your voice
   run_engine.py live --vmc                       the face moves an avatar, too (VSeeFace, Warudo)
+  run_engine.py live --avatar head               a 3D head in the picture's place, on the page
   run_engine.py live --camera rtsp://192.168.1.20/stream
   run_engine.py live --address 0.0.0.0 --cert cert.pem --key key.pem
 """
@@ -47,6 +48,7 @@ from engine.supervisor import Supervisor
 from face.types import EMOTIONS
 from media.probing import audio_stream, open_media
 from nodes.sources.network_camera import check_address, is_address
+from nodes.web.avatar_file import avatar_file
 
 URL_WITHIN_S = 5.0
 
@@ -79,6 +81,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tell a VTuber tool how the face stands, by VMC (default 127.0.0.1:39539)",
     )
     page = parser.add_argument_group("page")
+    page.add_argument(
+        "--avatar", metavar="head|FILE.vrm",
+        help="show a 3D avatar in the picture's place: a head that comes with Mien, or your own",
+    )  # fmt: skip
     page.add_argument(
         "--port", type=PORT, default=8080, help="port of the page (default 8080; 0: a free one)"
     )
@@ -184,12 +190,6 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
             reader = raw["roles"].pop("voice_reader")
             del nodes[reader]
             processes["feelings"]["nodes"].remove(reader)
-    if options.vmc is not None:
-        nodes["rig_out"] = {
-            "type": "nodes.face.rig_out:RigOut",
-            "inputs": {"face": f"{roles['tracker']}.face", "edit": f"{roles['editor']}.edit"},
-        }
-        processes["face"]["nodes"].append("rig_out")
     return _with_outputs(raw, options, f"{roles['compositor']}.video", "rig_out.rig")
 
 
@@ -213,6 +213,8 @@ def _with_outputs(
             "parameters": {"host": host, "port": port},
         }
         processes["vmc"] = {"nodes": ["vmc"]}  # its ticks wait for nobody
+    if options.avatar is not None:
+        nodes[roles["avatar"]]["parameters"] = {"file": str(avatar_file(options.avatar))}
     nodes[roles["out"]]["parameters"] = {
         "host": options.address,
         "port": options.port,

@@ -25,6 +25,7 @@ from nodes.web.operations import OF_THE_GRAPH, Selftest
 from nodes.web.options import Options
 from nodes.web.peer import Peer
 from nodes.web.prometheus import exposition
+from nodes.web.rigs import Rigs
 from nodes.web.sdp import BadOfferError, parse_ice_servers
 from nodes.web.security import BODY_MOST, TOKEN_LEAST, Guard, bracketed, read_body, refuse
 from nodes.web.selftest import selftest
@@ -63,6 +64,7 @@ class WebServer:
         self.contexts: list[Context] = []
         self.page = self._page_dispatcher()
         self.sockets = Sockets(self.page, self.session)
+        self.rigs = Rigs()
         self.gate = Gate()
         self._runner: web.AppRunner | None = None
         self._listening: asyncio.Server | None = None
@@ -175,6 +177,7 @@ class WebServer:
             self._default.cancel()
             await asyncio.gather(self._default, return_exceptions=True)
         await self.sockets.stop()
+        await self.rigs.stop()
         if self._listening is not None:
             self._listening.close()
             self._listening = None
@@ -202,6 +205,8 @@ class WebServer:
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/ws", self.sockets.handle)
+        app.router.add_get("/rig", self.rigs.handle)
+        app.router.add_get("/avatar", self.rigs.model)
         for path in PATHS:
             for endpoint in (path, path + "/"):
                 app.router.add_post(endpoint, self._negotiate)

@@ -70,13 +70,14 @@ def browser(playwright: Playwright, media: tuple[Path, Path]) -> Iterator[Browse
     yield from launched(playwright, media)
 
 
-def launched(playwright: Playwright, media: tuple[Path, Path]) -> Iterator[Browser]:
+def launched(playwright: Playwright, media: tuple[Path, Path], *more: str) -> Iterator[Browser]:
     """Chromium with a made camera and microphone, closed when it is no longer asked for."""
     camera, voice = media
     running = playwright.chromium.launch(
         executable_path=find_chromium(),
         args=[
             *QUIET,
+            *more,
             "--use-fake-ui-for-media-stream",
             f"--use-file-for-fake-video-capture={camera}",
             f"--use-file-for-fake-audio-capture={voice}",

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -55,7 +56,8 @@ class Firefox:
     """One running browser. Its socket lives on a loop in a thread of its own, so that tests may
     have another driver's loop in theirs."""
 
-    def __init__(self, profile: Path, **preferences: bool | int | str) -> None:
+    def __init__(self, profile: Path, display: str = "", **preferences: bool | int | str) -> None:
+        """``display`` of an X server where it draws 3D, which it doesn't without one."""
         lines = [
             f"user_pref({json.dumps(name)}, {json.dumps(value)});\n"
             for name, value in (PREFERENCES | preferences).items()
@@ -63,9 +65,10 @@ class Firefox:
         (profile / "user.js").write_text("".join(lines))
         self._process = subprocess.Popen(
             [
-                find_firefox(), "--headless", "--no-remote", "--profile", str(profile),
-                "--remote-debugging-port", "0", "about:blank",
+                find_firefox(), *([] if display else ["--headless"]), "--no-remote",
+                "--profile", str(profile), "--remote-debugging-port", "0", "about:blank",
             ],
+            env=os.environ | {"DISPLAY": display, "LIBGL_ALWAYS_SOFTWARE": "1"},
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         self._loop = asyncio.new_event_loop()

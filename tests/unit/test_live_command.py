@@ -15,6 +15,7 @@ from engine.graph_spec import Graph
 from nodes.sources.camera import Camera
 from nodes.sources.media_file import MediaFile
 from nodes.sources.network_camera import NetworkCamera
+from nodes.web.avatar_file import HEAD
 from run_engine import main
 from tests.made_media import bars, clicks, make_video
 
@@ -99,3 +100,13 @@ def test_what_is_no_camera(
     error = capsys.readouterr().err
     assert error.startswith("mien: ") and says in error
     assert error.count("\n") == 1
+
+
+def test_an_avatar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert graph().nodes["avatar"].config.file == ""
+    made = graph("--avatar", "head", "--camera", "0", "--vmc")
+    assert Path(made.nodes["avatar"].config.file) == HEAD
+    assert made.nodes["vmc"].inputs["rig"] == made.nodes["avatar"].inputs["rig"]
+    (tmp_path / "me.vrm").write_text("no avatar")
+    assert main(["live", "--no-settings", "--avatar", str(tmp_path / "me.vrm")]) == 1
+    assert capsys.readouterr().err.strip().endswith("is no VRM avatar; give a .vrm file, or head")

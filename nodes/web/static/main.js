@@ -12,6 +12,7 @@
 
 import { AdvancedPanel } from "./advanced.js";
 import { playAloud } from "./aloud.js";
+import { AvatarView } from "./avatar.js";
 import { devicesPanel } from "./devices.js";
 import { $, icon, say } from "./dom.js";
 import { EnginePanel } from "./engine.js";
@@ -46,6 +47,7 @@ const line = new EngineLine();
 const call = new Call();
 const parameters = new Parameters(line);
 const stage = new Stage();
+const view = new AvatarView(parameters);
 const mood = new MoodPanel(parameters);
 const strip = new Strip();
 new Meter(call);
@@ -145,7 +147,7 @@ function toggleRecord() {
 async function takePicture() {
   if ($("snapshot").disabled) return;
   try {
-    toast(`Saved ${await savePicture($("avatar"))}`);
+    toast(`Saved ${await savePicture(view.figure ? view.drawn() : $("avatar"))}`);
   } catch (error) {
     toast(error.message, "error");
   }

@@ -53,12 +53,13 @@ export class Recorder extends EventTarget {
   }
 }
 
-/** Save the picture as it is sent, unmirrored. @param {HTMLVideoElement} video */
-export async function snapshot(video) {
+/** Save the picture as it is sent, unmirrored. @param {HTMLVideoElement|HTMLCanvasElement} shown */
+export async function snapshot(shown) {
   const canvas = document.createElement("canvas");
-  canvas.width = video.videoWidth;
-  canvas.height = video.videoHeight;
-  canvas.getContext("2d")?.drawImage(video, 0, 0);
+  const drawn = shown instanceof HTMLCanvasElement;
+  canvas.width = drawn ? shown.width : shown.videoWidth;
+  canvas.height = drawn ? shown.height : shown.videoHeight;
+  canvas.getContext("2d")?.drawImage(shown, 0, 0);
   const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
   if (!blob) throw new Error("there is no picture to save yet");
   const name = `mien-${stamp()}.png`;

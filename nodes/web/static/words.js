@@ -16,6 +16,7 @@ const NODES = {
   portrait: "Drawing the portrait",
   rig_out: "The face as shapes",
   vmc: "To VTuber tools",
+  avatar: "3D avatar",
   out: "Sending to viewers",
   virtual_camera: "Virtual camera",
 };
@@ -73,6 +74,7 @@ const PARAMETERS = {
   "vmc.shapes": "Which shapes are told",
   "vmc.capitals": "Names with capitals",
   "vmc.mirror": "As in a mirror",
+  "avatar.file": "Avatar's file",
   "out.host": "Address",
   "out.public_url": "Address behind a proxy",
   "out.trusted_proxies": "Proxies that are believed",

@@ -1,0 +1,216 @@
+"""A 3D avatar in the picture's place wears what is asked for, in either browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from engine.types import F32
+from nodes.web.avatar_file import HEAD, avatar_file
+from tests.browser.conftest import launched
+from tests.browser.engine import Engine
+from tests.browser.firefox import Firefox
+from tests.browser.page import LivePage
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Playwright
+
+SMALL = {"width": 360, "height": 360}
+SHOWN = "document.documentElement.dataset.figure === 'shown'"
+DRAWN = "Number(document.querySelector('#figure').dataset.frames)"
+FACE = np.s_[80:260, 110:250]
+DROP = """([name, text]) => {
+  const held = new DataTransfer();
+  held.items.add(new File([text], name));
+  const how = { dataTransfer: held, bubbles: true, cancelable: true };
+  document.body.dispatchEvent(new DragEvent("drop", how));
+}"""
+WITHIN_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def avatar_engine() -> Iterator[Engine]:
+    running = Engine("--no-settings", "--avatar", "head")
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright, media: tuple[Path, Path]) -> Iterator[Browser]:
+    """One that draws 3D without a graphics card."""
+    yield from launched(playwright, media, "--enable-unsafe-swiftshader")
+
+
+@pytest.fixture(scope="module")
+def live(browser: Browser, avatar_engine: Engine) -> Iterator[LivePage]:
+    """The page that has the camera; it shows the picture, so that it has time for it."""
+    with LivePage.opened(browser, avatar_engine.url + "?avatar=picture") as opened:
+        opened.start()
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def display() -> Iterator[str]:
+    """An X server of the test's own, for the browser that draws no 3D without."""
+    if not (server := shutil.which("Xvfb")):
+        pytest.skip("no X server here: apt install xvfb")
+    told, tells = os.pipe()
+    running = subprocess.Popen(
+        [server, "-displayfd", str(tells), "-nolisten", "tcp"],
+        pass_fds=[tells], stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    os.close(tells)
+    with os.fdopen(told) as number:
+        yield f":{number.readline().strip()}"
+    running.terminate()
+    running.wait()
+
+
+@pytest.fixture(scope="module")
+def firefox(display: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
+    profile = tmp_path_factory.mktemp("firefox")
+    running = Firefox(profile, display, **{"webgl.force-enabled": True})
+    yield running
+    running.close()
+
+
+def seen(path: Path) -> F32:
+    """A screenshot [H, W, channels]: BGR, and alpha where it has some."""
+    import cv2
+
+    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    return picture.astype(np.float32)
+
+
+def worn(
+    engine: Engine,
+    shoot: Callable[[Path], Any],
+    folder: Path,
+    emotions: tuple[str, ...] = ("happy", "surprised", "neutral"),
+) -> dict[str, F32]:
+    """The head [360, 360, 3] in each emotion, once it no longer changes."""
+    shots: dict[str, F32] = {}
+
+    def shot(name: str) -> F32:
+        shoot(folder / f"{name}.png")
+        return seen(folder / f"{name}.png")[..., :3]
+
+    before = shot("first")  # neutral, or what it was before a rig came
+    for emotion in emotions:
+        unlike = list(shots.values()) or [before]
+        engine.call("set", node="editor", parameter="emotion", value=emotion)
+        deadline_s = time.monotonic() + WITHIN_S
+        while True:
+            now = shot(emotion)
+            if differ(now, before) < 0.3 and all(differ(now, other) > 1.0 for other in unlike):
+                break
+            assert time.monotonic() < deadline_s, f"{emotion} isn't seen"
+            before = now
+            time.sleep(0.3)
+        shots[emotion] = now
+    return shots
+
+
+def differ(one: F32, other: F32) -> float:
+    """How far two faces are apart, in 255ths."""
+    return float(np.abs(one - other)[FACE].mean())
+
+
+def test_in_chromium(
+    live: LivePage, browser: Browser, avatar_engine: Engine, tmp_path: Path
+) -> None:
+    url = avatar_engine.url + "?watch&clean"
+    with LivePage.opened(browser, url, viewport=SMALL) as clean:
+        clean.page.wait_for_function(f"() => {SHOWN} && {DRAWN} > 1")
+
+        def shoot(path: Path) -> None:
+            clean.page.screenshot(path=path, omit_background=True)
+
+        shots = worn(avatar_engine, shoot, tmp_path)
+        alpha = seen(tmp_path / "neutral.png")[..., 3]
+        assert not alpha[:20].any() and not alpha[:200, :40].any()  # nothing beside the head
+        assert (alpha[100:200, 140:220] == 255).all()
+        skin = shots["neutral"][200:230, 160:200].mean(axis=(0, 1))  # below the mouth
+        assert skin[2] > skin[1] > skin[0] > 30
+        assert clean.page.evaluate("!document.querySelector('#avatar').paused")  # its sound
+        assert not [text for text in clean.complaints if "GL Driver Message" not in text]
+        assert clean.page.evaluate("window.violations") == []
+
+
+def test_in_firefox(
+    live: LivePage, avatar_engine: Engine, firefox: Firefox, tmp_path: Path
+) -> None:
+    page = firefox.page(avatar_engine.url + "?watch&clean&background=00aa44", **SMALL)
+    page.wait(f"{SHOWN} && {DRAWN} > 1", WITHIN_S)
+    shots = worn(avatar_engine, page.screenshot, tmp_path)
+    assert (shots["happy"][:20] == (68, 170, 0)).all()
+    assert firefox.complaints == []
+    page.close()
+
+
+def old_avatar(path: Path) -> Path:
+    """The head as a VRM 0 without ARKit's shapes: presets alone move it."""
+    data = HEAD.read_bytes()
+    (size,) = struct.unpack("<I", data[12:16])
+    scene = json.loads(data[20 : 20 + size])
+    said = scene["extensions"].pop("VRMC_vrm")
+    shapes = scene["meshes"][0]["extras"]["targetNames"]
+    bones = [
+        {"bone": name, "node": bone["node"]}
+        for name, bone in said["humanoid"]["humanBones"].items()
+    ]
+    hips = said["humanoid"]["humanBones"]["hips"]["node"]
+    scene["nodes"][hips]["rotation"] = [0, 1, 0, 0]  # these look the other way
+    groups = [
+        {"name": preset, "presetName": preset,
+         "binds": [{"mesh": 0, "index": shapes.index(shape), "weight": 100}]}
+        for preset, shape in (("joy", "jawOpen"), ("sorrow", "mouthFunnel"))
+    ]  # fmt: skip
+    scene["extensions"]["VRM"] = {
+        "specVersion": "0.0", "meta": {"title": "old"}, "humanoid": {"humanBones": bones},
+        "blendShapeMaster": {"blendShapeGroups": groups}, "firstPerson": {},
+        "materialProperties": [],
+    }  # fmt: skip
+    scene["extensionsUsed"] = ["KHR_mesh_quantization", "VRM"]
+    packed = json.dumps(scene).encode()
+    packed += b" " * (-len(packed) % 4)
+    rest = data[20 + size :]
+    start = struct.pack("<4s4I", b"glTF", 2, 20 + len(packed) + len(rest), len(packed), 0x4E4F534A)
+    path.write_bytes(start + packed + rest)
+    return avatar_file(str(path))
+
+
+def test_a_vrm_0_and_what_is_none(
+    live: LivePage, browser: Browser, avatar_engine: Engine, tmp_path: Path
+) -> None:
+    url = avatar_engine.url + "?watch&clean&avatar=picture"
+    with LivePage.opened(browser, url, viewport=SMALL) as page:
+        page.page.evaluate(DROP, ["broken.vrm", "glTF, or so it says"])
+        said = page.page.locator(".toast", has_text="broken.vrm can't be shown")
+        said.wait_for(state="attached")
+        assert page.data("figure") == "" and page.page.locator("#figure").is_hidden()
+
+        page.page.locator("#figure-file").set_input_files(old_avatar(tmp_path / "old.vrm"))
+        page.wait("figure", "shown")
+        chosen = '[data-figure-choice="file"][aria-checked="true"]'
+        assert page.page.locator(chosen).count() == 1
+        page.page.wait_for_function(f"() => {DRAWN} > 1")
+
+        def shoot(path: Path) -> None:
+            page.page.screenshot(path=path)
+
+        worn(avatar_engine, shoot, tmp_path, ("happy", "sad"))
+        page.page.locator('[data-figure-choice="picture"]').evaluate("it => it.click()")
+        assert page.data("figure") == "" and page.page.locator("#figure").is_hidden()
+        assert page.page.evaluate("window.violations") == []
