@@ -155,9 +155,9 @@ class Portrait(Node):
 
 def read(path: Path, longest_px: int) -> U8:
     """A file's picture, as `fitted`. Raises MienError."""
-    from media.image_file import read_picture
+    from media.image_file import read_picture, srgb
 
-    return fitted(read_picture(path).pixels, longest_px)
+    return fitted(srgb(read_picture(path)).pixels, longest_px)
 
 
 def fitted(pixels: U8, longest_px: int) -> U8:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, TextIO
+from typing import Any, ClassVar, Final, NamedTuple, TextIO
 
 import numpy as np
 
@@ -38,8 +38,16 @@ ANGLES: Final = (
     "HeadYaw", "HeadPitch", "HeadRoll", "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll", "RightEyeYaw",
     "RightEyePitch", "RightEyeRoll",
 )  # fmt: skip
+_SHAPES: Final = len(NAMES)
 EYE_RAD: Final = 0.5
 """how far an eye is turned by a shape of 1"""
+
+
+class Row(NamedTuple):
+    """A moment: ``values`` are weights as NAMES, ANGLES, and how much of EMOTIONS."""
+
+    capture_ns: int
+    values: F32
 
 
 class RigWriter(Node):
@@ -55,7 +63,7 @@ class RigWriter(Node):
     _part: Path | None = None
 
     def setup(self) -> None:
-        self._rigs: list[FaceRig] = []
+        self._rows: list[Row] = []
         if self.config.path:
             self._part = files.begin(Path(self.config.path))
 
@@ -63,7 +71,7 @@ class RigWriter(Node):
         """Take one moment."""
         self.context.count("rigs", 1)
         if self._part is not None:
-            self._rigs.append(rig)
+            self._rows.append(row_of(rig))
 
     def finish(self) -> None:
         if self._part is None:
@@ -72,7 +80,7 @@ class RigWriter(Node):
         write = _csv if path.suffix.lower() == ".csv" else _json
         try:
             with self._part.open("w", encoding="utf-8", newline="\n") as file:
-                write(file, self._rigs)
+                write(file, self._rows)
         except OSError as error:
             raise files.explain(error, self.config.path) from None
         files.complete(self._part, path)
@@ -84,39 +92,44 @@ class RigWriter(Node):
             self._part = None
 
 
-def weights(rig: FaceRig) -> F32:
-    """Of NAMES [52]."""
-    return np.append(rig.blendshapes[1:], np.float32(0)).astype(np.float32)
+def row_of(rig: FaceRig) -> Row:
+    """What a file says of a moment."""
+    weights = np.append(rig.blendshapes[1:], np.float32(0))
+    angles = np.array([*_angles(rig)], np.float32)
+    return Row(rig.capture_ns, np.concatenate([weights, angles, rig.expression]))
 
 
-def rate_of(rigs: list[FaceRig]) -> float:
+def rate_of(rows: list[Row]) -> float:
     """How many there are a second."""
-    if len(rigs) < 2:
+    if len(rows) < 2:
         return 25.0
-    return round(1e9 * (len(rigs) - 1) / (rigs[-1].capture_ns - rigs[0].capture_ns), 3)
+    return round(1e9 * (len(rows) - 1) / (rows[-1].capture_ns - rows[0].capture_ns), 3)
 
 
-def _json(file: TextIO, rigs: list[FaceRig]) -> None:
-    head: dict[str, Any] = {"fps": rate_of(rigs), "names": NAMES, "emotions": EMOTIONS}
+def _json(file: TextIO, rows: list[Row]) -> None:
+    head: dict[str, Any] = {"fps": rate_of(rows), "names": NAMES, "emotions": EMOTIONS}
     file.write(json.dumps(head)[:-1])
-    for key, rows in (
-        ("weights", (weights(rig) for rig in rigs)),
-        ("emotion", (rig.expression for rig in rigs)),
-        ("head_degrees", (_head(rig) for rig in rigs)),
+    for key, part, scale in (
+        ("weights", slice(0, _SHAPES), 1.0),
+        ("emotion", slice(-len(EMOTIONS), None), 1.0),
+        ("head_degrees", slice(_SHAPES, _SHAPES + 3), 180 / np.pi),
     ):
-        lines = ",\n".join(json.dumps(np.round(row.astype(float), 4).tolist()) for row in rows)
-        file.write(f',\n"{key}": [\n{lines}\n]')
+        file.write(f',\n"{key}": [')
+        for number, row in enumerate(rows):
+            values = np.round(scale * row.values[part].astype(float), 4).tolist()
+            file.write((",\n" if number else "\n") + json.dumps(values))
+        file.write("\n]")
     file.write("}\n")
 
 
-def _csv(file: TextIO, rigs: list[FaceRig]) -> None:
+def _csv(file: TextIO, rows: list[Row]) -> None:
     file.write(",".join(("Timecode", "BlendShapeCount", *LIVE_LINK, *ANGLES)) + "\n")
     order = [[name.lower() for name in NAMES].index(column.lower()) for column in LIVE_LINK]
-    rate = rate_of(rigs)
-    for number, rig in enumerate(rigs):
-        values = [*weights(rig)[order], *_angles(rig)]
-        row = ",".join(f"{value:.6f}" for value in values)
-        file.write(f"{timecode(number, rate)},{len(LIVE_LINK)},{row}\n")
+    order += range(_SHAPES, _SHAPES + len(ANGLES))
+    rate = rate_of(rows)
+    for number, row in enumerate(rows):
+        values = ",".join(f"{value:.6f}" for value in row.values[order])
+        file.write(f"{timecode(number, rate)},{len(LIVE_LINK)},{values}\n")
 
 
 def timecode(number: int, rate: float) -> str:
@@ -126,16 +139,12 @@ def timecode(number: int, rate: float) -> str:
     return f"{hours:02}:{rest // 60:02}:{rest % 60:02}:{frame:02}.000"
 
 
-def _head(rig: FaceRig) -> F32:
-    """Yaw, pitch and roll in degrees, to the picture's right, down, over to its left."""
-    turn = rig.pose[:3, :3]
-    roll = np.degrees(np.arctan2(turn[1, 0], turn[1, 1]))
-    return np.append(head_angles(turn), np.float32(roll)).astype(np.float32)
-
-
 def _angles(rig: FaceRig) -> Iterator[float]:
-    """Of ANGLES, radians; of the face's left and down positive."""
-    yield from (float(angle) for angle in np.radians(_head(rig)))
+    """Of ANGLES, radians: to the picture's right, down, over to its left; eyes to the face's left
+    and down."""
+    turn = rig.pose[:3, :3]
+    yield from (float(angle) for angle in np.radians(head_angles(turn)))
+    yield float(np.arctan2(turn[1, 0], turn[1, 1]))
     shape = dict(zip(BLENDSHAPES, rig.blendshapes, strict=True))
     for side, sign in (("Left", 1), ("Right", -1)):
         yield sign * EYE_RAD * float(shape[f"eyeLookOut{side}"] - shape[f"eyeLookIn{side}"])
