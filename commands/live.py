@@ -37,7 +37,7 @@ from commands.graph import add_settings
 from commands.numbers import PORT, SECONDS
 from commands.paths import GRAPHS
 from commands.running import console, run_supervised
-from commands.talking import add_portrait_arguments, portrait_graph, without_camera
+from commands.talking import add_portrait_arguments, add_stand_in, portrait_graph, without_camera
 from commands.weights import add_weights, use_weights
 from engine.errors import MienError, UsageError
 from engine.files import unusual
@@ -190,7 +190,10 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
             reader = raw["roles"].pop("voice_reader")
             del nodes[reader]
             processes["feelings"]["nodes"].remove(reader)
-    return _with_outputs(raw, options, f"{roles['compositor']}.video", "rig_out.rig")
+    video = f"{roles['compositor']}.video"
+    if add_stand_in(raw, options.person, video):
+        video = "stand_in.video"
+    return _with_outputs(raw, options, video, "rig_out.rig")
 
 
 def _with_outputs(

@@ -52,6 +52,33 @@ def portrait_graph(options: argparse.Namespace) -> dict[str, Any]:
     return raw
 
 
+def add_stand_in(raw: dict[str, Any], person: str | None, video: str) -> bool:
+    """Let an enrolled person's own picture talk while the camera, of which ``video`` is made, is
+    lost; False where none is kept, or nobody's voice is heard. Raises MienError."""
+    nodes, roles = raw["nodes"], Roles(raw)
+    if person is None or "voice_reader" not in roles:
+        return False
+    from face.render import person_file
+
+    if person_file.load(person_file.place_of(person)).still is None:
+        return False
+    reader = roles["voice_reader"]
+    nodes["voice_face"] = {
+        "type": "nodes.face.voice_face:VoiceFace",
+        "inputs": {"audio": nodes[reader]["inputs"]["audio"], "voice": f"{reader}.affect"},
+        "parameters": {"late_ms": 600},
+    }
+    nodes["stand_in"] = {
+        "type": "nodes.face.stand_in:StandIn",
+        "inputs": {"video": video, "rig": "voice_face.rig"},
+        "parameters": {"person": person},
+    }
+    out = nodes[roles["out"]]["inputs"]
+    out["video"] = "stand_in.video"
+    raw["processes"]["face"]["nodes"] += ["voice_face", "stand_in"]
+    return True
+
+
 def _voice(device: str) -> dict[str, Any]:
     """The node that hears: a microphone, or a file that is played over and over."""
     path = Path(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import sys
@@ -11,6 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
+from commands.live import add_arguments, live_graph
+from engine import graph as graphs
 from engine.errors import MienError
 from engine.types import U8
 from face.render import person_file
@@ -195,6 +198,11 @@ def test_somebody_who_was_enrolled_talks_without_a_camera(photos: Path, people: 
     assert node.process(rig).pixels.shape == astronaut().shape
     node.close()
     person_file.save(Person("bert", load(place_of("anna")).faces), place_of("bert"))
+    for name, video in (("anna", "stand_in"), ("bert", "compositor")):
+        parser = argparse.ArgumentParser()
+        add_arguments(parser)
+        made = graphs.load(live_graph(parser.parse_args(["--person", name])))
+        assert made.nodes["out"].inputs["video"] == (video, "video")
     with pytest.raises(MienError, match="no picture of bert is kept"):
         Portrait(Portrait.Config(person="bert")).setup()
 

@@ -9,14 +9,17 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.clock import FakeClock
 from engine.errors import MienError
-from engine.types import F32, U8
+from engine.node import Context
+from engine.types import F32, U8, VideoFrame
 from face.emotions import sides
 from face.render.portrait import blink, turned
 from face.rotations import from_angles
 from face.topology import INNER_LIPS, LIDS
 from face.types import BLENDSHAPES, EMOTIONS, FaceRig
 from nodes.face.portrait import Portrait, read
+from nodes.face.stand_in import StandIn
 from tests.faces import astronaut, seen_face
 
 CALM = np.zeros(len(EMOTIONS), np.float32)
@@ -109,6 +112,26 @@ def test_a_face_that_is_lost_shows_the_still(node: Portrait) -> None:
     zeros = np.zeros((4, 4), np.float32)
     lost = FaceRig(capture_ns=1, found=False, blendshapes=shapes(), pose=zeros)
     assert (node.process(lost).pixels == astronaut()).all()
+
+
+def test_a_picture_stands_in_while_the_camera_is_lost(photograph: Path) -> None:
+    clock, said = FakeClock(0), list[tuple[str, str]]()
+    context = Context(clock=clock, status=lambda condition, text: said.append((condition, text)))
+    node = StandIn(StandIn.Config(path=str(photograph), person="", after_ms=500), context)
+    node.setup()
+    rig = FaceRig(capture_ns=1, found=True, blendshapes=shapes(), pose=np.eye(4, dtype=np.float32))
+    assert node.on_rig(rig) is None  # nothing came yet, so nothing was lost
+    frame = VideoFrame(capture_ns=2, pixels=astronaut())
+    assert node.on_video(frame) is frame
+    clock.advance(400_000_000)
+    assert node.on_rig(rig) is None
+    clock.advance(200_000_000)
+    stood = node.on_rig(rig)
+    assert stood is not None and stood.pixels.shape == astronaut().shape
+    assert said[-1][0] == "degraded" and "stands in" in said[-1][1]
+    assert node.on_video(frame) is frame and said[-1] == ("ok", "")
+    assert node.on_rig(rig) is None
+    node.close()
 
 
 def refused(path: Path) -> str:
