@@ -83,10 +83,10 @@ class Trainer(ABC):
 
     def stage(self, command: str, step: int = 0) -> Stage:
         """What this training is, for its checkpoints. Raises MienError."""
-        file = Path(inspect.getfile(type(self.recipe)))
+        files = sorted({inspect.getfile(type(one)) for one in (self, self.recipe)})
         recipe = {
             **plain(self.recipe.choices()),
-            "code": code_hash(*CODE, str(file.resolve())),
+            "code": code_hash(*CODE, *(str(Path(file).resolve()) for file in files)),
             "began_with": [stage["command"] for stage in self.began],
             "torch": str(torch.__version__),
         }

@@ -1,4 +1,4 @@
-"""A training as it runs: batches, steps, averages, validation, checkpoints, what is told of it."""
+"""A training as it runs: batches, steps, averages, validation, checkpoints, what is shown of it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from training import checkpoint, parallel
 from training.loop import Batch, Trainer
 from training.losses.faces import total
 from training.parallel import Place
+from training.progress import Progress, profiled
 from training.provenance import differences
-from training.telling import Telling, profiled
 
 Drawn = Mapping[str, NDArray[Any]]
 Turns = Iterator[tuple[str, Mapping[str, Tensor], Mapping[str, float]]]
@@ -104,10 +104,10 @@ class Run:
             self.log("nobody is held out: no best checkpoint is kept")
         elif self.rank == 0:
             self.judge = judge
-        shown = self.out if self.rank == 0 else None
-        told = Telling(trainer.name, shown, schedule, self.world, self.step, self.log)
+        folder = self.out if self.rank == 0 else None
+        shown = Progress(trainer.name, folder, schedule, self.world, self.step, self.log)
         try:
-            with told, profiled(self.out, profile and self.rank == 0, self.log) as stepped:
+            with shown, profiled(self.out, profile and self.rank == 0, self.log) as stepped:
                 for drawn in self._batches():
                     with signals.held():
                         batches = [self._ready(part) for part in drawn]
@@ -117,12 +117,12 @@ class Run:
                         self.step += 1
                         self.whole = True
                     stepped()
-                    told.step(self.step, figures)
+                    shown.step(self.step, figures)
                     if self._due(schedule.images_every):
                         with torch.no_grad():
                             averaged = {n: slow.module for n, slow in self.ema.items()}
-                            told.images(self.step, trainer.pictures(batches[-1], averaged))
-                    better = self._due(schedule.validate_every) and self._validate(told)
+                            shown.images(self.step, trainer.pictures(batches[-1], averaged))
+                    better = self._due(schedule.validate_every) and self._validate(shown)
                     if self._due(schedule.save_every):
                         self._save()
                     if better:
@@ -163,7 +163,7 @@ class Run:
             self.schedulers[name] = LambdaLR(optimizer, self.schedule.lr_share, self.step - 1)
 
     def _advance(self, batches: list[Batch]) -> dict[str, float]:
-        """One step; what is to be told of it."""
+        """One step; what is to be shown of it."""
         trainer, figures = self.trainer, dict[str, float]()
         for module in trainer.modules.values():
             module.train()
@@ -212,7 +212,7 @@ class Run:
                 figures |= {f"lr{of}": params["lr"], f"grad_norm{of}": float(norm)}
             optimizer.step()
 
-    def _validate(self, told: Telling) -> bool:
+    def _validate(self, shown: Progress) -> bool:
         """Losses of the averages on people held out, always of the same batches; whether they are
         the lowest so far."""
         if self.judge is None:
@@ -230,7 +230,7 @@ class Run:
                     figures["validation"] += float(total(parts, weights)) / count
                     for name, part in parts.items():
                         figures[f"validation/{name}"] += float(part) / count
-        told.validated(self.step, figures)
+        shown.validated(self.step, figures)
         better = figures["validation"] < self.best.get("loss", np.inf)
         if better:
             self.best = {"step": self.step, "loss": figures["validation"]}

@@ -2,7 +2,7 @@
 
 *wear*: each take is given each emotion by the editor, as a user of the live graph would.
 *intra-ID* and *cross-ID*, as SSERD (section 4.1) and CDRL (section 4.1) define them: a source take
-is given the expression of an emotional reference of the same person, or of somebody else. FAD
+is given the expression of an emotional reference of the same person, or of somebody else. FD dlib
 compares the made faces with recorded ones in that emotion, CSIM the emotion features of what was
 made with those of the reference. Both papers judge lips by LSE-D, whose network isn't to be had;
 LVE against the source's own lips stands in its place.
@@ -216,7 +216,7 @@ def by_reference(
         real = [stage.recorded(take) for take in own or [pair[1] for pair in chosen]]
         for way, tally in tallies.items():
             if tally.takes:
-                rows.append(Row(setting, way, name, tally.row() | fad(tally, real)))
+                rows.append(Row(setting, way, name, tally.row() | _fd_dlib(tally, real)))
     return rows + [
         Row(setting, way, "avg", _average([row.figures for row in rows if row.method == way]))
         for way in methods
@@ -271,15 +271,15 @@ def csim(made: Seen, reference: Seen) -> list[float]:
     return [statistics.cosine(means[0], means[1])]
 
 
-def fad(tally: Tally, real: Iterable[Seen | None]) -> Figures:
+def _fd_dlib(tally: Tally, real: Iterable[Seen | None]) -> Figures:
     """Frechet distance of identity features between what was made and what was recorded."""
     said = [seen.said["dlib"] for seen in real if seen is not None and "dlib" in seen.said]
     looks = [rows[np.isfinite(rows).all(axis=1)] for rows in said]
     recorded = [rows for rows in looks if len(rows)]
     made = tally.after.get("dlib")
     if not made or not recorded:
-        return {"fad": None}
-    return {"fad": None} | frechet("fad", np.concatenate(made), np.concatenate(recorded))
+        return {"fd_dlib": None}
+    return {"fd_dlib": None} | frechet("fd_dlib", np.concatenate(made), np.concatenate(recorded))
 
 
 def compared(pairs: Sequence[tuple[Take, Take]], stage: Stage, name: str) -> list[Row]:

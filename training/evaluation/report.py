@@ -30,8 +30,8 @@ COLUMNS: Final = (
     ("control_error", "control error↓", 4, "landmarker"),
     ("dlib_distance", "dlib distance↓", 3, "dlib"),
     ("faceres_cosine", "faceres cosine↑", 3, "faceres"),
-    ("fad", "FAD↓", 4, "dlib"),
-    ("fid", "FID↓", 2, "lite0"),
+    ("fd_dlib", "FD dlib↓", 4, "dlib"),
+    ("fd_lite0", "FD lite0↓", 2, "lite0"),
     ("flicker", "flicker↓", 3, ""),
     ("neutral_before", "p(neutral) before", 3, "emotion"),
     ("neutral_after", "p(neutral)", 3, "emotion"),
@@ -43,7 +43,7 @@ COLUMNS: Final = (
     ("macro_f1", "macro F1↑", 3, "emotion"),
     ("intensity", "concordance of intensity↑", 3, ""),
 )
-PAPERS: Final = (("fad", "FAD↓", 3), ("lip_error", "LVE↓", 3), ("csim", "CSIM↑", 3))
+PAPERS: Final = (("fd_dlib", "FD dlib↓", 3), ("lip_error", "LVE↓", 3), ("csim", "CSIM↑", 3))
 TITLES: Final = {
     "wear": "Wearing an emotion",
     "compare": "Before and after",

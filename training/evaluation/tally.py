@@ -132,7 +132,7 @@ class Tally:
             out[name] = float(over.sum() / under.sum()) if under.sum() else None
             if len(own) > 1:
                 out[f"{name}_low"], out[f"{name}_high"] = statistics.ratio_interval(over, under)
-        for name, features in (("fad", "dlib"), ("fid", "lite0")):
+        for name, features in (("fd_dlib", "dlib"), ("fd_lite0", "lite0")):
             if features in self.before:
                 sides = (self.before[features], self.after[features])
                 out |= frechet(name, *map(np.concatenate, sides))

@@ -124,7 +124,7 @@ class Emotion:
 class Lite0:
     """The last block's features [320] of an ImageNet network, averaged over the picture.
 
-    Frechet distances of these are called FID here; they aren't those of an Inception network.
+    Frechet distances of these are FD lite0: FID is that of an Inception network.
     """
 
     names: ClassVar[Mapping[str, str]] = {

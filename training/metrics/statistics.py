@@ -17,7 +17,8 @@ SEED = 0
 def frechet_distance(first: Floats, second: Floats) -> float:
     """Between Gaussians fitted to features [N, D], [M, D] (Heusel et al. 2017, eq. 6).
 
-    FID, FAD or VE-FID by whose features these are. |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2).
+    FD lite0, FD dlib or VE-FID by whose features these are:
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2).
     """
     if len(first) < 2 or len(second) < 2:
         raise ValueError("a Frechet distance needs two features of each side at least")

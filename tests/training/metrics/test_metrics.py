@@ -108,10 +108,10 @@ def test_a_distance_of_few_faces_in_many_dimensions_is_marked() -> None:
 
     rng = np.random.default_rng(0)
     few, many = (rng.normal(0, 1, (n, 8)).astype(np.float32) for n in (6, 40))
-    assert frechet("fad", few[:1], many) == {}
+    assert frechet("fd_dlib", few[:1], many) == {}
     cells = []
     for made in (few, many):
-        figures: Figures = {"takes": 3, "people": 3} | frechet("fad", made, many + 1)
+        figures: Figures = {"takes": 3, "people": 3} | frechet("fd_dlib", made, many + 1)
         text = report.as_text(report.tables([Row("wear", "warp", "sad", figures)])[0])
         cells.append(text.splitlines()[-1])
     assert "†6/8" in cells[0] and "†" not in cells[1]

@@ -101,8 +101,9 @@ def test_what_is_no_recipe_is_one_line(
 def test_a_new_network_is_one_file(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worked example of CONTRIBUTING.md, by its own commands."""
-    (tmp_path / "jaw.py").write_text(block_after("far a jaw is open:"))
+    """The worked examples of CONTRIBUTING.md, a trainer and a model, by their own commands."""
+    (tmp_path / "jaw_trainer.py").write_text(block_after("teaches how far a jaw is open:"))
+    (tmp_path / "jaw.py").write_text(block_after("`jaw.py`, beside `jaw_trainer.py`:"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     commands = block_after("export it; SHARDS is a folder of prepared clips:").splitlines()
@@ -111,6 +112,7 @@ def test_a_new_network_is_one_file(
         _, _, module, *arguments = command.replace("SHARDS", str(data)).split()
         assert runs[module]([*arguments, *(["--calls", "4"] if module == "export" else [])]) == 0
     kept = checkpoint.load(tmp_path / "runs" / "jaw")
+    assert checkpoint.load(tmp_path / "runs" / "jaw" / "best.pt")["best"] == kept["best"] != {}
     assert kept["step"] == 3 and kept["stages"][0]["recipe"]["size"] == {"features": 4}
     said: list[str] = []
     model = Model(tmp_path / "weights" / "jaw", log=said.append)

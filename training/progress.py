@@ -20,7 +20,7 @@ _ROWS: Final = 12
 Log = Callable[[str], None]
 
 
-class Telling:
+class Progress:
     """Of the training ``name``, in the folder ``out`` (None: nothing is shown)."""
 
     def __init__(
