@@ -346,6 +346,10 @@ class WebrtcOut(LoopNode):
                 f"slow: {made_hz:.0f} of the camera's {seen_hz:.0f} pictures a second are made; "
                 "close other programs, or choose a smaller picture"
             )
+        if self._raw_ns < 0:  # there is no camera
+            return "degraded", (
+                f"slow: only {made_hz:.0f} pictures a second are made; close other programs"
+            )
         return "degraded", f"slow: only {made_hz:.0f} pictures a second come from the camera"
 
 
