@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,17 @@ from engine.files import atomic_write
 LAST: Final = "last.pt"
 BEST: Final = "best.pt"
 """the one with the lowest loss on people held out"""
+
+_RENAMED: Final = {
+    r"\blisten(\d+)$": r"norm1_\1",
+    r"\bleave(\d+)$": r"out_proj_\1",
+    r"\bthink(\d+)$": r"norm2_\1",
+    r"\bwiden(\d+)": r"fc1_\1",
+    r"\bnarrow(\d+)": r"fc2_\1",
+    r"\b(query|key|value)(\d+)$": r"\1_\2",
+    r"\bspread$": "std",
+}
+"""tensors that were called otherwise in older checkpoints"""
 
 
 def save(folder: Path, state: dict[str, Any], name: str = LAST) -> Path:
@@ -47,4 +59,18 @@ def load(run: Path) -> dict[str, Any]:
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
         line = " ".join(str(error).split())[:120]
         raise MienError(f"the checkpoint {path} is damaged ({line}); train again") from None
+    for part in ("modules", "ema"):
+        state[part] = {name: _renamed(module) for name, module in state[part].items()}
     return state
+
+
+def _renamed(module: Any) -> Any:
+    """A module's tensors by the names they have now."""
+    if not isinstance(module, dict):
+        return module
+    found = {}
+    for name, value in module.items():
+        for old, new in _RENAMED.items():
+            name = re.sub(old, new, name)
+        found[name] = value
+    return found

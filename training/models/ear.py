@@ -85,16 +85,16 @@ class Ear(nn.Module):
         }
         for layer in range(layers):
             shapes |= {
-                f"listen{layer}": (width,),
-                f"query{layer}": (width, width),
-                f"key{layer}": (width, width),
-                f"value{layer}": (width, width),
-                f"leave{layer}": (width, width),
-                f"think{layer}": (width,),
-                f"widen{layer}": (width, 4 * width),
-                f"widen{layer}_bias": (4 * width,),
-                f"narrow{layer}": (4 * width, width),
-                f"narrow{layer}_bias": (width,),
+                f"norm1_{layer}": (width,),
+                f"query_{layer}": (width, width),
+                f"key_{layer}": (width, width),
+                f"value_{layer}": (width, width),
+                f"out_proj_{layer}": (width, width),
+                f"norm2_{layer}": (width,),
+                f"fc1_{layer}": (width, 4 * width),
+                f"fc1_{layer}_bias": (4 * width,),
+                f"fc2_{layer}": (4 * width, width),
+                f"fc2_{layer}_bias": (width,),
             }
         for name, shape in shapes.items():
             self.register_buffer(name, _at_random(shape))
@@ -173,10 +173,10 @@ class Ear(nn.Module):
         self, layer: int, x_BTW: Tensor, keys_BPW: Tensor, values_BPW: Tensor, count_B1: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
         def of(name: str, bias: bool = False) -> Tensor:
-            return self._of(f"{name}{layer}{'_bias' if bias else ''}")
+            return self._of(f"{name}_{layer}{'_bias' if bias else ''}")
 
         batch, steps, width = x_BTW.shape
-        z_BTW = F.layer_norm(x_BTW, (width,), of("listen"))
+        z_BTW = F.layer_norm(x_BTW, (width,), of("norm1"))
         keys = torch.cat([keys_BPW, z_BTW @ of("key")], dim=1)
         values = torch.cat([values_BPW, z_BTW @ of("value")], dim=1)
         places = torch.arange(self.past + steps, device=x_BTW.device)
@@ -186,13 +186,13 @@ class Ear(nn.Module):
         near_TP = (back_TP >= 0) & (back_TP <= self.past)
         there_BP = places >= self.past - count_B1
         masked = (near_TP[None] & there_BP[:, None])[:, None]
-        force = query_BHTD @ key_BHPD.transpose(2, 3) / math.sqrt(width / self.heads)
-        force = torch.softmax(torch.where(masked, force, -1e9), dim=3)
-        told = (force @ self._split(values)).transpose(1, 2).reshape(batch, steps, width)
-        x_BTW = x_BTW + told @ of("leave")
-        z_BTW = F.layer_norm(x_BTW, (width,), of("think"))
-        z_BTW = F.gelu(z_BTW @ of("widen") + of("widen", bias=True))
-        x_BTW = x_BTW + z_BTW @ of("narrow") + of("narrow", bias=True)
+        attention = query_BHTD @ key_BHPD.transpose(2, 3) / math.sqrt(width / self.heads)
+        attention = torch.softmax(torch.where(masked, attention, -1e9), dim=3)
+        attended = (attention @ self._split(values)).transpose(1, 2).reshape(batch, steps, width)
+        x_BTW = x_BTW + attended @ of("out_proj")
+        z_BTW = F.layer_norm(x_BTW, (width,), of("norm2"))
+        z_BTW = F.gelu(z_BTW @ of("fc1") + of("fc1", bias=True))
+        x_BTW = x_BTW + z_BTW @ of("fc2") + of("fc2", bias=True)
         return x_BTW, [keys[:, -self.past :], values[:, -self.past :]]
 
     def _split(self, x_BTW: Tensor) -> Tensor:
@@ -228,16 +228,16 @@ def learned_ear(layers: int, past: int, step_samples: int = STEP_SAMPLES) -> Ear
     for layer in range(layers):
         own, mlp = f"/layers.{layer}/self_attn", f"layers.{layer}.mlp"
         names |= {
-            f"listen{layer}": f"layers.{layer}.input_layernorm.weight",
-            f"think{layer}": f"layers.{layer}.post_attention_layernorm.weight",
-            f"query{layer}": f"{own}/q_proj/MatMul_output_0",
-            f"key{layer}": f"{own}/k_proj/MatMul_output_0",
-            f"value{layer}": f"{own}/v_proj/MatMul_output_0",
-            f"leave{layer}": f"{own}/o_proj/MatMul_output_0",
-            f"widen{layer}": f"/layers.{layer}/mlp/fc1/Add_output_0",
-            f"widen{layer}_bias": f"{mlp}.fc1.bias",
-            f"narrow{layer}": f"/layers.{layer}/mlp/fc2/Add_output_0",
-            f"narrow{layer}_bias": f"{mlp}.fc2.bias",
+            f"norm1_{layer}": f"layers.{layer}.input_layernorm.weight",
+            f"norm2_{layer}": f"layers.{layer}.post_attention_layernorm.weight",
+            f"query_{layer}": f"{own}/q_proj/MatMul_output_0",
+            f"key_{layer}": f"{own}/k_proj/MatMul_output_0",
+            f"value_{layer}": f"{own}/v_proj/MatMul_output_0",
+            f"out_proj_{layer}": f"{own}/o_proj/MatMul_output_0",
+            f"fc1_{layer}": f"/layers.{layer}/mlp/fc1/Add_output_0",
+            f"fc1_{layer}_bias": f"{mlp}.fc1.bias",
+            f"fc2_{layer}": f"/layers.{layer}/mlp/fc2/Add_output_0",
+            f"fc2_{layer}_bias": f"{mlp}.fc2.bias",
         }
     for name, origin in names.items():
         buffer = ear.get_buffer(name)

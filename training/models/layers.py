@@ -44,18 +44,18 @@ class Scale(nn.Module):
     training."""
 
     mean: Tensor
-    spread: Tensor
+    std: Tensor
 
     def __init__(self, features: int, noise: float = 0.0) -> None:
         super().__init__()
         self.noise = noise
         self.register_buffer("mean", torch.zeros(features))
-        self.register_buffer("spread", torch.ones(features))
+        self.register_buffer("std", torch.ones(features))
 
     def fit(self, rows_BD: Tensor) -> None:
         self.mean.copy_(rows_BD.mean(dim=0))
-        self.spread.copy_(rows_BD.std(dim=0).clamp(min=0.02))
+        self.std.copy_(rows_BD.std(dim=0).clamp(min=0.02))
 
     def forward(self, x_BD: Tensor) -> Tensor:
-        out = (x_BD - self.mean) / self.spread
+        out = (x_BD - self.mean) / self.std
         return out + self.noise * torch.randn_like(out) if self.training and self.noise else out

@@ -83,7 +83,7 @@ class EmotionSpaceTrainer(Trainer):
         space = self.modules["emotion_space"]
         assert isinstance(space, EmotionSpace)
         heard = batch["heard"]
-        heard = heard + self.plan.noise * space.voice.scale.spread * torch.randn_like(heard)
+        heard = heard + self.plan.noise * space.voice.scale.std * torch.randn_like(heard)
         voice, face = space.voice(heard), space.face(batch["rig"] + batch["felt"])
         label, level = batch["emotion"], batch["level"]
         means = [z[:, z.shape[1] // 2 :].mean(dim=1) for z in (voice, face)]

@@ -86,7 +86,7 @@ class LipSyncTrainer(Trainer):
         expert = self.modules["lip_sync"]
         assert isinstance(expert, LipSync)
         heard = batch["heard"]
-        heard = heard + self.plan.noise * expert.scale_heard.spread * torch.randn_like(heard)
+        heard = heard + self.plan.noise * expert.scale_heard.std * torch.randn_like(heard)
         told, seen = expert(heard, batch["rig"])
         yield "lip_sync", {"sync": sync(told, seen, batch["together"])}, self.weights
 

@@ -101,7 +101,7 @@ class VoiceFlowTrainer(Trainer):
         assert isinstance(net, VoiceFlow)
         heard, steps = batch["heard"], batch["rig"].shape[1]
         emotion = self._emotion(batch)
-        noisy = heard + self.plan.noise * net.content.scale.spread * torch.randn_like(heard)
+        noisy = heard + self.plan.noise * net.content.scale.std * torch.randn_like(heard)
         told = net.told(noisy, emotion)
         truth = (batch["rig"] + batch["felt"]).clamp(0, 1)
         felt = batch["felt"].abs().amax(dim=(1, 2), keepdim=True) > 0

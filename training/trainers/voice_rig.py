@@ -104,7 +104,7 @@ class VoiceRigTrainer(Trainer):
         net = self.modules["voice_rig"]
         assert isinstance(net, VoiceRigNet)
         heard = net.heard(batch["heard"])
-        heard = heard + self.plan.noise * net.window.scale.spread * torch.randn_like(heard)
+        heard = heard + self.plan.noise * net.window.scale.std * torch.randn_like(heard)
         rig, truth = net.shapes(net.window(heard)), batch["rig"]
         weight = batch["weight"] * self.counts.to(truth)
         yield "voice_rig", spoken(rig, truth, weight), self.weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,23 @@ def test_a_run_of_an_older_version_still_loads_and_says_why_it_doesnt_go_on(
     checkpoint.save(tmp_path, state)
     with pytest.raises(MienError, match="of another kind of skin than this version's"):
         restored(Skin, tmp_path)
+
+
+def test_tensors_of_older_checkpoints_have_their_names_of_now(tmp_path: Path) -> None:
+    before = {"norm1": "listen", "out_proj": "leave", "norm2": "think", "fc1": "widen"}
+    before |= {"fc2": "narrow", "query": "query", "key": "key", "value": "value"}
+    module = recipes.recipe("speech").debug().build()
+    older = {}
+    for name, value in module.state_dict().items():
+        for new, old in before.items():
+            name = re.sub(rf"\b{new}_(\d)", rf"{old}\1", name)
+        older[re.sub(r"\bstd$", "spread", name)] = value
+    assert {"ear.listen0", "ear.widen0_bias", "ear.key0", "scale.spread"} <= older.keys()
+    state = {"step": 1, "name": "speech", "stages": [], "modules": {"speech": older}}
+    checkpoint.save(tmp_path, state | {"ema": {"speech": older}})
+    loaded = checkpoint.load(tmp_path)
+    for part in ("modules", "ema"):
+        module.load_state_dict(loaded[part]["speech"])
 
 
 @pytest.mark.parametrize(
