@@ -15,6 +15,7 @@ Examples:
   run_engine.py live --person anna --camera none
                                                  yourself with the camera off, moved by your voice
   run_engine.py live --vmc                       the face moves an avatar, too (VSeeFace, Warudo)
+  run_engine.py live --publish rtmp://a.rtmp.youtube.com/live2 --publish-key youtube.key
   run_engine.py live --avatar head               a 3D head in the picture's place, on the page
   run_engine.py live --camera rtsp://192.168.1.20/stream
   run_engine.py live --address 0.0.0.0 --cert cert.pem --key key.pem
@@ -47,6 +48,7 @@ from engine.settings import Settings, default_path
 from engine.supervisor import Supervisor
 from face.types import EMOTIONS
 from media.probing import audio_stream, open_media
+from nodes.sinks import publish
 from nodes.sources.network_camera import check_address, is_address
 from nodes.web.avatar_file import avatar_file
 
@@ -80,6 +82,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="127.0.0.1:39539",
         help="tell a VTuber tool how the face stands, by VMC (default 127.0.0.1:39539)",
     )
+    devices.add_argument(
+        "--publish", metavar="URL",
+        help="broadcast to a server, rtmp://HOST/APP or rtmps://HOST/APP; the stream's key is in "
+        "MIEN_PUBLISH_KEY or --publish-key, never in the address",
+    )  # fmt: skip
+    devices.add_argument("--publish-key", metavar="FILE", help="a file that holds the stream's key")
     page = parser.add_argument_group("page")
     page.add_argument(
         "--avatar", metavar="head|FILE.vrm",
@@ -216,6 +224,15 @@ def _with_outputs(
             "parameters": {"host": host, "port": port},
         }
         processes["vmc"] = {"nodes": ["vmc"]}  # its ticks wait for nobody
+    if options.publish is not None:
+        publish.check_address(options.publish)
+        sound = nodes[roles["out"]]["inputs"].get("audio")
+        nodes["publish"] = {
+            "type": "nodes.sinks.publish:Publish",
+            "inputs": {"video": video} | ({"audio": sound} if sound else {}),
+            "parameters": {"url": options.publish},
+        }
+        processes["publish"] = {"nodes": ["publish"]}  # what waits for the network waits alone
     if options.avatar is not None:
         nodes[roles["avatar"]]["parameters"] = {"file": str(avatar_file(options.avatar))}
     nodes[roles["out"]]["parameters"] = {
@@ -283,6 +300,8 @@ def free_port(address: str) -> int:
 def run(options: argparse.Namespace) -> int:
     if options.port == 0:
         options.port = free_port(options.address)
+    if options.publish is not None:
+        publish.take_key(options.publish_key)
     permits = use_weights(options)
     if options.portrait is not None:
         ask_consent(Path(options.portrait), options.consent)

@@ -13,6 +13,7 @@ from commands.paths import GRAPHS
 from engine.graph import load
 from engine.operations import op_of
 from engine.parameters import describe
+from nodes.face.stand_in import StandIn
 from nodes.web.server import WebServer
 from tests.unit.test_settings import options
 
@@ -58,10 +59,14 @@ def test_words_of_the_page_are_for_parameters_that_exist() -> None:
     words = (ROOT / "nodes/web/static/words.js").read_text()
     known = {
         f"{name}.{row['name']}"
-        for graph in (live_graph(options("--vmc", "127.0.0.1:39539")), GRAPHS / "portrait.toml")
+        for graph in (
+            live_graph(options("--vmc", "--publish", "rtmp://host/live")),
+            GRAPHS / "portrait.toml",
+        )
         for name, spec in load(graph).nodes.items()
         for row in describe(spec.node_type.Config)
     }
+    known |= {f"stand_in.{row['name']}" for row in describe(StandIn.Config)}
     named = set(re.findall(r'^  "(\w+\.\w+)":', words, re.MULTILINE))
     assert len(named) > 30
     assert named - known == set()

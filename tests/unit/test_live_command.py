@@ -110,3 +110,15 @@ def test_an_avatar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "me.vrm").write_text("no avatar")
     assert main(["live", "--no-settings", "--avatar", str(tmp_path / "me.vrm")]) == 1
     assert capsys.readouterr().err.strip().endswith("is no VRM avatar; give a .vrm file, or head")
+
+
+def test_broadcasting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    made = graph("--publish", "rtmp://example.org/live", "--camera", "0")
+    assert made.nodes["publish"].inputs == {"video": ("compositor", "video")}
+    assert graph("--publish", "rtmp://example.org/live").nodes["publish"].inputs["audio"]
+    monkeypatch.delenv("MIEN_PUBLISH_KEY", raising=False)
+    assert main(["live", "--no-settings", "--publish", "rtmp://example.org/live"]) == 1
+    assert "needs the stream's key in MIEN_PUBLISH_KEY" in capsys.readouterr().err
+    monkeypatch.setenv("MIEN_PUBLISH_KEY", "key")
+    assert main(["live", "--no-settings", "--publish", "http://example.org"]) == 2
+    assert "takes rtmp://HOST/APP or rtmps://HOST/APP" in capsys.readouterr().err

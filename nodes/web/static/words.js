@@ -18,6 +18,7 @@ const NODES = {
   rig_out: "The face as shapes",
   vmc: "To VTuber tools",
   avatar: "3D avatar",
+  publish: "Broadcasting",
   out: "Sending to viewers",
   virtual_camera: "Virtual camera",
 };
@@ -77,6 +78,8 @@ const PARAMETERS = {
   "vmc.capitals": "Names with capitals",
   "vmc.mirror": "As in a mirror",
   "avatar.file": "Avatar's file",
+  "publish.url": "Server to broadcast to",
+  "publish.bitrate_kbps": "Picture bitrate",
   "out.host": "Address",
   "out.public_url": "Address behind a proxy",
   "out.trusted_proxies": "Proxies that are believed",
