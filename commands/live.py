@@ -88,6 +88,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "MIEN_PUBLISH_KEY or --publish-key, never in the address",
     )  # fmt: skip
     devices.add_argument("--publish-key", metavar="FILE", help="a file that holds the stream's key")
+    devices.add_argument(
+        "--vtube-studio",
+        metavar="HOST:PORT",
+        nargs="?",
+        const="127.0.0.1:8001",
+        help="move the model in VTube Studio by its plugin API (default 127.0.0.1:8001)",
+    )
     page = parser.add_argument_group("page")
     page.add_argument(
         "--avatar", metavar="head|FILE.vrm",
@@ -217,13 +224,21 @@ def _with_outputs(
         }
         processes["face"]["nodes"].append("virtual_camera")
     if options.vmc is not None:
-        host, port = _receiver(options.vmc)
+        host, port = _receiver("--vmc", options.vmc, 39539)
         nodes["vmc"] = {
             "type": "nodes.sinks.vmc:Vmc",
             "inputs": {"rig": rig},
             "parameters": {"host": host, "port": port},
         }
         processes["vmc"] = {"nodes": ["vmc"]}  # its ticks wait for nobody
+    if options.vtube_studio is not None:
+        host, port = _receiver("--vtube-studio", options.vtube_studio, 8001)
+        nodes["vtube_studio"] = {
+            "type": "nodes.sinks.vtube_studio:VtubeStudio",
+            "inputs": {"rig": rig},
+            "parameters": {"host": host, "port": port},
+        }
+        processes["net"]["nodes"].append("vtube_studio")
     if options.publish is not None:
         publish.check_address(options.publish)
         sound = nodes[roles["out"]]["inputs"].get("audio")
@@ -271,11 +286,11 @@ def _camera(device: str, muted: bool) -> tuple[dict[str, Any], bool]:
     return {"type": "nodes.sources.camera:Camera", "parameters": {"device": device}}, False
 
 
-def _receiver(text: str) -> tuple[str, int]:
+def _receiver(option: str, text: str, usual: int) -> tuple[str, int]:
     """The two halves of HOST:PORT. Raises UsageError."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
-        raise UsageError(f"--vmc {text}: give HOST:PORT, as 127.0.0.1:39539")
+        raise UsageError(f"{option} {text}: give HOST:PORT, as 127.0.0.1:{usual}")
     return host.strip("[]"), int(port)
 
 

@@ -60,7 +60,7 @@ def test_words_of_the_page_are_for_parameters_that_exist() -> None:
     known = {
         f"{name}.{row['name']}"
         for graph in (
-            live_graph(options("--vmc", "--publish", "rtmp://host/live")),
+            live_graph(options("--vmc", "--vtube-studio", "--publish", "rtmp://host/live")),
             GRAPHS / "portrait.toml",
         )
         for name, spec in load(graph).nodes.items()

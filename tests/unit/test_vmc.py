@@ -181,7 +181,7 @@ def test_a_port_that_nobody_listens_on_is_said_and_waited_for() -> None:
 def test_an_address_that_is_none_is_refused() -> None:
     from commands.live import _receiver
 
-    assert _receiver("[::1]:39539") == ("::1", 39539)
+    assert _receiver("--vmc", "[::1]:39539", 39539) == ("::1", 39539)
     for text in ("nowhere", "host:", ":1", "h:70000"):
         with pytest.raises(UsageError, match="HOST:PORT"):
-            _receiver(text)
+            _receiver("--vmc", text, 39539)
