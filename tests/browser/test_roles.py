@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 NAMES: Final = {
     "browser": "visitor", "tracker": "finder", "face_reader": "looker", "voice_reader": "listener",
     "feeling": "heart", "editor": "mood", "compositor": "painter", "out": "sender",
+    "avatar": "puppet",
 }  # fmt: skip
 
 
@@ -37,7 +38,8 @@ def test_the_page_finds_nodes_by_their_roles(browser: Browser, tmp_path: Path) -
     graph.write_text(renamed((REPOSITORY / "graphs/live.toml").read_text()))
     engine = Engine(graph=graph, out=NAMES["out"])
     try:
-        assert set(engine.call("parameters")) == set(NAMES.values())
+        nodes = engine.call("parameters").keys()
+        assert set(NAMES.values()) <= nodes and not nodes & NAMES.keys()
         with LivePage.opened(browser, engine.url) as page:
             page.start()
             page.emotion("happy").click()
