@@ -32,7 +32,7 @@ from training.restore import restore
 from training.running import train
 from training.trainers.intensity import fuse
 from training.trainers.readings import Reader
-from training.trainers.samples import Clips, Look
+from training.trainers.samples import Augmentation, Clips
 from training.trainers.speech import LABELS, SpeechTrainer, among_others, label_of, utterance
 from training.trainers.visual import VisualTrainer
 
@@ -152,7 +152,7 @@ def _watch(run: Path, films: Sequence[Clip]) -> Iterator[tuple[Clip, Floats]]:
 def look_at(visual: VisualEncoder, clip: Clip) -> Floats:
     """Log-probabilities [8] of EMOTIONS for one still, looked at once."""
     side = visual.size.crop_px
-    crop = torch.from_numpy(Look.plain(side).picture(clip.frame(0), side))[None]
+    crop = torch.from_numpy(Augmentation.plain(side).picture(clip.frame(0), side))[None]
     with torch.no_grad():
         out = visual(crop, torch.from_numpy(clip.blendshapes[:1]), visual.begin(1))
     return np.asarray(torch.log_softmax(out.emotion[0], dim=0).numpy())

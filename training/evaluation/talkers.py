@@ -15,7 +15,7 @@ from training.data.clip import Clip, ClipInfo
 from training.metrics.statistics import ratio_interval
 from training.models.visual import VisualEncoder
 from training.people import folds
-from training.trainers.samples import Look
+from training.trainers.samples import Augmentation
 
 Floats = NDArray[np.floating[Any]]
 
@@ -40,7 +40,7 @@ def divided(films: Sequence[Clip], count: int, seed: int) -> dict[str, int]:
 def watched(visual: VisualEncoder, film: Clip) -> Floats:
     """Log-probabilities [T, 8] of EMOTIONS, in a row, of the frames that show a face."""
     side, state, said = visual.size.crop_px, visual.begin(1), []
-    look = Look.plain(side)
+    look = Augmentation.plain(side)
     for t in np.flatnonzero(film.found)[::EVERY]:
         crop = torch.from_numpy(look.picture(film.frame(int(t)), side))[None]
         with torch.no_grad():

@@ -100,9 +100,9 @@ class VisualEncoder(nn.Module):
 
     def look(self, crop_BCHW: Tensor, rig_BD: Tensor) -> Tensor:
         """What one frame shows [B, D + 8], whatever was before."""
-        return self.understand(self.glance(crop_BCHW), rig_BD)
+        return self.understand(self.backbone(crop_BCHW), rig_BD)
 
-    def glance(self, crop_BCHW: Tensor) -> Tensor:
+    def backbone(self, crop_BCHW: Tensor) -> Tensor:
         """What the networks of others make of a crop [B, F]: no training changes it."""
         lit = self.lit(crop_BCHW)
         expression = self._expression(lit[:, :1])
@@ -117,16 +117,16 @@ class VisualEncoder(nn.Module):
         maps, mirrored = self.expressions(torch.cat([seen, seen.flip(3)])).chunk(2)
         return torch.stack((maps + mirrored.flip(3)).chunk(len(_NEAR))).mean(dim=0) / 2
 
-    def understand(self, glance_BF: Tensor, rig_BD: Tensor) -> Tensor:
-        """What one frame shows [B, D + 8], of its glance: features, and logits of EMOTIONS as the
-        network of others has them."""
-        seen, shapes = self.seen_scale(glance_BF), self.rig(self.rig_scale(rig_BD))
+    def understand(self, backbone_BF: Tensor, rig_BD: Tensor) -> Tensor:
+        """What one frame shows [B, D + 8], by its backbone features: features, and logits of
+        EMOTIONS as the network of others has them."""
+        seen, shapes = self.seen_scale(backbone_BF), self.rig(self.rig_scale(rig_BD))
         features = self.frame(torch.cat([seen, shapes], dim=1))
-        return torch.cat([features, self.first(glance_BF[:, -len(NAMED) :])], dim=1)
+        return torch.cat([features, self.first(backbone_BF[:, -len(NAMED) :])], dim=1)
 
-    def settle(self, glances_BF: Tensor, rigs_BD: Tensor) -> None:
+    def settle(self, backbone_BF: Tensor, rigs_BD: Tensor) -> None:
         """Bring what frames show to one scale, before training."""
-        self.seen_scale.fit(glances_BF)
+        self.seen_scale.fit(backbone_BF)
         self.rig_scale.fit(rigs_BD)
 
     def lit(self, crop_BCHW: Tensor) -> Tensor:

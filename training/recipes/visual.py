@@ -15,8 +15,8 @@ from training.models.visual import VisualEncoder, VisualSize
 from training.models.xception import XCEPTION_ORIGIN
 from training.recipe import Ports, Recipe, Schedule, spec
 from training.recipes._affect import STATE, affect_outputs, embedding
-from training.trainers.samples import Clips, Look
-from training.trainers.views import Plan
+from training.trainers.face_features import Plan
+from training.trainers.samples import Augmentation, Clips
 from training.trainers.visual import VisualLosses, VisualPlan, VisualTrainer
 
 FRAMES_IN_A_ROW: Final = 8
@@ -103,7 +103,7 @@ class Visual(Recipe):
 
 
 def _drawn(side: int) -> Drawn:
-    look = Look.plain(side)
+    look = Augmentation.plain(side)
 
     def drawn(clips: Clips, rng: np.random.Generator) -> Iterator[Example]:
         for sample in faces(clips, rng):

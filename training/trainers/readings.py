@@ -16,7 +16,7 @@ from training.models.intensity import READING, reading
 from training.models.speech import SpeechEncoder
 from training.models.visual import VisualEncoder
 from training.restore import restore
-from training.trainers.samples import Look, Sample
+from training.trainers.samples import Augmentation, Sample
 
 _AT_ONCE: Final = 64
 
@@ -68,7 +68,7 @@ class Reader:
     def look(self, sample: Sample) -> F32:
         """The visual encoder's readings [T, 11]; it forgets where the face is lost."""
         clip, side = sample.clip, self.visual.size.crop_px
-        look = Look.plain(side)
+        look = Augmentation.plain(side)
         said = np.zeros((len(clip), READING), np.float32)
         found = np.flatnonzero(clip.found)
         state, before = self.visual.begin(1), -2

@@ -217,7 +217,7 @@ def run_of_frames(found: Array, length: int, rng: np.random.Generator) -> Array 
 
 
 @dataclass(frozen=True)
-class Look:
+class Augmentation:
     """One random change of camera and light, the same for every frame of a sample."""
 
     matrix: F32
@@ -227,7 +227,7 @@ class Look:
     mirrored: bool
 
     @staticmethod
-    def draw(rng: np.random.Generator, crop_px: int, strength: float = 1.0) -> Look:
+    def draw(rng: np.random.Generator, crop_px: int, strength: float = 1.0) -> Augmentation:
         """Turned up to 8 degrees, scaled and shifted by up to 8 %, lit otherwise, mirrored."""
         mirrored = bool(rng.random() < 0.5)
         angle = np.radians(rng.uniform(-8, 8) * strength)
@@ -238,7 +238,7 @@ class Look:
             turn = turn @ np.diag([-1, 1]).astype(np.float32)
         shift = rng.uniform(-0.06, 0.06, 2) * crop_px * strength
         offset = crop_px / 2 - turn @ [127.5, 127.5] + shift - 0.5
-        return Look(
+        return Augmentation(
             matrix=np.column_stack([turn, offset]).astype(np.float32),
             gain=rng.uniform(0.75, 1.25) * rng.uniform(0.92, 1.08, 3).astype(np.float32),
             lift=rng.uniform(-0.08, 0.08, 1).astype(np.float32),
@@ -247,12 +247,12 @@ class Look:
         )
 
     @staticmethod
-    def plain(crop_px: int) -> Look:
+    def plain(crop_px: int) -> Augmentation:
         """Only scaled to ``crop_px``."""
         scale = crop_px / 256
         offset = scale / 2 - 0.5
         matrix = np.array([[scale, 0, offset], [0, scale, offset]], np.float32)
-        return Look(matrix, np.ones(3, np.float32), np.zeros(1, np.float32), 0.0, False)
+        return Augmentation(matrix, np.ones(3, np.float32), np.zeros(1, np.float32), 0.0, False)
 
     def picture(self, picture: U8, crop_px: int) -> F32:
         """A frame [256, 256, 3] as [3, S, S] in 0..1."""

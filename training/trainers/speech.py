@@ -22,8 +22,8 @@ from training.losses import faces, labels
 from training.models.ear import learned_ear
 from training.models.speech import SHADES, SpeechEncoder, SpeechSize, log_shares
 from training.recipe import Recipe
-from training.trainers.echoes import echoes_of
 from training.trainers.samples import Array, Clips
+from training.trainers.voice_features import voice_features
 
 LABELS: Final = (*EMOTIONS, *SHADES)
 
@@ -69,10 +69,11 @@ class SpeechTrainer(Trainer):
         encoder = SpeechEncoder(size)
         if self.plan.pretrained:
             encoder.ear = learned_ear(size.layers, size.past)
-        self.echoes = echoes_of(encoder, every, self.plan.takes, keep=self.plan.pretrained)
-        used = self.echoes.of(self.clips.chosen)
+        self.features = voice_features(encoder, every, self.plan.takes, keep=self.plan.pretrained)
+        used = self.features.of(self.clips.chosen)
         encoder.settle(
-            torch.from_numpy(self.echoes.count[used]), torch.from_numpy(self.echoes.moments[used])
+            torch.from_numpy(self.features.count[used]),
+            torch.from_numpy(self.features.moments[used]),
         )
         self.modules = {"speech": encoder}
 
@@ -82,7 +83,7 @@ class SpeechTrainer(Trainer):
         other, encoder = copy.copy(self), self.modules["speech"]
         assert isinstance(encoder, SpeechEncoder)
         other.clips = clips
-        other.echoes = echoes_of(encoder, clips, self.plan.takes, keep=self.plan.pretrained)
+        other.features = voice_features(encoder, clips, self.plan.takes, keep=self.plan.pretrained)
         return other
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
@@ -93,20 +94,20 @@ class SpeechTrainer(Trainer):
         info = self.clips.infos[index]
         own, most = self.clips.by_subject[info.subject], self.plan.most_before
         before = rng.choice(own, rng.integers(most))
-        drawn = self.echoes.draw(index, before.tolist(), rng)
+        drawn = self.features.draw(index, before.tolist(), rng)
         if drawn is None:
             return None
         at, speaker_count, speaker = drawn
         label = "" if info.synthetic else label_of(info)
         return {
-            "count": self.echoes.count[at],
-            "moments": self.echoes.moments[at],
+            "count": self.features.count[at],
+            "moments": self.features.moments[at],
             "speaker_count": speaker_count,
             "speaker": speaker,
             "emotion": np.array(LABELS.index(label) if label else -1, np.int64),
-            "affect": self.echoes.affect[at],
-            "intensity": self.echoes.intensity[at],
-            "known": self.echoes.known[at],
+            "affect": self.features.affect[at],
+            "intensity": self.features.intensity[at],
+            "known": self.features.known[at],
         }
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:

@@ -38,7 +38,7 @@ from training.data.talk import (
     usual_of,
 )
 from training.models.voice_rig import LOOK_AHEAD_STEPS, Hearing
-from training.trainers.kept import kept, key_of
+from training.trainers.cache import cached, key_of
 from training.trainers.offsets import Guess, offset_of, parted
 from training.trainers.samples import Array, Clips
 from training.trainers.wear import worn_voice
@@ -144,7 +144,7 @@ class Talks:
             }
 
         key = key_of(clips, hearing, takes, len(talks), STILL_S)
-        made = kept("talks", key, make) if keep else make()
+        made = cached("talks", key, make) if keep else make()
         return [[made[f"{number}_{take}"] for take in range(takes)] for number in range(len(talks))]
 
     def draw(self, steps: int, past: int, rng: np.random.Generator) -> dict[str, Array]:

@@ -18,8 +18,8 @@ from training.loop import Batch, Parts, Trainer
 from training.losses import faces, labels
 from training.models.visual import VisualEncoder
 from training.recipe import Recipe
+from training.trainers.face_features import Plan, face_features
 from training.trainers.samples import Array, Clips, NoClipsError
-from training.trainers.views import Plan, views_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +76,11 @@ class VisualTrainer(Trainer):
         except NoClipsError:
             self.moving = None
         encoder = VisualEncoder(recipe.size, pretrained=self.plan.pretrained)
-        self.views = views_of(encoder, every, self.plan.views, keep=self.plan.pretrained)
-        used = self.views.of(self.clips.chosen)
+        self.features = face_features(encoder, every, self.plan.views, keep=self.plan.pretrained)
+        used = self.features.of(self.clips.chosen)
         encoder.settle(
-            torch.from_numpy(self.views.glance[used]), torch.from_numpy(self.views.rig[used])
+            torch.from_numpy(self.features.backbone[used]),
+            torch.from_numpy(self.features.rig[used]),
         )
         self.modules = {"visual": encoder}
 
@@ -94,7 +95,7 @@ class VisualTrainer(Trainer):
         assert isinstance(encoder, VisualEncoder)
         other.clips = clips
         other.moving = Clips.held_out(self._data, lambda i, n: self._fits(i, n, 2))
-        other.views = views_of(encoder, clips, self.plan.views, keep=self.plan.pretrained)
+        other.features = face_features(encoder, clips, self.plan.views, keep=self.plan.pretrained)
         other.plan = replace(self.plan, rig_shown=1, mixup=0, untrusted=0)
         return other
 
@@ -109,17 +110,17 @@ class VisualTrainer(Trainer):
     def _row(self, clips: Clips, length: int, rng: np.random.Generator) -> dict[str, Array] | None:
         """What is seen [T, F], the rig [T, 52], where it may be seen, and the labels."""
         index = clips.draw_tempered(rng, self.plan.temper)
-        at = self.views.draw(index, length, rng)
+        at = self.features.draw(index, length, rng)
         if at is None:
             return None
         emotion = clips.infos[index].emotion
         return {
-            "glance": self.views.glance[at],
-            "rig": self.views.rig[at] * np.float32(rng.random() < self.plan.rig_shown),
+            "backbone": self.features.backbone[at],
+            "rig": self.features.rig[at] * np.float32(rng.random() < self.plan.rig_shown),
             "emotion": np.array(EMOTIONS.index(emotion) if emotion else -1, np.int64),
-            "affect": self.views.affect[at],
-            "intensity": self.views.intensity[at],
-            "known": self.views.known[at],
+            "affect": self.features.affect[at],
+            "intensity": self.features.intensity[at],
+            "known": self.features.known[at],
         }
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
@@ -131,7 +132,7 @@ class VisualTrainer(Trainer):
         blended = single and float(torch.rand(())) < self.plan.mixup
         if blended:
             wanted = _blend(batch, wanted)
-        frames = encoder.understand(batch["glance"].flatten(0, 1), batch["rig"].flatten(0, 1))
+        frames = encoder.understand(batch["backbone"].flatten(0, 1), batch["rig"].flatten(0, 1))
         frames = frames.reshape(*batch["rig"].shape[:2], -1)
         seen = encoder.follow(frames.expand(-1, self.plan.repeats, -1) if single else frames)
         shares = torch.log_softmax(seen.emotion.float(), dim=2)
@@ -149,8 +150,8 @@ class VisualTrainer(Trainer):
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
         """What is seen of a few faces: a row each."""
-        seen = batch["glance"][:8, 0].abs()
-        return {"glances": (seen / seen.amax())[None].expand(3, -1, -1)}
+        seen = batch["backbone"][:8, 0].abs()
+        return {"backbone": (seen / seen.amax())[None].expand(3, -1, -1)}
 
 
 def _blend(batch: Batch, wanted: Tensor) -> Tensor:
@@ -159,6 +160,6 @@ def _blend(batch: Batch, wanted: Tensor) -> Tensor:
     other = torch.randperm(len(wanted), device=wanted.device)
     labelled = wanted.sum(dim=1) > 0
     other = torch.where(labelled & labelled[other], other, torch.arange(len(wanted)).to(other))
-    for name in ("glance", "rig", "affect", "intensity", "known"):
+    for name in ("backbone", "rig", "affect", "intensity", "known"):
         batch[name] = share * batch[name] + (1 - share) * batch[name][other]
     return share * wanted + (1 - share) * wanted[other]

@@ -110,12 +110,12 @@ def test_a_face_read_live_is_the_face_read_offline(made: Made, tmp_path: Path) -
 
 
 def test_what_a_network_is_shown_live_is_what_it_was_trained_on() -> None:
-    from training.trainers.samples import Look
+    from training.trainers.samples import Augmentation
 
     rng = np.random.default_rng(0)
     patch = rng.integers(0, 255, (256, 256, 3)).astype(np.uint8)
     for side in (128, 160, 256):
-        trained = Look.plain(side).picture(np.ascontiguousarray(patch[..., ::-1]), side)
+        trained = Augmentation.plain(side).picture(np.ascontiguousarray(patch[..., ::-1]), side)
         assert np.abs(to_tensor(patch, side)[0] - trained).max() < 1 / 200
 
 

@@ -224,8 +224,8 @@ def test_an_expression_mirrored_is_as_before() -> None:
 def test_features_are_brought_to_one_scale() -> None:
     encoder = VisualEncoder(VISUAL).eval()
     with torch.no_grad():
-        glances, rigs = encoder.glance(torch.rand(40, 3, 128, 128)), 0.1 * torch.rand(40, 52)
-        encoder.settle(glances, rigs)
+        backbone, rigs = encoder.backbone(torch.rand(40, 3, 128, 128)), 0.1 * torch.rand(40, 52)
+        encoder.settle(backbone, rigs)
         scaled = encoder.rig_scale(rigs)
     assert float(scaled.mean(dim=0).abs().max()) < 1e-4
     assert torch.allclose(scaled.std(dim=0), torch.ones(52), atol=1e-3)

@@ -34,15 +34,15 @@ from training.recipes.intensity import Intensity
 from training.recipes.speech import Speech
 from training.recipes.visual import Visual
 from training.restore import restore
-from training.trainers.echoes import echoes_of
+from training.trainers.cache import cached, key_of
+from training.trainers.face_features import Plan, face_features
 from training.trainers.felt import felt
 from training.trainers.intensity import IntensityTrainer
-from training.trainers.kept import kept, key_of
 from training.trainers.readings import Reader
-from training.trainers.samples import Clips, Look
+from training.trainers.samples import Augmentation, Clips
 from training.trainers.speech import LABELS, SpeechTrainer, among_others, utterance
-from training.trainers.views import Plan, views_of
 from training.trainers.visual import VisualTrainer
+from training.trainers.voice_features import voice_features
 from training.trainers.wear import worn_picture, worn_voice
 
 
@@ -155,26 +155,26 @@ def test_rare_emotions_are_seen_more_often_than_they_are(tmp_path: Path) -> None
 def test_single_pictures_and_rows_are_drawn_in_turn(tmp_path: Path) -> None:
     write_shard(tmp_path / "a.tar", [still("s", "q", "sad"), made_clip("m", frames=4)])
     trainer = VisualTrainer(Visual.debug(), tmp_path)
-    shapes = [trainer.draw(np.random.default_rng(s), s)["glance"].shape for s in range(2)]
+    shapes = [trainer.draw(np.random.default_rng(s), s)["backbone"].shape for s in range(2)]
     assert shapes == [(4, 1, 903), (2, 2, 903)]
 
 
-def test_views_are_what_the_encoder_sees_and_are_kept(
+def test_face_features_are_what_the_encoder_sees_and_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
     write_shard(tmp_path / "a.tar", [still("s", "q", "sad"), made_clip("m", frames=4)])
     clips = Clips(tmp_path, "train")
     encoder = VisualEncoder(VisualSize(parts=2, features=8, crop_px=128)).eval()
-    views = views_of(encoder, clips, Plan(stills=3, runs=2, frames=3), keep=True)
-    assert len(views.glance) == len(views.rig) == 3 + 2 * 3
-    (kept,) = (tmp_path / "cache" / "views").iterdir()
+    views = face_features(encoder, clips, Plan(stills=3, runs=2, frames=3), keep=True)
+    assert len(views.backbone) == len(views.rig) == 3 + 2 * 3
+    (kept,) = (tmp_path / "cache" / "face_features").iterdir()
     index = next(i for i in clips.chosen if clips.infos[i].key == "s")
-    crop = torch.from_numpy(Look.plain(128).picture(clips[index].clip.frame(0), 128))[None]
+    crop = torch.from_numpy(Augmentation.plain(128).picture(clips[index].clip.frame(0), 128))[None]
     with torch.no_grad():
-        own = encoder.glance(crop)[0].numpy()
+        own = encoder.backbone(crop)[0].numpy()
     first = views.rows[index][0]
-    assert np.allclose(views.glance[first], own, atol=1e-4)
+    assert np.allclose(views.backbone[first], own, atol=1e-4)
     assert np.array_equal(views.rig[first], clips[index].clip.blendshapes[0])
     other = next(i for i in clips.chosen if i != index)
     rng = np.random.default_rng(0)
@@ -182,15 +182,15 @@ def test_views_are_what_the_encoder_sees_and_are_kept(
     assert rows is not None and (np.diff(rows) == 1).all()
     assert views.draw(99, 1, rng) is None
     made = kept.stat().st_mtime_ns
-    again = views_of(encoder, clips, Plan(stills=3, runs=2, frames=3), keep=True)
-    assert kept.stat().st_mtime_ns == made and np.array_equal(again.glance, views.glance)
+    again = face_features(encoder, clips, Plan(stills=3, runs=2, frames=3), keep=True)
+    assert kept.stat().st_mtime_ns == made and np.array_equal(again.backbone, views.backbone)
     with torch.no_grad():
         next(encoder.trunk.parts[0].parameters()).add_(1)
-    views_of(encoder, clips, Plan(stills=3, runs=2, frames=3), keep=True)
-    assert len(list((tmp_path / "cache" / "views").iterdir())) == 2
+    face_features(encoder, clips, Plan(stills=3, runs=2, frames=3), keep=True)
+    assert len(list((tmp_path / "cache" / "face_features").iterdir())) == 2
 
 
-def test_echoes_are_what_the_encoder_hears_and_are_kept(
+def test_voice_features_are_what_the_encoder_hears_and_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
@@ -198,37 +198,37 @@ def test_echoes_are_what_the_encoder_hears_and_are_kept(
     write_shard(tmp_path / "a.tar", [made_clip("m", frames=75), made_clip("n", frames=9), silent])
     clips = Clips(tmp_path, "train")
     encoder = SpeechEncoder(SpeechSize(width=16, heads=2, layers=1, past=8)).eval()
-    echoes = echoes_of(encoder, clips, 2, keep=True)
-    (kept,) = (tmp_path / "cache" / "echoes").iterdir()
+    feats = voice_features(encoder, clips, 2, keep=True)
+    (kept,) = (tmp_path / "cache" / "voice_features").iterdir()
     long, short, nothing = (
         next(i for i in clips.chosen if clips.infos[i].key == key) for key in ("m", "n", "still")
     )
-    (first, after), (_, last) = echoes.rows[long]
+    (first, after), (_, last) = feats.rows[long]
     assert after - first == 3
     strong = clips[long].labels.intensity[[54, 64, 74]]
-    assert strong.std() > 0 and np.allclose(echoes.intensity[first:after, 0], strong)
-    assert len(echoes.of([short])) == 2  # one moment, in each take
-    assert not np.allclose(echoes.moments[after - 1], echoes.moments[last - 1])
+    assert strong.std() > 0 and np.allclose(feats.intensity[first:after, 0], strong)
+    assert len(feats.of([short])) == 2  # one moment, in each take
+    assert not np.allclose(feats.moments[after - 1], feats.moments[last - 1])
     with torch.no_grad():
-        encoder.settle(torch.from_numpy(echoes.count), torch.from_numpy(echoes.moments))
+        encoder.settle(torch.from_numpy(feats.count), torch.from_numpy(feats.moments))
         count, moments, *_ = encoder.hear(torch.from_numpy(clips[long].clip.samples)[None])
     for row, step in ((first, 55), (after - 1, 75)):
-        assert float(count[0, step]) == pytest.approx(echoes.count[row, 0], rel=1e-5)
-        assert np.allclose(moments[0, step].numpy(), echoes.moments[row], atol=1e-5)
-    some = [echoes.draw(long, [], np.random.default_rng(seed)) for seed in range(30)]
+        assert float(count[0, step]) == pytest.approx(feats.count[row, 0], rel=1e-5)
+        assert np.allclose(moments[0, step].numpy(), feats.moments[row], atol=1e-5)
+    some = [feats.draw(long, [], np.random.default_rng(seed)) for seed in range(30)]
     assert {row[0] for row in some if row} == set(range(first, last))
-    assert echoes.draw(nothing, [], None) is None  # type: ignore[arg-type]
+    assert feats.draw(nothing, [], None) is None  # type: ignore[arg-type]
     for seed in range(8):
-        drawn = echoes.draw(long, [short, nothing], np.random.default_rng(seed))
+        drawn = feats.draw(long, [short, nothing], np.random.default_rng(seed))
         assert drawn is not None
-        end = echoes.rows[short][0][1] - 1
+        end = feats.rows[short][0][1] - 1
         both = np.array([drawn[0], end] if drawn[0] < after else [drawn[0]])
-        assert drawn[1] == pytest.approx(echoes.count[both].sum())
-        assert np.allclose(drawn[2], np.average(echoes.moments[both], 0, echoes.count[both, 0]))
+        assert drawn[1] == pytest.approx(feats.count[both].sum())
+        assert np.allclose(drawn[2], np.average(feats.moments[both], 0, feats.count[both, 0]))
     made = kept.stat().st_mtime_ns
-    again = echoes_of(encoder, clips, 2, keep=True)
-    assert kept.stat().st_mtime_ns == made and np.array_equal(again.moments, echoes.moments)
-    assert again.rows == echoes.rows
+    again = voice_features(encoder, clips, 2, keep=True)
+    assert kept.stat().st_mtime_ns == made and np.array_equal(again.moments, feats.moments)
+    assert again.rows == feats.rows
 
 
 def test_two_processes_may_fill_a_cold_cache_at_once(
@@ -244,10 +244,10 @@ def test_two_processes_may_fill_a_cold_cache_at_once(
 
     monkeypatch.setattr(np, "savez", when_both_write)
     with ThreadPoolExecutor(2) as pool:
-        made = list(pool.map(lambda i: kept("views", "k", lambda: {"a": np.arange(3)}), range(2)))
+        made = list(pool.map(lambda i: cached("views", "k", lambda: {"a": np.arange(3)}), range(2)))
     monkeypatch.undo()
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
-    again = kept("views", "k", lambda: {})
+    again = cached("views", "k", lambda: {})
     assert all(np.array_equal(row["a"], again["a"]) for row in made)
     assert [path.name for path in (tmp_path / "views").iterdir()] == ["k.npz"]
 
@@ -273,7 +273,7 @@ def test_the_cache_knows_other_content_labels_and_changes(
         told.extend(names)
         return "another"
 
-    monkeypatch.setattr("training.trainers.kept.code_hash", changed)
+    monkeypatch.setattr("training.trainers.cache.code_hash", changed)
     assert key_of(Clips(tmp_path, "train"), network) != key
     assert {"labels.py", "trainers", "../face/emotions.py"} <= set(told)
 
@@ -441,7 +441,7 @@ def test_a_film_is_watched_in_a_row() -> None:
     seen = [t for t in range(10) if t != 3][::EVERY]
     said = watched(visual, film)
     assert said.shape == (len(seen), len(EMOTIONS))
-    look = Look.plain(visual.size.crop_px)
+    look = Augmentation.plain(visual.size.crop_px)
     crops = np.stack([look.picture(film.frame(t), visual.size.crop_px) for t in seen])
     with torch.no_grad():
         whole = visual.watch(

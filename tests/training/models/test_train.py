@@ -32,7 +32,7 @@ from training.recipes.skin import Skin
 from training.restore import restore
 from training.running import Run
 from training.train import main
-from training.trainers.samples import Clips, Look, run_of_frames
+from training.trainers.samples import Augmentation, Clips, run_of_frames
 from training.trainers.skin import Changes, SkinTrainer
 
 
@@ -338,7 +338,7 @@ def test_two_processes_train_one_network(data: Path, tmp_path: Path) -> None:
 def test_mirrored_looks_swap_the_sides_of_the_rig() -> None:
     assert (MIRROR[MIRROR] == np.arange(52)).all() and (np.arange(52) != MIRROR).sum() == 40
     clip = made_clip("a")
-    looks = [Look.draw(np.random.default_rng(seed), 64) for seed in range(20)]
+    looks = [Augmentation.draw(np.random.default_rng(seed), 64) for seed in range(20)]
     assert {look.mirrored for look in looks} == {True, False}
     shapes = np.arange(52, dtype=np.float32)
     for look in looks:
@@ -351,7 +351,7 @@ def test_a_plain_look_only_shrinks() -> None:
     import cv2
 
     frame = made_clip("a").frame(0)
-    small = Look.plain(128).picture(frame, 128)
+    small = Augmentation.plain(128).picture(frame, 128)
     wanted = cv2.resize(frame, (128, 128), interpolation=cv2.INTER_AREA).transpose(2, 0, 1) / 255
     assert np.abs(small - wanted).mean() < 0.01
 

@@ -38,7 +38,7 @@ def each(clips: Clips, make: Callable[[int, int], _T], doing: str) -> Iterator[t
         yield index, made
 
 
-def kept(kind: str, key: str, make: Callable[[], Mapping[str, Array]]) -> dict[str, Array]:
+def cached(kind: str, key: str, make: Callable[[], Mapping[str, Array]]) -> dict[str, Array]:
     """Arrays by name, from the cache where they are there; else made, and put there. Several
     processes may do so at once: each writes a file of its own, and the last one stays."""
     path = cache_folder() / kind / f"{key}.npz"

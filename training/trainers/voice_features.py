@@ -1,4 +1,4 @@
-"""Every voice heard a few times in advance, as far as no training changes what is heard.
+"""Cached features of voices: each is heard a few times in advance, by what isn't trained.
 
 A speech encoder's ear, which isn't trained, is most of its work. What is left of recordings at some
 moments, of themselves and through other throats, rooms and microphones, is kept in the user's
@@ -19,8 +19,8 @@ from engine.errors import MienError
 from engine.types import F32
 from training.models.ear import STEP_SAMPLES
 from training.models.speech import LOOK_AHEAD_STEPS, SpeechEncoder
+from training.trainers.cache import cached, each, key_of
 from training.trainers.felt import felt
-from training.trainers.kept import each, kept, key_of
 from training.trainers.samples import Array, Clips, Sample
 from training.trainers.wear import worn_voice
 
@@ -30,7 +30,7 @@ _COLUMNS: Final = ("count", "moments", "affect", "intensity", "known")
 
 
 @dataclass(frozen=True)
-class Echoes:
+class VoiceFeatures:
     """Of each moment: ``count`` [N, 1] and ``moments`` [N, 2 F] as the encoder has them, and what
     is felt then: ``affect`` [N, 2], ``intensity`` [N, 1], ``known`` [N, 1]. Those of a clip's take
     lie together; ``rows`` says where: clip -> (first, after the last) of each take."""
@@ -65,7 +65,7 @@ class Echoes:
         return at, count.sum(axis=0), moments.astype(np.float32)
 
 
-def echoes_of(encoder: SpeechEncoder, clips: Clips, takes: int, keep: bool) -> Echoes:
+def voice_features(encoder: SpeechEncoder, clips: Clips, takes: int, keep: bool) -> VoiceFeatures:
     """Those of all clips: the kept, where they were made of the same; else made anew. Take 0 is
     the recording itself, the others are worn, always in the same way."""
 
@@ -73,11 +73,11 @@ def echoes_of(encoder: SpeechEncoder, clips: Clips, takes: int, keep: bool) -> E
         return _made(encoder, clips, takes)
 
     key = key_of(clips, encoder.ear, encoder.size, takes, _COLUMNS)
-    made = kept("echoes", key, make) if keep else make()
+    made = cached("voice_features", key, make) if keep else make()
     rows: dict[int, list[tuple[int, int]]] = {}
     for clip, first, after in made.pop("rows"):
         rows.setdefault(int(clip), []).append((int(first), int(after)))
-    return Echoes(**made, rows=rows)
+    return VoiceFeatures(**made, rows=rows)
 
 
 def _made(encoder: SpeechEncoder, clips: Clips, takes: int) -> dict[str, Array]:

@@ -1,8 +1,8 @@
-"""Every face looked at many times in advance, as far as no training changes what is seen.
+"""Cached features of faces: each is seen many times in advance, by networks that stay as they are.
 
 A visual encoder's networks of others, which aren't trained, are most of its work. What they make of
 randomly changed pictures is kept in the user's cache; a training then takes seconds.
-Legend: N views, F features of a glance, S shapes.
+Legend: N views, F backbone features, S shapes.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from engine.errors import MienError
 from engine.types import F32
 from face.emotions import MIRROR
 from training.models.visual import VisualEncoder
-from training.trainers.kept import each, kept, key_of
-from training.trainers.samples import Array, Clips, Look, Sample, run_of_frames
+from training.trainers.cache import cached, each, key_of
+from training.trainers.samples import Array, Augmentation, Clips, Sample, run_of_frames
 from training.trainers.wear import worn_picture
 
 WORN_EVERY: Final = 3
@@ -38,12 +38,12 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Views:
-    """``glance`` [N, F] and, of each: ``rig`` [N, S], ``affect`` [N, 2],
+class FaceFeatures:
+    """``backbone`` [N, F] and, of each: ``rig`` [N, S], ``affect`` [N, 2],
     ``intensity`` [N, 1], ``known`` [N, 1]. Those of a clip lie together, run after run; ``rows``
     says where: clip -> (first, number of runs, frames of each)."""
 
-    glance: F32
+    backbone: F32
     rig: F32
     affect: F32
     intensity: F32
@@ -66,23 +66,23 @@ class Views:
         return start + np.minimum(np.arange(length), frames - 1)
 
 
-def views_of(encoder: VisualEncoder, clips: Clips, plan: Plan, keep: bool) -> Views:
+def face_features(encoder: VisualEncoder, clips: Clips, plan: Plan, keep: bool) -> FaceFeatures:
     """The views of all clips: those kept, where they were made of the same; else made anew."""
 
     def make() -> dict[str, Array]:
         return _made(encoder, clips, plan)
 
     key = key_of(clips, encoder.fixed, encoder.size, plan)
-    made = kept("views", key, make) if keep else make()
+    made = cached("face_features", key, make) if keep else make()
     rows = {int(clip): (int(a), int(b), int(c)) for clip, a, b, c in made.pop("rows")}
-    return Views(**made, rows=rows)
+    return FaceFeatures(**made, rows=rows)
 
 
 def _made(encoder: VisualEncoder, clips: Clips, plan: Plan) -> dict[str, Array]:
     columns: dict[str, list[Any]] = {
-        name: [] for name in ("glance", "rig", "affect", "intensity", "known")
+        name: [] for name in ("backbone", "rig", "affect", "intensity", "known")
     }
-    glance, rows = _glance(encoder), []
+    backbone, rows = _backbone(encoder), []
 
     def length(index: int) -> tuple[int, int]:
         """How many runs of how many frames."""
@@ -92,7 +92,9 @@ def _made(encoder: VisualEncoder, clips: Clips, plan: Plan) -> dict[str, Array]:
         runs, frames = length(index)
         sample, rng = clips[index], np.random.default_rng([number, 7])
         side = encoder.size.crop_px
-        return [row for run in range(runs) for row in _run(sample, side, run, frames, rng, glance)]
+        return [
+            row for run in range(runs) for row in _run(sample, side, run, frames, rng, backbone)
+        ]
 
     for index, seen in each(clips, look, "looking"):
         if seen:
@@ -112,14 +114,14 @@ def _run(
     number: int,
     length: int,
     rng: np.random.Generator,
-    glance: Callable[[F32], F32],
+    backbone: Callable[[F32], F32],
 ) -> Iterator[dict[str, Array]]:
     """Frames in a row, all seen by one camera. A still is first seen as it is, then mirrored."""
     frames = run_of_frames(sample.clip.found, length, rng)
     if frames is None:
         return
     plain = length == 1 and number < 2
-    look = Look.plain(side) if plain else Look.draw(rng, side)
+    look = Augmentation.plain(side) if plain else Augmentation.draw(rng, side)
     seed, said = int(rng.integers(1 << 62)), sample.labels
     for t in frames:
         picture, rig = sample.clip.frame(int(t)), look.rig(sample.clip.blendshapes[t])
@@ -128,7 +130,7 @@ def _run(
         elif number % WORN_EVERY == WORN_EVERY - 1:
             picture = worn_picture(picture, np.random.default_rng(seed))
         yield {
-            "glance": glance(look.picture(picture, side)),
+            "backbone": backbone(look.picture(picture, side)),
             "rig": rig,
             "affect": np.array([said.valence[t], said.arousal[t]], np.float32),
             "intensity": said.intensity[t : t + 1],
@@ -136,24 +138,24 @@ def _run(
         }
 
 
-class _Glance(nn.Module):
+class _Backbone(nn.Module):
     def __init__(self, encoder: VisualEncoder) -> None:
         super().__init__()
         self.encoder = encoder
 
     def forward(self, crop_BCHW: Tensor) -> Tensor:
-        return self.encoder.glance(crop_BCHW)
+        return self.encoder.backbone(crop_BCHW)
 
 
-def _glance(encoder: VisualEncoder) -> Callable[[F32], F32]:
-    """An encoder's glance at a crop [3, S, S], with OpenVINO: several times as quick as torch."""
+def _backbone(encoder: VisualEncoder) -> Callable[[F32], F32]:
+    """Backbone features of a crop [3, S, S], with OpenVINO: several times as quick as torch."""
     import openvino
 
     size = [1, 3, encoder.size.crop_px, encoder.size.crop_px]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network = openvino.convert_model(
-            _Glance(encoder).eval(), example_input=torch.zeros(size), input=size
+            _Backbone(encoder).eval(), example_input=torch.zeros(size), input=size
         )
     limits = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
     compiled = openvino.Core().compile_model(network, "CPU", limits)
