@@ -131,10 +131,7 @@ def _inside(u: F32, v: F32, drop: float, warmth: float) -> F32:
 
 
 def _tinted(colour: F32, warmth: float) -> F32:
-    """A colour in a picture of less colour."""
+    """A colour [3] as a picture of more or less colour shows it; without any, grey."""
+    share = np.float32(min(1.0, 0.25 + warmth) if warmth > 0 else 0.0)
     grey = np.float32(colour.mean())
-    return (
-        grey + np.float32(min(1.0, 0.25 + warmth)) * (colour - grey)
-        if warmth > 0
-        else (np.full(3, grey, np.float32))
-    )
+    return np.asarray(grey + share * (colour - grey), np.float32)

@@ -18,18 +18,16 @@ from tests.fuzz_headers import Bench
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_a_hundred_thousand_are_refused_or_are_right() -> None:
+def test_thirty_thousand_are_refused_or_are_right() -> None:
     """In a process of its own, so that its peak memory is known."""
-    command = [sys.executable, "-m", "tests.fuzz_headers", "100000"]
+    command = [sys.executable, "-m", "tests.fuzz_headers", "30000"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    counted = re.match(
-        r"100000 headers, seed 1: (\d+) refused, (\d+) taken, 0 escaped", done.stdout
-    )
+    counted = re.match(r"30000 headers, seed 1: (\d+) refused, (\d+) taken, 0 escaped", done.stdout)
     assert counted, done.stdout
     refused, taken = map(int, counted.groups())
-    assert refused + taken == 100_000
-    assert min(refused, taken) > 2_000, "both ways are gone"
+    assert refused + taken == 30_000
+    assert min(refused, taken) > 600, "both ways are gone"
 
 
 def test_the_fuzzer_sees_what_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
