@@ -118,11 +118,15 @@ class VoiceFace(Node):
         self._tune(config)
 
     def reset(self) -> None:
+        self._idle.reset()
+        self._wearing.reset()
+        self._voice = None
+        self._listen_anew()
+
+    def _listen_anew(self) -> None:
+        """After a hole in the sound; the face goes on from where it is."""
         self._steps.reset()
         self._rig.reset()
-        self._idle.reset()
-        self._voice = None
-        self._wearing.reset()
         self._heard: deque[Step] = deque()
         self._said: deque[Said] = deque()
         self._between: F32 | None = None
@@ -139,7 +143,7 @@ class VoiceFace(Node):
             return
         if not self._steps.follows(audio):
             self.context.count("gaps", 1)
-            self.reset()
+            self._listen_anew()
         for step in self._steps(audio):
             yield from self._answer(step)
 
