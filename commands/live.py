@@ -84,8 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     devices.add_argument(
         "--publish", metavar="URL",
-        help="broadcast to a server, rtmp://HOST/APP or rtmps://HOST/APP; the stream's key is in "
-        "MIEN_PUBLISH_KEY or --publish-key, never in the address",
+        help="broadcast to a server: rtmp://HOST/APP, rtmps://... or, for WHIP, https://...; its "
+        "key is in MIEN_PUBLISH_KEY or --publish-key, never in the address",
     )  # fmt: skip
     devices.add_argument("--publish-key", metavar="FILE", help="a file that holds the stream's key")
     devices.add_argument(

@@ -19,6 +19,11 @@ GAP: Final = SOUND_HZ // 20
 LATE: Final = SOUND_HZ // 2
 """samples: so much later than the picture, sound is missing, and silence takes its place"""
 KEY_S: Final = 2
+LEAST_BPS: Final = 300_000
+LOOK_NS: Final = 2_000_000_000
+"""how often the bit rate is thought over"""
+SLOW, QUICK = 0.3, 0.03
+"""shares of the time that the network is waited for: above it sends less, below it more"""
 _MS: Final = Fraction(1, 1000)
 
 
@@ -31,8 +36,8 @@ class FlvStream:
         import av
 
         self.size = (width, height)
-        self.blocked_s = 0.0
-        """seconds spent waiting for the network, ever"""
+        self._blocked_s = 0.0  # waited for the network, ever
+        self._rate = BitRate(bitrate_bps, time.monotonic_ns())
         self._container: Any = av.open(
             address, "w", format="flv",
             options={"flvflags": "no_duration_filesize"},
@@ -47,7 +52,7 @@ class FlvStream:
             "preset": "veryfast", "tune": "zerolatency", "forced-idr": "1",
             "maxrate": str(bitrate_bps), "bufsize": str(bitrate_bps),
         }  # fmt: skip
-        self.bitrate_bps = bitrate_bps
+        self._video.codec_context.bit_rate = bitrate_bps
         self._sound: Any = None
         if sound:
             self._sound = self._container.add_stream("aac", rate=SOUND_HZ, layout="stereo")
@@ -61,13 +66,12 @@ class FlvStream:
         self._shown_ms = -1
         self._container.start_encoding()
 
-    @property
-    def bitrate_bps(self) -> int:
-        return int(self._video.codec_context.bit_rate)
-
-    @bitrate_bps.setter
-    def bitrate_bps(self, value: int) -> None:
-        self._video.codec_context.bit_rate = value
+    def follow(self, now_ns: int, wish_bps: int) -> int:
+        """Bits a second from now on: as wished, or what the network takes."""
+        self._rate.wish_bps = wish_bps
+        bitrate_bps = self._rate.follow(now_ns, self._blocked_s)
+        self._video.codec_context.bit_rate = bitrate_bps
+        return bitrate_bps
 
     def picture(self, pixels: U8, capture_ns: int) -> None:
         """Send pixels [H, W, 3] (BGR), fitted into the stream's size."""
@@ -156,4 +160,26 @@ class FlvStream:
         began_s = time.monotonic()
         for packet in packets:
             self._container.mux(packet)
-        self.blocked_s += time.monotonic() - began_s
+        self._blocked_s += time.monotonic() - began_s
+
+
+class BitRate:
+    """What the network takes, by how long it is waited for."""
+
+    def __init__(self, wish_bps: int, now_ns: int) -> None:
+        self.wish_bps = wish_bps
+        self._now_bps = wish_bps
+        self._looked_ns, self._blocked_s = now_ns, 0.0
+
+    def follow(self, now_ns: int, blocked_s: float) -> int:
+        """Bits a second from now on; ``blocked_s`` is how long was waited, ever."""
+        passed_ns = now_ns - self._looked_ns
+        if passed_ns >= LOOK_NS:
+            share = (blocked_s - self._blocked_s) / (passed_ns / 1e9)
+            if share > SLOW:
+                self._now_bps = max(int(self._now_bps * 0.7), LEAST_BPS)
+            elif share < QUICK:
+                self._now_bps = int(self._now_bps * 1.1)
+            self._looked_ns, self._blocked_s = now_ns, blocked_s
+        self._now_bps = min(self._now_bps, self.wish_bps)
+        return self._now_bps

@@ -1,7 +1,8 @@
-"""Broadcasting by RTMP to a real server: picture and sound in time, tried again, the key unseen."""
+"""Broadcasting to real servers: picture and sound in time, tried again, the key unseen."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -19,8 +20,11 @@ import pytest
 from engine.errors import MienError, UsageError
 from engine.node import Context
 from engine.types import AudioFrame, VideoFrame
-from nodes.sinks import publish
-from nodes.sinks.publish import KEY, BitRate, Publish, check_address
+from nodes.sinks import flv, publish
+from nodes.sinks.flv import BitRate
+from nodes.sinks.publish import KEY, Publish, check_address
+from tests.loopback.conftest import Start
+from tests.loopback.rig import until
 
 SECRET = "s3cret-k3y"
 WITHIN_S = 40.0
@@ -49,7 +53,7 @@ class Server:
 class Broadcast:
     """The node, fed with pictures and a tone that begin each second together."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, url: str) -> None:
         self.said: list[tuple[str, str]] = []
         self.gauges: dict[str, Any] = {}
         context = Context(
@@ -57,7 +61,7 @@ class Broadcast:
             status=lambda condition, text: self.said.append((condition, text)),
             gauge=lambda name, value: self.gauges.__setitem__(name, value),
         )
-        self.node = Publish(Publish.Config(url=f"rtmp://127.0.0.1:{port}/live"), context)
+        self.node = Publish(Publish.Config(url=url), context)
         self.node.setup()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._feed, daemon=True)
@@ -101,7 +105,7 @@ def port() -> int:
 def broadcast(port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broadcast]:
     monkeypatch.setenv(KEY, SECRET)
     monkeypatch.setattr(publish, "PAUSES_S", (0.2,))
-    running = Broadcast(port)
+    running = Broadcast(f"rtmp://127.0.0.1:{port}/live")
     yield running
     running.end()
 
@@ -157,13 +161,40 @@ def test_it_is_tried_until_taken_and_again(
     assert SECRET not in told and "publishes to 127.0.0.1" in told
 
 
+async def test_by_whip_to_our_own_server(web: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY, "another-wrong-key")
+    monkeypatch.setattr(publish, "PAUSES_S", (0.2,))
+    pair = await web(token=f"{SECRET}-of-the-server")
+    broadcast = await asyncio.to_thread(Broadcast, pair.url + "/whip")
+    try:
+        refused = "(it doesn't know the key); it is tried again"
+        await until(lambda: any(refused in text for _, text in list(broadcast.said)))
+        monkeypatch.setenv(KEY, f"{SECRET}-of-the-server")
+        await until(lambda: broadcast.said[-1] == ("ok", ""), str(broadcast.said))
+        emitted: Any = pair.engine.emitted
+        pictures, sounds = emitted["browser.video"], emitted["browser.audio"]
+        await until(lambda: len(pictures) > 40 and len(sounds) > 40)
+        assert pictures[-1].pixels.shape == (120, 160, 3)
+        assert any(picture.pixels.mean() > 150 for picture in pictures)
+        assert max(np.abs(block.samples).max() for block in sounds) > 3000
+        assert broadcast.gauges["bitrate_kbps"] > 0
+        (_, peer), *_ = pair.browser._server.peers.values()
+        await peer.close("to see it come again")
+        await until(lambda: any("it hung up" in text for _, text in list(broadcast.said)))
+        await until(lambda: broadcast.said[-1] == ("ok", ""))
+    finally:
+        await asyncio.to_thread(broadcast.end)
+    await until(lambda: not pair.browser._server.peers)  # it said goodbye
+    assert SECRET not in repr((broadcast.said, broadcast.gauges))
+
+
 def test_the_bit_rate_follows_the_network() -> None:
     rate, now_ns, blocked_s = BitRate(2_000_000, 0), 0, 0.0
     for _ in range(20):  # half of the time the network is waited for
         now_ns += 1_000_000_000
         blocked_s += 0.5
         slow = rate.follow(now_ns, blocked_s)
-    assert slow == publish.LEAST_BPS
+    assert slow == flv.LEAST_BPS
     for _ in range(100):
         now_ns += 1_000_000_000
         quick = rate.follow(now_ns, blocked_s)
@@ -173,7 +204,8 @@ def test_the_bit_rate_follows_the_network() -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("https://example.org/app", "takes rtmp://HOST/APP or rtmps://HOST/APP"),
+        ("srt://example.org/app", "takes rtmp://HOST/APP, rtmps://HOST/APP or WHIP's https://"),
+        ("http://example.org/whip", "would show the key"),
         ("rtmp://", "takes rtmp://HOST/APP"),
         ("rtmp://[x/y", "takes rtmp://HOST/APP"),
         ("rtmp://h:99999/y", "takes rtmp://HOST/APP"),

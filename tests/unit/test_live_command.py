@@ -120,5 +120,5 @@ def test_broadcasting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert main(["live", "--no-settings", "--publish", "rtmp://example.org/live"]) == 1
     assert "needs the stream's key in MIEN_PUBLISH_KEY" in capsys.readouterr().err
     monkeypatch.setenv("MIEN_PUBLISH_KEY", "key")
-    assert main(["live", "--no-settings", "--publish", "http://example.org"]) == 2
-    assert "takes rtmp://HOST/APP or rtmps://HOST/APP" in capsys.readouterr().err
+    assert main(["live", "--no-settings", "--publish", "srt://example.org"]) == 2
+    assert "takes rtmp://HOST/APP, rtmps://HOST/APP or WHIP's" in capsys.readouterr().err
