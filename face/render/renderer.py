@@ -58,6 +58,8 @@ DEEPER: Final = (-0.7, 0.6)
 """by how much the logarithm of light may change: folds do less, what is beyond is no fold"""
 ROOM: Final = 1.6
 """how soon what is bright leaves no room for more light"""
+FAINT: Final = 0.002
+"""an emotion that fades never ends: with less of it there is none"""
 WARMTH: Final = 0.4
 """how much more red than blue, to its brightness, a skin is in white light: in less colour, a mouth
 has less, too"""
@@ -141,7 +143,7 @@ class FaceRenderer:
         felt = {
             name: self.repertoire.recall(name, lips if request.free < 0.5 else _rest(), turn)
             for name, amount in zip(EMOTIONS, request.expression, strict=True)
-            if amount > 0 and name != NEUTRAL
+            if amount > FAINT and name != NEUTRAL
         }
         displacement = self._displacement(shape, request, calm, felt, turn)
         if not request.still:
@@ -206,7 +208,8 @@ class FaceRenderer:
             weights.append(rest)
             trust.append(calm.trust * calmed * not_neutral)
         ratio = None
-        covered = float(np.average(trust, weights=weights)) if layers else 0.0
+        # Without a calm face from memory there is less of it, the less emotion is worn.
+        covered = float(np.dot(trust, weights)) / max(sum(weights), 1.0)
         if self._skin is not None and (covered < 1 or foreign):
             expression = np.zeros(len(EMOTIONS), np.float32)
             for name, amount in foreign.items():
@@ -219,7 +222,7 @@ class FaceRenderer:
         eyes = 1.0 if request.still else 0.0
         if not layers or covered <= 0:
             return Overlay(ratio=factor, eyes=eyes)
-        total = max(sum(weights), 1e-6)
+        total = sum(weights)
         texture, seen = mixed(layers, [weight / total for weight in weights])
         if not request.still:
             texture, seen = self._passing(texture, seen, request.step_s)

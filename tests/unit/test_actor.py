@@ -147,6 +147,21 @@ def test_ones_own_smile_is_worn_rather_than_other_peoples(actor: Actor) -> None:
     assert off[2] < off[1] and off[2] < off[0]  # her own smile is the one that she wears
 
 
+def test_a_remembered_smile_fades_where_calm_was_never_seen(actor: Actor) -> None:
+    seen = seen_astronaut()
+    watch(actor, seen, 4)
+    assert actor._renderer.repertoire.of("happy") and not actor._renderer.repertoire.of("neutral")
+
+    def worn(happy: float) -> F32:
+        actor._renderer.reset()
+        made = actor.render(*seen[:3], edit(seen.rig, happy=happy), still=True)
+        return made.astype(np.float32)
+
+    without, whole = worn(0.0), np.abs(worn(1.0) - worn(0.0)).mean()
+    assert (worn(1e-9) == without).all()
+    assert np.abs(worn(0.05) - without).mean() < 0.2 * whole
+
+
 def test_without_the_skin_network_shapes_are_drawn_all_the_same(
     tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
