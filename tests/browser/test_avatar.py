@@ -40,7 +40,12 @@ WITHIN_S = 60.0
 
 @pytest.fixture(scope="module")
 def avatar_engine() -> Iterator[Engine]:
-    running = Engine("--no-settings", "--avatar", "head")
+    """One that shows the head, and would broadcast to a port that nobody listens on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIEN_PUBLISH_KEY", "key")
+        running = Engine(
+            "--no-settings", "--avatar", "head", "--publish", "rtmp://127.0.0.1:1/live"
+        )  # fmt: skip
     yield running
     running.close()
 
@@ -144,8 +149,16 @@ def test_in_chromium(
         skin = shots["neutral"][200:230, 160:200].mean(axis=(0, 1))  # below the mouth
         assert skin[2] > skin[1] > skin[0] > 30
         assert clean.page.evaluate("!document.querySelector('#avatar').paused")  # its sound
+        chosen = '[data-figure-choice="engine"][aria-checked="true"]'
+        assert clean.page.locator(chosen).count() == 1
         assert not [text for text in clean.complaints if "GL Driver Message" not in text]
         assert clean.page.evaluate("window.violations") == []
+
+
+def test_a_broadcast_that_nobody_takes_is_said(live: LivePage) -> None:
+    said = live.page.locator('[data-badge="unsent"]', has_text="connection refused")
+    said.wait_for()
+    assert "it is tried again" in said.inner_text()
 
 
 def test_in_firefox(

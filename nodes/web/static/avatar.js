@@ -7,6 +7,7 @@ import { toast } from "./stage.js";
 const MOST_MB = 64;
 const RETRY_MS = 1000;
 const CHOICES = [
+  { value: "engine", label: "As started" }, // where the engine has one
   { value: "picture", label: "Picture" },
   { value: "head", label: "3D head" },
   { value: "file", label: "VRM file…" },
@@ -30,6 +31,8 @@ export class AvatarView extends EventTarget {
       type: "button", role: "radio", "data-figure-choice": value, "aria-checked": "false", onclick: () => this.choose(value),
     }, label)));
     radioKeys($("figure-choice"));
+    const ours = $("figure-choice").firstChild;
+    ours.hidden = ours.disabled = true;
     check($("figure-choice"), "data-figure-choice", "picture");
     $("figure-file").addEventListener("change", () => {
       const [file] = $("figure-file").files;
@@ -46,14 +49,16 @@ export class AvatarView extends EventTarget {
     const asked = new URLSearchParams(location.search).get("avatar");
     if (asked) this.choose(asked === "head" ? "head" : "picture");
     parameters.addEventListener("change", () => {
-      if (!this.#given && parameters.value(nodeOf("avatar"), "file")) this.#show("engine", OURS);
+      ours.hidden = ours.disabled = !parameters.value(nodeOf("avatar"), "file");
+      if (!this.#given && !ours.hidden) this.choose("engine");
     });
   }
 
-  /** @param {string} value "picture", "head", or "file", which asks for one */
+  /** @param {string} value "engine", "picture", "head", or "file", which asks for one */
   choose(value) {
     if (value === "file") $("figure-file").click();
     else if (value === "head") this.#show("head", HEAD);
+    else if (value === "engine") this.#show("engine", OURS);
     else this.#clear();
   }
 

@@ -77,6 +77,7 @@ function render() {
   if (call.received.frames > 0) everPictured = true;
   const tracker = snapshot.nodes?.[nodeOf("tracker")]?.status ?? ["ok", ""];
   const out = snapshot.nodes?.[nodeOf("out")]?.status ?? ["ok", ""];
+  const publish = snapshot.nodes?.[nodeOf("publish")]?.status ?? ["ok", ""];
   const failed = Object.entries(snapshot.nodes ?? {}).find(([, node]) => node.status?.[0] === "failed");
   stage.show(decide({
     phase: call.phase, sends: call.sends, voiceAlone: call.sends && !call.asks.video, problem: call.problem,
@@ -88,6 +89,7 @@ function render() {
     slow: out[0] === "degraded" && !parameters.value(nodeOf("out"), "pass_through") ? sentence(out[1]) : "",
     passThrough: Boolean(parameters.value(nodeOf("out"), "pass_through")),
     restarted: processWords(restart.name), restartedAgo_ms: now - restart.at,
+    unsent: publish[0] === "waiting" ? sentence(publish[1]) : "",
     failed: failed ? `${nodeWords(failed[0])}: ${failed[1].status[1] || "failed"}` : "",
   }));
   root.dataset.line = line.up ? "up" : "down";

@@ -15,7 +15,7 @@ const RESTART_SHOWN_MS = 5000;
  *   lineUp: boolean, downFor_ms: number,
  *   sender: string, viewer: string, peerProblem: string, everConnected: boolean, frames: number, everPictured: boolean,
  *   faceLost: boolean, pictureLost: string, slow: string, passThrough: boolean, cameraSeen: boolean,
- *   restarted: string, restartedAgo_ms: number, failed: string,
+ *   restarted: string, restartedAgo_ms: number, failed: string, unsent: string,
  * }} facts
  * @returns {Shown}
  */
@@ -74,5 +74,6 @@ function badgesOf(facts) {
   else if (facts.pictureLost) add("holding", facts.pictureLost);
   else if (facts.slow) add("slow", facts.slow);
   else if (facts.faceLost) add("lost", "Face lost: turn to the camera, or bring more light");
+  if (facts.unsent) add("unsent", facts.unsent);
   return badges;
 }
