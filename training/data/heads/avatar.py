@@ -65,7 +65,7 @@ IRIS: Final = np.array([0.11, 0.1, 0.05], np.float32)
 CLOTH_COLOUR: Final = np.array([0.045, 0.07, 0.1], np.float32)
 EARS_CM: Final = np.array([[6.9, -5.2, -11.8], [9.5, 0.8, -7.0]])
 """where on the mean head no hair grows: the left ear's box"""
-COLLAR_CM: Final = 1.6
+COLLAR_CM: Final = 1.3
 """how much lower it lies than where training pictures have it"""
 EYES_M: Final = 1.6
 """how high its eyes are"""
@@ -436,7 +436,8 @@ def _material(name: str, texture: int, roughness: float) -> dict[str, Any]:
     paint = {
         "baseColorTexture": {"index": texture}, "metallicFactor": 0, "roughnessFactor": roughness
     }  # fmt: skip
-    return {"name": name, "pbrMetallicRoughness": paint}
+    # A collar is seen from its inside, too.
+    return {"name": name, "pbrMetallicRoughness": paint, "doubleSided": name == "skin"}
 
 
 def _bytes(directions: F32) -> NDArray[np.int8]:
