@@ -15,6 +15,7 @@ papers' network, and the judge of emotions reads shapes, not pictures.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -42,9 +43,9 @@ from training.metrics.statistics import frechet_distance
 from training.models.emotion_space import EmotionSpace
 from training.models.lip_sync import LipSync, windows
 from training.models.voice_flow import VoiceFlow
-from training.models.voice_rig import LOOK_AHEAD_STEPS, VoiceRigNet
+from training.models.voice_rig import LOOK_AHEAD_STEPS, Hearing, VoiceRigNet
 from training.restore import restore
-from training.trainers.talks import kind_of, recording_of, stills_of
+from training.trainers.talks import audible, kind_of, recording_of, stills_of
 
 if TYPE_CHECKING:
     from face.voice.talking import VoiceRig
@@ -60,8 +61,9 @@ QUIET_S: Final = 1.0
 class Judges:
     """Who tells of emotions and of lips in time, where they are given."""
 
-    space: EmotionSpace | None
-    expert: LipSync | None
+    space: EmotionSpace | None = None
+    expert: LipSync | None = None
+    ears: Ears = field(default_factory=lambda: Ears())
 
 
 @dataclass
@@ -124,7 +126,8 @@ def talks_in(folder: Path, split: str, sources: Sequence[str], every: int) -> li
         for index, info in enumerate(clips.infos)
         if split in ("", info.split) and (not sources or info.source in sources)
     ][:: max(1, every)]
-    talks = [talk for talk in talks_of(clips[index] for index in chosen) if len(talk) > STEPS_HZ]
+    found = talks_of(clips[index] for index in chosen)
+    talks = [talk for talk in found if len(talk) > STEPS_HZ and audible(talk)]
     if not talks:
         raise MienError(f"{folder} has no talk of that kind; prepare clips with faces or phones")
     return talks
@@ -133,14 +136,15 @@ def talks_in(folder: Path, split: str, sources: Sequence[str], every: int) -> li
 def methods(options: argparse.Namespace, judges: Judges) -> dict[str, Method]:
     """What is compared, by name. Raises MienError."""
     found: dict[str, Method] = {"truth": truth}
+    ears = judges.ears
     if options.rig:
-        found["regression"] = regression(restore(options.rig, "voice_rig", VoiceRigNet))
+        found["regression"] = regression(restore(options.rig, "voice_rig", VoiceRigNet), ears)
     for given in options.flow:
         name, _, run = given.rpartition("=")
         if judges.space is None:
             raise MienError("a generator is told emotions by --space")
         net = restore(Path(run), "voice_flow", VoiceFlow)
-        found[name or Path(run).name] = generated(net, judges.space)
+        found[name or Path(run).name] = generated(net, judges.space, ears)
     if options.weights:
         found |= shipped(options.weights, options.speech)
     if len(found) < 2:
@@ -154,24 +158,41 @@ def truth(talk: Talk) -> F32:
     return np.concatenate([rig[1:], rig[-1:]])
 
 
-def regression(net: VoiceRigNet) -> Method:
+class Ears:
+    """What ears hear of talks [1, T + LOOK_AHEAD_STEPS, F], silence after the end: heard once by
+    all networks that have the same one."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[bytes, float], torch.Tensor] = {}
+
+    def __call__(self, hearing: Hearing, talk: Talk) -> torch.Tensor:
+        sound = np.pad(talk.sound, (0, LOOK_AHEAD_STEPS * STEP_SAMPLES))
+        same = float(sum(buffer.double().sum() for buffer in hearing.ear.buffers()))
+        key = hashlib.sha256(sound.tobytes()).digest(), same
+        if key not in self._kept:
+            with torch.no_grad():
+                begun = hearing.ear.begin(1)
+                self._kept[key] = hearing(torch.from_numpy(sound)[None], begun)[0]
+        return self._kept[key]
+
+
+def regression(net: VoiceRigNet, ears: Ears) -> Method:
     """The regression, with no feeling."""
 
     def said(talk: Talk) -> F32:
         with torch.no_grad():
-            return np.asarray(net.listen(torch.from_numpy(talk.sound)[None])[0, : len(talk)])
+            rig = net.follow(ears(net.hearing, talk)).clamp(0, 1)
+        return np.asarray(rig[0, LOOK_AHEAD_STEPS:][: len(talk)])
 
     return said
 
 
-def generated(net: VoiceFlow, space: EmotionSpace) -> Method:
+def generated(net: VoiceFlow, space: EmotionSpace, ears: Ears) -> Method:
     """A generator that is told what the voice feels, in nobody's style."""
 
     def said(talk: Talk) -> F32:
-        padded = np.pad(talk.sound, (0, LOOK_AHEAD_STEPS * STEP_SAMPLES))
         with torch.no_grad():
-            sound = torch.from_numpy(padded)[None]
-            heard, _ = net.hearing(sound, net.hearing.ear.begin(1))
+            heard = ears(net.hearing, talk)
             style = torch.zeros(1, net.size.styles)
             rig = net.generate(heard, space.voice(heard), style).clamp(0, 1)
         return np.asarray(rig[0, LOOK_AHEAD_STEPS:][: len(talk)])
@@ -238,7 +259,7 @@ def judged(method: Method, talks: Sequence[Talk], judges: Judges, told: bool) ->
     row.add("closed at p b m", [float(x) for t, s in made for x in metrics.closures(s, t.phones)])
     _felt(row, made, judges.space)
     if judges.expert is not None:
-        _in_sync(row, faces, judges.expert)
+        _in_sync(row, faces, judges.expert, judges.ears)
     if told:
         still = [method(talk) for talk in stills_of(STILLS)]
         row.add("open in noise", [metrics.opens_share(said) for said in still])
@@ -325,7 +346,7 @@ def _places(space: EmotionSpace, rigs: Sequence[F32]) -> F32:
         return np.concatenate([space(torch.from_numpy(rig)[None]).numpy() for rig in rigs])
 
 
-def _in_sync(row: Row, faces: Sequence[tuple[Talk, F32]], expert: LipSync) -> None:
+def _in_sync(row: Row, faces: Sequence[tuple[Talk, F32]], expert: LipSync, ears: Ears) -> None:
     """LSE-D and LSE-C by the expert (Prajwal et al. 2020): the distance of mouth and sound in time,
     and by how much it is below the usual over SYNC_LAGS to either side."""
     from training.models.ear import learned_ear
@@ -340,7 +361,7 @@ def _in_sync(row: Row, faces: Sequence[tuple[Talk, F32]], expert: LipSync) -> No
     near, sure, late = [], [], []
     for talk, said in faces:
         with torch.no_grad():
-            heard, _ = hearing(torch.from_numpy(talk.sound)[None], hearing.ear.begin(1))
+            heard = ears(hearing, talk)[:, : len(talk)]
             # an answer of a step is due LOOK_AHEAD_STEPS later, as the expert learned it
             due = np.concatenate([np.repeat(said[:1], LOOK_AHEAD_STEPS, axis=0), said])[: len(talk)]
             sounds, mouths = expert(windows(heard, 1), windows(torch.from_numpy(due)[None], 1))

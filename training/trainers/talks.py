@@ -108,7 +108,7 @@ class Talks:
     ) -> None:
         """Each is heard ``takes`` times; ``keep`` what was heard. ``like``: what is learned
         from, whose guess and usual amplitude these are judged by. Raises NoTalkError."""
-        talks = [talk for talk in talks_of(loaded(clips)) if _audible(talk)]
+        talks = [talk for talk in talks_of(loaded(clips)) if audible(talk)]
         if not talks:
             raise NoTalkError(f"{clips.data} has no clip of somebody who talks; prepare others")
         every = [*talks, *stills_of(stills)]
@@ -187,7 +187,7 @@ def loaded(clips: Clips) -> Iterator[Clip]:
         yield every[index]
 
 
-def _audible(talk: Talk) -> bool:
+def audible(talk: Talk) -> bool:
     """Whether somebody is heard."""
     return float(np.percentile(loudness(talk.sound, len(talk)), 90)) >= AUDIBLE
 

@@ -30,9 +30,8 @@ def recording(folder: Path, name: str = "one", frames: int = 31) -> Path:
     np.savez(folder / f"{name}.npz", weights=weights, names=np.array(NAMES), fps=30.0)
     with av.open(str(folder / f"{name}.flac"), "w") as out:
         stream = out.add_stream("flac", rate=16_000, layout="mono")
-        block = av.AudioFrame.from_ndarray(
-            np.ones((1, frames * 16_000 // 30), np.int16), "s16", "mono"
-        )
+        sound = np.full((1, frames * 16_000 // 30), 3000, np.int16)
+        block = av.AudioFrame.from_ndarray(sound, "s16", "mono")
         block.sample_rate = 16_000
         out.mux([*stream.encode(block), *stream.encode(None)])
     return folder / f"{name}.npz"
