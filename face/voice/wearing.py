@@ -12,13 +12,14 @@ from engine.types import F32
 from face.emotions import JAW, expression_of, expression_shapes, sides
 from face.ramps import ramp
 from face.types import BLENDSHAPES, EMOTIONS
+from face.voice.lips import CLOSED, parted
 
 MOUTH_SHARE: Final = 1 / 3
 """of a feeling on the mouth of who speaks"""
 SPEAKS: Final = (0.02, 0.08)
 """from where to where of what the jaw did lately somebody speaks"""
 SPEAKING_FORGETS_S: Final = 0.3
-SEALED: Final = (0.02, 0.10)
+APART: Final = (CLOSED, 3 * CLOSED)
 """from where to where lips that speak are apart: what a feeling parts goes with them"""
 MOUTH: Final = np.array([name.startswith(("jaw", "mouth")) for name in BLENDSHAPES])
 """[52]: which shapes are the mouth's"""
@@ -57,5 +58,5 @@ class Wearing:
         speaks = ramp(*SPEAKS, self._spoke)
         felt[MOUTH] *= 1 - (1 - MOUTH_SHARE) * speaks
         felt[JAW] *= 1 - speaks
-        felt[_PARTS] *= 1 - speaks * (1 - ramp(*SEALED, float(said[JAW])))
+        felt[_PARTS] *= 1 - speaks * (1 - ramp(*APART, float(parted(said))))
         return felt

@@ -11,6 +11,7 @@ import pytest
 from engine.types import F32
 from face.emotions import JAW, sides
 from face.types import BLENDSHAPES, EMOTIONS
+from face.voice.lips import CLOSED, parted
 from face.voice.style import STYLE, Style, style_of, usual_style
 from face.voice.talking import VoiceRig
 
@@ -99,6 +100,13 @@ def test_lips_that_a_phoneme_closes_meet_in_spite_of_a_smile() -> None:
     settled(rig, loud(0.3), HAPPY)
     closed = rig.step(QUIET, felt(HAPPY), 1.0)
     assert closed[JAW] == 0 and closed[SMILE].max() < 0.05
+
+
+@pytest.mark.parametrize("emotion", range(len(EMOTIONS)))
+def test_no_feeling_parts_lips_that_are_nearly_shut(emotion: int) -> None:
+    rig = voice()
+    settled(rig, loud(0.3), emotion)
+    assert parted(rig.step(loud(0.05), felt(emotion), 1.0)) < CLOSED
 
 
 def test_surprise_opens_the_mouth_of_the_silent_alone() -> None:

@@ -23,6 +23,7 @@ from face.voice.style import REST, amplitude, gain
 from media.mel import RATE_HZ
 from training.data.clip import FPS, Clip, ClipInfo, Phone
 from training.data.heads.acting import mouth, perform, script_of, style_of
+from training.data.phones import phones_of
 from training.data.rig_speech import SOURCE as RIG_SPEECH
 from training.data.rig_speech import TO_ARKIT, at_rate
 
@@ -74,8 +75,10 @@ def talks_of(clips: Iterable[Clip]) -> list[Talk]:
     for clip in clips:
         if len(clip.sound) < STEP_SAMPLES:
             continue
-        if not len(clip) and len(clip.phones) >= LEAST_PHONES:
-            made.append(_by_phones(clip))
+        if not len(clip):
+            phones = clip.phones or phones_of(clip.samples)
+            if len(phones) >= LEAST_PHONES:
+                made.append(_by_phones(replace(clip, phones=phones)))
         elif clip.found.any() or _told(clip):
             speakers[clip.info.subject].append(clip)
     return [*made, *(talk for own in speakers.values() for talk in _of_speaker(own))]

@@ -33,6 +33,7 @@ from face.affect.answers import from_network
 from face.affect.speech_steps import STEP_SAMPLES as SPEECH_SAMPLES
 from face.emotions import amounts_in
 from face.types import EMOTIONS
+from face.voice.lips import parted
 from face.voice.style import amplitude, gain
 from inference.model import Model
 from training import command
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 Method = Callable[[Talk], F32]
 """the face of a talk: shapes [T, 52], of the end of each step"""
 STILLS: Final = 10
+"""recordings that nobody speaks in, others than those that are learned from"""
 SYNC_LAGS: Final = 15
 QUIET_S: Final = 1.0
 
@@ -87,7 +89,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--split", default="", help="train, val or test; default: all")
     parser.add_argument("--sources", nargs="*", default=[], help="only clips of these")
     parser.add_argument("--rig", type=Path, help="a run of voice_rig")
-    parser.add_argument("--flow", nargs="*", default=[], metavar="NAME=RUN", help="of voice_flow")
+    parser.add_argument(
+        "--flow", nargs="*", default=[], metavar="NAME=RUN[,SPACE]", help="of voice_flow"
+    )
     parser.add_argument("--weights", type=Path, help="a folder with voice_rig")
     parser.add_argument("--speech", type=Path, help="a folder with speech, to hear feelings by")
     parser.add_argument("--space", type=Path, help="a run of emotion_space, the judge")
@@ -140,11 +144,13 @@ def methods(options: argparse.Namespace, judges: Judges) -> dict[str, Method]:
     if options.rig:
         found["regression"] = regression(restore(options.rig, "voice_rig", VoiceRigNet), ears)
     for given in options.flow:
-        name, _, run = given.rpartition("=")
-        if judges.space is None:
-            raise MienError("a generator is told emotions by --space")
+        name, _, runs = given.rpartition("=")
+        run, _, own = runs.partition(",")
+        space = restore(Path(own), "emotion_space", EmotionSpace) if own else judges.space
+        if space is None:
+            raise MienError("a generator is told emotions by --space, or NAME=RUN,SPACE")
         net = restore(Path(run), "voice_flow", VoiceFlow)
-        found[name or Path(run).name] = generated(net, judges.space, ears)
+        found[name or Path(run).name] = generated(net, space, ears)
     if options.weights:
         found |= shipped(options.weights, options.speech)
     if len(found) < 2:
@@ -261,7 +267,7 @@ def judged(method: Method, talks: Sequence[Talk], judges: Judges, told: bool) ->
     if judges.expert is not None:
         _in_sync(row, faces, judges.expert, judges.ears)
     if told:
-        still = [method(talk) for talk in stills_of(STILLS)]
+        still = [method(talk) for talk in stills_of(STILLS, seed=8)]
         row.add("open in noise", [metrics.opens_share(said) for said in still])
         row.add("shut within ms", [_shuts(method, talk) for talk, _ in faces])
     return row
@@ -279,8 +285,8 @@ def _against_truth(row: Row, faces: Sequence[tuple[Talk, F32]]) -> None:
             continue
         shapes = pieces[0][2].shapes
         columns["jaw r"].append(metrics.correlation(said[:, JAW], now[:, JAW]))
-        columns["lips r"].append(metrics.correlation(metrics.parted(said), metrics.parted(now)))
-        late, agrees = metrics.offset_ms(metrics.parted(said), metrics.parted(now))
+        columns["lips r"].append(metrics.correlation(parted(said), parted(now)))
+        late, agrees = metrics.offset_ms(parted(said), parted(now))
         columns["lips late ms"].append(late)
         columns["lips r, in step"].append(agrees)
         moved = round(late * STEPS_HZ / 1000)

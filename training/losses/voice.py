@@ -5,28 +5,10 @@ Legend: B batch, T steps, K shapes.
 
 from __future__ import annotations
 
-from typing import Final
-
 import torch
 from torch import Tensor
 
-from engine.types import F32
-from face.emotions import shapes_of
-
-OPENS: Final[F32] = shapes_of(
-    {
-        "jawOpen": 1.0,
-        "mouthClose": -1.0,
-        "mouthLowerDown": 0.15,
-        "mouthUpperUp": 0.15,
-        "mouthRollLower": -0.1,
-        "mouthRollUpper": -0.1,
-        "mouthPress": -0.05,
-    }
-)
-"""how much each shape [52] parts the lips"""
-CLOSED: Final = 0.06
-"""lips that are parted less are closed"""
+from face.voice.lips import CLOSED, OPENS
 
 
 def shapes(guess_BTK: Tensor, truth_BTK: Tensor, weight_BTK: Tensor) -> Tensor:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from engine.types import F32
 from face.rig import load_rig
 from face.topology import INNER_LIPS, LIPS_OUTER, OUTER_EYE_LEFT, OUTER_EYE_RIGHT
+from face.voice.lips import CLOSED, parted
 from training.data.clip import Phone
 from training.data.talk import STEPS_HZ
-from training.losses.voice import CLOSED, OPENS
 
 BILABIALS: Final = ("P", "B", "M")
 SHUT_WITHIN_S: Final = 0.15
@@ -25,11 +25,6 @@ SHUT_WITHIN_S: Final = 0.15
 _NEAR_S: Final = 0.04
 """by how much lips may close before or after a phone that was heard by machine"""
 _LAGS: Final = 15
-
-
-def parted(rig_TK: F32) -> F32:
-    """How far lips are apart [T], in jaws' openings."""
-    return np.asarray(rig_TK @ OPENS, np.float32)
 
 
 def correlation(first: F32, second: F32) -> float:

@@ -15,7 +15,6 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from engine.types import F32
-from training.losses.voice import OPENS
 from training.trainers.samples import Array
 
 BACK: Final = 12
@@ -71,11 +70,6 @@ def _behind(x_TF: F32) -> F32:
     parts = [np.concatenate([np.repeat(x_TF[:1], k, axis=0), x_TF[: len(x_TF) - k]])
              for k in range(BACK)]  # fmt: skip
     return np.concatenate(parts, axis=1)
-
-
-def parted(rig_TK: F32) -> F32:
-    """How far lips are apart [T]."""
-    return np.asarray(rig_TK @ OPENS, np.float32)
 
 
 def offset_of(guessed: Sequence[F32], seen: Sequence[F32], known: Sequence[Array]) -> Offset:

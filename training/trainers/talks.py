@@ -21,6 +21,7 @@ from engine.errors import MienError
 from engine.types import F32
 from face.emotions import MIRROR
 from face.types import BLENDSHAPES, EMOTIONS
+from face.voice.lips import parted
 from media.mel import RATE_HZ
 from training.data.clip import Clip, ClipInfo, open_clips
 from training.data.rig_speech import SOURCE as RIG_SPEECH
@@ -39,7 +40,7 @@ from training.data.talk import (
 )
 from training.models.voice_rig import LOOK_AHEAD_STEPS, Hearing
 from training.trainers.cache import cached, key_of
-from training.trainers.offsets import Guess, offset_of, parted
+from training.trainers.offsets import Guess, offset_of
 from training.trainers.samples import Array, Clips
 from training.trainers.wear import worn_voice
 
@@ -302,13 +303,13 @@ def row_of(talk: Talk, kind: str, features: Array, take: int) -> Row:
     return Row(talk, kind, features, rig, felt, weight.astype(np.float32))
 
 
-def stills_of(count: int) -> list[Talk]:
+def stills_of(count: int, seed: int = 7) -> list[Talk]:
     """Sounds that nobody speaks, with a mouth that doesn't move: silence, room noise, hum, beats,
     chords."""
     makers = (_quiet, _noise, _hum, _chords, _beats)
     out = []
     for number in range(count):
-        rng = np.random.default_rng([7, number])
+        rng = np.random.default_rng([seed, number])
         steps = round(STILL_S * RATE_HZ / STEP_SAMPLES)
         sound = makers[number % len(makers)](steps * STEP_SAMPLES, rng)
         info = ClipInfo(key=f"still-{number}", subject="still", source="still")
