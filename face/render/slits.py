@@ -13,7 +13,7 @@ from face.topology import CHIN, LIDS, LOWER_BROWS, LOWER_INNER, NOSE, UPPER_INNE
 
 MEET: Final = (0.01, 0.03)
 """up to which distance lips meet, in widths of the mouth"""
-CLOSING: Final = (0.6, 0.95)
+CLOSING: Final = (0.3, 0.65)
 """up to which share of how far they were apart lids close"""
 WITHIN: Final = (0.2, 0.3)
 """how far from where they meet pixels are looked at, in widths of the mouth, of an eye"""
