@@ -115,3 +115,17 @@ def voices(clips: Clips, rng: np.random.Generator, samples: int) -> Iterator[F32
         if not silent:
             yield sound
     raise MienError("no clip has sound; give others with --data")
+
+
+def in_steps(
+    step_samples: int,
+) -> Callable[[Clips, np.random.Generator], Iterator[Example]]:
+    """Calls of a network that hears ``step_samples`` at a time, each voice from its beginning."""
+
+    def drawn(clips: Clips, rng: np.random.Generator) -> Iterator[Example]:
+        for sound in voices(clips, rng, step_samples):
+            for start in range(0, len(sound) - step_samples + 1, step_samples):
+                call = {"sound": sound[None, start : start + step_samples]}
+                yield Example(call, begins=not start)
+
+    return drawn

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
-import numpy as np
-
-from training.examples import Example, Examples, of_clips, voices
+from training.examples import Examples, in_steps, of_clips
 from training.models.ear import EAR_ORIGIN, EAR_WIDTH, STEP_SAMPLES
 from training.models.speech import LOOK_AHEAD_MS, SAID, SpeechEncoder, SpeechSize
 from training.recipe import ANY, Ports, Recipe, Schedule, spec
 from training.recipes._affect import STATE, affect_outputs, embedding
-from training.trainers.samples import Clips
 from training.trainers.speech import SpeechLosses, SpeechPlan, SpeechTrainer
 
 
@@ -87,10 +84,4 @@ class Speech(Recipe):
         return (EAR_ORIGIN,) if self.size.width == EAR_WIDTH else ()
 
     def examples(self, data: Path) -> tuple[Examples, Examples]:
-        return of_clips(data, lambda info, frames: True, _drawn)
-
-
-def _drawn(clips: Clips, rng: np.random.Generator) -> Iterator[Example]:
-    for sound in voices(clips, rng, STEP_SAMPLES):
-        for start in range(0, len(sound) - STEP_SAMPLES + 1, STEP_SAMPLES):
-            yield Example({"sound": sound[None, start : start + STEP_SAMPLES]}, begins=not start)
+        return of_clips(data, lambda info, frames: True, in_steps(STEP_SAMPLES))
