@@ -44,6 +44,12 @@ def part(whole: F32, share: float) -> F32:
     return np.append(axis * math.sin(share * half), math.cos(share * half)).astype(np.float32)
 
 
+def roll(turn: F32) -> float:
+    """How far a head [3, 3] leans over to the picture's left, radians (yaw and pitch: see
+    `head_angles`)."""
+    return float(np.arctan2(turn[1, 0], turn[1, 1]))
+
+
 def from_angles(yaw: float, pitch: float, roll: float = 0.0) -> F32:
     """The matrix [3, 3] of a head turned by degrees: to the picture's right, down, and over to the
     picture's left (see `head_angles`)."""

@@ -15,6 +15,7 @@ from engine.node import Node
 from engine.parameters import parameter
 from engine.types import F32, Fifo
 from face.expression.speech import head_angles
+from face.rotations import roll
 from face.types import BLENDSHAPES, EMOTIONS, FaceRig
 
 SUFFIXES: Final = (".json", ".csv")
@@ -144,7 +145,7 @@ def _angles(rig: FaceRig) -> Iterator[float]:
     and down."""
     turn = rig.pose[:3, :3]
     yield from (float(angle) for angle in np.radians(head_angles(turn)))
-    yield float(np.arctan2(turn[1, 0], turn[1, 1]))
+    yield roll(turn)
     shape = dict(zip(BLENDSHAPES, rig.blendshapes, strict=True))
     for side, sign in (("Left", 1), ("Right", -1)):
         yield sign * EYE_RAD * float(shape[f"eyeLookOut{side}"] - shape[f"eyeLookIn{side}"])

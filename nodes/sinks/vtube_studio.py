@@ -19,6 +19,7 @@ from engine.parameters import parameter
 from engine.types import Input, Latest
 from face.emotions import sides
 from face.expression.speech import head_angles
+from face.rotations import roll
 from face.types import BLENDSHAPES, FaceRig
 
 WHO: Final = {"pluginName": "Mien", "pluginDeveloper": "Mien"}
@@ -165,7 +166,7 @@ def parameters_of(rig: FaceRig, mirror: bool = False) -> dict[str, float]:
 
     turn = rig.pose[:3, :3]
     yaw, pitch = (float(angle) for angle in head_angles(turn)) if rig.found else (0.0, 0.0)
-    roll = float(np.degrees(np.arctan2(turn[1, 0], turn[1, 1]))) if rig.found else 0.0
+    lean = float(np.degrees(roll(turn))) if rig.found else 0.0
     side = -1.0 if mirror else 1.0
     left, right = ("Right", "Left") if mirror else ("Left", "Right")
     look_x = mean_look(shapes)
@@ -179,7 +180,7 @@ def parameters_of(rig: FaceRig, mirror: bool = False) -> dict[str, float]:
     return {
         "FaceAngleX": side * yaw,
         "FaceAngleY": -pitch,
-        "FaceAngleZ": side * roll,
+        "FaceAngleZ": side * lean,
         "MouthOpen": min(1.6 * shapes["jawOpen"], 1.0),
         "MouthSmile": smile,
         "MouthX": side * (shapes["mouthLeft"] - shapes["mouthRight"]),
