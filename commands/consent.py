@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from engine.errors import MienError
-from engine.files import atomic_write, make_folder
+from engine.files import atomic_write, make_folder, user_data
 from engine.program import program
 
 FILE = "portraits.json"
@@ -21,7 +21,7 @@ def ask_consent(picture: Path, given: bool) -> None:
         mark = hashlib.sha256(picture.read_bytes()).hexdigest()
     except OSError as error:
         raise MienError(f"cannot read {picture}: {error.strerror}") from None
-    place = _place()
+    place = user_data() / FILE
     known = _known(place)
     if mark in known:
         return
@@ -42,12 +42,6 @@ def ask_consent(picture: Path, given: bool) -> None:
     make_folder(place.parent)
     with atomic_write(place) as part:
         part.write_text(json.dumps(sorted({*known, mark}), indent=1))
-
-
-def _place() -> Path:
-    import platformdirs
-
-    return platformdirs.user_data_path("mien", appauthor=False) / FILE
 
 
 def _known(place: Path) -> set[str]:

@@ -71,6 +71,13 @@ def make_folder(path: Path) -> None:
         raise MienError(f"cannot write to {path}: {error.strerror}") from None
 
 
+def user_data() -> Path:
+    """The folder of what Mien keeps for this user; it may not be there yet."""
+    import platformdirs
+
+    return platformdirs.user_data_path("mien", appauthor=False)
+
+
 def check(path: Path) -> None:
     """Refuse now what could not be written at the end of a long work. Raises MienError."""
     begin(path).unlink()

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.errors import MienError, UsageError
-from engine.files import atomic_write, explain, make_folder, unusual
+from engine.files import atomic_write, explain, make_folder, unusual, user_data
 from engine.program import program
 from face.render.repertoire import MAX_FACES, STILL_PX, Face, Repertoire, Still
 from face.render.surface import HEIGHT, WIDTH
@@ -59,9 +59,7 @@ def people_folder() -> Path:
     """Where enrolled people are kept: $MIEN_PEOPLE, or `mien/people` among the user's data."""
     if given := os.environ.get(FOLDER):
         return Path(given)
-    import platformdirs
-
-    return platformdirs.user_data_path("mien", appauthor=False) / "people"
+    return user_data() / "people"
 
 
 def names() -> list[str]:

@@ -7,13 +7,12 @@ import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from engine.errors import MienError
-from engine.files import atomic_write, make_folder
+from engine.files import atomic_write, make_folder, user_data
 from engine.node import LoopNode
 from engine.parameters import parameter
 from engine.types import Input, Latest
@@ -207,22 +206,16 @@ def mean_look(shapes: Mapping[str, float]) -> float:
     return (left - right) / 2
 
 
-def _place() -> Path:
-    import platformdirs
-
-    return platformdirs.user_data_path("mien", appauthor=False) / TOKEN
-
-
 def _kept() -> str:
     """The token of before, or ""."""
     try:
-        return str(json.loads(_place().read_text())["token"])
+        return str(json.loads((user_data() / TOKEN).read_text())["token"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 
 def _keep(token: str) -> None:
-    make_folder(_place().parent)
-    with atomic_write(_place()) as part:
+    make_folder(user_data())
+    with atomic_write(user_data() / TOKEN) as part:
         part.chmod(0o600)
         part.write_text(json.dumps({"token": token}))
