@@ -27,6 +27,7 @@ from face.topology import BLENDSHAPE_POINTS, LANDMARKS, OUTER_EYE_LEFT, OUTER_EY
 DETECTOR_PX: Final = 128
 MESH_PX: Final = 256
 ROI_SCALE: Final = 1.5
+MIN_FACE_PX: Final = 16.0
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,22 @@ class Landmarker:
             faces.append((region, float(score)))
         return sorted(faces, key=lambda face: -face[0].side)
 
+    def detect_in(self, pixels: U8, part: tuple[int, int, int]) -> list[tuple[Region, float]]:
+        """The same in one square (left, top, side) of the picture, where small faces are larger."""
+        left, top, side = part
+        found = self.detect(np.ascontiguousarray(pixels[top : top + side, left : left + side]))
+        return [(Region(face.x + left, face.y + top, face.side, face.angle), score)
+                for face, score in found]  # fmt: skip
+
+    def search(self, pixels: U8) -> list[tuple[Region, float]]:
+        """Faces as `detect` finds them, else in the first part of the picture that has any."""
+        found = self.detect(pixels)
+        for part in parts_of(*pixels.shape[:2]):
+            if found:
+                break
+            found = self.detect_in(pixels, part)
+        return found
+
     def landmarks(self, pixels: U8, region: Region) -> tuple[F32, float]:
         """Landmarks [478, 3] in pixels of the picture and how sure it is that a face is there."""
         import cv2
@@ -141,6 +158,18 @@ class Blendshapes:
         """The 52 shapes [52] in 0..1 of landmarks [478, 2..3]; place and size don't matter."""
         (shapes,) = self._net(np.ascontiguousarray(points[None, BLENDSHAPE_POINTS, :2]))
         return shapes
+
+
+def parts_of(height: int, width: int) -> list[tuple[int, int, int]]:
+    """Overlapping squares (left, top, side) of a picture, large ones first."""
+    parts = []
+    for side in (min(height, width), min(height, width) // 2):
+        if side < 2 * MIN_FACE_PX:
+            continue
+        rows = np.linspace(0, height - side, math.ceil(2 * height / side) - 1)
+        columns = np.linspace(0, width - side, math.ceil(2 * width / side) - 1)
+        parts += [(int(left), int(top), side) for top in rows for left in columns]
+    return parts if len(parts) > 1 else [(0, 0, max(height, width))]
 
 
 @contextlib.contextmanager

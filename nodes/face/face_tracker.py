@@ -12,7 +12,7 @@ import numpy as np
 from engine.node import Node
 from engine.parameters import parameter
 from engine.types import F32, Input, Latest, Message, VideoFrame
-from face.landmarker import ROI_SCALE, Landmarker, Region, region_of
+from face.landmarker import MIN_FACE_PX, ROI_SCALE, Landmarker, Region, parts_of, region_of
 from face.rig import camera_pose, load_rig
 from face.smoothing import OneEuro
 from face.topology import LANDMARKS
@@ -28,7 +28,6 @@ TAKE_OVER_CHECKS = 3
 """how many searches in a row it must be so"""
 PARTS_PER_SEARCH = 3
 """how many parts of the picture a search of a video looks into for a small face"""
-MIN_FACE_PX = 16.0
 MAX_OUTSIDE = 0.5
 """share of landmarks that may lie outside of the picture"""
 
@@ -157,17 +156,12 @@ class FaceTracker(Node):
 
         The detector sees the picture at 128 px, where a face of a tenth of it is lost.
         """
-        parts = _parts(*frame.pixels.shape[:2])
+        parts = parts_of(*frame.pixels.shape[:2])
         count = len(parts) if frame.cut else min(PARTS_PER_SEARCH, len(parts))
         for _ in range(count):
             self._part = (self._part + 1) % len(parts)
-            left, top, side = parts[self._part]
-            cut = np.ascontiguousarray(frame.pixels[top : top + side, left : left + side])
-            if found := self._landmarker.detect(cut):
-                return [
-                    (Region(face.x + left, face.y + top, face.side, face.angle), score)
-                    for face, score in found
-                ]
+            if found := self._landmarker.detect_in(frame.pixels, parts[self._part]):
+                return found
         return []
 
     def _check(self, frame: VideoFrame) -> bool:
@@ -271,18 +265,6 @@ def _box(face: Region | None, frame: VideoFrame) -> str:
     side = face.side / ROI_SCALE
     place = (face.x - side / 2) / width, (face.y - side / 2) / height, side / width, side / height
     return " ".join(f"{share:.3f}" for share in place)
-
-
-def _parts(height: int, width: int) -> list[tuple[int, int, int]]:
-    """Overlapping squares (left, top, side) of a picture, large ones first."""
-    parts = []
-    for side in (min(height, width), min(height, width) // 2):
-        if side < 2 * MIN_FACE_PX:
-            continue
-        rows = np.linspace(0, height - side, math.ceil(2 * height / side) - 1)
-        columns = np.linspace(0, width - side, math.ceil(2 * width / side) - 1)
-        parts += [(int(left), int(top), side) for top in rows for left in columns]
-    return parts if len(parts) > 1 else [(0, 0, max(height, width))]
 
 
 def _plausible(points: F32, frame: VideoFrame) -> bool:
