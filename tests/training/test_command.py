@@ -59,7 +59,8 @@ for name in sys.argv[2:]:
         assert ended.code == 0, name
 """
 EXTRAS = (
-    "anny dlib h5py nncf onnx onnxruntime onnxscript pocketsphinx scipy tensorboard tflite torch"
+    "anny dlib h5py librosa nncf onnx onnxruntime onnxscript pocketsphinx scipy tensorboard tflite "
+    "torch"
 )
 
 

@@ -1,7 +1,7 @@
 """The same sentence twice, brought into step: dynamic time warping over mel spectra.
 
 Pairs of frames from two recordings of a sentence in two emotions, as CDRL builds them (section
-4.2); the algorithm is that of Sakoe and Chiba (1978) with symmetric steps within a band.
+4.2), by librosa's dynamic time warping (Sakoe and Chiba 1978).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,31 +18,23 @@ from engine.types import F32
 from training.data.clip import ClipInfo
 
 Path = NDArray[np.int64]
-ROWS_PER_FRAME = 4
+ROWS_PER_FRAME: Final = 4
+_BANDED: Final = 5
+"""rows from which on a band leaves a path open"""
 
 
 def warp(first: F32, second: F32, band: float = 0.25) -> Path:
     """The cheapest path [P, 2] through two mel spectra [M, B], [N, B], both ends tied.
 
-    ``band`` is how far it may leave the diagonal, as a share of the longer one.
+    ``band`` is how far it may leave the diagonal, as a share of the shorter one.
     """
     if not len(first) or not len(second):
         return np.zeros((0, 2), np.int64)
-    cost = _distances(_shape(first), _shape(second))
-    rows, columns = cost.shape
-    reach = max(band * max(rows, columns), 2.0)
-    place = np.arange(columns)
-    total = np.full((rows + 1, columns + 1), np.inf)
-    total[0, 0] = 0
-    slope = (columns - 1) / max(rows - 1, 1)
-    for row in range(rows):
-        near = np.flatnonzero(np.abs(place - row * slope) <= max(reach, slope))
-        above = np.minimum(total[row, near], total[row, near + 1])
-        left = np.inf
-        for column, best in zip(near.tolist(), above.tolist(), strict=True):
-            left = cost[row, column] + min(best, left)
-            total[row + 1, column + 1] = left
-    return _trace(total)
+    from librosa.sequence import dtw  # half of scipy comes with it
+
+    banded = min(len(first), len(second)) >= _BANDED
+    _, path = dtw(C=_distances(first, second), global_constraints=banded, band_rad=band)
+    return np.asarray(path[::-1], np.int64)
 
 
 def frames_in_step(first: F32, second: F32, frames: int, others: int) -> NDArray[np.int64]:
@@ -79,18 +72,4 @@ def _shape(mel: F32) -> F32:
 
 
 def _distances(first: F32, second: F32) -> NDArray[np.float64]:
-    return 1.0 - (first @ second.T).astype(np.float64)
-
-
-def _trace(total: NDArray[np.float64]) -> Path:
-    row, column = total.shape[0] - 1, total.shape[1] - 1
-    path = []
-    while row > 0 and column > 0:
-        path.append((row - 1, column - 1))
-        steps = (
-            (total[row - 1, column - 1], row - 1, column - 1),
-            (total[row - 1, column], row - 1, column),
-            (total[row, column - 1], row, column - 1),
-        )
-        _, row, column = min(steps, key=lambda step: step[0])
-    return np.array(path[::-1], np.int64)
+    return 1.0 - (_shape(first) @ _shape(second).T).astype(np.float64)

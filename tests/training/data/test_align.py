@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from training.data.align import frames_in_step, pairs, warp
 from training.data.clip import ClipInfo
+
+pytest.importorskip("librosa", reason="the extra 'train' isn't installed")
 
 
 def test_a_known_stretch_is_found() -> None:
@@ -20,6 +23,15 @@ def test_a_known_stretch_is_found() -> None:
     np.testing.assert_array_equal(frames_in_step(slow, slow, 25, 25), np.arange(25))
     met = frames_in_step(slow, other, 25, 33)
     assert (np.diff(met) >= 0).all() and met[0] <= 1 and met[-1] >= 31
+
+
+@pytest.mark.parametrize(("rows", "others"), [(1, 30), (4, 9), (5, 300), (300, 5)])
+def test_a_path_is_found_however_short_one_is(rows: int, others: int) -> None:
+    rng = np.random.default_rng(1)
+    first, second = (rng.normal(size=(n, 80)).astype(np.float32) for n in (rows, others))
+    path = warp(first, second)
+    assert tuple(path[0]) == (0, 0) and tuple(path[-1]) == (rows - 1, others - 1)
+    assert np.isin(np.diff(path, axis=0), (0, 1)).all()
 
 
 def test_nothing_aligns_with_silence() -> None:
