@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import socket
 import ssl
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,14 +17,15 @@ from engine.node import Context
 from engine.operations import Answer, Metrics, Operation
 from nodes.web import people
 from nodes.web.front import Front
-from nodes.web.gate import HEADER_S, Connection, Gate
+from nodes.web.gate import Connection, Gate
+from nodes.web.listening import listen, page_url, why_not_bound
 from nodes.web.operations import OF_THE_GRAPH, Selftest
 from nodes.web.options import Options
 from nodes.web.peer import Peer
 from nodes.web.prometheus import exposition
 from nodes.web.rigs import Rigs
 from nodes.web.sdp import BadOfferError, parse_ice_servers
-from nodes.web.security import BODY_MOST, TOKEN_LEAST, Guard, bracketed, read_body, refuse
+from nodes.web.security import BODY_MOST, TOKEN_LEAST, Guard, read_body, refuse
 from nodes.web.selftest import selftest
 from nodes.web.sessions import ENDPOINT, SESSION, created, trickle
 from nodes.web.websocket import Sockets
@@ -85,13 +83,7 @@ class WebServer:
     @property
     def url(self) -> str:
         """What a person opens; with the token where one is needed."""
-        host = self.options.host
-        if host in ("0.0.0.0", "::"):
-            host = _own_address()
-        query = f"/?token={self.guard.token}" if self.guard.token else ""
-        if self.guard.front.public:
-            return self.guard.front.public + query
-        return f"{self.guard.scheme}://{bracketed(host)}:{self.port}{query}"
+        return page_url(self.guard, self.port)
 
     def ice_servers(self) -> list[Any]:
         """The configured STUN and TURN servers; none is asked by default."""
@@ -162,12 +154,12 @@ class WebServer:
             runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1.0)
             await runner.setup()
             try:
-                self._listening = await _listen(
-                    lambda: Connection(runner.server, self.gate), options, tls
+                self._listening = await listen(
+                    lambda: Connection(runner.server, self.gate), options.host, options.port, tls
                 )
             except OSError as error:
                 await runner.cleanup()
-                raise MienError(_why_not_bound(options, error)) from None
+                raise MienError(why_not_bound(options.host, options.port, error)) from None
             self._runner = runner
             self.sockets.start()
 
@@ -304,24 +296,6 @@ async def leave(server: WebServer, context: Context) -> None:
         await server.close()
 
 
-async def _listen(
-    connection: Callable[[], Connection], options: Options, tls: ssl.SSLContext | None
-) -> asyncio.Server:
-    """``::`` is every address, those of IPv4 too, as its printed address promises."""
-    loop = asyncio.get_running_loop()
-    within_s = HEADER_S if tls else None
-    if options.host == "::" and socket.has_dualstack_ipv6():
-        everywhere = socket.create_server(
-            ("::", options.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64
-        )
-        return await loop.create_server(
-            connection, sock=everywhere, ssl=tls, ssl_handshake_timeout=within_s, backlog=64
-        )
-    return await loop.create_server(
-        connection, options.host, options.port, ssl=tls, ssl_handshake_timeout=within_s, backlog=64
-    )
-
-
 def _tls(options: Options) -> ssl.SSLContext | None:
     if bool(options.cert) != bool(options.key):
         raise MienError("TLS needs both files: --cert CERT.pem and --key KEY.pem")
@@ -349,23 +323,3 @@ def _tls(options: Options) -> ssl.SSLContext | None:
             f"({getattr(error, 'reason', None) or error})"
         ) from None
     return context
-
-
-def _why_not_bound(options: Options, error: OSError) -> str:
-    where = f"{bracketed(options.host)}:{options.port}"
-    if error.errno == errno.EADDRINUSE:
-        return f"port {options.port} on {options.host} is in use; choose another with --port"
-    if error.errno == errno.EACCES:
-        return f"port {options.port} needs more rights; choose one above 1023 with --port"
-    return f"the server can't be bound to {where} ({error.strerror}); choose another --address"
-
-
-def _own_address() -> str:
-    """This machine's address in its network, as a browser elsewhere would name it."""
-    import ifaddr
-
-    for adapter in ifaddr.get_adapters():
-        for address in adapter.ips:
-            if address.is_IPv4 and not str(address.ip).startswith("127."):
-                return str(address.ip)
-    return "127.0.0.1"
