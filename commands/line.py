@@ -17,6 +17,7 @@ COMMANDS = {
     "enrol": "show a person's faces once, to be known from the first picture on",
     "graph": "run, check or draw a graph file",
     "set": "change a parameter of a running engine",
+    "study": "ask people which of several methods edits a face best",
     "bench": "measure: hop, live, file, models",
     "doctor": "what works on this machine, and why not",
     "devices": "cameras and microphones, with the modes that really work",

@@ -54,6 +54,24 @@ def macro_f1(truth: Ints, told: Ints) -> float:
     return float(np.mean(scores))
 
 
+def fleiss_kappa(counts: Ints) -> float:
+    """Agreement of raters beyond chance (Fleiss 1971, eq. 7): ``counts`` [N, C] of things and
+    classes; 1 is full agreement, 0 chance.
+
+    Things may have differently many raters; those of fewer than two say nothing. nan where none is
+    left, or all of them got one class.
+    """
+    counts = counts[counts.sum(axis=1) > 1].astype(np.float64)
+    if not len(counts):
+        return float("nan")
+    raters = counts.sum(axis=1)
+    agreed = ((counts**2).sum(axis=1) - raters) / (raters * (raters - 1))
+    by_chance = float(((counts.sum(axis=0) / counts.sum()) ** 2).sum())
+    if by_chance == 1:
+        return float("nan")
+    return (float(agreed.mean()) - by_chance) / (1 - by_chance)
+
+
 def redrawn(parts: Floats, draws: int = 2000) -> NDArray[np.float64]:
     """Sums [draws, ...] of what people gave [P, ...], as if as many people had been drawn anew (a
     bootstrap, Efron 1979)."""
