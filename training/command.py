@@ -15,7 +15,17 @@ EXTRAS: Final = extra("train")
 """what commands here need beyond the live half"""
 AS_COMMANDS: Final = {"training.train": "train", "export": "export"}
 """those that ``mien`` has as commands"""
-_OWN: Final = ("commands", "engine", "export", "face", "inference", "media", "nodes", "training")
+_OWN: Final = (
+    "cluster",
+    "commands",
+    "engine",
+    "export",
+    "face",
+    "inference",
+    "media",
+    "nodes",
+    "training",
+)
 
 
 def parser_of(module: str, text: str | None) -> argparse.ArgumentParser:

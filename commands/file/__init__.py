@@ -12,6 +12,7 @@ examples:
   run_engine.py file voice.wav talk.mp4 --portrait face.jpg
   run_engine.py file voice.wav talk.mp4 --portrait face.jpg --emotion happy --intensity 0.6
   run_engine.py file voice.wav shapes.csv
+  run_engine.py file --cluster auto clips/ happy/ --emotion happy
 
 A video becomes .mp4 .m4v .mov .mkv (H.264) or .webm (VP9): every frame keeps its time, colours,
 size and pixel shape; the sound is copied bit for bit where the new file can hold it, encoded as
@@ -22,6 +23,10 @@ nothing changes, for want of a face, is copied as it is. What can't be kept is s
 A voice (any file with sound) becomes a talking picture with --portrait; the face feels what the
 voice does, or --emotion. OUT.json holds fps, ARKit's names and 52 weights a frame instead, OUT.csv
 the same as Live Link Face writes it.
+
+With --cluster, a folder of films (with --portrait, of voices) becomes a folder with the same names,
+on all processors of a machine or of a cluster; --report and --plot then name folders. The same
+command goes on where it was stopped, and OUT/mien-bulk.json names each clip that failed.
 
 The output is written beside its place and renamed when whole; what had its name before is then
 replaced. Ctrl-C leaves no output and ends with 130. Pictures that can't be read are named, the
@@ -38,7 +43,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from commands.file import voice
+from commands.file import many, voice
 from commands.file.left_out import left_out
 from commands.file.plot import write_plot
 from commands.file.progress import Progress
@@ -83,14 +88,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     talk = parser.add_argument_group("a voice becomes a face")
     add_portrait_arguments(talk)
+    many.add_arguments(parser)
     add_settings(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     try:
+        if options.cluster is not None:
+            return many.convert_all(options, _convert)
         return _convert(options)
     except KeyboardInterrupt:  # before or after the graph ran; nodes have cleaned up
-        print(f"mien: interrupted; {options.output} was not written", file=sys.stderr)
+        left = (
+            "the same command goes on" if options.cluster else f"{options.output} was not written"
+        )
+        print(f"mien: interrupted; {left}", file=sys.stderr)
         return signals.INTERRUPTED
 
 

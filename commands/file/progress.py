@@ -82,3 +82,54 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+class ClipProgress:
+    """The same for a folder of clips: how many of them are done, and how many failed."""
+
+    def __init__(self, title: str, expected: int) -> None:
+        self._title, self._expected = title, expected
+        self._done = 0
+        self._since_s = self._said_s = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> ClipProgress:
+        if sys.stderr.isatty():
+            from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TextColumn("{task.completed}/{task.total} clips{task.fields[failed]}"),
+                TimeRemainingColumn(),
+                console=terminal.console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self._title, total=self._expected, failed="")
+        return self
+
+    def tick(self, one_more: bool, failed: int) -> None:
+        """Show how many are done."""
+        self._done += one_more
+        lost = f", {failed} failed" if failed else ""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done, failed=lost)
+            return
+        now_s = time.monotonic()
+        if now_s - self._said_s >= _PLAIN_EVERY_S and self._done:
+            self._said_s = now_s
+            left_s = (now_s - self._since_s) * (self._expected - self._done) / self._done
+            line = f"{self._title}: {self._done}/{self._expected} clips{lost}"
+            print(f"{line}, about {left_s:.0f} s left", file=sys.stderr, flush=True)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()

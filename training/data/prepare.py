@@ -1,33 +1,36 @@
 """Recordings to shards: 25 fps, 16 kHz, tracked, aligned, cropped, in pieces of ten seconds.
 
-    python -m training.data.prepare LAYOUT IN OUT [--processes N] [--part 0/2]
+    python -m training.data.prepare LAYOUT IN OUT [--processes N] [--cluster auto] [--part 0/2]
 
 LAYOUT is one of mead, ravdess, hdtf, crema-d, emodb, folder, noted (a folder whose manifest says
 what is felt), pictures (labelled stills). OUT gets the shards, splits.tsv (who is in train, val and
 test: fixed by --seed, or as given by --splits) and problems.txt (what was left out, and why). Run
-it again to go on where it was stopped. --part 0/2 here and --part 1/2 on a second machine share the
-work over one OUT.
+it again to go on where it was stopped. --cluster spreads the work over the machines of a cluster,
+which all see IN and OUT under the same paths; so do --part 0/2 here and --part 1/2 on a second
+machine, by hand.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import multiprocessing
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.progress import Progress
 
+from cluster.bulk import each
+from cluster.joining import HELP, joined
 from engine.errors import MienError, UsageError
 from engine.files import make_folder
 from inference.assets import FACE_LANDMARKER, locate
 from training import command
-from training.data.clip import SPLITS, Clip, ClipInfo, write_shard
+from training.data.clip import SPLITS, ClipInfo
 from training.data.layouts import (
     READERS,
     Entry,
@@ -36,20 +39,10 @@ from training.data.layouts import (
     split_subjects,
     write_splits,
 )
-from training.data.problems import note, noted, write_lines
-from training.data.track import clips_of
+from training.data.problems import noted, write_lines
+from training.data.shard import Job, Made, make
 
 PER_SHARD = 16
-
-
-@dataclass(frozen=True)
-class Job:
-    """One shard to make: its path, and the recordings with what is known of each."""
-
-    shard: Path
-    items: tuple[tuple[Entry, ClipInfo], ...]
-    landmarker: str
-    phones: bool = True
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -58,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("input", metavar="IN", type=Path)
     parser.add_argument("output", metavar="OUT", type=Path)
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
+    parser.add_argument("--cluster", metavar="auto|ADDRESS", help=HELP)
     parser.add_argument("--part", default="0/1", help="N/OF: this machine's share")
     parser.add_argument("--seed", type=int, default=0, help="of the splits")
     parser.add_argument("--splits", type=Path, help="a splits.tsv to follow")
@@ -69,14 +63,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def prepare(options: argparse.Namespace) -> None:
+    if options.cluster:  # other machines know no folder that this process is in
+        options.input, options.output = options.input.resolve(), options.output.resolve()
     found = read_layout(options.layout, options.input)
     for line in found.lines():
         print(f"prepare: {line}", file=sys.stderr)
     make_folder(options.output)
     splits = _splits(options, {entry.subject for entry in found.entries})
-    task = str(locate(FACE_LANDMARKER))
+    locate(FACE_LANDMARKER)
     jobs = [
-        Job(options.output / name, items, task, not options.no_phones)
+        Job(options.output / name, items, not options.no_phones)
         for name, items in plan(found.entries, splits, options.layout, options.input)
     ]
     share, of = _part(options.part)
@@ -84,10 +80,15 @@ def prepare(options: argparse.Namespace) -> None:
     left = [job for job in mine if not job.shard.exists()]
     if len(left) < len(mine):
         print(f"{len(mine) - len(left)} of {len(mine)} shards are there already")
-    clips = _run(left, options.processes)
+    clips, failed = _run(left, options)
     problems = sorted(noted(job.shard for job in jobs))
-    write_lines(options.output / "problems.txt", [*found.lines(), *problems])
+    write_lines(options.output / "problems.txt", [*found.lines(), *problems, *failed])
     print(f"{clips} clips in {len(left)} shards; {len(problems)} recordings left out")
+    if failed:
+        raise MienError(
+            f"{len(failed)} of {len(left)} shards could not be made; "
+            f"{options.output / 'problems.txt'} says why; the same command tries them again"
+        )
     if mine and not any(job.shard.exists() for job in mine):
         why = options.output / "problems.txt"
         raise MienError(f"not one clip could be made of these recordings; {why} says why")
@@ -109,45 +110,41 @@ def plan(
             yield f"{source}-{split}-{start // PER_SHARD:05d}-{digest}.tar", items
 
 
-def make(job: Job) -> tuple[int, list[str]]:
-    """Make one shard: how many clips it holds, and a line for each recording left out."""
-    problems: list[str] = []
-
-    def clips() -> Iterator[Clip]:
-        for entry, info in job.items:
-            try:
-                yield from clips_of(entry, info, job.landmarker, job.phones)
-            except MienError as error:
-                problems.append(str(error))
-
-    count = write_shard(job.shard, clips())
-    if not count:  # an empty one would count as done when the recordings have been mended
-        job.shard.unlink()
-    note(job.shard, problems)
-    return count, problems
-
-
-def _run(jobs: list[Job], processes: int) -> int:
-    """All jobs, in processes of their own; the first that can't be written ends the run."""
-    clips = 0
-    context = multiprocessing.get_context("spawn")
-    with (
-        Progress() as progress,
-        ProcessPoolExecutor(max(1, min(processes, len(jobs) or 1)), mp_context=context) as pool,
-    ):
+def _run(jobs: list[Job], options: argparse.Namespace) -> tuple[int, list[str]]:
+    """All jobs; how many clips there are, and the shards that failed, with why. Without a cluster
+    the first that can't be written ends the run."""
+    clips, failed = 0, []
+    work = _on_cluster(jobs, options) if options.cluster else _in_processes(jobs, options.processes)
+    with Progress() as progress, contextlib.closing(work) as ended:
         bar = progress.add_task("preparing", total=sum(len(job.items) for job in jobs))
+        for job, made, why in ended:
+            count, problems = made or (0, [])
+            clips += count
+            for line in problems:
+                progress.console.print(f"left out: {line}", markup=False, soft_wrap=True)
+            if why:
+                failed.append(f"{job.shard.name}: {why}")
+            progress.advance(bar, len(job.items))
+    return clips, failed
+
+
+def _in_processes(jobs: list[Job], processes: int) -> Generator[tuple[Job, Made, str], None, None]:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max(1, min(processes, len(jobs) or 1)), mp_context=context) as pool:
         waiting = {pool.submit(make, job): job for job in jobs}
         try:
             for done in as_completed(waiting):
-                count, problems = done.result()
-                clips += count
-                for line in problems:
-                    progress.console.print(f"left out: {line}", markup=False, soft_wrap=True)
-                progress.advance(bar, len(waiting[done].items))
+                yield waiting[done], done.result(), ""
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    return clips
+
+
+def _on_cluster(
+    jobs: list[Job], options: argparse.Namespace
+) -> Generator[tuple[Job, Made | None, str], None, None]:
+    with joined(options.cluster) as ray, contextlib.closing(each(ray, make, jobs)) as ended:
+        yield from (end for end in ended if end is not None)
 
 
 def _splits(options: argparse.Namespace, subjects: set[str]) -> dict[str, str]:

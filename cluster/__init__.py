@@ -1,0 +1,1 @@
+"""Several machines: Ray starts what runs on each, places it, and says what became of it."""
