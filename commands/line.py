@@ -13,6 +13,7 @@ from engine.program import COMMAND, as_called, program
 
 COMMANDS = {
     "live": "a camera and a microphone in, an avatar out, on a page (the default)",
+    "serve": "a session of their own for each of many visitors",
     "file": "a video, or a folder of pictures, in and out",
     "enrol": "show a person's faces once, to be known from the first picture on",
     "graph": "run, check or draw a graph file",

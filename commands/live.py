@@ -28,6 +28,7 @@ import asyncio
 import os
 import secrets
 import socket
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ from media.probing import audio_stream, open_media
 from nodes.sinks import publish
 from nodes.sources.network_camera import check_address, is_address
 from nodes.web.avatar_file import avatar_file
+from nodes.web.options import Options
 
 URL_WITHIN_S = 5.0
 
@@ -100,6 +102,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--avatar", metavar="head|FILE.vrm",
         help="show a 3D avatar in the picture's place: a head that comes with Mien, or your own",
     )  # fmt: skip
+    add_page_arguments(page)
+    face = parser.add_argument_group("face")
+    add_face_arguments(face)
+    add_portrait_arguments(face)
+    add_weights(parser)
+    add_settings(parser)
+    kept = parser.add_mutually_exclusive_group()
+    kept.add_argument(
+        "--settings", metavar="FILE", dest="kept", help="keep settings and presets in this file"
+    )
+    kept.add_argument(
+        "--no-settings", action="store_true", help="start fresh and keep nothing of this run"
+    )
+    parser.add_argument("--seconds", type=SECONDS, default=0, help="end after so many seconds")
+
+
+def add_page_arguments(page: Any) -> None:
+    """Where the page is served and who may open it, for every command that serves one."""
     page.add_argument(
         "--port", type=PORT, default=8080, help="port of the page (default 8080; 0: a free one)"
     )
@@ -122,19 +142,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--trust-proxy", default="", metavar="ADDRESSES",
         help="whose forwarded headers (X-Forwarded-...) count, commas between",
     )  # fmt: skip
-    face = parser.add_argument_group("face")
-    add_face_arguments(face)
-    add_portrait_arguments(face)
-    add_weights(parser)
-    add_settings(parser)
-    kept = parser.add_mutually_exclusive_group()
-    kept.add_argument(
-        "--settings", metavar="FILE", dest="kept", help="keep settings and presets in this file"
+
+
+def page_options(options: argparse.Namespace) -> Options:
+    """The same as the server takes it; where others can reach it there is a token."""
+    return Options(
+        host=options.address,
+        port=options.port,
+        token=options.token or _token_for(options.address, options.public_url),
+        cert=options.cert,
+        key=options.key,
+        ice_servers=options.ice,
+        public_url=options.public_url,
+        trusted_proxies=options.trust_proxy,
     )
-    kept.add_argument(
-        "--no-settings", action="store_true", help="start fresh and keep nothing of this run"
-    )
-    parser.add_argument("--seconds", type=SECONDS, default=0, help="end after so many seconds")
 
 
 def add_face_arguments(parser: Any) -> None:
@@ -250,16 +271,9 @@ def _with_outputs(
         processes["publish"] = {"nodes": ["publish"]}  # what waits for the network waits alone
     if options.avatar is not None:
         nodes[roles["avatar"]]["parameters"] = {"file": str(avatar_file(options.avatar))}
-    nodes[roles["out"]]["parameters"] = {
-        "host": options.address,
-        "port": options.port,
-        "token": options.token or _token_for(options.address, options.public_url),
-        "cert": options.cert,
-        "key": options.key,
-        "ice_servers": options.ice,
-        "public_url": options.public_url,
-        "trusted_proxies": options.trust_proxy,
-    }
+    page = asdict(page_options(options))
+    del page["socket"]
+    nodes[roles["out"]]["parameters"] = page
     return raw
 
 

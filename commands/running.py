@@ -43,7 +43,7 @@ async def _run(
     settings: Settings | None,
 ) -> bool:
     """Whether it ran, rather than being interrupted while it started."""
-    news = Tally(_tell)
+    news = Tally(print_news)
     supervisor = Supervisor(graph, host, news.add, settings)
     main = asyncio.current_task()
     assert main is not None
@@ -75,7 +75,8 @@ async def _run(
     return True
 
 
-def _tell(level: str, text: str) -> None:
+def print_news(level: str, text: str) -> None:
+    """What a person should know, as one line."""
     sign = Text(level, "red" if level == "error" else "yellow")
     console.print(Text.assemble(sign, f": {text}"))
 

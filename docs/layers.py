@@ -15,6 +15,7 @@ LAYERS: Final = (
     ("inference", "how a network is run"),
     ("face", "what is known of faces"),
     ("nodes", "one file each: sources, readers, face, sinks, web"),
+    ("serving", "many people's sessions on one machine"),
     ("cluster", "work and sessions on several machines"),
     ("training", "networks and statistics from data"),
     ("export", "trained networks into weights"),

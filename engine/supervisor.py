@@ -7,7 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import psutil
 import zmq
@@ -42,7 +42,7 @@ class Supervisor:
     ) -> None:
         self.graph = graph
         self.events: deque[dict[str, Any]] = deque(maxlen=50)
-        self._keeper = Keeper(graph, host, self.event, self._fail, self.request_stop)
+        self._keeper = self._make_keeper(host)
         self.processes = self._keeper.processes
         self.failure: MienError | None = None
         self.run: runs.Run | None = None
@@ -63,7 +63,7 @@ class Supervisor:
         self._context: zmq.asyncio.Context | None = None
         self._news: News | None = None
 
-    async def __aenter__(self) -> Supervisor:
+    async def __aenter__(self) -> Self:
         try:
             await self._start()
         except BaseException:
@@ -74,11 +74,29 @@ class Supervisor:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
+    def _make_keeper(self, host: str) -> Keeper:
+        return Keeper(self.graph, host, self.event, self._fail, self.request_stop)
+
     async def _start(self) -> None:
-        self.run, self._folder = runs.begin(self.graph, self._host)
         self._settings.on_trouble = lambda text: self.event("warning", text)
         for note in self._settings.notes:
             self.event("warning", note)
+        await self._launch()
+        if self._governing is not None:
+            self._governor = asyncio.ensure_future(self._governing.run())
+        ready = asyncio.ensure_future(self._keeper.all_ready())
+        ended = asyncio.ensure_future(self._ended.wait())
+        await asyncio.wait(
+            {ready, ended}, timeout=READY_WITHIN_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        ended.cancel()
+        if not ready.done():
+            ready.cancel()
+            raise self.failure or MienError(f"the graph wasn't ready within {READY_WITHIN_S:.0f} s")
+
+    async def _launch(self) -> None:
+        """Open the control socket and spawn the processes."""
+        self.run, self._folder = runs.begin(self.graph, self._host)
         self._context = zmq.asyncio.Context()
         socket = self._context.socket(zmq.ROUTER)
         socket.linger = 0
@@ -95,17 +113,6 @@ class Supervisor:
             )
             await self._hosts.start()
         self._keeper.start(self.run, self._peer)
-        if self._governing is not None:
-            self._governor = asyncio.ensure_future(self._governing.run())
-        ready = asyncio.ensure_future(self._keeper.all_ready())
-        ended = asyncio.ensure_future(self._ended.wait())
-        await asyncio.wait(
-            {ready, ended}, timeout=READY_WITHIN_S, return_when=asyncio.FIRST_COMPLETED
-        )
-        ended.cancel()
-        if not ready.done():
-            ready.cancel()
-            raise self.failure or MienError(f"the graph wasn't ready within {READY_WITHIN_S:.0f} s")
 
     async def wait(self) -> None:
         """Until the graph ends by itself, fails or is told to stop. Raises MienError."""

@@ -24,6 +24,7 @@ _OWN: Final = (
     "inference",
     "media",
     "nodes",
+    "serving",
     "training",
 )
 

@@ -17,3 +17,5 @@ class Options:
     ice_servers: str = ""
     public_url: str = ""
     trusted_proxies: str = ""
+    socket: str = ""
+    """a path to listen at in the address's place: what comes there was let in by another server"""

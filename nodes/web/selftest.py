@@ -17,8 +17,11 @@ STUN_S = 1.5
 class Server(Protocol):
     """What is looked at."""
 
-    options: Options
-    guard: Guard
+    @property
+    def options(self) -> Options: ...
+
+    @property
+    def guard(self) -> Guard: ...
 
     @property
     def port(self) -> int: ...

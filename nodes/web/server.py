@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,20 +11,18 @@ from aiohttp import web
 
 from engine.dispatch import Dispatcher
 from engine.errors import MienError
-from engine.files import check_source
 from engine.node import Context
 from engine.operations import Answer, Metrics, Operation
 from nodes.web import people
-from nodes.web.front import Front
-from nodes.web.gate import Connection, Gate
-from nodes.web.listening import listen, page_url, why_not_bound
+from nodes.web.binding import Binding
+from nodes.web.gate import Gate
 from nodes.web.operations import OF_THE_GRAPH, Selftest
 from nodes.web.options import Options
 from nodes.web.peer import Peer
 from nodes.web.prometheus import exposition
 from nodes.web.rigs import Rigs
 from nodes.web.sdp import BadOfferError, parse_ice_servers
-from nodes.web.security import BODY_MOST, TOKEN_LEAST, Guard, read_body, refuse
+from nodes.web.security import Guard, read_body, refuse
 from nodes.web.selftest import selftest
 from nodes.web.sessions import ENDPOINT, SESSION, created, trickle
 from nodes.web.websocket import Sockets
@@ -54,8 +51,7 @@ class WebServer:
     """Routes, peers by id, the page's sockets. Made by ``join``, bound by ``serve``."""
 
     def __init__(self) -> None:
-        self.options = Options()
-        self.guard = Guard(self.options.host, "", Front("http"))
+        self.binding = Binding()
         self.nodes: dict[str, Negotiator] = {}
         self.peers: dict[str, tuple[str, Peer]] = {}
         self.ended: deque[str] = deque(maxlen=ENDED_MOST)
@@ -63,27 +59,34 @@ class WebServer:
         self.page = self._page_dispatcher()
         self.sockets = Sockets(self.page, self.session)
         self.rigs = Rigs()
-        self.gate = Gate()
-        self._runner: web.AppRunner | None = None
-        self._listening: asyncio.Server | None = None
         self._default: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
 
     @property
+    def options(self) -> Options:
+        return self.binding.options
+
+    @property
+    def guard(self) -> Guard:
+        return self.binding.guard
+
+    @property
+    def gate(self) -> Gate:
+        return self.binding.gate
+
+    @property
     def bound(self) -> bool:
-        return self._runner is not None
+        return self.binding.bound
 
     @property
     def port(self) -> int:
-        """The port that was really taken (``port`` 0 asks for a free one)."""
-        if self._listening is None:
-            return self.options.port
-        return int(self._listening.sockets[0].getsockname()[1])
+        """The port that was really taken."""
+        return self.binding.port
 
     @property
     def url(self) -> str:
         """What a person opens; with the token where one is needed."""
-        return page_url(self.guard, self.port)
+        return self.binding.url
 
     def ice_servers(self) -> list[Any]:
         """The configured STUN and TURN servers; none is asked by default."""
@@ -132,35 +135,11 @@ class WebServer:
     async def serve(self, options: Options) -> None:
         """Bind as ``options`` say. Raises MienError where that can't be done."""
         async with self._lock:
-            if self._runner is not None:
+            if self.bound:
                 if options == self.options:
                     return  # the node that gave them was set up again
                 raise MienError("the server is bound already; give its options to one node only")
-            if 0 < len(options.token) < TOKEN_LEAST:
-                raise MienError(
-                    f"the token could be guessed: take {TOKEN_LEAST} characters or more, "
-                    "or leave --token out and one is made up"
-                )
-            tls = _tls(options)
-            scheme = "https" if tls else "http"
-            front = Front.parse(scheme, options.public_url, options.trusted_proxies)
-            self.options = options
-            self.guard = Guard(options.host, options.token, front)
-            app = web.Application(
-                middlewares=[self.gate.middleware(), self.guard.middleware()],
-                client_max_size=BODY_MOST,
-            )
-            self._add_routes(app)
-            runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1.0)
-            await runner.setup()
-            try:
-                self._listening = await listen(
-                    lambda: Connection(runner.server, self.gate), options.host, options.port, tls
-                )
-            except OSError as error:
-                await runner.cleanup()
-                raise MienError(why_not_bound(options.host, options.port, error)) from None
-            self._runner = runner
+            await self.binding.open(options, self._add_routes)
             self.sockets.start()
 
     async def close(self) -> None:
@@ -170,12 +149,7 @@ class WebServer:
             await asyncio.gather(self._default, return_exceptions=True)
         await self.sockets.stop()
         await self.rigs.stop()
-        if self._listening is not None:
-            self._listening.close()
-            self._listening = None
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self.binding.close()
 
     def serve_by_default(self) -> None:
         """Bind with the defaults if no node gives options in the next two seconds."""
@@ -274,6 +248,11 @@ class WebServer:
         return web.Response(status=204, headers=SESSION if "id" in request.match_info else ENDPOINT)
 
 
+def here() -> WebServer | None:
+    """The server of this event loop, where a node has joined it."""
+    return _servers.get(asyncio.get_running_loop())
+
+
 async def join(context: Context) -> WebServer:
     """The server of this event loop, made where there is none; ``leave`` it when done."""
     loop = asyncio.get_running_loop()
@@ -294,32 +273,3 @@ async def leave(server: WebServer, context: Context) -> None:
         if _servers.get(loop) is server:
             del _servers[loop]
         await server.close()
-
-
-def _tls(options: Options) -> ssl.SSLContext | None:
-    if bool(options.cert) != bool(options.key):
-        raise MienError("TLS needs both files: --cert CERT.pem and --key KEY.pem")
-    if not options.cert:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    for path in (options.cert, options.key):
-        check_source(Path(path))
-
-    def no_phrase() -> str:
-        raise MienError(
-            f"{options.key} asks for a pass phrase, which nobody could type here; take it off: "
-            f"openssl pkey -in {options.key} -out plain.pem"
-        )
-
-    try:
-        context.load_cert_chain(options.cert, options.key, no_phrase)
-    except FileNotFoundError:
-        missing = options.key if Path(options.cert).is_file() else options.cert
-        raise MienError(f"{missing}: there is no such file; --cert and --key take PEM") from None
-    except (OSError, ssl.SSLError) as error:
-        raise MienError(
-            f"{options.cert} and {options.key} aren't a PEM certificate and its key "
-            f"({getattr(error, 'reason', None) or error})"
-        ) from None
-    return context

@@ -52,6 +52,9 @@ class WebrtcOut(LoopNode):
         token: str = parameter("", "asked of everyone; made up off loopback", live=False)
         cert: str = parameter("", "TLS certificate, PEM", live=False)
         key: str = parameter("", "its key, PEM", live=False)
+        socket: str = parameter(
+            "", "a path to listen at instead, for a server that lets others in", live=False
+        )
         ice_servers: str = parameter(
             "", "STUN and TURN: stun:host:port, turn:host:port?user=U&password=P", live=False
         )
@@ -105,13 +108,16 @@ class WebrtcOut(LoopNode):
                     host=config.host, port=config.port, token=config.token, cert=config.cert,
                     key=config.key, ice_servers=config.ice_servers,
                     public_url=config.public_url, trusted_proxies=config.trusted_proxies,
+                    socket=config.socket,
                 )
             )  # fmt: skip
         except MienError:
             await self.stop()
             raise
         self.context.gauge("url", self._server.url)
-        if self._server.url.startswith("http:") and not self._server.guard.loopback:
+        if self._server.url.startswith("http:") and not (
+            self._server.guard.loopback or self._server.guard.let_in
+        ):
             self.context.status(
                 "degraded",
                 "no TLS: browsers on other machines get no camera here; "

@@ -116,14 +116,15 @@ def read_number(picture: U8) -> int:
 
 
 class Pictures(MediaStreamTrack):
-    """Numbered pictures at 30 a second; ``sent_ns[number]`` when each was handed over."""
+    """Pictures numbered from ``first`` + 1 on; ``sent_ns[number]`` when each was handed over."""
 
     kind = "video"
 
-    def __init__(self, width: int = 320, height: int = 240, fps: int = 30) -> None:
+    def __init__(self, width: int = 320, height: int = 240, fps: int = 30, first: int = 0) -> None:
         super().__init__()
         self.size = (width, height)
         self.fps = fps
+        self.first = first
         self.number = 0
         self.sent_ns: dict[int, int] = {}
         self.running = asyncio.Event()
@@ -136,20 +137,21 @@ class Pictures(MediaStreamTrack):
         self.number += 1
         await asyncio.sleep(self._start_s + self.number / self.fps - time.monotonic())
         await self.running.wait()
-        frame = AvVideo.from_ndarray(bars(self.number, *self.size), format="bgr24")
+        frame = AvVideo.from_ndarray(bars(self.first + self.number, *self.size), format="bgr24")
         frame.pts = int((time.monotonic() - self._start_s) * 90_000)
         frame.time_base = Fraction(1, 90_000)
-        self.sent_ns[self.number] = time.monotonic_ns()
+        self.sent_ns[self.first + self.number] = time.monotonic_ns()
         return frame
 
 
 class Tone(MediaStreamTrack):
-    """A 440 Hz tone in 20 ms blocks."""
+    """A tone of 440 Hz, or another, in 20 ms blocks."""
 
     kind = "audio"
 
-    def __init__(self) -> None:
+    def __init__(self, hz: float = 440) -> None:
         super().__init__()
+        self._hz = hz
         self._count = 0
         self._start_s: float | None = None
 
@@ -158,7 +160,7 @@ class Tone(MediaStreamTrack):
             self._start_s = time.monotonic()
         await asyncio.sleep(self._start_s + (self._count + 1) * 0.02 - time.monotonic())
         at = (np.arange(960) + self._count * 960) / 48_000
-        samples = (np.sin(2 * np.pi * 440 * at) * 8000).astype(np.int16)
+        samples = (np.sin(2 * np.pi * self._hz * at) * 8000).astype(np.int16)
         frame = AvAudio.from_ndarray(samples[None], format="s16", layout="mono")
         frame.sample_rate = 48_000
         frame.pts = self._count * 960

@@ -1,6 +1,6 @@
 // A 3D avatar in the picture's place: chosen or dropped here, or as the engine was started; moved by its rigs.
 
-import { $, check, h, radioKeys } from "./dom.js";
+import { $, BASE, check, h, radioKeys } from "./dom.js";
 import { nodeOf } from "./roles.js";
 import { toast } from "./stage.js";
 
@@ -13,7 +13,7 @@ const CHOICES = [
   { value: "file", label: "VRM file…" },
 ];
 const HEAD = { name: "the head", url: "/static/avatar/head.vrm" };
-const OURS = { name: "the engine's avatar", url: "/avatar" };
+const OURS = { name: "the engine's avatar", url: `${BASE}avatar` };
 
 const root = document.documentElement;
 
@@ -114,7 +114,7 @@ export class AvatarView extends EventTarget {
   #listen() {
     const { figure } = this;
     if (!figure) return;
-    const line = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/rig`);
+    const line = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${BASE}rig`);
     line.binaryType = "arraybuffer";
     line.onmessage = ({ data }) => {
       if (typeof data === "string") figure.expect(JSON.parse(data).names);

@@ -1,5 +1,8 @@
 // Find and make elements; remember choices between visits.
 
+/** Where this page's engine is: "/", or "/s/NAME/" where many people share a machine. */
+export const BASE = new URL(".", location.href).pathname;
+
 /** @param {string} id @returns {any} the element with this id */
 export const $ = (id) => document.getElementById(id);
 

@@ -1,6 +1,6 @@
 // The call: the person's camera out to the engine, the avatar back, kept alive through every loss.
 
-import { recall, remember } from "./dom.js";
+import { BASE, recall, remember } from "./dom.js";
 import { capture, explain } from "./media.js";
 import { Peer } from "./peer.js";
 import { nodeOf } from "./roles.js";
@@ -33,8 +33,8 @@ export class Call extends EventTarget {
 
   constructor() {
     super();
-    this.sender = new Peer("/session", (pc) => this.#prepareSender(pc));
-    this.viewer = new Peer("/whep", (pc) => this.#prepareViewer(pc));
+    this.sender = new Peer(`${BASE}session`, (pc) => this.#prepareSender(pc));
+    this.viewer = new Peer(`${BASE}whep`, (pc) => this.#prepareViewer(pc));
     for (const peer of [this.sender, this.viewer]) peer.addEventListener("change", () => this.#tell());
     navigator.mediaDevices?.addEventListener?.("devicechange", () => this.#plugged());
   }

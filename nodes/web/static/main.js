@@ -31,7 +31,7 @@ import { nodeOf, takeRoles } from "./roles.js";
 import { selftest } from "./selftest.js";
 import { EngineLine } from "./socket.js";
 import { Stage, toast } from "./stage.js";
-import { decide } from "./states.js";
+import { decide, sentence } from "./states.js";
 import { Strip } from "./strip.js";
 import { themes } from "./theme.js";
 import { Traces } from "./traces.js";
@@ -81,7 +81,7 @@ function render() {
   const failed = Object.entries(snapshot.nodes ?? {}).find(([, node]) => node.status?.[0] === "failed");
   stage.show(decide({
     phase: call.phase, sends: call.sends, voiceAlone: call.sends && !call.asks.video, problem: call.problem,
-    lineUp: line.up && now - heardAt < SILENT_MS, downFor_ms: line.up ? 0 : now - line.downSince,
+    lineUp: line.up && now - heardAt < SILENT_MS, downFor_ms: line.up ? 0 : now - line.downSince, refused: line.refused,
     sender: call.sender.state, viewer: call.viewer.state,
     peerProblem: call.sender.problem || call.viewer.problem, everConnected,
     frames: call.received.frames, everPictured, cameraSeen: !call.sends || !call.asks.video || (snapshot.session?.session?.frames ?? 1) > 0,
@@ -259,10 +259,6 @@ line.addEventListener("up", async () => {
   if ((query.has("start") || query.has("clean")) && call.phase === "idle" && !started) toggleStart();
   render();
 });
-
-function sentence(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1);
-}
 
 function noteRestarts(processes) {
   const counts = Object.fromEntries(Object.entries(processes).map(([name, each]) => [name, each.restarts ?? 0]));

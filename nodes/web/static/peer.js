@@ -216,5 +216,7 @@ async function post(path, sdp) {
     const line = text.trim().split("\n")[0].slice(0, 200);
     throw new Error(line || `the engine refused the connection (${response.status})`);
   }
-  return { sdp: text, location: response.headers.get("Location") ?? "" };
+  // Where another machine answered, the session lies there.
+  const location = new URL(response.headers.get("Location") ?? "", response.url).href;
+  return { sdp: text, location };
 }

@@ -1,14 +1,15 @@
 // The line to the engine: requests with answers, pushed metrics and events, reconnecting by itself.
 
-import { sleep } from "./dom.js";
+import { BASE, sleep } from "./dom.js";
 
 const RETRY_FIRST_MS = 100;
 const RETRY_LAST_MS = 2000;
 const ANSWER_WITHIN_MS = 8000;
 
-/** Fires "up", "down", "died" (down without a goodbye), "metrics" (detail: snapshot), "feelings" (detail: {time_ms, face, voice, both}) and "event" (detail: {level, text}). */
+/** Fires "up", "down" (also while it waits for a place), "died" (down without a goodbye), "metrics" (detail: snapshot), "feelings" (detail: {time_ms, face, voice, both}) and "event" (detail: {level, text}). */
 export class EngineLine extends EventTarget {
   up = false;
+  /** why there is no place here for this page, or "" */ refused = "";
   /** performance.now() when the line went down, or 0 */
   downSince = performance.now();
   /** @type {WebSocket|null} */ #socket = null;
@@ -19,6 +20,11 @@ export class EngineLine extends EventTarget {
   /** Connect and stay connected until the page goes. */
   async run() {
     for (;;) {
+      const again_s = await this.#knock();
+      if (again_s) {
+        await sleep(again_s * 1000);
+        continue;
+      }
       await this.#once();
       await sleep(this.#retry_ms);
       // Quick for the first seconds (a process restarts), patient afterwards.
@@ -27,10 +33,19 @@ export class EngineLine extends EventTarget {
     }
   }
 
+  /** Where many share a machine: ask for a place. 0 once there is one, else when to ask again [s]. */
+  async #knock() {
+    if (BASE === "/") return 0;
+    const answer = await fetch(`${BASE}seat`).catch(() => null);
+    this.refused = answer?.status === 503 ? (await answer.text()).trim() : "";
+    this.dispatchEvent(new Event("down"));
+    return this.refused ? Number(answer?.headers.get("Retry-After")) || 2 : 0;
+  }
+
   #once() {
     return new Promise((over) => {
       const scheme = location.protocol === "https:" ? "wss" : "ws";
-      const socket = new WebSocket(`${scheme}://${location.host}/ws`);
+      const socket = new WebSocket(`${scheme}://${location.host}${BASE}ws`);
       this.#socket = socket;
       socket.onopen = () => {
         this.up = true;

@@ -12,7 +12,7 @@ const RESTART_SHOWN_MS = 5000;
  * @param {{
  *   phase: "idle"|"asking"|"running", sends: boolean, voiceAlone: boolean,
  *   problem: {title: string, text: string}|null,
- *   lineUp: boolean, downFor_ms: number,
+ *   lineUp: boolean, downFor_ms: number, refused: string,
  *   sender: string, viewer: string, peerProblem: string, everConnected: boolean, frames: number, everPictured: boolean,
  *   faceLost: boolean, pictureLost: string, slow: string, passThrough: boolean, cameraSeen: boolean,
  *   restarted: string, restartedAgo_ms: number, failed: string, unsent: string,
@@ -25,6 +25,9 @@ export function decide(facts) {
     ({ state, tone, title, text, action, cover, badges: cover ? [] : badges });
   const start = facts.sends ? "Start" : "Watch";
 
+  if (facts.refused) {
+    return shown("full", "busy", "No place is free", `${sentence(facts.refused)}. This page comes in by itself.`);
+  }
   if (!facts.lineUp && facts.downFor_ms > STOPPED_AFTER_MS) {
     return shown("stopped", "bad", "The engine has stopped",
       "Start Mien again in its terminal. This page comes back by itself.");
@@ -61,6 +64,11 @@ export function decide(facts) {
   if (facts.pictureLost) return shown("holding", "busy", "No new pictures", "", "", false);
   if (facts.faceLost) return shown("lost", "busy", "Face lost", "", "", false);
   return facts.slow ? shown("live", "busy", "Slow", "", "", false) : shown("live", "calm", "Live", "", "", false);
+}
+
+/** @param {string} text */
+export function sentence(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function badgesOf(facts) {

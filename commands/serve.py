@@ -1,0 +1,108 @@
+"""Many people at once: a page, WHIP and WHEP, and a session of their own for each visitor.
+
+Whoever opens the printed address gets a session: an address of its own, with its own settings,
+presets, people and figures. It ends when its visitor has left. --max-sessions says how many there
+may be at once.
+
+Examples:
+  run_engine.py serve
+  run_engine.py serve --max-sessions 4
+  run_engine.py serve --address 0.0.0.0 --cert cert.pem --key key.pem
+  run_engine.py serve --set editor.mode=voice         what every session begins with
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from typing import Any
+
+from rich.text import Text
+
+from commands.graph import add_settings
+from commands.live import add_face_arguments, add_page_arguments, face_settings, page_options
+from commands.numbers import SECONDS, within
+from commands.paths import GRAPHS
+from commands.running import console, print_news
+from commands.tally import Tally
+from commands.weights import add_weights, use_weights
+from engine import signals
+from engine.folders import RunFolder
+from engine.graph import load, read
+from engine.loops import run_loop
+from engine.roles import Roles
+from serving.front import Front
+from serving.places import Places
+from serving.sessions import Sessions
+
+PROCESS = "session"
+BESIDE = ("face_reader", "voice_reader")
+"""roles whose networks no picture waits for"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    many = parser.add_argument_group("sessions")
+    many.add_argument(
+        "--max-sessions", type=within(int, 1, 1000), default=4, metavar="N",
+        help="how many at once (default 4); who comes later is told so, and waits in line",
+    )  # fmt: skip
+    many.add_argument(
+        "--linger", type=SECONDS, default=5.0, metavar="SECONDS",
+        help="how long a session waits for a visitor who has left (default 5)",
+    )  # fmt: skip
+    add_page_arguments(parser.add_argument_group("page"))
+    add_face_arguments(parser.add_argument_group("face"))
+    add_weights(parser)
+    add_settings(parser)
+    parser.add_argument("--seconds", type=SECONDS, default=0, help="end after so many seconds")
+
+
+def session_graph(settings: list[str]) -> dict[str, Any]:
+    """The live graph as one process. Raises UsageError where a setting doesn't fit."""
+    raw = read(GRAPHS / "live.toml")
+    roles = Roles(raw)
+    for role in BESIDE:
+        raw["nodes"][roles[role]]["thread"] = True
+    raw["processes"] = {PROCESS: {"nodes": list(raw["nodes"])}}
+    return load(raw, settings).raw
+
+
+def run(options: argparse.Namespace) -> int:
+    permits = use_weights(options)
+    roles = Roles(read(GRAPHS / "live.toml"))
+    graph = session_graph([*face_settings(options, roles), *options.settings])
+    console.print(permits, highlight=False, soft_wrap=True)
+    if not run_loop(_run(options, graph)):
+        raise KeyboardInterrupt
+    return 0
+
+
+async def _run(options: argparse.Namespace, graph: dict[str, Any]) -> bool:
+    """Whether it ran, rather than being interrupted while it started."""
+    news = Tally(print_news)
+    over = asyncio.Event()
+    main = asyncio.current_task()
+    assert main is not None
+    started = False
+    folder = RunFolder()
+    sessions = Sessions(graph, folder.path, news.add, linger_s=options.linger)
+    front = Front(sessions, Places(sessions.by_name, options.max_sessions))
+    with signals.told(lambda: over.set() if started else main.cancel()):
+        try:
+            await sessions.start()
+            await front.start(page_options(options))
+            started = True
+            most = f"   ({front.places.most} sessions at most; Ctrl-C ends it)"
+            console.print(Text.assemble("Mien is running: ", (front.binding.url, "bold"), most))
+            try:
+                await asyncio.wait_for(over.wait(), options.seconds or None)
+            except TimeoutError:
+                over.set()
+        except asyncio.CancelledError:
+            return False
+        finally:
+            await front.stop()
+            await sessions.stop()
+            folder.release()
+            news.end()
+    return True

@@ -1,0 +1,1 @@
+"""Many people at once: a session of their own for each, on one machine."""

@@ -1,0 +1,118 @@
+"""One visitor's session: a whole graph in one process, forked from the template."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from engine import graph as graphs
+from engine.errors import MienError, words
+from engine.graph_spec import Graph
+from engine.loops import run_loop
+from engine.settings import Settings
+from engine.solo import Solo
+from engine.transport.wire import from_bytes, to_bytes
+from face.render.person_file import FOLDER as PEOPLE
+from nodes.web import server
+
+BEAT_S: Final = 0.5
+"""how often a session says that it is alive"""
+LINE_MOST: Final = 1 << 16
+
+
+def warm() -> None:
+    """What every session reads, read once."""
+    from face.render.surface import load_surface
+    from face.rig import load_rig
+
+    load_rig()
+    load_surface()
+
+
+def run(task: dict[str, Any], line: socket.socket) -> int:
+    """Be a session until told to stop, or until the front is gone; the exit code.
+
+    ``task``: ``graph`` as plain data, ``folder`` for what is this visitor's alone.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    folder = Path(task["folder"])
+    os.environ[PEOPLE] = str(folder / "people")
+    return run_loop(_Session(task, folder, line).main())
+
+
+class _Session:
+    def __init__(self, task: dict[str, Any], folder: Path, line: socket.socket) -> None:
+        self._task = task
+        self._folder = folder
+        self._line = line
+        self._over = asyncio.Event()
+
+    async def main(self) -> int:
+        line, loop = self._line, asyncio.get_running_loop()
+        line.setblocking(False)
+        loop.add_reader(line, self._heard)
+        code = 1
+        try:
+            graph = graphs.load(self._task["graph"])
+            settings = Settings(self._folder / "settings.json", graph.given)
+            async with Solo(graph, self._event, settings) as solo:
+                self._tell({"ready": True})
+                await self._live(solo, graph)
+            code = 0
+        except MienError as error:
+            self._tell({"failed": words(error)})
+        finally:
+            loop.remove_reader(line)
+        return code
+
+    async def _live(self, solo: Solo, graph: Graph) -> None:
+        """Say twice a second how it goes; a front that doesn't hear it for long ends this."""
+        over = asyncio.ensure_future(self._over.wait())
+        ended = asyncio.ensure_future(solo.wait())
+        while not (over.done() or ended.done()):
+            self._tell({"beat": figures(solo, graph), "stalled": solo.stalled()})
+            await asyncio.wait({over, ended}, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
+        over.cancel()
+        if ended.done():
+            await ended
+        ended.cancel()
+
+    def _heard(self) -> None:
+        try:
+            data = self._line.recv(LINE_MOST)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data or "stop" in from_bytes(data):
+            self._over.set()
+
+    def _event(self, level: str, text: str) -> None:
+        self._tell({"event": [level, text]})
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(BlockingIOError, OSError):  # the next one says it again
+            self._line.send(to_bytes(message))
+
+
+def figures(solo: Solo, graph: Graph) -> dict[str, Any]:
+    """What the front shows of a session: connections, rate and age of the pictures at the sink."""
+    web = server.here()
+    peers = [peer for _, peer in web.peers.values()] if web is not None else []
+    connected = sum(peer.connected_s is not None for peer in peers)
+    told: dict[str, Any] = {"peers": len(peers), "connected": connected, "at_s": time.monotonic()}
+    if connected:
+        nodes = solo.metrics()["nodes"]
+        out = nodes.get(graph.roles["out"], {})
+        told["fps"] = out.get("fps_in")
+        told["latency_ms"] = out.get("observed", {}).get("capture_to_send")
+        source = graph.governor.source.partition(".")[0] if graph.governor else ""
+        told["camera_fps"] = nodes.get(source, {}).get("fps_out")
+    return told
