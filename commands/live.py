@@ -159,16 +159,19 @@ def page_options(options: argparse.Namespace) -> Options:
 
 
 def add_face_arguments(parser: Any) -> None:
-    """--emotion, --intensity and --person, for every command that edits a face."""
+    """--emotion, --intensity, --person and --badge, for every command that edits a face."""
     parser.add_argument("--emotion", choices=EMOTIONS, help="the emotion to wear (default neutral)")
     parser.add_argument("--intensity", type=float, help="how strong, 0 to 1")
     parser.add_argument(
         "--person", metavar="NAME", help="an enrolled person, whose own faces are used (see enrol)"
     )
+    parser.add_argument(
+        "--badge", action="store_true", help="a small mark in the picture says that it was made"
+    )
 
 
 def face_settings(options: argparse.Namespace, roles: Roles) -> list[str]:
-    """--emotion, --intensity and --person as settings of nodes. Raises MienError where the person
+    """What `add_face_arguments` takes, as settings of nodes. Raises MienError where the person
     isn't enrolled, or can't be read."""
     settings = []
     if options.emotion is not None:
@@ -181,6 +184,8 @@ def face_settings(options: argparse.Namespace, roles: Roles) -> list[str]:
 
         person_file.load(person_file.place_of(options.person))
         settings.append(f"{roles['compositor']}.person={options.person}")
+    if options.badge:
+        settings.append(f"{roles['compositor']}.badge=true")
     return settings
 
 

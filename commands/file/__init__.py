@@ -13,6 +13,7 @@ examples:
   run_engine.py file voice.wav talk.mp4 --portrait face.jpg --emotion happy --intensity 0.6
   run_engine.py file voice.wav shapes.csv
   run_engine.py file --cluster auto clips/ happy/ --emotion happy
+  run_engine.py file talk.mp4 happy.mp4 --emotion happy --mark c2pa
 
 A video becomes .mp4 .m4v .mov .mkv (H.264) or .webm (VP9): every frame keeps its time, colours,
 size and pixel shape; the sound is copied bit for bit where the new file can hold it, encoded as
@@ -86,6 +87,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plot", metavar="SVG", help="draw what face and voice felt over the time of a video"
     )
+    parser.add_argument(
+        "--mark", choices=["none", "c2pa"], default="none",
+        help="c2pa: a signed note in OUT says that it was made (Content Credentials)",
+    )  # fmt: skip
     talk = parser.add_argument_group("a voice becomes a face")
     add_portrait_arguments(talk)
     many.add_arguments(parser)
@@ -114,6 +119,7 @@ def _convert(options: argparse.Namespace) -> int:
     pictures = _check(source, goal)
     plan = _pictures_graph(source, goal) if pictures else _video_graph(source, goal)
     roles = Roles(plan)
+    plan["nodes"][roles["writer"]]["parameters"]["mark"] = options.mark
     _check_settings(options.settings, roles)
     for name, path in (("--report", options.report), ("--plot", options.plot)):
         _check_extra(source, goal, name, path)

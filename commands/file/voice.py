@@ -83,6 +83,8 @@ def _check(voice: Path, goal: Path, options: argparse.Namespace) -> float:
     if options.portrait is None:
         if options.person is not None:
             raise UsageError("--person needs --portrait, a picture that is theirs")
+        if options.badge or options.mark != "none":
+            raise UsageError("--badge and --mark are for pictures; numbers carry neither")
     elif suffix not in CONTAINERS:
         raise UsageError(
             f"a portrait that talks is a video: OUT should end in {' '.join(CONTAINERS)}"
@@ -106,7 +108,7 @@ def _plan(voice: Path, goal: Path, options: argparse.Namespace) -> dict[str, Any
         nodes[roles["rig_writer"]]["parameters"] = {"path": str(goal)}
         return plan
     nodes[roles["compositor"]]["parameters"] = {"path": str(options.portrait)}
-    nodes[roles["writer"]]["parameters"]["path"] = str(goal)
+    nodes[roles["writer"]]["parameters"] |= {"path": str(goal), "mark": options.mark}
     if options.report is not None:
         nodes[roles["rig_writer"]]["parameters"] = {"path": str(options.report)}
     return plan

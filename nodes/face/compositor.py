@@ -13,6 +13,7 @@ from engine.errors import MienError
 from engine.node import Node
 from engine.parameters import parameter
 from engine.types import U8, Input, Latest, Message, VideoFrame
+from face.render.badge import put_badge
 from face.rig import load_rig
 from face.types import EMOTIONS, FaceEdit, FaceTrack
 from inference.assets import FACE_LANDMARKER, locate
@@ -85,6 +86,7 @@ class Compositor(Node):
             "pictures go on while the network is asked, and what it says comes a picture later",
             live=False,
         )
+        badge: bool = parameter(False, "a small mark in the corner says that the face was made")
         backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = parameter(
             "auto", "what runs the network; auto: the best that is here", live=False
         )
@@ -154,9 +156,12 @@ class Compositor(Node):
     def process(self, frame: VideoFrame, face: FaceTrack, edit: FaceEdit) -> VideoFrame:
         if frame.cut or face.cut or not face.found:
             self.reset()
-        if not face.found:
-            return frame
-        pixels = self._changed(frame, face, edit)
+        pixels = self._changed(frame, face, edit) if face.found else frame.pixels
+        if self.config.badge:
+            if pixels is frame.pixels:
+                pixels = self.context.allocate("video", frame.pixels.shape)
+                np.copyto(pixels, frame.pixels)
+            put_badge(pixels)
         if pixels is frame.pixels:
             return frame
         return VideoFrame(

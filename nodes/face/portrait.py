@@ -13,6 +13,7 @@ from engine.errors import MienError, UsageError
 from engine.node import Context, Node
 from engine.parameters import parameter
 from engine.types import U8, Input, Latest, Message, VideoFrame
+from face.render.badge import put_badge
 from face.types import FaceRig, FaceTrack
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Portrait(Node):
         still_first: bool = parameter(
             False, "show the picture as it is until a voice is heard", live=False
         )
+        badge: bool = parameter(False, "a small mark in the corner says that the face was made")
         backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = parameter(
             "auto", "what runs the skin network; auto: the best that is here", live=False
         )
@@ -99,6 +101,8 @@ class Portrait(Node):
             pixels = self._drawing.draw(rig.spoken, rig.expression, rig.pose[:3, :3], pixels)
         else:
             np.copyto(pixels, self._still)
+        if self.config.badge:
+            put_badge(pixels)
         return VideoFrame(capture_ns=rig.capture_ns, pixels=pixels, pts=rig.capture_ns)
 
     def close(self) -> None:

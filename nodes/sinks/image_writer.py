@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from engine import files
 from engine.errors import MienError, UsageError
 from engine.node import Node
 from engine.parameters import parameter
 from engine.types import Fifo, VideoFrame
+from media import credentials
 from media.image_file import FORMATS, SUFFIXES, Picture, encode, format_of, read_picture
 
 
@@ -35,12 +36,17 @@ class ImageWriter(Node):
             "where the pictures came from: those that nothing changed are copied byte for byte",
             live=False,
         )
+        mark: Literal["none", "c2pa"] = parameter(
+            "none", "c2pa: a signed note in what was changed (Content Credentials)", live=False
+        )
 
     def setup(self) -> None:
         self._count = 0
         if not self.config.path:
             raise UsageError("no output folder is named; set its path")
         path = Path(self.config.path)
+        if self.config.mark == "c2pa":
+            credentials.check(path if path.suffix else path / "name.png")
         self._single = path.suffix.lower() in SUFFIXES and not path.is_dir()
         self._folder = path.parent if self._single else path
         try:
@@ -57,27 +63,36 @@ class ImageWriter(Node):
         self._count += 1
         name = Path(video.name).name or f"{self._count:06d}.png"
         goal = Path(self.config.path) if self._single else self._folder / name
-        content = self._content(video, goal)
+        origin = self._origin(video)
+        content, changed = self._content(video, goal, origin)
         with files.atomic_write(goal) as part:
             part.write_bytes(content)
+            if changed and self.config.mark == "c2pa":
+                self._sign(part, goal, origin)
         self.context.count("frames_written", 1)
 
-    def _content(self, video: VideoFrame, goal: Path) -> bytes:
-        """The bytes that the picture came from, if it is still the same; else it is encoded."""
+    def _sign(self, part: Path, goal: Path, origin: Path | None) -> None:
+        try:
+            credentials.sign(part, goal, "", origin)
+        except MienError as error:  # the picture itself is well
+            self.context.status("degraded", str(error))
+
+    def _content(self, video: VideoFrame, goal: Path, origin: Path | None) -> tuple[bytes, bool]:
+        """The bytes that the picture came from, if it is still the same; else it is encoded. And
+        whether it was."""
         import numpy as np
 
-        origin = self._origin(video)
         if origin is None:
             kind = FORMATS.get(goal.suffix.lower(), "PNG")
-            return encode(Picture(pixels=video.pixels), kind, self.config.quality)
+            return encode(Picture(pixels=video.pixels), kind, self.config.quality), True
         before = read_picture(origin)
         same_kind = origin.suffix.lower() == goal.suffix.lower()
         if same_kind and np.array_equal(before.pixels, video.pixels):
             self.context.count("unchanged", 1)
-            return origin.read_bytes()
+            return origin.read_bytes(), False
         kind = FORMATS.get(goal.suffix.lower()) or format_of(origin)
         after = Picture(pixels=video.pixels, icc=before.icc)
-        return encode(after, kind, self.config.quality)
+        return encode(after, kind, self.config.quality), True
 
     def _origin(self, video: VideoFrame) -> Path | None:
         if not (self.config.originals and video.name):

@@ -12,6 +12,7 @@ from engine.errors import MienError, UsageError
 from engine.node import Node
 from engine.parameters import parameter
 from engine.types import NANOSECONDS, U8, AudioFrame, Fifo, VideoFrame
+from media import credentials
 from media.colours import Colour, PictureWriter
 from media.local_file import as_output
 from media.probing import MediaInfo, probe
@@ -63,6 +64,10 @@ class MediaWriter(Node):
             96, "for each channel of encoded sound", low=16, high=256, unit="kbit/s", live=False
         )
         comment: str = parameter("", "what the file says of itself", live=False)
+        mark: Literal["none", "c2pa"] = parameter(
+            "none", "c2pa: a signed note in the file that it was made (Content Credentials)",
+            live=False,
+        )  # fmt: skip
         stamps: Literal["media", "capture"] = parameter(
             "media", "what places a message in the file: its pts, or when it was captured"
         )
@@ -91,6 +96,8 @@ class MediaWriter(Node):
             raise UsageError(f"cannot write '{self._path.suffix}' files; name the output {known}")
         if self.config.sound == "copy" and not self.config.like:
             raise UsageError("sound = copy needs `like`, the file to copy it from")
+        if self.config.mark == "c2pa":
+            credentials.check(self._path)
         self._format, self._video_encoder, self._sound_encoder = chosen
         self._like: MediaInfo | None = probe(self.config.like) if self.config.like else None
         self._part = files.begin(self._path)
@@ -184,6 +191,9 @@ class MediaWriter(Node):
             self._release()
             container, self._container = self._container, None
             container.close()
+        if self.config.mark == "c2pa":
+            source = Path(self.config.like) if self.config.like else None
+            credentials.sign(self._part, self._path, self.config.comment, source)
         files.complete(self._part, self._path)
         self._part = None
 

@@ -22,6 +22,7 @@ OPTIONAL = ("training", "export")
 OWN = {*SHIPPED, "run_engine", "tests", "docs"}
 DISTRIBUTIONS = {
     "PIL": "pillow",
+    "c2pa": "c2pa-python",
     "cv2": "opencv-python-headless",
     "dlib": "dlib-bin",
     "google": "protobuf",

