@@ -104,9 +104,9 @@ class VisualEncoder(nn.Module):
 
     def backbone(self, crop_BCHW: Tensor) -> Tensor:
         """What the networks of others make of a crop [B, F]: no training changes it."""
-        lit = self.lit(crop_BCHW)
-        expression = self._expression(lit[:, :1])
-        cells = [_cells(seen).flatten(1) for seen in (*self.trunk(lit), expression)]
+        even = lit(crop_BCHW)
+        expression = self._expression(even[:, :1])
+        cells = [_cells(seen).flatten(1) for seen in (*self.trunk(even), expression)]
         return torch.cat([*cells, self.expressions.name(expression)], dim=1)
 
     def _expression(self, grey_BCHW: Tensor) -> Tensor:
@@ -128,16 +128,6 @@ class VisualEncoder(nn.Module):
         """Bring what frames show to one scale, before training."""
         self.seen_scale.fit(backbone_BF)
         self.rig_scale.fit(rigs_BD)
-
-    def lit(self, crop_BCHW: Tensor) -> Tensor:
-        """The crop in grey, of one brightness and contrast: what colour the light has, and how much
-        of it there is, says nothing of a feeling."""
-        red, green, blue = crop_BCHW[:, :1], crop_BCHW[:, 1:2], crop_BCHW[:, 2:]
-        grey = _GREY[0] * red + _GREY[1] * green + _GREY[2] * blue
-        apart = grey - grey.mean(dim=(2, 3), keepdim=True)
-        contrast = torch.sqrt(apart.square().mean(dim=(2, 3), keepdim=True) + 1e-4)
-        even = apart / contrast * _SPREAD + _MEAN
-        return torch.cat([even, even, even], dim=1)
 
     def judge(self, frame_BD: Tensor, state_BD: Tensor) -> Affect:
         """What a frame shows in the light of those before."""
@@ -167,6 +157,17 @@ class VisualEncoder(nn.Module):
             state = steps[-1].state
         stacked = [torch.stack([step[i] for step in steps], dim=1) for i in range(4)]
         return Affect(stacked[0], stacked[1], stacked[2], stacked[3], state)
+
+
+def lit(crop_BCHW: Tensor) -> Tensor:
+    """The crop in grey, of one brightness and contrast: what colour the light has, and how much
+    of it there is, says nothing of a feeling."""
+    red, green, blue = crop_BCHW[:, :1], crop_BCHW[:, 1:2], crop_BCHW[:, 2:]
+    grey = _GREY[0] * red + _GREY[1] * green + _GREY[2] * blue
+    apart = grey - grey.mean(dim=(2, 3), keepdim=True)
+    contrast = torch.sqrt(apart.square().mean(dim=(2, 3), keepdim=True) + 1e-4)
+    even = apart / contrast * _SPREAD + _MEAN
+    return torch.cat([even, even, even], dim=1)
 
 
 def _cells(map_BCHW: Tensor) -> Tensor:

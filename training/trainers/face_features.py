@@ -53,7 +53,8 @@ class FaceFeatures:
     def of(self, clips: Sequence[int]) -> Array:
         """Indices of all views of some clips."""
         rows = [self.rows[clip] for clip in clips if clip in self.rows]
-        return np.concatenate([np.arange(a, a + runs * frames) for a, runs, frames in rows])
+        every = [np.arange(a, a + runs * frames) for a, runs, frames in rows]
+        return np.concatenate([np.zeros(0, np.int64), *every])
 
     def draw(self, clip: int, length: int, rng: np.random.Generator) -> Array | None:
         """Indices of ``length`` frames in a row, or of one; None where there are none."""

@@ -26,13 +26,18 @@ APART: Final = (6, 50)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LipSyncPlan(TalkPlan):
-    """How talk is drawn, and the ear that it is heard with, as VoiceRigSize has it."""
+class EarPlan:
+    """The ear that talk is heard with, as VoiceRigSize has it."""
 
     width: int
     heads: int
     layers: int
     past: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LipSyncPlan(EarPlan, TalkPlan):
+    """How talk is drawn, and heard."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +102,7 @@ class LipSyncTrainer(Trainer):
         return {"alike": ((1 + heard @ seen.T) / 2)[None].expand(3, -1, -1)}
 
 
-def hearing_of(plan: LipSyncPlan) -> Hearing:
+def hearing_of(plan: EarPlan) -> Hearing:
     """The ear that an expert is trained with."""
     return Hearing(
         VoiceRigSize(

@@ -24,7 +24,7 @@ from training.models.speech import (
     forgetting,
     log_shares,
 )
-from training.models.visual import VisualEncoder, VisualSize
+from training.models.visual import VisualEncoder, VisualSize, lit
 from training.models.xception import XCEPTION, MiniXception
 
 SPEECH = SpeechSize(width=16, heads=2, layers=2, past=6)
@@ -215,7 +215,7 @@ def test_an_expression_mirrored_is_as_before() -> None:
     encoder = VisualEncoder(VISUAL).eval()
     crop = torch.rand(1, 3, 128, 128)
     with torch.no_grad():
-        grey = encoder.lit(crop)[:, :1]
+        grey = lit(crop)[:, :1]
         seen, mirrored = encoder._expression(grey), encoder._expression(grey.flip(3))
     assert torch.allclose(seen, mirrored.flip(3), atol=1e-4)
     assert float((seen - seen.flip(3)).abs().max()) > 1e-3
