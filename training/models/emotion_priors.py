@@ -81,7 +81,8 @@ class EmotionPriors(nn.Module):
         level = self.visual.seen_scale(backbone_BF)[:, : -len(NAMED)].clamp(-5, 5)
         # Map after map, each channel's places lie together.
         channels = sum(self.visual.trunk.channels) + CHANNELS
-        return level.reshape(len(level), channels, -1).transpose(1, 2)
+        places: Tensor = level.reshape(len(level), channels, -1).transpose(1, 2)
+        return places
 
 
 class TokenEncoder(nn.Module):

@@ -9,7 +9,8 @@ from typing import Self
 
 import numpy as np
 
-from training.examples import Example, Examples, faces, of_clips
+from face.types import BLENDSHAPES
+from training.examples import Call, Example, Examples, faces, of_clips
 from training.models.content import STEPS, Content, ContentSize
 from training.models.ear import EAR_WIDTH
 from training.models.trunk import TRUNK_ORIGIN
@@ -66,14 +67,17 @@ class ContentRecipe(Recipe):
     def ports(self, module: Content) -> Ports:
         size = module.size
         inputs = (
-            spec("crop", (1, 3, size.crop_px, size.crop_px), 0, 1, "aligned face, RGB / 255"),
+            spec("rig", (1, len(BLENDSHAPES)), 0, 1, "blendshapes")
+            if size.rigged
+            else spec("crop", (1, 3, size.crop_px, size.crop_px), 0, 1, "aligned face, RGB / 255"),
             spec("heard", (1, STEPS, size.features), -ANY, ANY, "by the ear, 0.2 s about it"),
         )
         return inputs, (spec("content", (1, size.width), -ANY, ANY, "told apart by cosines"),)
 
     def origins(self) -> tuple[str, ...]:
         # Those of smaller sizes are made up.
-        return (TRUNK_ORIGIN,) if self.size.parts == type(self).full().size.parts else ()
+        own = self.size.rigged or self.size.parts != type(self).full().size.parts
+        return () if own else (TRUNK_ORIGIN,)
 
     def examples(self, data: Path) -> tuple[Examples, Examples]:
         return of_clips(data, lambda info, frames: frames > 0, self._drawn)
@@ -84,5 +88,7 @@ class ContentRecipe(Recipe):
         for sample in faces(clips, rng):
             t = int(rng.choice(np.flatnonzero(sample.clip.found)))
             heard = rng.normal(0, 1, (1, STEPS, self.size.features)).astype(np.float32)
-            crop = look.picture(sample.clip.frame(t), side)[None]
-            yield Example({"crop": crop, "heard": heard})
+            shown: Call = {"rig": sample.clip.blendshapes[t][None]}
+            if not self.size.rigged:
+                shown = {"crop": look.picture(sample.clip.frame(t), side)[None]}
+            yield Example(shown | {"heard": heard})

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.progress import track as progress
 from torch import nn
 
 from engine.errors import MienError
 from engine.files import atomic_write, make_folder
+from engine.types import F32
 from inference.assets import cache_folder
 from training.data.clip import to_stderr
 from training.provenance import MAKING, code_hash, sha256_of
@@ -61,3 +64,16 @@ def key_of(clips: Clips, network: nn.Module, *settings: Any) -> str:
     for value in network.state_dict().values():
         told.update(value.numpy().tobytes())
     return told.hexdigest()[:_DIGITS]
+
+
+def compiled(module: nn.Module, shape: tuple[int, ...]) -> Callable[[F32], F32]:
+    """A module that isn't trained, of one input, with OpenVINO: several times as quick as torch."""
+    import openvino
+
+    size = list(shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = openvino.convert_model(module.eval(), example_input=torch.zeros(size), input=size)
+    limits = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
+    made = openvino.Core().compile_model(network, "CPU", limits)
+    return lambda given: np.array(made(given)[0])

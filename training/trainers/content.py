@@ -76,10 +76,10 @@ class ContentTrainer(Trainer):
         self.modules = {"content": net}
         self.clips = Clips(data, "train", talks)
         self._watch()
-        seen = np.concatenate([one.seen[:, ::8].astype(np.float32) for one in self.talk], axis=1)
-        heard = np.concatenate([one.heard[::5].astype(np.float32) for one in self.talk])
-        channels = torch.from_numpy(np.moveaxis(seen, 2, -1)).flatten(0, -2)
-        net.settle(channels, torch.from_numpy(heard))
+        seen = [np.moveaxis(one.seen[:, ::8], 2, -1) for one in self.talk]
+        channels = np.concatenate([part.reshape(-1, part.shape[-1]) for part in seen])
+        heard = np.concatenate([one.heard[::5] for one in self.talk])
+        net.settle(*(torch.from_numpy(part.astype(np.float32)) for part in (channels, heard)))
 
     def _watch(self) -> None:
         net = self.modules["content"]
@@ -113,8 +113,8 @@ class ContentTrainer(Trainer):
         return self.clips.gather(batch, lambda: self._triplet(rng), "is said in two emotions")
 
     def _triplet(self, rng: np.random.Generator) -> dict[str, Array] | None:
-        """The same words x, the anchor y, other words z: ``seen`` [3, C, H, W], ``heard``
-        [3, STEPS, F]."""
+        """The same words x, the anchor y, other words z: ``seen`` [3, C, H, W] or [3, 52],
+        ``heard`` [3, STEPS, F]."""
         pair = self.pairs[rng.integers(len(self.pairs))]
         made = pair.made is not None and rng.random() < self.plan.strict
         steps = pair.made if made and pair.made is not None else pair.heard
@@ -155,4 +155,5 @@ class ContentTrainer(Trainer):
         net = averaged["content"]
         assert isinstance(net, Content)
         look = net.attention(batch["seen"][:8, 1], net.ask(batch["heard"][:8, 1]))
-        return {"look": (look / look.amax()).flatten(0, 1)[None].expand(3, -1, -1)}
+        rows = look.reshape(-1, look.shape[-1])
+        return {"look": (rows / rows.amax())[None].expand(3, -1, -1)}

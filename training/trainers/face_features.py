@@ -7,20 +7,18 @@ Legend: N views, F backbone features, S shapes.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from engine.errors import MienError
 from engine.types import F32
 from face.emotions import MIRROR
 from training.models.visual import VisualEncoder
-from training.trainers.cache import cached, each, key_of
+from training.trainers.cache import cached, compiled, each, key_of
 from training.trainers.samples import Array, Augmentation, Clips, Sample, run_of_frames
 from training.trainers.wear import worn_picture
 
@@ -149,15 +147,7 @@ class _Backbone(nn.Module):
 
 
 def _backbone(encoder: VisualEncoder) -> Callable[[F32], F32]:
-    """Backbone features of a crop [3, S, S], with OpenVINO: several times as quick as torch."""
-    import openvino
-
-    size = [1, 3, encoder.size.crop_px, encoder.size.crop_px]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        network = openvino.convert_model(
-            _Backbone(encoder).eval(), example_input=torch.zeros(size), input=size
-        )
-    limits = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(network, "CPU", limits)
-    return lambda crop: np.array(compiled(crop[None])[0][0])
+    """Backbone features of a crop [3, S, S]."""
+    side = encoder.size.crop_px
+    network = compiled(_Backbone(encoder), (1, 3, side, side))
+    return lambda crop: network(crop[None])[0]

@@ -7,32 +7,30 @@ Legend: T pictures, V views, C H W of the trunk's map, F features of the ear.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from engine.errors import MienError
 from engine.types import F32
 from training.data.align import frames_in_step, pairs
-from training.data.clip import ClipInfo, Phone
+from training.data.clip import Clip, ClipInfo, Phone
 from training.data.talk import STEP_SAMPLES, STEPS_HZ
 from training.models.content import STEPS, Content
 from training.models.voice_rig import Hearing
-from training.trainers.cache import cached, each, key_of
+from training.trainers.cache import cached, compiled, each, key_of
 from training.trainers.samples import Array, Augmentation, Clips
 from training.trainers.talks import heard as heard_of
-
-_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """A clip: ``seen`` [V, T, C, H, W] and ``heard`` [S, F] float16, ``found`` [T], ``mel``."""
+    """A clip, the ``index``th: ``seen`` [V, T, C, H, W], or [1, T, 52] where rigs are seen, and
+    ``heard`` [S, F] float16; ``found`` [T], ``mel``, ``phones``."""
 
+    index: int
     info: ClipInfo
     seen: Array
     heard: Array
@@ -57,43 +55,58 @@ def moments_of(
 
     def make() -> dict[str, Array]:
         made: dict[str, Array] = {}
+        see = _eyes(net, views)
 
         def look(number: int, index: int) -> tuple[Array, Array] | None:
             clip = clips[index].clip
             if not clip.found.any() or len(clip.sound) < STEP_SAMPLES:
                 return None
-            rng = np.random.default_rng([7, number])
-            return _looked(net, clip.frames_THWC, views, rng), heard_of(hearing, clip.samples)
+            return see(clip, number), heard_of(hearing, clip.samples)
 
         for index, found in each(clips, look, "watching"):
             if found is not None:
                 made[f"{index}_seen"], made[f"{index}_heard"] = found
         return made
 
-    fixed = nn.ModuleList([net.trunk, hearing.ear])
-    key = key_of(clips, fixed, views, net.size.crop_px)
+    fixed = nn.ModuleList([hearing.ear] if net.size.rigged else [net.trunk, hearing.ear])
+    key = key_of(clips, fixed, views, net.size.crop_px, net.size.rigged)
     made = cached("moments", key, make) if keep else make()
     out = []
     for index in clips.chosen:
         if f"{index}_seen" in made:
             clip = clips[index].clip
             seen, heard = made[f"{index}_seen"], made[f"{index}_heard"]
-            out.append(Moments(clip.info, seen, heard, clip.found, clip.mel, clip.phones))
+            out.append(Moments(index, clip.info, seen, heard, clip.found, clip.mel, clip.phones))
     if not out:
         raise MienError(f"{clips.data} has no clip of a face that is heard; prepare others")
     return out
 
 
-def _looked(net: Content, frames: Array, views: int, rng: np.random.Generator) -> Array:
-    """What the trunk makes of pictures: view 0 as they are, the others by other cameras."""
-    side, out = net.size.crop_px, []
-    for view in range(views):
-        look = Augmentation.draw(rng, side) if view else Augmentation.plain(side)
-        pictures = torch.from_numpy(np.stack([look.picture(frame, side) for frame in frames]))
-        with torch.no_grad():
-            parts = [net.see(part).half() for part in torch.split(pictures, _AT_ONCE)]
-        out.append(torch.cat(parts).numpy())
-    return np.stack(out)
+class _Sees(nn.Module):
+    def __init__(self, net: Content) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, crop_BCHW: Tensor) -> Tensor:
+        return self.net.see(crop_BCHW)
+
+
+def _eyes(net: Content, views: int) -> Callable[[Clip, int], Array]:
+    """What is seen of a clip, the ``number``th: view 0 as it is, the others by other cameras; its
+    rig is the same in all."""
+    if net.size.rigged:
+        return lambda clip, number: clip.blendshapes[None].astype(np.float16)
+    side = net.size.crop_px
+    see = compiled(_Sees(net), (1, 3, side, side))
+
+    def watched(clip: Clip, number: int) -> Array:
+        rng = np.random.default_rng([7, number])
+        cameras = [Augmentation.plain(side)]
+        cameras += [Augmentation.draw(rng, side) for _ in range(views - 1)]
+        pictures = [[see(c.picture(f, side)[None])[0] for f in clip.frames_THWC] for c in cameras]
+        return np.array(pictures, np.float16)
+
+    return watched
 
 
 @dataclass(frozen=True, eq=False)
