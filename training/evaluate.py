@@ -3,23 +3,25 @@
 examples:
   python -m training.evaluate PORTRAITS --out report
   python -m training.evaluate SHARDS --split test --renderer warp learned --emotions neutral happy
-  python -m training.evaluate SHARDS --protocol intra cross --weights weights ablation=runs/exported
+  python -m training.evaluate FACES --protocol intra cross --fold 5 --weights runs/fold-{}
+  python -m training.evaluate SHARDS --protocol cross --method none "rig copy" --sync runs/lip_sync
   python -m training.evaluate BEFORE --after EDITED
   python -m training.evaluate FILMS --protocol own-talk --memory OTHER_FILMS
   python -m training.evaluate voice SHARDS --split test --weights weights
 
 The first gives each face each emotion by the live graph's own nodes and tells, for every method,
 what the tracker and the judges see afterwards. intra and cross are the papers' intra-ID and
-cross-ID and need takes whose person and emotion are known: prepared clips with labels, pictures
-named EMOTION_PERSON_NUMBER.jpg, or a manifest.tsv with the columns file, subject, emotion. --after
-judges what another program made of the same pictures or clips. read tells how well the encoders of
-face and voice (of --weights, or those that ship) and the emotion judge read labelled takes.
-own-neutral compares with each person's own photographs, EMOTION/PERSON_SESSION.jpg, with their
-other session as memory and without; give --weights that never saw them, and their --fold. own-talk
-edits films, and compares with the person's own calm moments, or with their own talk in an emotion,
-as --memory shows it. voice judges faces that voices move: its own --help tells how. --out gets
-results.json, report.html and a sheet of pictures per emotion. --card puts what `read` says of a
-weight on its card, with this command and hashes of data and network.
+cross-ID, each method a row, and need takes whose person and emotion are known: prepared clips with
+labels, pictures EMOTION/PERSON_SESSION.jpg or EMOTION_PERSON_NUMBER.jpg, or a manifest.tsv with the
+columns file, subject, emotion. --after judges what another program made of the same pictures or
+clips. read tells how well the encoders of face and voice (of --weights, or those that ship) and
+the emotion judge read labelled takes. own-neutral compares with each person's own photographs,
+EMOTION/PERSON_SESSION.jpg, with their other session as memory and without; give --weights that
+never saw them, and their --fold. own-talk edits films, and compares with the person's own calm
+moments, or with their own talk in an emotion, as --memory shows it. voice judges faces that voices
+move: its own --help tells how. --out gets results.json, report.html and a sheet of pictures per
+emotion. --card puts what `read` says of a weight on its card, with this command and hashes of data
+and network.
 
 Figures rest on the networks that are named below the tables: others give other figures.
 Judges that are not installed are named and left out.
@@ -39,17 +41,19 @@ from engine.files import make_folder
 from face.types import EMOTIONS
 from training import command
 from training.evaluation import on_card, own_neutral, own_talk, report
+from training.evaluation.by_reference import REFERENCE, by_reference
 from training.evaluation.protocols import (
     PROTOCOLS,
     SETTINGS,
     Row,
     Stage,
-    by_reference,
     compared,
     worn,
 )
 from training.evaluation.readings import networks_of, read, readers
+from training.evaluation.reference_methods import METHODS, Cast
 from training.evaluation.renderers import KINDS, renderers
+from training.evaluation.sync import OfTakes
 from training.evaluation.takes import Take, labelled, takes_in
 from training.evaluation.tally import Eyes
 from training.metrics import statistics
@@ -63,6 +67,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("input", metavar="PICTURES_OR_SHARDS", type=Path)
     parser.add_argument("--after", type=Path, help="what another program made of it, same names")
     parser.add_argument("--renderer", nargs="+", default=["warp"], help=" ".join(KINDS))
+    parser.add_argument(
+        "--method", nargs="+", default=list(METHODS), metavar="METHOD",
+        help=f"of intra and cross: {', '.join(METHODS)}; default: all",
+    )  # fmt: skip
     parser.add_argument(
         "--weights",
         nargs="+",
@@ -81,8 +89,8 @@ def main(argv: list[str] | None = None) -> int:
         "--fold",
         default="",
         metavar="K/N",
-        help="own-neutral: judge every Nth person alone; "
-        "N: everybody, by N folds of --weights in whose name {} stands for K",
+        help="own-neutral: judge every Nth person alone; N, of intra and cross, too: everybody, by "
+        "N folds of --weights in whose name {} stands for K",
     )
     parser.add_argument(
         "--memory", type=Path, help="own-talk: another film of the person, or a folder of the like"
@@ -97,7 +105,9 @@ def main(argv: list[str] | None = None) -> int:
         "--minutes", type=float, help="judge what can be done in so long, in a mixed order"
     )
     parser.add_argument("--judges", nargs="*", help=" ".join(JUDGES) + "; default: all here")
+    parser.add_argument("--sync", type=Path, help="intra, cross: a run of lip_sync, for LSE-D")
     parser.add_argument("--out", type=Path, help="a folder for the report")
+    parser.add_argument("--json", action="store_true", help="as JSON, not as tables")
     parser.add_argument(
         "--card", type=Path, metavar="WEIGHT", help="read: put its figures on this weight's card"
     )
@@ -129,46 +139,58 @@ def evaluate(options: argparse.Namespace, arguments: str) -> None:
     if options.minutes is not None:
         takes.sort(key=lambda take: zlib.crc32(take.name.encode()))
     told = labelled(takes, options.input) if set(options.protocol) - {"wear"} else []
-    edits = not options.after and not voices
-    methods = renderers(kinds, options.weights) if edits else {}
+    wears = "wear" in options.protocol and not options.after
+    methods = renderers(kinds, options.weights) if wears else {}
+    settings = [name for name in SETTINGS if name in options.protocol and not options.after]
+    people = sorted({take.subject for take in told})
+    cast = Cast(options.method, options.weights, people, options.fold) if settings else None
     said: list[str] = []
     made: dict[str, str] = {}
     stage = Stage(Eyes(judges(options.judges, said.append)), options.minutes)
-    sheets = report.Sheets([name for name in methods if name != "none"])
+    columns = [REFERENCE, *cast.names] if cast else []
+    sheets = report.Sheets([name for name in dict.fromkeys([*methods, *columns]) if name != "none"])
     rows: list[Row] = []
     if options.after:
         rows += compared(_meeting(takes, options), stage, options.after.name)
-    elif "wear" in options.protocol:
+    elif wears:
         rows += worn(takes, methods, emotions, options.intensity, stage, sheets.show)
     if "read" in options.protocol and not options.after:
         by = readers(options.weights, stage.names)
         rows += read(told, emotions, stage, by)
         made = networks_of(by)
-    for setting in SETTINGS:
-        if setting in options.protocol and not options.after:
-            rows += by_reference(told, methods, emotions, setting, stage, options.sources)
+    if cast is not None:
+        in_sync = OfTakes(options.sync) if options.sync else None
+        for setting in settings:
+            rows += by_reference(
+                told, cast, emotions, setting, stage, options.sources, sheets.show, in_sync
+            )
     if options.card:
         figures = on_card.told(rows, options.card, options.weights[0] if options.weights else "")
         made_by, name = f"python -m training.evaluate {arguments}", f"read_{options.input.name}"
         on_card.put(options.card, name, figures, made_by, statistics.SEED, options.input)
         said.append(f"on its card: {options.card}")
-    made = made or {name: way.label for name, way in methods.items()}
+    made = made or {name: way.label for name, way in methods.items()} | (
+        cast.labels if cast else {}
+    )
     rests_on = report.rests_on(rows, stage.names, made)
-    for table in report.tables(rows):
-        print(report.as_text(table))
-    print(rests_on)
+    facts = {
+        "command": f"python -m training.evaluate {arguments}",
+        "input": options.input,
+        "takes": len(takes),
+        "methods": made,
+        "networks": report.networks(rows, stage.names),
+        "rests_on": rests_on,
+        "left_out": [*said, *stage.left],
+    }
+    if options.json:
+        print(report.as_json(rows, facts))
+    else:
+        for table in report.tables(rows):
+            print(report.as_text(table))
+        print(rests_on)
     for line in (*said, *_short(stage.left)):
         print(line, file=sys.stderr)
     if options.out:
-        facts = {
-            "command": f"python -m training.evaluate {arguments}",
-            "input": options.input,
-            "takes": len(takes),
-            "methods": made,
-            "networks": report.networks(rows, stage.names),
-            "rests_on": rests_on,
-            "left_out": [*said, *stage.left],
-        }
         report.write(options.out, rows, facts, sheets.write(options.out))
 
 

@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import numpy as np
-
 from engine.errors import MienError, UsageError
 from engine.node import Context, Node
 from engine.parameters import build
-from engine.types import F32, U8, VideoFrame
-from face.emotions import FEELING, amounts_in
+from engine.types import U8, VideoFrame
 from face.types import FaceEdit, FaceTrack
 from inference.weight_sets import folder_of
 from nodes.face.compositor import Compositor
@@ -45,9 +42,10 @@ class Untouched:
 class Edited:
     """The live graph's own compositor. ``label`` says what it runs on."""
 
-    def __init__(self, renderer: str, weights: str = "") -> None:
-        """``weights`` is a folder of exported networks; "" takes those that ship. Raises MienError
-        where they cannot be loaded: a comparison never falls back to the warp."""
+    def __init__(self, renderer: str, weights: str = "", remember: bool = True) -> None:
+        """``weights`` is a folder of exported networks; "" takes those that ship. Without
+        ``remember`` nobody's own faces are used. Raises MienError where the networks cannot be
+        loaded: a comparison never falls back to the warp."""
         self._why = ""
         said: dict[str, object] = {}
 
@@ -55,7 +53,7 @@ class Edited:
             self._why = text if condition == "degraded" else ""
 
         context = Context(status=status, gauge=said.__setitem__)
-        values = {"renderer": renderer, "weights": weights, "threads": 1}
+        values = {"renderer": renderer, "weights": weights, "threads": 1, "remember": remember}
         self._node = ready(Compositor, context, **values)
         self.label = ", ".join(part for part in (weights, str(said.get("backend", ""))) if part)
 
@@ -113,20 +111,6 @@ def wear(tracks: Sequence[FaceTrack], emotion: str, intensity: float) -> list[Fa
     """The editor's own edits: neutralize, then wear an emotion."""
     editor = ready(ExpressionEditor, emotion=emotion, intensity=intensity)
     return [editor.process(face=track) for track in tracks]
-
-
-def feel_as(tracks: Sequence[FaceTrack], shapes: F32) -> list[FaceEdit]:
-    """Edits that give each face the feeling shapes of its row of ``shapes`` [T, 52]."""
-    return [
-        FaceEdit(
-            capture_ns=track.capture_ns,
-            active=track.found,
-            source=track.blendshapes,
-            target=np.where(FEELING, wanted, track.blendshapes).astype(np.float32),
-            expression=amounts_in(wanted),
-        )
-        for track, wanted in zip(tracks, shapes, strict=True)
-    ]
 
 
 def render(

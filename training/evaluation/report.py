@@ -15,6 +15,7 @@ from engine import files
 from engine.types import F32, U8
 from face.crop import crop
 from face.types import FaceTrack
+from training.evaluation.by_reference import AVERAGE
 from training.evaluation.protocols import Row
 from training.evaluation.takes import Take
 
@@ -43,7 +44,16 @@ COLUMNS: Final = (
     ("macro_f1", "macro F1↑", 3, "emotion"),
     ("intensity", "concordance of intensity↑", 3, ""),
 )
-PAPERS: Final = (("fd_dlib", "FD dlib↓", 3), ("lip_error", "LVE↓", 3), ("csim", "CSIM↑", 3))
+BY_REFERENCE: Final = (
+    ("fd_dlib", "FD dlib↓", 3, "dlib"),
+    ("lse_d", "LSE-D↓", 3, ""),
+    ("lip_error", "LVE↓", 3, "landmarker"),
+    ("csim", "CSIM↑", 3, "feeling"),
+    ("read_after", "read as the reference↑", 3, "emotion"),
+    ("faceres_cosine", "faceres cosine↑", 3, "faceres"),
+    ("mouth_change", "mouth↓", 4, "landmarker"),
+)
+"""of intra-ID and cross-ID: the papers' three (LVE beside LSE-D), and what else an edit owes"""
 TITLES: Final = {
     "wear": "Wearing an emotion",
     "compare": "Before and after",
@@ -79,8 +89,8 @@ def tables(rows: Sequence[Row]) -> list[Table]:
                 out.append((title, _wide(part)))
     settings = [row for row in rows if row.protocol in ("intra", "cross")]
     if settings:
-        out.append(("Averages over emotions (as SSERD's table 1)", _averages(settings)))
-        out.append(("Each emotion (as CDRL's table 1)", _by_emotion(settings)))
+        out.append(("Over all emotions (as SSERD's table 1)", _averages(settings)))
+        out.append(("Each emotion (as SSERD's supplement, table 1)", _by_emotion(settings)))
     return out
 
 
@@ -111,7 +121,7 @@ def write_rows(out: Path, rows: Sequence[Mapping[str, Any]], facts: Mapping[str,
 def networks(rows: Sequence[Row], names: Mapping[str, str]) -> dict[str, str]:
     """What each figure in the rows rests on."""
     there = {name for row in rows for name, value in row.figures.items() if value is not None}
-    uses = {figure: network for figure, _, _, network in COLUMNS} | {"csim": "feeling"}
+    uses = {figure: network for figure, _, _, network in (*COLUMNS, *BY_REFERENCE)}
     return {
         figure: names[uses[figure]] for figure in uses if figure in there and uses[figure] in names
     }
@@ -120,7 +130,7 @@ def networks(rows: Sequence[Row], names: Mapping[str, str]) -> dict[str, str]:
 def rests_on(rows: Sequence[Row], names: Mapping[str, str], methods: Mapping[str, str]) -> str:
     """The same as text: figures by network, and what each method is."""
     by_network: dict[str, list[str]] = {}
-    headings = {key: heading.rstrip("↓↑") for key, heading, *_ in (*COLUMNS, *PAPERS)}
+    headings = {key: heading.rstrip("↓↑") for key, heading, *_ in (*COLUMNS, *BY_REFERENCE)}
     for figure, network in networks(rows, names).items():
         by_network.setdefault(network, []).append(headings[figure])
     parts = [f"{', '.join(figures)}: {network}" for network, figures in by_network.items()]
@@ -131,13 +141,18 @@ def rests_on(rows: Sequence[Row], names: Mapping[str, str], methods: Mapping[str
     return "\n".join([*lines, *NOTES])
 
 
+def as_json(rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
+    """All figures, and what they rest on."""
+    known = dict(facts) | {"rows": [asdict(row) for row in rows]}
+    return json.dumps(known, indent=1, default=str)
+
+
 def write(
     folder: Path, rows: Sequence[Row], facts: Mapping[str, Any], sheets: Mapping[str, Path]
 ) -> None:
     """results.json and report.html in a folder that exists."""
-    known = dict(facts) | {"rows": [asdict(row) for row in rows]}
     with files.atomic_write(folder / "results.json") as part:
-        part.write_text(json.dumps(known, indent=1, default=str), encoding="utf-8")
+        part.write_text(as_json(rows, facts), encoding="utf-8")
     with files.atomic_write(folder / "report.html") as part:
         part.write_text(_page(rows, facts, sheets), encoding="utf-8")
 
@@ -213,29 +228,38 @@ def _worth_showing(figure: str, rows: Sequence[Row]) -> bool:
 
 
 def _averages(rows: Sequence[Row]) -> list[list[str]]:
-    settings = [name for name in ("intra", "cross") if any(row.protocol == name for row in rows)]
-    out = [["method", *(f"{TITLES[name]} {head}" for name in settings for _, head, _ in PAPERS)]]
-    for method in dict.fromkeys(row.method for row in rows):
-        cells = [method]
-        for name in settings:
-            figures = _find(rows, name, method, "avg")
-            cells += [_cell(figures, key, digits) for key, _, digits in PAPERS]
-        out.append(cells)
+    """A row for each setting and method."""
+    columns = _there(rows)
+    out = [["setting", "method", "edits", "people", *(head for _, head, *_ in columns)]]
+    for row in rows:
+        if row.emotion == AVERAGE:
+            counts = [f"{row.figures[name]:.0f}" for name in ("takes", "people")]
+            cells = [_cell(row.figures, key, digits) for key, _, digits, _ in columns]
+            out.append([TITLES[row.protocol], row.method, *counts, *cells])
     return out
 
 
 def _by_emotion(rows: Sequence[Row]) -> list[list[str]]:
+    """A row for each setting, figure and method, a column for each emotion."""
+    emotions = list(dict.fromkeys(row.emotion for row in rows if row.emotion != AVERAGE))
     methods = list(dict.fromkeys(row.method for row in rows))
-    out = [
-        ["setting, emotion", *(f"{method} {head}" for method in methods for _, head, _ in PAPERS)]
-    ]
-    for setting, emotion in dict.fromkeys((row.protocol, row.emotion) for row in rows):
-        cells = [f"{TITLES[setting]}, {emotion}"]
-        for method in methods:
-            figures = _find(rows, setting, method, emotion)
-            cells += [_cell(figures, key, digits) for key, _, digits in PAPERS]
-        out.append(cells)
+    out = [["setting", "figure", "method", *emotions, AVERAGE]]
+    for setting in dict.fromkeys(row.protocol for row in rows):
+        for key, head, digits, _ in (*_there(rows), ("takes", "edits", 0, "")):
+            for method in methods:
+                found = [_find(rows, setting, method, name) for name in (*emotions, AVERAGE)]
+                cells = [_cell(figures, key, digits, interval=False) for figures in found]
+                out.append([TITLES[setting], head, method, *cells])
     return out
+
+
+def _there(rows: Sequence[Row]) -> list[tuple[str, str, int, str]]:
+    """The columns of intra-ID and cross-ID that have a figure."""
+    return [
+        column
+        for column in BY_REFERENCE
+        if any(row.figures.get(column[0]) is not None for row in rows)
+    ]
 
 
 def _find(rows: Sequence[Row], protocol: str, method: str, emotion: str) -> Mapping[str, Any]:
@@ -245,12 +269,12 @@ def _find(rows: Sequence[Row], protocol: str, method: str, emotion: str) -> Mapp
     return {}
 
 
-def _cell(figures: Mapping[str, Any], name: str, digits: int) -> str:
+def _cell(figures: Mapping[str, Any], name: str, digits: int, interval: bool = True) -> str:
     """A figure, its interval, and a mark where a distance has too few faces for its dimensions."""
     if (value := figures.get(name)) is None:
         return "-"
     text = f"{value:.{digits}f}"
-    if (low := figures.get(f"{name}_low")) is not None:
+    if interval and (low := figures.get(f"{name}_low")) is not None:
         text += f" ({low:.{digits}f} to {figures[f'{name}_high']:.{digits}f})"
     faces, dimensions = (figures.get(f"{name}_{what}") for what in ("faces", "dimensions"))
     if faces is not None and dimensions is not None and faces <= dimensions:

@@ -16,7 +16,7 @@ from engine.types import F32, U8
 from face.expression.words import WORDS
 from face.types import EMOTIONS
 from media.image_file import SUFFIXES, read_picture
-from training.data.clip import SHARD_SUFFIX, SPLITS, Clips, open_clips
+from training.data.clip import SHARD_SUFFIX, SPLITS, Clip, Clips, open_clips
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,6 +33,7 @@ class Take:
     mel: Callable[[], F32] | None = None
     sound: Callable[[], F32] | None = None
     intensity: Callable[[], F32 | None] | None = None
+    clip: Callable[[], Clip] | None = None
 
 
 def takes_in(folder: Path, every: int = 1, split: str = "", voices: bool = False) -> list[Take]:
@@ -86,14 +87,24 @@ def told_by_name(stem: str) -> tuple[str, str]:
 
 
 def _pictures(folder: Path) -> list[Take]:
-    files = sorted(file for file in folder.glob("*") if file.suffix.lower() in SUFFIXES)
+    """Of a folder, and of those in it that are called as an emotion."""
+    folders = [one for one in folder.glob("*/") if one.name.lower() in WORDS]
+    files = sorted(
+        file
+        for own in (folder, *folders)
+        for file in own.glob("*")
+        if file.suffix.lower() in SUFFIXES
+    )
     known = _manifest(folder)
     takes = []
     for file in files:
-        emotion, subject = known.get(file.name) or told_by_name(file.stem)
+        if file.parent == folder:
+            emotion, subject = known.get(file.name) or told_by_name(file.stem)
+        else:
+            emotion, subject = WORDS[file.parent.name.lower()], file.stem.rpartition("_")[0]
         takes.append(
             Take(
-                name=file.name,
+                name=str(file.relative_to(folder)),
                 load=partial(_read, file),
                 emotion=emotion,
                 subject=subject or file.stem,
@@ -135,6 +146,7 @@ def _clips(clips: Clips, split: str, voices: bool) -> list[Take]:
                     mel=partial(_mel, clips, place),
                     sound=partial(_sound, clips, place),
                     intensity=partial(_intensity, clips, place),
+                    clip=partial(clips.__getitem__, place),
                 )
             )
     return takes

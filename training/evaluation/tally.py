@@ -121,6 +121,13 @@ class Tally:
         own = self.parts.setdefault(name, {})
         own[who] = own.get(who, np.zeros(2)) + np.array([over, under])
 
+    def read_reference(self, who: str, said: F32 | None) -> None:
+        """What the emotion judge says [N, 8] of the reference: whether what was asked for."""
+        asked = EMOTIONS.index(self.emotion)
+        if said is not None and (good := np.isfinite(said[:, asked])).any():
+            hits = np.nanargmax(said[good], axis=1) == asked
+            self.note("read_reference", who, float(hits.sum()), float(good.sum()))
+
     def row(self) -> Figures:
         """The figures, with NAME_low and NAME_high where there are people to be drawn anew; what
         couldn't be measured is None, or not there."""
@@ -169,6 +176,20 @@ class Tally:
                 hits = int((np.nanargmax(said, axis=1) == asked).sum())
                 self.note(f"read_{when}", who, hits, len(said))
                 self.note(f"share_{when}", who, float(said[:, asked].sum()), len(said))
+
+
+def merged(tallies: Sequence[Tally]) -> Tally:
+    """Several emotions as one: all but what the networks said of each face."""
+    out = Tally(
+        takes=sum(tally.takes for tally in tallies),
+        lost=sum(tally.lost for tally in tallies),
+        expressive=sum(tally.expressive for tally in tallies),
+    )
+    for tally in tallies:
+        for name, own in tally.parts.items():
+            for who, (over, under) in own.items():
+                out.note(name, who, over, under)
+    return out
 
 
 def frechet(name: str, first: F32, second: F32) -> Figures:

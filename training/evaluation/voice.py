@@ -15,7 +15,6 @@ papers' network, and the judge of emotions reads shapes, not pictures.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -39,12 +38,13 @@ from inference.model import Model
 from training import command
 from training.data.clip import SPLITS, open_clips
 from training.data.talk import JAW, MOUTH, STEP_SAMPLES, STEPS_HZ, Talk, talks_of
+from training.evaluation.sync import Ears, Expert
 from training.metrics import voice as metrics
 from training.metrics.statistics import frechet_distance
 from training.models.emotion_space import EmotionSpace
-from training.models.lip_sync import LipSync, windows
+from training.models.lip_sync import LipSync
 from training.models.voice_flow import VoiceFlow
-from training.models.voice_rig import LOOK_AHEAD_STEPS, Hearing, VoiceRigNet
+from training.models.voice_rig import LOOK_AHEAD_STEPS, VoiceRigNet
 from training.restore import restore
 from training.trainers.talks import audible, kind_of, recording_of, stills_of
 
@@ -55,7 +55,6 @@ Method = Callable[[Talk], F32]
 """the face of a talk: shapes [T, 52], of the end of each step"""
 STILLS: Final = 10
 """recordings that nobody speaks in, others than those that are learned from"""
-SYNC_LAGS: Final = 15
 QUIET_S: Final = 1.0
 
 
@@ -64,8 +63,8 @@ class Judges:
     """Who tells of emotions and of lips in time, where they are given."""
 
     space: EmotionSpace | None = None
-    expert: LipSync | None = None
-    ears: Ears = field(default_factory=lambda: Ears())
+    expert: Expert | None = None
+    ears: Ears = field(default_factory=Ears)
 
 
 @dataclass
@@ -107,9 +106,11 @@ def evaluate(options: argparse.Namespace) -> None:
     if options.split and options.split not in SPLITS:
         raise MienError(f"a split is one of {', '.join(SPLITS)}, not {options.split}")
     talks = talks_in(options.input, options.split, options.sources, options.every)
+    ears = Ears()
     judges = Judges(
         restore(options.space, "emotion_space", EmotionSpace) if options.space else None,
-        restore(options.sync, "lip_sync", LipSync) if options.sync else None,
+        Expert(restore(options.sync, "lip_sync", LipSync), ears) if options.sync else None,
+        ears,
     )
     rows = {
         name: judged(method, talks, judges, name != "truth")
@@ -162,24 +163,6 @@ def truth(talk: Talk) -> F32:
     """What the face did."""
     rig = talk.rig if talk.felt is None else np.clip(talk.rig + talk.felt, 0, 1)
     return np.concatenate([rig[1:], rig[-1:]])
-
-
-class Ears:
-    """What ears hear of talks [1, T + LOOK_AHEAD_STEPS, F], silence after the end: heard once by
-    all networks that have the same one."""
-
-    def __init__(self) -> None:
-        self._kept: dict[tuple[bytes, float], torch.Tensor] = {}
-
-    def __call__(self, hearing: Hearing, talk: Talk) -> torch.Tensor:
-        sound = np.pad(talk.sound, (0, LOOK_AHEAD_STEPS * STEP_SAMPLES))
-        same = float(sum(buffer.double().sum() for buffer in hearing.ear.buffers()))
-        key = hashlib.sha256(sound.tobytes()).digest(), same
-        if key not in self._kept:
-            with torch.no_grad():
-                begun = hearing.ear.begin(1)
-                self._kept[key] = hearing(torch.from_numpy(sound)[None], begun)[0]
-        return self._kept[key]
 
 
 def regression(net: VoiceRigNet, ears: Ears) -> Method:
@@ -265,7 +248,7 @@ def judged(method: Method, talks: Sequence[Talk], judges: Judges, told: bool) ->
     row.add("closed at p b m", [float(x) for t, s in made for x in metrics.closures(s, t.phones)])
     _felt(row, made, judges.space)
     if judges.expert is not None:
-        _in_sync(row, faces, judges.expert, judges.ears)
+        _in_sync(row, faces, judges.expert)
     if told:
         still = [method(talk) for talk in stills_of(STILLS, seed=8)]
         row.add("open in noise", [metrics.opens_share(said) for said in still])
@@ -352,40 +335,12 @@ def _places(space: EmotionSpace, rigs: Sequence[F32]) -> F32:
         return np.concatenate([space(torch.from_numpy(rig)[None]).numpy() for rig in rigs])
 
 
-def _in_sync(row: Row, faces: Sequence[tuple[Talk, F32]], expert: LipSync, ears: Ears) -> None:
-    """LSE-D and LSE-C by the expert (Prajwal et al. 2020): the distance of mouth and sound in time,
-    and by how much it is below the usual over SYNC_LAGS to either side."""
-    from training.models.ear import learned_ear
-    from training.recipes.lip_sync import LipSyncRecipe
-    from training.trainers.lip_sync import hearing_of
-
-    plan = LipSyncRecipe.full().plan
-    hearing = hearing_of(plan)
-    if hearing.features != expert.size.features:
-        return
-    hearing.ear = learned_ear(plan.layers, plan.past, STEP_SAMPLES)
-    near, sure, late = [], [], []
-    for talk, said in faces:
-        with torch.no_grad():
-            heard = ears(hearing, talk)[:, : len(talk)]
-            # an answer of a step is due LOOK_AHEAD_STEPS later, as the expert learned it
-            due = np.concatenate([np.repeat(said[:1], LOOK_AHEAD_STEPS, axis=0), said])[: len(talk)]
-            sounds, mouths = expert(windows(heard, 1), windows(torch.from_numpy(due)[None], 1))
-        lags = range(-SYNC_LAGS, SYNC_LAGS + 1)
-        apart = np.array([_distance(sounds, mouths, lag) for lag in lags])
-        near.append(float(apart.min()))
-        sure.append(float(np.median(apart) - apart.min()))
-        late.append((int(apart.argmin()) - SYNC_LAGS) * 1000 / STEPS_HZ)
-    row.add("LSE-D", near)
-    row.add("LSE-C", sure)
-    row.add("late by expert ms", late)
-
-
-def _distance(sounds: torch.Tensor, mouths: torch.Tensor, lag: int) -> float:
-    """Mean distance where the mouth is so many steps late."""
-    size = len(sounds) - abs(lag)
-    a, b = sounds[max(-lag, 0) :][:size], mouths[max(lag, 0) :][:size]
-    return float((a - b).norm(dim=1).mean())
+def _in_sync(row: Row, faces: Sequence[tuple[Talk, F32]], expert: Expert) -> None:
+    """LSE-D and LSE-C by the expert."""
+    heard = [expert(talk, said) for talk, said in faces]
+    row.add("LSE-D", [one.distance for one in heard])
+    row.add("LSE-C", [one.confidence for one in heard])
+    row.add("late by expert ms", [one.late_ms for one in heard])
 
 
 def as_text(rows: Mapping[str, Row]) -> str:

@@ -17,8 +17,8 @@ from tests.faces import astronaut
 from tests.made_weights import make_weights
 from training.data.clip import Clip, ClipInfo, encode, write_shard
 from training.evaluate import main
-from training.evaluation import protocols, takes
-from training.evaluation.takes import Take, told_by_name
+from training.evaluation import takes
+from training.evaluation.takes import told_by_name
 from training.metrics import networks
 
 
@@ -138,53 +138,6 @@ def test_clips_are_compared_frame_by_frame(
     assert "| happy | after | 1 |" in capsys.readouterr().out
 
 
-def test_the_papers_protocols(
-    tmp_path: Path, judged: None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    clips = [
-        face_clip(f"{subject}-{emotion}", subject, emotion, frames=2)
-        for subject in ("al", "bea")
-        for emotion in ("neutral", "happy")
-    ]
-    write_shard(tmp_path / "a.tar", clips)
-    settings = ["--protocol", "intra", "cross", "--emotions", "neutral", "happy"]
-    assert main([str(tmp_path), *settings, "--renderer", "none", "--out", str(tmp_path / "o")]) == 0
-    rows = json.loads((tmp_path / "o" / "results.json").read_text())["rows"]
-    figures = {(row["protocol"], row["emotion"]): row["figures"] for row in rows}
-    assert figures.keys() == {
-        (s, e) for s in ("intra", "cross") for e in ("neutral", "happy", "avg")
-    }
-    assert figures["intra", "happy"]["csim"] == pytest.approx(1, abs=1e-3)
-    # Unedited, a person is as far from their own takes as these are alike.
-    assert figures["intra", "happy"]["fd_dlib"] == pytest.approx(0, abs=1e-3)
-    assert figures["cross", "avg"]["lip_error"] == 0
-    out = capsys.readouterr().out
-    assert (
-        "| method | Intra-ID FD dlib↓ | Intra-ID LVE↓ | Intra-ID CSIM↑ | Cross-ID FD dlib↓ |" in out
-    )
-    assert "| Cross-ID, avg |" in out
-
-
-def test_pairs_are_of_one_person_or_of_two() -> None:
-    def take(name: str, subject: str, emotion: str, sentence: str = "") -> Take:
-        return Take(name=name, load=tuple, subject=subject, emotion=emotion, sentence=sentence)
-
-    some = [
-        take("a1", "a", "neutral", "x"),
-        take("a2", "a", "happy", "y"),
-        take("a3", "a", "happy", "x"),
-        take("b1", "b", "happy"),
-        take("c1", "c", "sad"),
-    ]
-    ((source, reference),) = protocols.pair_up(some, "happy", "intra", 9)
-    assert (source.name, reference.name) == ("a1", "a3")
-    pairs = protocols.pair_up(some, "happy", "cross", 9)
-    assert {source.name for source, _ in pairs} == {"a1", "c1"}
-    assert all(source.subject != reference.subject for source, reference in pairs)
-    assert pairs == protocols.pair_up(some, "happy", "cross", 9)
-    assert len(protocols.pair_up(some, "happy", "cross", 1)) == 1
-
-
 def test_a_folder_of_weights_is_a_row(
     pictures: Path, tmp_path: Path, judged: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -245,6 +198,7 @@ def test_names_tell_who_feels_what(tmp_path: Path) -> None:
         (["."], "no pictures and no shards in .", 1),
         (["in", "--emotions", "joy"], "an emotion is one of neutral", 2),
         (["in", "--protocol", "intra"], "nothing in in says who feels what", 1),
+        (["in", "--protocol", "cross", "--method", "magic"], "nothing in in says who", 1),
         (["in", "--renderer", "magic"], "a renderer is one of none, warp, faces", 2),
         (["in", "--weights", "gone"], "no weight in gone", 1),
         (["in", "--weights", "in"], "no weight in in/skin (no card.toml)", 1),
