@@ -95,9 +95,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--memory", type=Path, help="own-talk: another film of the person, or a folder of the like"
     )
-    parser.add_argument(
-        "--seconds", type=float, default=10.0, help="own-talk: so much of each film"
-    )
+    parser.add_argument("--seconds", type=float, default=10.0, help="so much of each film or clip")
     parser.add_argument("--every", type=int, default=1, help="take each n-th picture or clip")
     parser.add_argument("--split", default="", help="of prepared clips: train, val or test")
     parser.add_argument("--sources", type=int, default=20, help="per emotion of intra and cross")
@@ -135,7 +133,7 @@ def evaluate(options: argparse.Namespace, arguments: str) -> None:
     if set(OWN) & set(options.protocol):
         _against_own(options, emotions, arguments)
         return
-    takes = takes_in(options.input, options.every, options.split, voices)
+    takes = takes_in(options.input, options.every, options.split, voices, options.seconds)
     if options.minutes is not None:
         takes.sort(key=lambda take: zlib.crc32(take.name.encode()))
     told = labelled(takes, options.input) if set(options.protocol) - {"wear"} else []

@@ -27,6 +27,7 @@ from engine.types import F32, U8
 from face.topology import LANDMARKS
 from face.types import BLENDSHAPES, EMOTIONS
 from inference.terms import Nc, checked, nc_of
+from media.mel import HOP, RATE_HZ
 
 FPS: Final = 25
 STEP_NS: Final = 1_000_000_000 // FPS
@@ -142,6 +143,24 @@ class Clip:
 
     def __len__(self) -> int:
         return len(self.index) - 1
+
+    def first(self, seconds: float) -> Clip:
+        """Its beginning."""
+        if seconds * self.fps >= len(self):
+            return self
+        frames = max(1, round(seconds * self.fps))
+        known = {
+            name: getattr(self, name)
+            for name in ("landmarks", "blendshapes", "pose", "found", *_TRUTH)
+        }
+        return dataclasses.replace(
+            self,
+            index=self.index[: frames + 1],
+            **{name: array[:frames] for name, array in known.items() if array is not None},
+            mel=self.mel[: frames * RATE_HZ // HOP // self.fps],
+            sound=self.sound[: frames * RATE_HZ // self.fps],
+            phones=tuple(phone for phone in self.phones if phone.start_s < frames / self.fps),
+        )
 
     @property
     def samples(self) -> F32:

@@ -36,8 +36,15 @@ class Take:
     clip: Callable[[], Clip] | None = None
 
 
-def takes_in(folder: Path, every: int = 1, split: str = "", voices: bool = False) -> list[Take]:
-    """Each ``every``th take of a folder; with ``voices`` those without pictures, too.
+def takes_in(
+    folder: Path,
+    every: int = 1,
+    split: str = "",
+    voices: bool = False,
+    seconds: float = float("inf"),
+) -> list[Take]:
+    """Each ``every``th take of a folder, of clips so many ``seconds``; with ``voices`` those
+    without pictures, too.
 
     Raises MienError where it holds none.
     """
@@ -46,7 +53,7 @@ def takes_in(folder: Path, every: int = 1, split: str = "", voices: bool = False
     if not folder.exists():
         raise MienError(f"no such folder: {folder}")
     if holds_shards(folder):
-        takes = _clips(open_clips(folder), split, voices)
+        takes = _clips(open_clips(folder), split, voices, seconds)
         if not takes:
             raise MienError(f"{folder} has no clip with a picture{_of(split)}; prepare others")
     else:
@@ -132,44 +139,49 @@ def _manifest(folder: Path) -> dict[str, tuple[str, str]]:
     return {}
 
 
-def _clips(clips: Clips, split: str, voices: bool) -> list[Take]:
+def _clips(clips: Clips, split: str, voices: bool, seconds: float) -> list[Take]:
     takes = []
     for place, (info, frames) in enumerate(zip(clips.infos, clips.lengths, strict=True)):
         if (frames or voices) and split in ("", info.split):
+            clip = partial(_begun, clips, place, seconds)
             takes.append(
                 Take(
                     name=info.key,
-                    load=partial(_bgr, clips, place),
+                    load=partial(_bgr, clip),
                     subject=info.subject,
                     emotion=info.emotion,
                     sentence=info.sentence,
-                    mel=partial(_mel, clips, place),
-                    sound=partial(_sound, clips, place),
-                    intensity=partial(_intensity, clips, place),
-                    clip=partial(clips.__getitem__, place),
+                    mel=partial(_mel, clip),
+                    sound=partial(_sound, clip),
+                    intensity=partial(_intensity, clip),
+                    clip=clip,
                 )
             )
     return takes
+
+
+def _begun(clips: Clips, place: int, seconds: float) -> Clip:
+    return clips[place].first(seconds)
 
 
 def _read(file: Path) -> Sequence[U8]:
     return [read_picture(file).pixels]
 
 
-def _mel(clips: Clips, place: int) -> F32:
-    return clips[place].mel
+def _mel(clip: Callable[[], Clip]) -> F32:
+    return clip().mel
 
 
-def _sound(clips: Clips, place: int) -> F32:
-    return clips[place].samples
+def _sound(clip: Callable[[], Clip]) -> F32:
+    return clip().samples
 
 
-def _intensity(clips: Clips, place: int) -> F32 | None:
-    return clips[place].intensity
+def _intensity(clip: Callable[[], Clip]) -> F32 | None:
+    return clip().intensity
 
 
-def _bgr(clips: Clips, place: int) -> Sequence[U8]:
-    return [np.ascontiguousarray(rgb[..., ::-1]) for rgb in clips[place].frames_THWC]
+def _bgr(clip: Callable[[], Clip]) -> Sequence[U8]:
+    return [np.ascontiguousarray(rgb[..., ::-1]) for rgb in clip().frames_THWC]
 
 
 def _of(split: str) -> str:

@@ -29,6 +29,17 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     assert len(opened.where(lambda info: info.key == "two")) == 1 and len(opened[1:]) == 1
 
 
+def test_the_beginning_of_a_clip_holds_all_that_belongs_to_it() -> None:
+    clip = made_clip("one", truth=True)
+    begun = clip.first(0.12)
+    assert len(begun) == 3 and begun.frames_THWC.shape[0] == 3
+    assert len(begun.sound) == 3 * 640 and len(begun.mel) == 3 * 4
+    assert begun.rig is not None and clip.rig is not None
+    np.testing.assert_array_equal(begun.rig, clip.rig[:3])
+    np.testing.assert_array_equal(begun.frame(2), clip.frame(2))
+    assert begun.phones == clip.phones and clip.first(10) is clip
+
+
 def test_a_damaged_clip_is_a_line_and_the_rest_goes_on(tmp_path: Path) -> None:
     shard = tmp_path / "a.tar"
     write_shard(shard, [made_clip("bad"), made_clip("good")])
