@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from inference.weight_sets import VARIABLE
+
+
+HERE = Path(__file__).parent
+TOGETHER = ("browser", "training/models")
+"""folders whose files share what is made once: a browser and an engine, trained networks"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of two workers each takes whole files, or one of the folders above."""
+    for item in items:
+        file = item.path.relative_to(HERE).as_posix()
+        folder = next((name for name in TOGETHER if file.startswith(f"{name}/")), file)
+        item.add_marker(pytest.mark.xdist_group(folder))
 
 
 @pytest.fixture(autouse=True)
