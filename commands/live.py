@@ -105,7 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_page_arguments(page)
     face = parser.add_argument_group("face")
     add_face_arguments(face)
-    add_portrait_arguments(face)
+    add_portrait_arguments(face, several=True)
     add_weights(parser)
     add_settings(parser)
     kept = parser.add_mutually_exclusive_group()
@@ -337,8 +337,8 @@ def run(options: argparse.Namespace) -> int:
     if options.publish is not None:
         publish.take_key(options.publish_key)
     permits = use_weights(options)
-    if options.portrait is not None:
-        ask_consent(Path(options.portrait), options.consent)
+    for portrait in options.portrait or ():
+        ask_consent(Path(portrait), options.consent)
     plan = live_graph(options)
     given = [*face_settings(options, Roles(plan)), *options.settings]
     graph = load(plan, given)

@@ -14,11 +14,14 @@ from media.local_file import open_alone
 from media.probing import audio_stream
 
 
-def add_portrait_arguments(parser: Any) -> None:
-    """--portrait and --consent, for every command that makes a picture talk."""
+def add_portrait_arguments(parser: Any, several: bool = False) -> None:
+    """--portrait and --consent, for every command that makes a picture talk; ``several`` times
+    where the page offers a choice."""
+    more = "; again for more to choose from" if several else ""
     parser.add_argument(
-        "--portrait", metavar="PICTURE", help="a photograph or a painting that says what is heard"
-    )
+        "--portrait", metavar="PICTURE", action="append" if several else "store",
+        help=f"a photograph or a painting that says what is heard{more}",
+    )  # fmt: skip
     parser.add_argument(
         "--consent", action="store_true",
         help="it is your face, or its person agrees (asked once for each picture)",
@@ -40,7 +43,10 @@ def portrait_graph(options: argparse.Namespace) -> dict[str, Any]:
     if options.camera not in (None, "none"):
         raise UsageError("--portrait takes no --camera: the picture is the face")
     if options.portrait is not None:
-        nodes[roles["compositor"]]["parameters"]["path"] = str(Path(options.portrait).resolve())
+        first, *others = (str(Path(path).resolve()) for path in options.portrait)
+        if others and options.person is not None:
+            raise UsageError("--person is whom one --portrait shows; name one, or leave it out")
+        nodes[roles["compositor"]]["parameters"] |= {"path": first, "others": "\n".join(others)}
     if options.mic is not None:
         browser = raw["roles"].pop("browser")
         del nodes[browser]

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _measure(voice: Path, portrait: Path, seconds: float) -> dict[str, Any]:
-    raw = portrait_graph(argparse.Namespace(camera=None, portrait=str(portrait), mic=str(voice)))
+    raw = portrait_graph(argparse.Namespace(camera=None, portrait=[str(portrait)], mic=str(voice)))
     raw["nodes"]["out"] = {
         "type": "nodes.sinks.stopwatch:Stopwatch", "inputs": {"frame": "portrait.video"}
     }  # fmt: skip

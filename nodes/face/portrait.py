@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from face.render.actor import Actor
     from face.render.portrait import Portrait as Drawing
 
+MOST: Final = 64
+"""pictures to choose from"""
 MIN_FACE_PX: Final = 48
 MAX_TURN_DEG: Final = 42.0
 
@@ -34,6 +36,10 @@ class Portrait(Node):
     class Config:
         path: str = parameter(
             "", "the picture: one face, turned to the camera; empty: the person's own", live=False
+        )
+        others: str = parameter("", "more pictures to choose from, one a line", live=False)
+        shown: int = parameter(
+            0, "which of them talks, counted from 0, the first", low=0, high=MOST - 1, kept=False
         )
         longest_px: int = parameter(
             720, "its longer side at most, as it is shown", low=64, high=4096, unit="px", live=False
@@ -68,32 +74,58 @@ class Portrait(Node):
 
     def setup(self) -> None:
         from face.render.actor import Actor
-        from face.render.request import Request
         from face.rig import load_rig
 
-        picture = self._picture()
-        face = self._find(picture)
-        rig = load_rig()
+        self._paths = [self.config.path, *filter(None, self.config.others.split("\n"))]
+        if len(self._paths) > MOST:
+            raise UsageError(f"{len(self._paths)} portraits: {MOST} at most")
+        self._known: dict[int, tuple[U8, Drawing]] = {}
         self._actor = Actor(
-            rig,
+            load_rig(),
             self.context,
             weights=self.config.weights,
             person=self.config.person,
             backend=self.config.backend,
             threads=self.config.threads,
         )
+        self._show(self.config.shown)
+        if len(self._paths) > 1:
+            self.context.gauge("portraits", "\n".join(Path(path).stem for path in self._paths))
+        if self.config.still_first:
+            now_ns = self.context.clock.now_ns()
+            self.context.emit(
+                "video", VideoFrame(capture_ns=now_ns, pixels=self._still, pts=now_ns)
+            )
+
+    def reconfigure(self, config: Config) -> None:
+        if config.shown != self.config.shown:
+            self._show(config.shown)
+        super().reconfigure(config)
+
+    def _show(self, number: int) -> None:
+        """Let another of the pictures talk; one that can't changes nothing. Raises MienError."""
+        if number >= len(self._paths):
+            raise UsageError(f"there are {len(self._paths)} portraits; none has number {number}")
+        if number not in self._known:
+            self._known[number] = self._prepared(self._paths[number])
+        self._still, self._drawing = self._known[number]
+
+    def _prepared(self, path: str) -> tuple[U8, Drawing]:
+        """A picture, and what draws its face. Raises MienError."""
+        from face.render.request import Request
+        from face.rig import load_rig
+
+        assert self._actor is not None
+        picture = self._picture(path)
+        face = self._find(picture, path)
         request = Request(
             picture=picture,
             landmarks=face.landmarks,
-            placement=rig.place(face.landmarks),
+            placement=load_rig().place(face.landmarks),
             rig=face.blendshapes,
             removed=self.config.neutralize,
         )
-        self._drawing: Drawing = self._actor.portrait(request)
-        self._still = picture
-        if self.config.still_first:
-            now_ns = self.context.clock.now_ns()
-            self.context.emit("video", VideoFrame(capture_ns=now_ns, pixels=picture, pts=now_ns))
+        return picture, self._actor.portrait(request)
 
     def process(self, rig: FaceRig) -> VideoFrame:
         pixels = self.context.allocate("video", self._still.shape)
@@ -110,10 +142,10 @@ class Portrait(Node):
             self._actor.close()
             self._actor = None
 
-    def _picture(self) -> U8:
+    def _picture(self, path: str) -> U8:
         """The still: a file's, or the person's own. Raises MienError."""
-        if self.config.path:
-            return read(Path(self.config.path), self.config.longest_px)
+        if path:
+            return read(Path(path), self.config.longest_px)
         if not self.config.person:
             raise UsageError("a portrait needs a picture: set its path, or a person")
         from face.render import person_file
@@ -126,7 +158,7 @@ class Portrait(Node):
             )
         return fitted(still.picture, self.config.longest_px)
 
-    def _find(self, picture: U8) -> FaceTrack:
+    def _find(self, picture: U8, path: str) -> FaceTrack:
         """The face of a portrait. Raises MienError where there is none that can talk."""
         from face.expression.speech import head_angles
         from nodes.face.face_tracker import FaceTracker
@@ -135,10 +167,10 @@ class Portrait(Node):
             FaceTracker.Config(smoothing=0, landmarker=self.config.landmarker), Context()
         )
         tracker.setup()
-        frame = VideoFrame(capture_ns=0, pixels=picture, cut=True, name=self.config.path)
+        frame = VideoFrame(capture_ns=0, pixels=picture, cut=True, name=path)
         face = tracker.process(frame)
         tracker.close()
-        name = Path(self.config.path).name or f"the picture of {self.config.person}"
+        name = Path(path).name or f"the picture of {self.config.person}"
         if not face.found:
             raise MienError(f"no face in {name}: a portrait shows one, turned to the camera")
         wide = float(np.ptp(face.landmarks[:, 0]))

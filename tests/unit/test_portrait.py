@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -124,6 +125,28 @@ def test_a_badge_says_that_it_was_made(photograph: Path, node: Portrait) -> None
     assert rows.min() > 0.85 * height and columns.min() > 0.85 * width
     corner = badged[rows.min() : rows.max(), columns.min() : columns.max()]
     assert corner.max() > 230 and corner.min() < 120
+
+
+def test_another_portrait_is_chosen_while_it_runs(photograph: Path, tmp_path: Path) -> None:
+    mirrored, empty = tmp_path / "other.png", tmp_path / "empty.png"
+    cv2.imwrite(str(mirrored), np.ascontiguousarray(astronaut()[:, ::-1]))
+    cv2.imwrite(str(empty), np.full((300, 300, 3), 90, np.uint8))
+    gauges: dict[str, object] = {}
+    node = Portrait(
+        Portrait.Config(path=str(photograph), others=f"{mirrored}\n{empty}"),
+        Context(gauge=gauges.__setitem__),
+    )
+    node.setup()
+    assert gauges["portraits"] == "astronaut\nother\nempty"
+    first = drawn(node, shapes())
+    node.reconfigure(replace(node.config, shown=1))
+    second = drawn(node, shapes())
+    assert np.abs(second[:, ::-1].astype(int) - first).mean() < 3
+    for number, words in ((2, "no face in empty.png"), (3, "3 portraits; none has number 3")):
+        with pytest.raises(MienError, match=words):
+            node.reconfigure(replace(node.config, shown=number))
+        assert node.config.shown == 1 and np.array_equal(drawn(node, shapes()), second)
+    node.close()
 
 
 def test_a_picture_stands_in_while_the_camera_is_lost(photograph: Path) -> None:
