@@ -1,4 +1,4 @@
-"""What one test chooses for its process, none after it has; what runs only if asked for."""
+"""What a test chooses for its process, none after it has; what runs together, or if asked for."""
 
 from __future__ import annotations
 
@@ -9,18 +9,9 @@ import pytest
 
 from inference.weight_sets import VARIABLE
 
-
 HERE = Path(__file__).parent
 TOGETHER = ("browser", "training/models")
 """folders whose files share what is made once: a browser and an engine, trained networks"""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two workers each takes whole files, or one of the folders above."""
-    for item in items:
-        file = item.path.relative_to(HERE).as_posix()
-        folder = next((name for name in TOGETHER if file.startswith(f"{name}/")), file)
-        item.add_marker(pytest.mark.xdist_group(folder))
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +27,12 @@ def _import_path_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that start a cluster take long, so `-m cluster` runs them, and nothing else does."""
+    """Of two workers each takes whole files, or one of the folders above. Tests that start a
+    cluster take long, so `-m cluster` runs them, and nothing else does."""
+    for item in items:
+        file = item.path.relative_to(HERE).as_posix()
+        folder = next((name for name in TOGETHER if file.startswith(f"{name}/")), file)
+        item.add_marker(pytest.mark.xdist_group(folder))
     if "cluster" in config.option.markexpr:
         return
     left = [item for item in items if item.get_closest_marker("cluster")]

