@@ -76,6 +76,9 @@ def _load() -> Any:
     except ModuleNotFoundError:
         raise MienError(f"--cluster needs Ray: {extra('cluster')}") from None
     ray.cloudpickle.register_pickle_by_value(remote)
+    # It prints paragraphs of each process that dies; who asked for the work says what matters.
+    inside: Any = importlib.import_module("ray._private.worker")
+    inside.print_to_stdstream = lambda *_, **__: None
     return ray
 
 

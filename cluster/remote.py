@@ -20,3 +20,39 @@ def call(work: bytes) -> bytes:
         return pickle.dumps((function(argument), ""))
     except MienError as error:
         return pickle.dumps((None, str(error)))
+
+
+class Holder:
+    """Holds a worker's process on the machine that Ray has chosen; both end together."""
+
+    def keys(self) -> tuple[str, str]:
+        """The public key of the worker that will run here, and this machine's address."""
+        import importlib
+
+        importlib.import_module("mien")
+        util = importlib.import_module("ray.util")
+        from cluster.link import new_keys
+
+        self._keys = new_keys()
+        return self._keys.public, util.get_node_ip_address()
+
+    def run(self, task: bytes) -> int:
+        """Run it to its end; its exit code."""
+        import os
+        import subprocess
+        import sys
+
+        from engine.program import ROOT
+        from engine.transport.wire import from_bytes, to_bytes
+
+        task = to_bytes({**from_bytes(task), "keys": list(self._keys)})
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        with subprocess.Popen(
+            [sys.executable, "-P", "-m", "cluster.worker"],
+            stdin=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path},
+        ) as process:
+            assert process.stdin is not None
+            process.stdin.write(len(task).to_bytes(4, "little") + task)
+            process.stdin.flush()
+            return process.wait()

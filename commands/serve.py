@@ -7,6 +7,7 @@ may be at once.
 Examples:
   run_engine.py serve
   run_engine.py serve --max-sessions 4
+  run_engine.py serve --cluster 10.0.0.1:6379 --workers 2-8 --gpus 1 --address 0.0.0.0
   run_engine.py serve --address 0.0.0.0 --cert cert.pem --key key.pem
   run_engine.py serve --set editor.mode=voice         what every session begins with
 """
@@ -15,10 +16,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from rich.text import Text
 
+from commands import machines
 from commands.graph import add_settings
 from commands.live import add_face_arguments, add_page_arguments, face_settings, page_options
 from commands.numbers import SECONDS, within
@@ -33,8 +39,10 @@ from engine.loops import run_loop
 from engine.roles import Roles
 from serving.front import Front
 from serving.places import Places
-from serving.sessions import Sessions
+from serving.sessions import Event, Sessions
 
+Opened = Callable[[Event], AbstractAsyncContextManager[Front]]
+"""what carries the sessions, by where news of it go"""
 PROCESS = "session"
 BESIDE = ("face_reader", "voice_reader")
 """roles whose networks no picture waits for"""
@@ -50,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--linger", type=SECONDS, default=5.0, metavar="SECONDS",
         help="how long a session waits for a visitor who has left (default 5)",
     )  # fmt: skip
+    machines.add_arguments(parser)
     add_page_arguments(parser.add_argument_group("page"))
     add_face_arguments(parser.add_argument_group("face"))
     add_weights(parser)
@@ -72,37 +81,53 @@ def run(options: argparse.Namespace) -> int:
     roles = Roles(read(GRAPHS / "live.toml"))
     graph = session_graph([*face_settings(options, roles), *options.settings])
     console.print(permits, highlight=False, soft_wrap=True)
-    if not run_loop(_run(options, graph)):
-        raise KeyboardInterrupt
+    with contextlib.ExitStack() as stack:
+        if options.cluster is None:
+            opened = functools.partial(_on_this_machine, options, graph)
+        else:
+            opened = functools.partial(
+                machines.opened, stack.enter_context(machines.joined(options)), options, graph
+            )
+        if not run_loop(_run(options, opened)):
+            raise KeyboardInterrupt
     return 0
 
 
-async def _run(options: argparse.Namespace, graph: dict[str, Any]) -> bool:
+@contextlib.asynccontextmanager
+async def _on_this_machine(
+    options: argparse.Namespace, graph: dict[str, Any], event: Event
+) -> AsyncIterator[Front]:
+    folder = RunFolder()
+    sessions = Sessions(graph, folder.path, event, linger_s=options.linger)
+    front = Front(sessions, Places(sessions.by_name, options.max_sessions))
+    try:
+        await sessions.start()
+        await front.start(page_options(options))
+        yield front
+    finally:
+        await front.stop()
+        await sessions.stop()
+        folder.release()
+
+
+async def _run(options: argparse.Namespace, opened: Opened) -> bool:
     """Whether it ran, rather than being interrupted while it started."""
     news = Tally(print_news)
     over = asyncio.Event()
     main = asyncio.current_task()
     assert main is not None
     started = False
-    folder = RunFolder()
-    sessions = Sessions(graph, folder.path, news.add, linger_s=options.linger)
-    front = Front(sessions, Places(sessions.by_name, options.max_sessions))
     with signals.told(lambda: over.set() if started else main.cancel()):
         try:
-            await sessions.start()
-            await front.start(page_options(options))
-            started = True
-            most = f"   ({front.places.most} sessions at most; Ctrl-C ends it)"
-            console.print(Text.assemble("Mien is running: ", (front.binding.url, "bold"), most))
-            try:
-                await asyncio.wait_for(over.wait(), options.seconds or None)
-            except TimeoutError:
+            async with opened(news.add) as front:
+                started = True
+                most = f"   ({front.places.most} sessions at most; Ctrl-C ends it)"
+                console.print(Text.assemble("Mien is running: ", (front.binding.url, "bold"), most))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(over.wait(), options.seconds or None)
                 over.set()
         except asyncio.CancelledError:
             return False
         finally:
-            await front.stop()
-            await sessions.stop()
-            folder.release()
             news.end()
     return True

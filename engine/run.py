@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,16 +82,22 @@ class Run:
 
 
 class Authenticator:
-    """Lets only the graph's own hosts in (CURVE); one per process that listens on a network."""
+    """Lets only known keys in (CURVE); one per process that listens on a network."""
 
-    def __init__(self, context: zmq.Context[Any], graph: Graph) -> None:
-        self._known = {z85.decode(host.public_key.encode()) for host in graph.hosts.values()}
+    def __init__(self, context: zmq.Context[Any], keys: Iterable[str]) -> None:
+        self._known: set[bytes] = set()
+        for key in keys:
+            self.let_in(key)
         self._thread = ThreadAuthenticator(context)
         self._thread.start()
         self._thread.configure_curve_callback(domain="mien", credentials_provider=self)
 
+    def let_in(self, key: str) -> None:
+        """Know one more public key."""
+        self._known.add(z85.decode(key.encode()))
+
     def callback(self, domain: str, key: bytes) -> bool:
-        """Whether a peer's public key belongs to the graph."""
+        """Whether a peer's public key is known."""
         return z85.decode(key) in self._known if len(key) == 40 else key in self._known
 
     def stop(self) -> None:

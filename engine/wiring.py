@@ -89,7 +89,8 @@ class Wiring:
         if self._process is not None and self._run is not None:
             for endpoint, curve in self._run.listen(self._graph, self._process):
                 if curve is not None:
-                    self._authenticator = Authenticator(self._context, self._graph)
+                    known = [host.public_key for host in self._graph.hosts.values()]
+                    self._authenticator = Authenticator(self._context, known)
                 try:
                     receiver = ReceiveLink(
                         self._context,

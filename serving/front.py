@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import re
 import secrets
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
 
 import aiohttp
 from aiohttp import ClientWebSocketResponse, WSMsgType, hdrs, web
@@ -23,7 +24,6 @@ from nodes.web.options import Options
 from nodes.web.security import read_body, refuse
 from nodes.web.server import PATHS, STATIC
 from serving.places import Places
-from serving.sessions import Session, Sessions
 
 NAME: Final = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 """whoever knows a session's name is in it: it mustn't be guessed"""
@@ -38,10 +38,47 @@ PASSED_BACK: Final = (
 PATHS_MOST: Final = "{path:.*}"
 
 
+class Visited(Protocol):
+    """A session, as the front needs it."""
+
+    state: str
+    sockets: int
+    used_s: float
+
+    @property
+    def http(self) -> Any:
+        """Asks it: as aiohttp.ClientSession does, at http://session/."""
+
+    @property
+    def over(self) -> asyncio.Event: ...
+
+    async def ready(self) -> None:
+        """Until it can be asked. Raises MienError where it can't be started."""
+
+
+class House(Protocol):
+    """All of them: `Sessions` of this machine, or those of others."""
+
+    @property
+    def by_name(self) -> Mapping[str, Visited]: ...
+
+    @property
+    def ended(self) -> Mapping[str, Any]: ...
+
+    @property
+    def now_s(self) -> float: ...
+
+    def open(self, name: str) -> Visited: ...
+
+    async def end(self, name: str) -> None: ...
+
+    def figures(self) -> list[dict[str, Any]]: ...
+
+
 class Front:
     """Routes of all sessions. ``places`` says who may come in."""
 
-    def __init__(self, sessions: Sessions, places: Places) -> None:
+    def __init__(self, sessions: House, places: Places) -> None:
         self.sessions = sessions
         self.places = places
         self.binding = Binding()
@@ -94,7 +131,7 @@ class Front:
         """Whether there is a place for the page; if not, it is in line from here on."""
         try:
             await self._session(request.match_info["name"], waits=True)
-        except _NoPlaceError as error:
+        except NoPlaceError as error:
             return error.response
         return web.json_response({"ok": True}, headers={"Cache-Control": "no-store"})
 
@@ -143,7 +180,7 @@ class Front:
         body = await read_body(request)
         try:
             session = await self._session(name, waits=waits)
-        except _NoPlaceError as error:
+        except NoPlaceError as error:
             return error.response
         headers = {key: request.headers[key] for key in PASSED_ON if key in request.headers}
         try:
@@ -153,7 +190,7 @@ class Front:
                 content = await answer.read()
                 back = [(key, value) for key, value in answer.headers.items() if key in PASSED_BACK]
                 if location := answer.headers.get(hdrs.LOCATION):
-                    back.append((hdrs.LOCATION, f"/s/{name}{location}"))
+                    back.append((hdrs.LOCATION, self._located(name, location)))
                 response = web.Response(status=answer.status, body=content)
                 response.headers.popall(hdrs.CONTENT_TYPE, None)
                 response.headers.extend(back)
@@ -161,13 +198,17 @@ class Front:
         except (aiohttp.ClientError, TimeoutError, OSError):
             return refuse(503, "this session is being started again", {"Retry-After": "1"})
 
+    def _located(self, name: str, location: str) -> str:
+        """Where a session's resource is, by what the session calls it."""
+        return f"/s/{name}{location}"
+
     async def _line(self, request: web.Request) -> web.StreamResponse:
         """A page's WebSocket, both ways."""
         if request.headers.get("Upgrade", "").lower() != "websocket":
             return refuse(426, "this address speaks WebSocket only", {"Upgrade": "websocket"})
         try:
             session = await self._session(request.match_info["name"], waits=True)
-        except _NoPlaceError as error:
+        except NoPlaceError as error:
             return error.response
         if session.sockets >= SOCKETS_MOST:
             return refuse(503, f"{SOCKETS_MOST} pages are open here already; close one")
@@ -187,13 +228,13 @@ class Front:
             session.sockets -= 1
             session.used_s = self.sessions.now_s
 
-    async def _session(self, name: str, *, waits: bool) -> Session:
+    async def _session(self, name: str, *, waits: bool) -> Visited:
         """The session of that name, begun where there is none and a place is free.
 
-        Raises _NoPlaceError; who ``waits`` is in line from then on.
+        Raises NoPlaceError; who ``waits`` is in line from then on.
         """
         if not NAME.match(name):
-            raise _NoPlaceError(_no_name())
+            raise NoPlaceError(_no_name())
         session = self.sessions.by_name.get(name)
         if session is not None and session.state == "ending":
             await session.over.wait()
@@ -201,16 +242,16 @@ class Front:
         if session is None:
             refusal = self.places.ask(name, waits=waits)
             if refusal is not None:
-                raise _NoPlaceError(refuse(503, refusal.text, refusal.headers))
+                raise NoPlaceError(refuse(503, refusal.text, refusal.headers))
             session = self.sessions.by_name.get(name) or self.sessions.open(name)
         try:
             await session.ready()
         except MienError as error:
-            raise _NoPlaceError(refuse(503, str(error), {"Retry-After": "5"})) from None
+            raise NoPlaceError(refuse(503, str(error), {"Retry-After": "5"})) from None
         return session
 
 
-class _NoPlaceError(Exception):
+class NoPlaceError(Exception):
     def __init__(self, response: web.Response) -> None:
         super().__init__()
         self.response = response

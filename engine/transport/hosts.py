@@ -79,7 +79,8 @@ class Hosts:
         """Listen, and watch the others. Raises MienError where the port is taken."""
         own = self._graph.hosts[self._run.host]
         keys = self._run.curve(self._graph)
-        self._authenticator = Authenticator(self._context, self._graph)
+        known = [host.public_key for host in self._graph.hosts.values()]
+        self._authenticator = Authenticator(self._context, known)
         server = self._context.socket(zmq.ROUTER)
         server.linger = 0
         server.curve_server = True

@@ -10,6 +10,7 @@ import math
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -83,6 +84,8 @@ class Guard:
         """``let_in``: another server has judged what comes, as a session's front has."""
         self.host = host
         self.let_in = let_in
+        self.elsewhere: Callable[[], list[str]] = list
+        """origins to which this server may send the page with its offers"""
         self.front = front
         self.loopback = is_loopback(host)
         alone = (self.loopback and not front.public) or let_in
@@ -133,7 +136,7 @@ class Guard:
                 "address of a proxy by --public-url",
             )
         origin = request.headers.get(hdrs.ORIGIN)
-        if origin is not None and self._is_foreign(request) and not self._is_player(request):
+        if origin is not None and self.is_foreign(request) and not self._is_player(request):
             return refuse(403, f"another page ('{_short(origin)}') may not drive this one")
         if origin is None and _is_part_of_another_page(request):
             return refuse(403, "another page may not load this; open it in a tab of its own")
@@ -146,7 +149,7 @@ class Guard:
             return self._token_refusal(request)
         return None
 
-    def _is_foreign(self, request: web.Request) -> bool:
+    def is_foreign(self, request: web.Request) -> bool:
         """Whether it is a page of another origin that asks."""
         origin = request.headers.get(hdrs.ORIGIN)
         return origin is not None and origin.lower() not in self.front.origins(request)
@@ -212,7 +215,7 @@ class Guard:
         headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         headers.setdefault("Permissions-Policy", "camera=(self), microphone=(self)")
         headers.setdefault("Cache-Control", "no-cache")
-        if self._is_foreign(request) and self._is_player(request):
+        if self.is_foreign(request) and self._is_player(request):
             headers.update(FOR_PLAYERS)
             headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = request.headers[hdrs.ORIGIN]
         if self.token and request.query.get("token") == self.token:
@@ -222,10 +225,11 @@ class Guard:
             )  # fmt: skip
 
     def _sockets(self, request: web.Request) -> str:
-        """The page's WebSocket for browsers whose 'self' doesn't mean it; policies take names and
-        IPv4 addresses only."""
+        """The page's WebSocket for browsers whose 'self' doesn't mean it, and workers of a cluster;
+        policies take names and IPv4 addresses only."""
         pages = sorted(page for page in self.front.origins(request) if "[" not in page)
-        return "".join(" " + _short(page.replace("http", "ws", 1)) for page in pages)
+        sockets = [page.replace("http", "ws", 1) for page in pages]
+        return "".join(" " + _short(place) for place in (*sockets, *self.elsewhere()))
 
 
 def path_in_session(path: str) -> str:

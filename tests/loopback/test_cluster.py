@@ -1,21 +1,26 @@
-"""Clips in bulk on a cluster of two nodes: whole, once, by processes that are killed meanwhile."""
+"""A cluster of two nodes: clips in bulk as processes are killed, sessions as a node is."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
-import secrets
 import signal
+import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cluster.joining import joined
 from commands.file import _convert, add_arguments, many
 from engine import files
 from engine.errors import MienError
+from tests.loopback.rig import until
+from tests.loopback.visitors import STORE_BYTES, House, Visitor, kill_whole, nodes
 from tests.made_media import make_video, number_in, numbered, read_video
 
 pytestmark = pytest.mark.cluster
@@ -24,24 +29,12 @@ FRAMES = 4
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Two nodes on this machine, of one core each."""
-    os.environ |= {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on loopback alone
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-    }
-    pytest.importorskip("ray", reason="the extra `cluster`")
-    from ray.cluster_utils import Cluster
-
-    node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80 << 20}
-    cluster: Any = Cluster(initialize_head=True, head_node_args=node)
-    try:
-        cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
-        yield cluster.address
-    finally:
-        cluster.shutdown()
+def cluster() -> Iterator[Any]:
+    """Three nodes: one that carries nothing, and two with a core."""
+    if find_spec("ray") is None:  # once it is imported, it reads no more of the environment
+        pytest.skip("no Ray here: the extra `cluster`")
+    with nodes((0, 1, 1)) as running:
+        yield running
 
 
 @pytest.fixture
@@ -71,11 +64,11 @@ def killed_once(options: argparse.Namespace) -> int:
     return _convert(options)
 
 
-def test_every_clip_is_whole_and_done_once(address: str, clips: Path, tmp_path: Path) -> None:
+def test_every_clip_is_whole_and_done_once(cluster: Any, clips: Path, tmp_path: Path) -> None:
     goal = tmp_path / "out"
     (clips / "no.mp4").write_bytes(b"no video at all")
     (clips / "no.tried").touch()
-    asked = options_of("--cluster", address, clips, goal)
+    asked = options_of("--cluster", cluster.address, clips, goal)
     with pytest.raises(MienError, match="1 of 4 clips could not be done"):
         many.convert_all(asked, killed_once)
     made = sorted(p.relative_to(goal).as_posix() for p in goal.rglob("*") if p.suffix == ".mp4")
@@ -95,3 +88,42 @@ def test_every_clip_is_whole_and_done_once(address: str, clips: Path, tmp_path: 
     assert {name: (goal / name).stat().st_mtime_ns for name in made} == before
     counts = {p.stem: p.read_text().count("done") for p in clips.rglob("*.tried")}
     assert counts == {"a": 1, "b": 1, "c": 1, "d": 1, "no": 1}
+
+
+async def test_sessions_outlive_their_node_and_a_drain(cluster: Any) -> None:
+    """Two visitors, each on a node; one node is gone at once; then a worker is drained."""
+    with joined(cluster.address) as ray:
+        async with House(ray, workers=2, most=2).open() as house:
+            await until(lambda: len(house.workers.ready) == 2, "both workers")
+            anna, bert = visitors = [Visitor(house, 1), Visitor(house, 2)]
+            try:
+                await until(lambda: all(len(each.seen) > 20 for each in visitors), "pictures")
+                assert {row["worker"] for row in house.sessions.figures()} == set(
+                    house.workers.by_name
+                )
+                for number, each in enumerate(visitors):
+                    await each.ask("set", node="out", parameter="bitrate_kbps", value=700 + number)
+                sessions = house.sessions.by_name
+                await until(lambda: all(each.files for each in sessions.values()), "settings")
+
+                at_s = kill_whole(cluster.worker_nodes.copy().pop())
+                await until(lambda: all(each.back_s(at_s) for each in visitors), "both are back")
+                assert max(each.back_s(at_s) or 9 for each in visitors) < 5
+                assert sum(each.moves for each in sessions.values()) == 1
+                await until(lambda: len({row["worker"] for row in house.sessions.figures()}) == 1)
+
+                cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+                await until(lambda: len(house.workers.ready) == 2, "another worker", 60)
+                (full,) = [worker for worker in house.workers.ready if worker.taken]
+                at_s = time.monotonic()
+                await house.sessions.drain(full)
+                await until(lambda: all(each.comings > 1 for each in visitors), "they moved")
+                await until(lambda: all(each.back_s(time.monotonic() - 1) for each in visitors))
+                assert full.name not in {row["worker"] for row in house.sessions.figures()}
+                for number, each in enumerate(visitors):
+                    pause_s, lost = each.lost_s(at_s)
+                    assert pause_s < 5 and not lost
+                    assert await each.value("out", "bitrate_kbps") == 700 + number
+                    assert not each.foreign()
+            finally:
+                await asyncio.gather(anna.leave(), bert.leave())

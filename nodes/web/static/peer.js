@@ -117,13 +117,17 @@ export class Peer extends EventTarget {
     this.pc = null;
   }
 
-  /** Offer again and again while nobody listens: the gathered offer stays good meanwhile. */
+  /**
+   * Offer again and again while nobody listens: the gathered offer stays good meanwhile. Where we may
+   * have been sent to a machine that can't be reached from here, we ask to be handed through.
+   */
   async #post(pc) {
-    for (;;) {
+    for (let path = this.path; ; ) {
       try {
-        return await post(this.path, pc.localDescription?.sdp ?? "");
+        return await post(path, pc.localDescription?.sdp ?? "");
       } catch (error) {
         if (!(error instanceof Unreachable)) throw error;
+        if (!error.late) path = `${this.path}?through`;
         this.#set("connecting", error.message);
         await sleep(performance.now() - this.#triedSince < 4000 ? KNOCK_MS : RETRY_LAST_MS);
         if (!this.#wanted || this.pc !== pc) throw new Error("closed meanwhile");
@@ -177,7 +181,9 @@ export function iceServers(text) {
 }
 
 /** Nobody listens there: the engine is starting, or gone. */
-class Unreachable extends Error {}
+class Unreachable extends Error {
+  /** no answer, rather than no way there */ late = false;
+}
 
 function gathered(pc) {
   return new Promise((done) => {
@@ -205,8 +211,10 @@ async function post(path, sdp) {
       body: sdp,
       signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
     });
-  } catch {
-    throw new Unreachable("the engine can't be reached");
+  } catch (error) {
+    const unreachable = new Unreachable("the engine can't be reached");
+    unreachable.late = error.name === "TimeoutError";
+    throw unreachable;
   }
   const text = await response.text();
   if (response.status === 401 || response.status === 403) {

@@ -1,0 +1,198 @@
+"""The process of one worker: `python -m cluster.worker`, started where Ray has found room.
+
+It carries sessions as `mien serve` does on one machine, begins and ends them as the front says, and
+tells it of files that a session needs to begin elsewhere. It ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from cluster import messages as ms
+from cluster.certificate import Certificate
+from cluster.door import Door
+from cluster.kept import PEOPLE, SETTINGS, digest_of, travels
+from cluster.link import Keys, Line
+from engine.dispatch import Dispatcher
+from engine.errors import MienError, words
+from engine.folders import RunFolder
+from engine.loops import run_loop
+from engine.transport.wire import from_bytes
+from nodes.web.options import Options
+from nodes.web.security import is_loopback
+from serving.places import Places
+from serving.sessions import Session, Sessions
+
+CALL_S: Final = 20.0
+
+Seen = tuple[int, int]
+"""a file as it was: when it was changed [ns], bytes"""
+
+
+class Worker:
+    """``task``: graph, most, linger_s, address, cert, key; endpoint and server_key of the front;
+    name, keys (public, secret)."""
+
+    def __init__(self, task: dict[str, Any], folder: Path) -> None:
+        self._task = task
+        self._folder = folder
+        self._stopping = asyncio.Event()
+        self._told: set[asyncio.Task[None]] = set()
+        self._seen: dict[tuple[str, str], Seen] = {}
+        self.sessions = Sessions(task["graph"], folder, self._news, linger_s=task["linger_s"])
+        self.sessions.on_end = self._ended
+        self.places = Places(self.sessions.by_name, task["most"])
+        self.door = Door(self.sessions, self.places)
+        dispatcher = Dispatcher("{op} is not for a worker")
+        dispatcher.on(ms.Begin, self._begin)
+        dispatcher.on(ms.End, lambda asked: self.sessions.end(asked.session))
+        dispatcher.on(ms.Ping, lambda _: None)
+        dispatcher.on(ms.Leave, lambda _: self._stopping.set())
+        keys = Keys(*task["keys"])
+        self._line = Line(task["endpoint"], task["server_key"], task["name"], keys, dispatcher)
+        self._front = self._line.peer
+
+    async def main(self) -> int:
+        """Until it is told to leave; the exit code."""
+        orphaned = asyncio.ensure_future(_input_over(self._stopping))
+        replicating = asyncio.ensure_future(self._replicate_all())
+        code = 0
+        try:
+            await self.sessions.start()
+            certificate = self._certificate()
+            cert, key = (certificate.cert, certificate.key) if certificate else ("", "")
+            await self.door.start(Options(host=self._task["address"], port=0, cert=cert, key=key))
+            fingerprint = certificate.fingerprint if certificate else ""
+            url = self.door.binding.url
+            await self._front.call(ms.Hello(url, fingerprint, self.places.most), timeout_s=CALL_S)
+            while not self._stopping.is_set():
+                await self._front.tell(ms.Beat(self.places.free, self.sessions.figures()))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), ms.BEAT_S)
+        except MienError as error:
+            code = error.exit_code
+            await self._front.tell(ms.News("error", words(error)))
+        finally:
+            orphaned.cancel()
+            replicating.cancel()
+            await self.door.stop()
+            await self.sessions.stop()
+            await asyncio.gather(*self._told)
+            await self._line.close()
+        return code
+
+    def _certificate(self) -> Certificate | None:
+        """What encrypts the way to this worker where others could listen. Raises MienError."""
+        if self._task["cert"]:
+            return Certificate.read(self._task["cert"], self._task["key"])
+        if is_loopback(self._task["address"]):
+            return None
+        return Certificate.made(self._folder, self._task["address"])
+
+    # -- sessions ----------------------------------------------------------------------------------
+
+    async def _begin(self, asked: ms.Begin) -> None:
+        session = self.sessions.by_name.get(asked.session)
+        if session is None:
+            contents = {}
+            for path, digest in asked.files.items():
+                if not travels(path):
+                    raise MienError(f"{path} is no file of a session")
+                data = await self._front.call(ms.Load(digest), timeout_s=CALL_S)
+                if digest_of(data) != digest:
+                    raise MienError(f"{path} isn't what it should be")
+                contents[path] = data
+            session = self.sessions.open(asked.session)
+            for path, data in contents.items():
+                place = session.folder / path
+                place.parent.mkdir(mode=0o700, exist_ok=True)
+                place.touch(mode=0o600)
+                place.write_bytes(data)
+                self._seen[session.name, path] = _seen(place)
+        await session.ready()
+
+    def _ended(self, session: Session) -> None:
+        for name, path in [key for key in self._seen if key[0] == session.name]:
+            del self._seen[name, path]
+        self._tell(ms.Over(session.name))
+
+    async def _replicate_all(self) -> None:
+        """Tell of each file that has changed, and give its content where it is wanted."""
+        while True:
+            for session in list(self.sessions.by_name.values()):
+                with contextlib.suppress(MienError):  # the front may know better; else soon again
+                    await self._replicate(session)
+            await asyncio.sleep(ms.BEAT_S)
+
+    async def _replicate(self, session: Session) -> None:
+        there = {path: place for path, place in _files(session.folder) if travels(path)}
+        known = [path for name, path in self._seen if name == session.name]
+        for path in [path for path in known if path not in there]:
+            await self._front.call(ms.Keep(session.name, path, ""), timeout_s=CALL_S)
+            self._seen.pop((session.name, path), None)
+        for path, place in there.items():
+            with contextlib.suppress(OSError):  # it was taken away meanwhile
+                await self._send_new(session.name, path, place)
+
+    async def _send_new(self, name: str, path: str, place: Path) -> None:
+        seen = _seen(place)
+        if self._seen.get((name, path)) == seen or seen[1] > ms.FILE_MOST:
+            return
+        data = await asyncio.to_thread(place.read_bytes)
+        if await self._front.call(ms.Keep(name, path, digest_of(data)), timeout_s=CALL_S):
+            await self._front.call(ms.Store(data), timeout_s=CALL_S)
+        self._seen[name, path] = seen
+
+    # -- words -------------------------------------------------------------------------------------
+
+    def _news(self, level: str, text: str) -> None:
+        self._tell(ms.News(level, text))
+
+    def _tell(self, message: ms.News | ms.Over) -> None:
+        task = asyncio.ensure_future(self._front.tell(message))
+        self._told.add(task)
+        task.add_done_callback(self._told.discard)
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    places = [folder / SETTINGS, *sorted((folder / PEOPLE).glob("*"))]
+    return [(place.relative_to(folder).as_posix(), place) for place in places if place.is_file()]
+
+
+def _seen(place: Path) -> Seen:
+    state = place.stat()
+    return state.st_mtime_ns, state.st_size
+
+
+async def _input_over(stopping: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while await reader.read(4096):
+        pass
+    stopping.set()
+
+
+async def _main(task: dict[str, Any]) -> int:
+    folder = RunFolder()
+    try:
+        return await Worker(task, folder.path).main()
+    finally:
+        folder.release()
+
+
+def start() -> int:
+    """Read the task and run."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    size = int.from_bytes(sys.stdin.buffer.read(4), "little")
+    task = from_bytes(sys.stdin.buffer.read(size))
+    return run_loop(_main(task))
+
+
+if __name__ == "__main__":
+    raise SystemExit(start())

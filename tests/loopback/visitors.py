@@ -1,0 +1,225 @@
+"""Synthetic visitors of a cluster: what the page does, with pictures that say whose they are."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import aiohttp
+import psutil
+
+from cluster.front import ClusterFront, FarPlaces
+from cluster.kept import Kept
+from cluster.sessions import FarSessions
+from cluster.workers import Plan, Workers
+from engine.folders import RunFolder
+from engine.types import U8
+from nodes.web.options import Options
+from tests.loopback.rig import Client, Pictures, Tone, read_number
+
+STRAIGHT = {
+    "name": "straight",
+    "nodes": {
+        "browser": {"type": "nodes.web.browser:Browser"},
+        "out": {
+            "type": "nodes.web.webrtc_out:WebrtcOut",
+            "inputs": {"video": "browser.video", "audio": "browser.audio"},
+        },
+    },
+    "processes": {"session": {"nodes": ["browser", "out"]}},
+}
+"""no face, no network: what is looked at is where sessions are"""
+MARKS = 4_000
+"""numbers that a visitor's pictures can have"""
+STORE_BYTES = 80 << 20
+AGAIN_S = 0.1
+
+
+@contextlib.contextmanager
+def nodes(cores: tuple[float, ...]) -> Iterator[Any]:
+    """A Ray cluster of several nodes on this machine, on loopback alone: `ray.cluster_utils`."""
+    os.environ |= {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": cores[0], "include_dashboard": False, "object_store_memory": STORE_BYTES}
+    cluster: Any = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        for count in cores[1:]:
+            cluster.add_node(num_cpus=count, object_store_memory=STORE_BYTES)
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+class House:
+    """A front with its workers, one on each node that has cores, and what it told."""
+
+    def __init__(self, ray: Any, workers: int, most: int, redirects: bool = True) -> None:
+        self.events: list[str] = []
+        self._folder = RunFolder()
+        kept = Kept(self._folder.path)
+        task = {"graph": STRAIGHT, "most": most, "linger_s": 10.0, "cert": "", "key": ""}
+        self.workers = Workers(ray, task, Plan(least=workers, most=workers), kept, self._event)
+        self.sessions = FarSessions(self.workers, kept, self._event, {})
+        self.front = ClusterFront(
+            self.sessions, FarPlaces(self.sessions, self.workers), redirects=redirects
+        )
+
+    def _event(self, level: str, text: str) -> None:
+        self.events.append(f"{level}: {text}")
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[House]:
+        try:
+            await self.workers.start()
+            await self.front.start(Options(port=0))
+            yield self
+        finally:
+            await self.front.stop()
+            await self.sessions.stop()
+            await self.workers.stop()
+            self._folder.release()
+
+    def address(self, name: str) -> str:
+        return f"{self.front.binding.url}/s/{name}"
+
+
+def kill_whole(node: Any) -> float:
+    """A machine that is gone: every process of a node at once; when [monotonic s]."""
+    raylets = [process.process.pid for process in node.all_processes["raylet"]]
+    roots = [psutil.Process(pid) for pid in raylets]
+    family = [process for root in roots for process in (*root.children(recursive=True), root)]
+    at_s = time.monotonic()
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGKILL)
+    node.kill_all_processes(check_alive=False, allow_graceful=False)
+    return at_s
+
+
+class Visitor:
+    """Comes, stays, and comes again whenever the line to its session breaks, as the page does."""
+
+    def __init__(self, house: House, number: int, fps: int = 15) -> None:
+        self.name = f"visitor-{number:03d}-{secrets.token_hex(8)}"
+        self.address = house.address(self.name)
+        self.pictures = Pictures(fps=fps, first=number * MARKS)
+        self.seen: list[tuple[float, int]] = []
+        """when [monotonic s] which mark came back"""
+        self.comings = 0
+        self._clients: list[Client] = []
+        self._fps = fps
+        self._living = asyncio.ensure_future(self._live())
+
+    @property
+    def own(self) -> range:
+        return range(self.pictures.first, self.pictures.first + MARKS)
+
+    async def leave(self) -> None:
+        self._living.cancel()
+        await asyncio.gather(self._living, return_exceptions=True)
+        await self._hang_up()
+
+    async def ask(self, op: str, **fields: Any) -> Any:
+        """What its page asks its engine."""
+        async with (
+            aiohttp.ClientSession() as http,
+            http.ws_connect(self.address + "/ws") as line,
+        ):
+            await line.send_json({"id": 1, "op": op, **fields})
+            async for message in line:
+                if (answer := message.json()).get("id") == 1:
+                    return answer["result"]
+        raise AssertionError("no answer")
+
+    async def value(self, node: str, parameter: str) -> Any:
+        rows = (await self.ask("parameters"))[node]
+        return next(row["value"] for row in rows if row["name"] == parameter)
+
+    def back_s(self, since_s: float) -> float | None:
+        """How long after ``since_s`` a picture came back that was sent after it."""
+        sent_s = {number: ns / 1e9 for number, ns in list(self.pictures.sent_ns.items())}
+        came = [at for at, mark in self.seen if sent_s.get(mark, 0) > since_s]
+        return came[0] - since_s if came else None
+
+    def foreign(self) -> list[int]:
+        """Marks of others that were seen here."""
+        return [mark for _, mark in self.seen if mark not in self.own]
+
+    def lost_s(self, since_s: float) -> tuple[float, int]:
+        """The longest pause between pictures since then [s], and how many sent meanwhile never
+        came back before or after it."""
+        times = [at for at, _ in self.seen if at >= since_s - 0.5]
+        pause_s, begins = max(
+            (after - before, before) for before, after in itertools.pairwise(times)
+        )
+        came = {mark for _, mark in self.seen}
+        sent_s = {number: ns / 1e9 for number, ns in list(self.pictures.sent_ns.items())}
+        outside = [
+            number
+            for number, at in sent_s.items()
+            if since_s - 2 < at < begins - 1 or begins + pause_s < at < times[-1] - 1
+        ]
+        return pause_s, sum(number not in came for number in outside)
+
+    async def _live(self) -> None:
+        async with aiohttp.ClientSession() as http:
+            while True:
+                with contextlib.suppress(aiohttp.ClientError, AssertionError, OSError):
+                    async with http.get(self.address + "/seat") as seat:
+                        if seat.status != 200:
+                            raise OSError("no place yet")
+                    async with http.ws_connect(self.address + "/ws") as line:
+                        await self._come()
+                        async for _ in line:
+                            pass
+                await self._hang_up()
+                await asyncio.sleep(AGAIN_S)
+
+    async def _come(self) -> None:
+        """Anew: a camera's pictures go on where they were."""
+        last = self.pictures
+        self.pictures = Pictures(fps=self._fps, first=last.first)
+        self.pictures.number, self.pictures.sent_ns = last.number, last.sent_ns
+        self.pictures._start_s = time.monotonic() - last.number / self._fps
+        up, down = self._clients = [Client(self.address), Client(self.address)]
+        down.pictures = _Read(self.seen)  # type: ignore[assignment]  # it is appended to
+        await asyncio.gather(up.publish("/session", self.pictures, Tone()), down.view())
+        self.comings += 1
+
+    async def _hang_up(self) -> None:
+        clients, self._clients = self._clients, []
+        await asyncio.gather(*(client.close() for client in clients), return_exceptions=True)
+
+
+class _Read:
+    """Takes pictures as they come, and keeps their marks."""
+
+    def __init__(self, seen: list[tuple[float, int]]) -> None:
+        self._seen = seen
+
+    def append(self, came: tuple[int, Any]) -> None:
+        at_ns, frame = came
+        picture = frame.to_ndarray(format="bgr24")
+        if is_marked(picture):
+            self._seen.append((at_ns / 1e9, read_number(picture)))
+
+
+def is_marked(picture: U8) -> bool:
+    """Whether it is a visitor's picture, rather than a title: each bit is black or white."""
+    if picture.shape[:2] != (240, 320):
+        return False
+    row = picture[12:20, 8:264].reshape(8, 16, 16, 3)[:, :, 4:12].mean(axis=(0, 2, 3))
+    return bool(((row < 60) | (row > 190)).all())
