@@ -47,6 +47,7 @@ from engine.graph import load, read
 from engine.roles import Roles
 from engine.settings import Settings, default_path
 from engine.supervisor import Supervisor
+from face.reference_file import absolute
 from face.types import EMOTIONS
 from media.probing import audio_stream, open_media
 from nodes.sinks import publish
@@ -159,9 +160,17 @@ def page_options(options: argparse.Namespace) -> Options:
 
 
 def add_face_arguments(parser: Any) -> None:
-    """--emotion, --intensity, --person and --badge, for every command that edits a face."""
+    """--emotion, --reference, --intensity, --person and --badge, for every command that edits a
+    face."""
     parser.add_argument("--emotion", choices=EMOTIONS, help="the emotion to wear (default neutral)")
-    parser.add_argument("--intensity", type=float, help="how strong, 0 to 1")
+    parser.add_argument(
+        "--reference", metavar="FILE", action="append",
+        help="a picture or a clip of a face whose expression is worn; given several times, also as "
+        "FILE:SHARE, they are blended",
+    )  # fmt: skip
+    parser.add_argument(
+        "--intensity", type=float, help="how strong, 0 to 1; of a reference 0 to 1.5"
+    )
     parser.add_argument(
         "--person", metavar="NAME", help="an enrolled person, whose own faces are used (see enrol)"
     )
@@ -172,13 +181,19 @@ def add_face_arguments(parser: Any) -> None:
 
 def face_settings(options: argparse.Namespace, roles: Roles) -> list[str]:
     """What `add_face_arguments` takes, as settings of nodes. Raises MienError where the person
-    isn't enrolled, or can't be read."""
+    isn't enrolled, or can't be read, or a file isn't there."""
     settings = []
     if options.emotion is not None:
         editor = roles["editor"]
         settings += [f"{editor}.mode=emotion", f"{editor}.emotion={options.emotion}"]
+    if options.reference is not None:
+        if options.emotion is not None:
+            raise UsageError("--reference says what is worn; leave --emotion out")
+        paths = "\n".join(absolute(text) for text in options.reference)
+        settings += [f"{roles['reference']}.path={paths}", f"{roles['editor']}.mode=reference"]
     if options.intensity is not None:
-        settings.append(f"{roles['editor']}.intensity={options.intensity}")
+        strength = "intensity" if options.reference is None else "reference_gain"
+        settings.append(f"{roles['editor']}.{strength}={options.intensity}")
     if options.person is not None:
         from face.render import person_file
 

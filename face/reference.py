@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -13,12 +13,14 @@ from engine.node import Context
 from engine.types import F32, U8
 from face.affect.answers import ANSWERS, from_network
 from face.crop import crop_transform
-from face.emotions import expression_of
+from face.emotions import FEELING, expression_of
+from face.expression.people import People, load_people
 from face.expression.speech import head_angles
 from face.landmarker import Landmarker, region_of
+from face.ramps import ramp
 from face.rig import load_rig
 from face.steady_crop import cut_out, to_tensor
-from face.types import Affect
+from face.types import BLENDSHAPES, EMOTIONS, Affect
 from inference.assets import FACE_LANDMARKER, locate
 from inference.weights import open_model
 
@@ -28,6 +30,21 @@ MAX_TURN_DEG: Final = 50.0
 """turned further, half of the expression is out of sight"""
 MIN_CONFIDENCE: Final = 0.5
 
+CALM: Final = EMOTIONS.index("neutral")
+WHOLE: Final = 0.5
+"""the intensity of a whole expression, as people pose one"""
+NOISE: Final = 0.08
+"""the least deviation of a shape: what a tracker is unsure of"""
+TRUST: Final = 200.0
+"""how much the network's word counts beside shapes"""
+DRAWN: Final = 1.2
+"""how much more is asked for than was read: a drawn face is read as weaker than a real one"""
+STEPS: Final = 60
+MOVED: Final = (0.1, 0.4)
+"""from where to where of what isn't calm a face shows a feeling at all"""
+MOST: Final = 0.6
+"""by how much a shape is other at most"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reference:
@@ -35,7 +52,8 @@ class Reference:
 
     ``shapes`` float32 [52] in 0..1, ordered as BLENDSHAPES, as tracked; ``probabilities`` float32
     [8], in the order of EMOTIONS, of sum 1; ``valence`` and ``arousal`` in -1..1, ``intensity`` in
-    0..1; ``expression`` float32 [8]: how much of each emotion an edit shall ask for.
+    0..1; ``expression`` float32 [8]: how much of each emotion an edit shall ask for, and ``beyond``
+    float32 [52]: by how much its shapes are other than those of that expression.
     """
 
     shapes: F32
@@ -44,6 +62,7 @@ class Reference:
     arousal: float
     intensity: float
     expression: F32
+    beyond: F32 = field(default_factory=lambda: np.zeros(len(BLENDSHAPES), np.float32))
 
 
 class ReferenceReader:
@@ -51,7 +70,7 @@ class ReferenceReader:
 
     def __init__(self, weights: str = "", landmarker: str = "") -> None:
         """Networks of a set or a folder of ``weights``. Raises MienError without them."""
-        self._rig = load_rig()
+        self._rig, self.people = load_rig(), load_people(weights)
         self._landmarker = Landmarker(locate(FACE_LANDMARKER, landmarker))
         self._model = open_model(
             "visual", weights, Context(), inputs=("crop", "rig", "state"), outputs=ANSWERS
@@ -91,7 +110,8 @@ class ReferenceReader:
         answer = self._model(
             crop=to_tensor(patch, side_px), rig=shapes[None], **self._model.begin()
         )
-        return reference_of(shapes, from_network(answer, "face", 0)), len(found)
+        felt = from_network(answer, "face", 0)
+        return reference_of(shapes, felt, self.people), len(found)
 
 
 def read_reference(
@@ -106,30 +126,65 @@ def read_reference(
         reader.close()
 
 
-def reference_of(shapes: F32, felt: Affect) -> Reference:
+def reference_of(shapes: F32, felt: Affect, people: People) -> Reference:
     """Shapes [52] as tracked, and what the network says that their face feels."""
+    shown = expression_in(shapes, felt, people)
     return Reference(
         shapes=shapes,
         probabilities=felt.probabilities,
         valence=felt.valence,
         arousal=felt.arousal,
         intensity=felt.intensity,
-        expression=expression_of(felt.probabilities) * np.float32(felt.intensity),
+        expression=shown * np.float32(DRAWN),
+        beyond=beyond(shapes, shown, people),
     )
 
 
-def blended(references: Sequence[Reference], weights: Sequence[float]) -> Reference:
-    """References by weight, of which one is above 0; the mean where their sum is 1."""
-    shares = np.asarray(weights, np.float32) / np.float32(sum(weights))
+def expression_in(shapes: F32, felt: Affect, people: People) -> F32:
+    """How much of each emotion [8] a face shows: what the network names, to the degree that its
+    shapes [52] bear out. Where they tell little, as of sadness, the network's word counts for more.
 
-    def mean(values: Sequence[float]) -> float:
-        return float(np.dot(shares, values))
+    The least squares of shapes, in deviations of people, and of amounts from those that the
+    network alone would give; none is below 0.
+    """
+    told = expression_of(felt.probabilities) * np.float32(min(felt.intensity / WHOLE, 1))
+    deviation = np.maximum(people.rigs_std, NOISE)[FEELING]
+    rows = (people.rigs - people.rigs[CALM])[:, FEELING] / deviation
+    seen = (shapes - people.rigs[CALM])[FEELING] / deviation
+    curved = rows @ rows.T + np.float32(TRUST) * np.eye(len(EMOTIONS), dtype=np.float32)
+    wanted = rows @ seen + np.float32(TRUST) * told
+    step = 1 / float(np.linalg.eigvalsh(curved).max())
+    amounts = told
+    for _ in range(STEPS):
+        amounts = np.maximum(amounts - step * (curved @ amounts - wanted), 0)
+        amounts[CALM] = 0
+    moved = ramp(*MOVED, 1 - float(felt.probabilities[CALM]))
+    return (moved * amounts).astype(np.float32)
+
+
+def beyond(shapes: F32, expression: F32, people: People) -> F32:
+    """By how much shapes [52] are other than people's whose faces show an ``expression`` [8], less
+    what people differ anyway; of shapes that show a feeling."""
+    usual = people.rigs[CALM] + expression @ (people.rigs - people.rigs[CALM])
+    other = np.where(FEELING, shapes - usual, 0)
+    less: F32 = np.sign(other) * np.maximum(np.abs(other) - np.maximum(people.rigs_std, NOISE), 0)
+    return np.clip(less, -MOST, MOST).astype(np.float32)
+
+
+def blended(references: Sequence[Reference], shares: Sequence[float]) -> Reference:
+    """Several as one: their mean by share, of which one at least is above 0."""
+    weights = np.asarray(shares, np.float32) / np.float32(sum(shares))
+
+    def mean(of: Callable[[Reference], F32 | float]) -> F32:
+        values = np.stack([np.asarray(of(one), np.float32) for one in references])
+        return np.asarray(np.tensordot(weights, values, 1), np.float32)
 
     return Reference(
-        shapes=(shares @ np.stack([one.shapes for one in references])).astype(np.float32),
-        probabilities=(shares @ np.stack([r.probabilities for r in references])).astype(np.float32),
-        valence=mean([one.valence for one in references]),
-        arousal=mean([one.arousal for one in references]),
-        intensity=mean([one.intensity for one in references]),
-        expression=(shares @ np.stack([one.expression for one in references])).astype(np.float32),
+        shapes=mean(lambda one: one.shapes),
+        probabilities=mean(lambda one: one.probabilities),
+        valence=float(mean(lambda one: one.valence)),
+        arousal=float(mean(lambda one: one.arousal)),
+        intensity=float(mean(lambda one: one.intensity)),
+        expression=mean(lambda one: one.expression),
+        beyond=mean(lambda one: one.beyond),
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 import numpy as np
 
-from engine.types import F32, MESSAGES, Message, Shape
+from engine.types import F32, MESSAGES, Between, Message, Shape
 
 # The 52 outputs of the face landmarker, in its order; index 0 is its own `_neutral`.
 BLENDSHAPES: Final = (
@@ -34,6 +34,7 @@ Emotion = Literal[
 ]  # fmt: skip
 
 _RIG: Final = Shape(len(BLENDSHAPES))
+_STEPS: Final = range(2**12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,7 +63,8 @@ class FaceEdit(Message):
     and the rig that is asked for. The same in emotions: ``removed`` is the share of the own feeling
     that goes (below 0: more of it comes), ``expression`` float32 [8], in the order of EMOTIONS, the
     target expression: how much of each comes; and ``opens`` 0..1 how far the mouth of who is silent
-    may fall open for it.
+    may fall open for it. ``beyond`` float32 [52]: by how much shapes are to be other than that
+    expression has them: one raised brow, a lopsided smile.
     """
 
     active: bool
@@ -73,6 +75,9 @@ class FaceEdit(Message):
     )
     removed: float = 1.0
     opens: float = 0.0
+    beyond: Annotated[F32, _RIG] = field(
+        default_factory=lambda: np.zeros(len(BLENDSHAPES), np.float32)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -101,7 +106,8 @@ class FaceRig(Message):
     ``blendshapes`` float32 [52] in 0..1, ordered as BLENDSHAPES; ``pose`` float32 [4, 4] as of a
     FaceTrack; ``expression`` float32 [8], in the order of EMOTIONS, how much of each the face
     shows, as far as that is known; ``spoken`` float32 [52] what the shapes are without that:
-    speech, blinks, glances. Where ``found`` is False there is no face, and all is zero.
+    speech, blinks, glances, and what of a reference that expression doesn't have. Where ``found``
+    is False there is no face, and all is zero.
     """
 
     found: bool
@@ -113,6 +119,26 @@ class FaceRig(Message):
     spoken: Annotated[F32, _RIG] = field(
         default_factory=lambda: np.zeros(len(BLENDSHAPES), np.float32)
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReferenceTrack(Message):
+    """What was read of a reference whose expression is to be worn: a row for each step of
+    ``step_ns``, played over and over; one row of a picture, none where nothing is to be worn.
+
+    ``shapes`` float32 [T, 52] as tracked. ``probabilities`` float32 [T, 8], ``valence``,
+    ``arousal`` and ``intensity`` float32 [T] as of an Affect. ``expression`` float32 [T, 8] and
+    ``beyond`` float32 [T, 52] as of the FaceEdit that is to be asked for.
+    """
+
+    step_ns: Annotated[int, Between(1, 10**12)]
+    shapes: Annotated[F32, Shape(_STEPS, len(BLENDSHAPES))]
+    probabilities: Annotated[F32, Shape(_STEPS, len(EMOTIONS))]
+    valence: Annotated[F32, Shape(_STEPS)]
+    arousal: Annotated[F32, Shape(_STEPS)]
+    intensity: Annotated[F32, Shape(_STEPS)]
+    expression: Annotated[F32, Shape(_STEPS, len(EMOTIONS))]
+    beyond: Annotated[F32, Shape(_STEPS, len(BLENDSHAPES))]
 
 
 for _type in (FaceTrack, FaceEdit, Affect):

@@ -4,6 +4,7 @@ examples:
   run_engine.py file talk.mp4 neutral.mp4
   run_engine.py file talk.mp4 happy.mp4 --emotion happy --intensity 0.8
   run_engine.py file talk.mp4 happy.mp4 --emotion happy --person anna
+  run_engine.py file talk.mp4 alike.mp4 --reference smile.jpg --intensity 1.2
   run_engine.py file talk.mov out.webm --report report.json --set writer.quality=23
   run_engine.py file talk.mp4 calm.mp4 --plot feelings.svg
   run_engine.py file portraits/ edited/ --emotion sad

@@ -210,6 +210,7 @@ class Actor:
             rig=edit.source,
             expression=edit.expression * np.float32(strength),
             removed=edit.removed * strength,
+            beyond=edit.beyond * np.float32(strength),
             free=1.0 if still else edit.opens,
             still=still,
             step_s=step_s,

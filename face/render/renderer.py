@@ -181,6 +181,8 @@ class FaceRenderer:
             if own is not None and calm is not None:
                 change = change + own.trust * (own.shape - calm.shape - change)
             displacement = displacement + np.float32(amount) * change
+        if request.beyond.any():
+            displacement += shown * np.tensordot(request.beyond, self._rig.basis, axes=1)
         return displacement.astype(np.float32)
 
     def _overlay(

@@ -14,7 +14,7 @@ import numpy as np
 from engine.types import F32
 from face.types import BLENDSHAPES
 from face.voice.style import Style, usual_style
-from face.voice.wearing import MOUTH, Wearing
+from face.voice.wearing import MOUTH, Wearing, wish_of
 
 if TYPE_CHECKING:
     from inference.model import Model
@@ -62,7 +62,7 @@ class VoiceRig:
         ``emotion`` [8] probabilities of face.types.EMOTIONS, worn as ``intensity`` 0..1 says;
         ``style`` [104]: a Style's vector."""
         said = self.articulate(sound_16k, style)
-        felt = self._wearing(said, emotion, intensity, 1 / self.rate_hz)
+        felt = self._wearing(said, wish_of(emotion, intensity), 1 / self.rate_hz)
         return np.asarray(np.clip(said + felt, 0, 1), np.float32)
 
     def articulate(self, sound_16k: F32, style: F32 | None = None) -> F32:

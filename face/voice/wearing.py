@@ -30,8 +30,16 @@ _PARTS: Final = [
 """shapes of a feeling that part lips, or pull them where they can't meet"""
 
 
+def wish_of(emotion: F32 | None, intensity: float) -> F32:
+    """The expression [8] of a feeling (probabilities [8]; None: none is known)."""
+    if emotion is None:
+        return np.zeros(len(EMOTIONS), np.float32)
+    return np.float32(np.clip(intensity, 0, 1)) * expression_of(emotion)
+
+
 class Wearing:
-    """Of one face. ``expression`` [8] is how much of each feeling shows."""
+    """Of one face. ``expression`` [8] is how much of each feeling shows; ``other`` [52] what shows
+    beyond that."""
 
     follows_s = 0.35
     """feelings come and go so slowly: a third of what was there is left after this time"""
@@ -42,21 +50,27 @@ class Wearing:
     def reset(self) -> None:
         """Another face, which feels nothing yet."""
         self.expression: F32 = np.zeros(len(EMOTIONS), np.float32)
+        self.other: F32 = np.zeros(len(BLENDSHAPES), np.float32)
+        self._beyond = self.other
         self._spoke = 0.0
 
-    def __call__(self, said: F32, emotion: F32 | None, intensity: float, step_s: float) -> F32:
-        """What shows [52] of an emotion (probabilities [8]) beside shapes ``said`` [52], ``step_s``
-        seconds after the call before."""
-        target = np.zeros_like(self.expression)
-        if emotion is not None:
-            target = np.float32(np.clip(intensity, 0, 1)) * expression_of(emotion)
+    def __call__(self, said: F32, wish: F32, step_s: float, beyond: F32 | None = None) -> F32:
+        """What shows [52] of an expression that is wished for [8], and of shapes [52] ``beyond``
+        it, beside shapes ``said`` [52], ``step_s`` seconds after the call before."""
         follows = np.float32(1 - math.exp(-step_s / self.follows_s))
-        self.expression = self.expression + follows * (target - self.expression)
+        self.expression = self.expression + follows * (wish - self.expression)
+        self._beyond = self._beyond + follows * ((0 if beyond is None else beyond) - self._beyond)
         faded = self._spoke * math.exp(-step_s / SPEAKING_FORGETS_S)
         self._spoke = max(faded, float(said[JAW]))
-        felt = expression_shapes(self.expression).copy()
+        share = self._share(said)
+        self.other = share * self._beyond
+        return share * expression_shapes(self.expression) + self.other
+
+    def _share(self, said: F32) -> F32:
+        """Of each shape of a feeling [52], how much shows while this is said."""
+        share = np.ones(len(BLENDSHAPES), np.float32)
         speaks = ramp(*SPEAKS, self._spoke)
-        felt[MOUTH] *= 1 - (1 - MOUTH_SHARE) * speaks
-        felt[JAW] *= 1 - speaks
-        felt[_PARTS] *= 1 - speaks * (1 - ramp(*APART, float(parted(said))))
-        return felt
+        share[MOUTH] -= (1 - MOUTH_SHARE) * speaks
+        share[JAW] *= 1 - speaks
+        share[_PARTS] *= 1 - speaks * (1 - ramp(*APART, float(parted(said))))
+        return share

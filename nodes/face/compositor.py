@@ -228,7 +228,7 @@ class Compositor(Node):
             return self._warped.render(
                 frame.pixels, face.landmarks, placement, edit, self.config.strength, out
             )
-        if edit.removed == 0 and not edit.expression.any():
+        if edit.removed == 0 and not (edit.expression.any() or edit.beyond.any()):
             return frame.pixels
         out = self.context.allocate("video", frame.pixels.shape)
         return actor.render(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -12,11 +12,20 @@ from engine.node import Node
 from engine.parameters import parameter
 from engine.types import F32, Input, Latest, Message
 from face.emotions import FEELING, JAW, circumplex, expression_of, expression_shapes, sides
+from face.expression.playing import NONE_BEYOND, NOTHING, Playing
 from face.expression.still_lips import StillLips
 from face.smoothing import OneEuro
-from face.types import BLENDSHAPES, EMOTIONS, Affect, Emotion, FaceEdit, FaceTrack
+from face.types import (
+    BLENDSHAPES,
+    EMOTIONS,
+    Affect,
+    Emotion,
+    FaceEdit,
+    FaceTrack,
+    ReferenceTrack,
+)
 
-Mode = Literal["emotion", "valence_arousal", "scale", "voice", "off"]
+Mode = Literal["emotion", "valence_arousal", "scale", "voice", "reference", "off"]
 
 RESTING = 0.4
 """share of its squint that a calm face keeps: photographs labelled neutral squint by 0.37"""
@@ -29,12 +38,34 @@ VOICE_FRESH_NS = 1_000_000_000
 _SQUINT, _WIDE = sides("eyeSquint"), sides("eyeWide")
 
 
+class Wish(NamedTuple):
+    """What a face is to become: the target expression [8], the share of the own feeling that goes
+    (below 0: more of it comes), whether the face is edited at all (0 or 1), and by how much its
+    shapes [52] are other than with that expression."""
+
+    expression: F32
+    gone: float
+    presence: float = 1.0
+    beyond: F32 = NONE_BEYOND
+
+    def towards(self, wish: Wish, keep: float) -> Wish:
+        """On the way to another, of which the share ``keep`` is still to go."""
+        return Wish(
+            (wish.expression + (self.expression - wish.expression) * keep).astype(np.float32),
+            wish.gone + (self.gone - wish.gone) * keep,
+            wish.presence + (self.presence - wish.presence) * keep,
+            (wish.beyond + (self.beyond - wish.beyond) * keep).astype(np.float32),
+        )
+
+
 class ExpressionEditor(Node):
-    """Neutralize, then retarget. face, voice -> the blendshapes measured and those asked for."""
+    """Neutralize, then retarget. face, voice, reference -> the blendshapes measured and those
+    asked for."""
 
     inputs: ClassVar[Mapping[str, Input]] = {
         "face": Latest(FaceTrack),
         "voice": Latest(Affect, optional=True),
+        "reference": Latest(ReferenceTrack, optional=True),
     }
     outputs: ClassVar[Mapping[str, type[Message]]] = {"edit": FaceEdit}
 
@@ -44,7 +75,7 @@ class ExpressionEditor(Node):
             "emotion",
             "emotion: wear one of the eight; valence_arousal: a point between them; "
             "scale: more or less of one's own; voice: what the voice feels; "
-            "off: leave the face as it is",
+            "reference: what a picture or a clip shows; off: leave the face as it is",
         )
         emotion: Emotion = parameter("neutral", "what the face wears")
         intensity: float = parameter(0.7, "how strongly it is worn", low=0.0, high=1.0)
@@ -55,6 +86,9 @@ class ExpressionEditor(Node):
         )
         voice_gain: float = parameter(
             1.0, "how strongly the voice's feeling is worn", low=0.0, high=2.0
+        )
+        reference_gain: float = parameter(
+            1.0, "how strongly a reference is worn", low=0.0, high=1.5
         )
         neutralize: float = parameter(
             1.0, "share of the person's own feeling that is taken away", low=0.0, high=1.0
@@ -75,6 +109,7 @@ class ExpressionEditor(Node):
     def setup(self) -> None:
         self._measured = OneEuro(1.0, 4.0)
         self._still_lips = StillLips()
+        self._playing = Playing()
         self._tune()
         self.reset()
 
@@ -85,26 +120,25 @@ class ExpressionEditor(Node):
     def reset(self) -> None:
         self._measured.reset()
         self._still_lips.reset()
-        self._expression: F32 | None = None
-        self._gone = self._presence = 0.0
+        self._worn: Wish | None = None
         self._last_ns: int | None = None
 
     def on_voice(self, message: Affect) -> None:
         """Kept until the next picture."""
         self._voice = message
 
+    def on_reference(self, message: ReferenceTrack) -> None:
+        """Worn until another comes."""
+        self._playing.take(message)
+
     def process(self, face: FaceTrack) -> FaceEdit:
         if face.cut:
             self.reset()
         step_s = 0.0 if self._last_ns is None else (face.capture_ns - self._last_ns) / 1e9
         self._last_ns = face.capture_ns
-        target, gone, presence = self._target(face.capture_ns)
-        keep = self._left(step_s)
-        if self._expression is None:
-            self._expression, self._gone, self._presence = target, gone, presence
-        self._expression = (target + (self._expression - target) * keep).astype(np.float32)
-        self._gone = gone + (self._gone - gone) * keep
-        self._presence = presence + (self._presence - presence) * keep
+        wish = self._wish(face.capture_ns)
+        worn = wish if self._worn is None else self._worn.towards(wish, self._left(step_s))
+        self._worn = worn
         if not face.found:
             self._measured.reset()
             self._still_lips.reset()
@@ -114,41 +148,51 @@ class ExpressionEditor(Node):
         if self.config.smoothing > 0:
             smooth = self._measured(face.blendshapes, step_s)
             source = np.where(FEELING, smooth, face.blendshapes).astype(np.float32)
-        if self._presence < 0.01:
+        if worn.presence < 0.01:
             return _leave(face, source)
+        added = expression_shapes(worn.expression) + worn.beyond
         return FaceEdit(
             capture_ns=face.capture_ns,
             active=True,
             source=source,
-            target=target_shapes(source, expression_shapes(self._expression), self._gone, opens),
-            expression=self._expression,
-            removed=self._gone,
+            target=target_shapes(source, added, worn.gone, opens),
+            expression=worn.expression,
+            removed=worn.gone,
             opens=opens,
+            beyond=worn.beyond,
         )
 
-    def _target(self, now_ns: int) -> tuple[F32, float, float]:
-        """The target expression [8], the share of the own feeling that goes (below
-        0: more of it comes), and whether the face is edited at all (0 or 1)."""
+    def _wish(self, now_ns: int) -> Wish:
+        """What the face is to become at once."""
         config = self.config
-        nothing = np.zeros(len(EMOTIONS), np.float32)
         if config.mode == "off":
-            return nothing, 0.0, 0.0
+            return Wish(NOTHING, 0.0, 0.0)
         if config.mode == "scale":
-            return nothing, 1 - config.scale, float(config.scale != 1)
+            return Wish(NOTHING, 1 - config.scale, float(config.scale != 1))
         if config.mode == "voice":
-            return self._spoken(now_ns), config.neutralize, 1.0
+            return Wish(self._spoken(now_ns), config.neutralize)
+        if config.mode == "reference":
+            return self._referred(now_ns)
         if config.mode == "valence_arousal":
-            return circumplex(config.valence, config.arousal), config.neutralize, 1.0
-        one = nothing
+            return Wish(circumplex(config.valence, config.arousal), config.neutralize)
+        one = NOTHING.copy()
         if config.emotion != "neutral":
             one[EMOTIONS.index(config.emotion)] = config.intensity
-        return one, config.neutralize, 1.0
+        return Wish(one, config.neutralize)
+
+    def _referred(self, now_ns: int) -> Wish:
+        """What the reference shows at this moment of it; without one the face stays as it is."""
+        shown = self._playing.at(now_ns)
+        if shown is None:
+            return Wish(NOTHING, 0.0, 0.0)
+        gain = np.float32(self.config.reference_gain)
+        return Wish(gain * shown[0], self.config.neutralize, 1.0, gain * shown[1])
 
     def _spoken(self, now_ns: int) -> F32:
         """How much of each emotion [8] the voice feels now; nothing where it is silent."""
         voice = self._voice
         if voice is None or not voice.known or now_ns - voice.capture_ns > VOICE_FRESH_NS:
-            return np.zeros(len(EMOTIONS), np.float32)
+            return NOTHING
         strength = min(voice.intensity * self.config.voice_gain, 1.0)
         return expression_of(voice.probabilities) * np.float32(strength)
 

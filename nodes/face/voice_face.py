@@ -15,10 +15,11 @@ from engine.parameters import parameter
 from engine.types import F32, AudioFrame, Fifo, Input, Latest, Message
 from face import rotations
 from face.affect.speech_steps import STEP_NS, SpeechSteps, Step
-from face.types import EMOTIONS, Affect, Emotion, FaceRig
+from face.expression.playing import NONE_BEYOND, NOTHING, Playing
+from face.types import EMOTIONS, Affect, Emotion, FaceRig, ReferenceTrack
 from face.voice.idle import Idle
 from face.voice.talking import VoiceRig
-from face.voice.wearing import MOUTH, Wearing
+from face.voice.wearing import MOUTH, Wearing, wish_of
 from inference.weights import open_model
 
 if TYPE_CHECKING:
@@ -38,27 +39,33 @@ class Said(NamedTuple):
 
 
 class VoiceFace(Node):
-    """audio, voice -> rig: 52 shapes and a head's pose, 25 times a second.
+    """audio, voice, reference -> rig: 52 shapes and a head's pose, 25 times a second.
 
-    ``voice`` is what the voice feels (`VoiceReader`, `Feeling`); where it isn't connected, or says
-    nothing, the face is calm.
+    ``voice`` is what the voice feels (`VoiceReader`, `Feeling`), ``reference`` what a picture or a
+    clip shows; where what is to be worn isn't connected, or says nothing, the face is calm.
     """
 
     inputs: ClassVar[Mapping[str, Input]] = {
         "audio": Fifo(AudioFrame, depth=64),
         "voice": Latest(Affect, optional=True),
+        "reference": Latest(ReferenceTrack, optional=True),
     }
     outputs: ClassVar[Mapping[str, type[Message]]] = {"rig": FaceRig}
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:
-        mode: Literal["voice", "emotion"] = parameter(
-            "voice", "voice: wear what the voice feels; emotion: wear one of the eight"
+        mode: Literal["voice", "emotion", "reference"] = parameter(
+            "voice",
+            "voice: wear what the voice feels; emotion: wear one of the eight; reference: what a "
+            "picture or a clip shows",
         )
         emotion: Emotion = parameter("neutral", "what the face wears")
         intensity: float = parameter(0.7, "how strongly it is worn", low=0.0, high=1.0)
         voice_gain: float = parameter(
             1.0, "how strongly the voice's feeling is worn", low=0.0, high=2.0
+        )
+        reference_gain: float = parameter(
+            1.0, "how strongly a reference is worn", low=0.0, high=1.5
         )
         articulation: float = parameter(
             1.0, "how far the lips move: 0.5 mumbles, 1.5 is clear from afar", low=0.0, high=2.0
@@ -108,6 +115,7 @@ class VoiceFace(Node):
         )
         self._rig = VoiceRig(self._model)
         self._wearing = Wearing()
+        self._playing = Playing()
         self._behind = math.ceil(self._rig.look_ahead_ms * 1e6 / STEP_NS)
         self._steps = SpeechSteps()
         self._tune(self.config)
@@ -135,6 +143,10 @@ class VoiceFace(Node):
         """Kept until it is too old."""
         if message.known:
             self._voice = message
+
+    def on_reference(self, message: ReferenceTrack) -> None:
+        """Worn until another comes."""
+        self._playing.take(message)
 
     def process(self, audio: AudioFrame) -> Iterator[FaceRig]:
         late_ns = self.context.clock.now_ns() - audio.capture_ns
@@ -184,25 +196,29 @@ class VoiceFace(Node):
         while self._said and self._said[0].step.capture_ns <= known_ns:
             yield self._face(self._said.popleft())
 
-    def _asked(self, now_ns: int) -> tuple[F32 | None, float]:
-        """The emotion to wear as probabilities [8], and how strongly."""
+    def _wish(self, now_ns: int) -> tuple[F32, F32]:
+        """The expression to wear [8], and by how much shapes [52] are other than with that."""
         config, voice = self.config, self._voice
+        if config.mode == "reference":
+            gain = np.float32(config.reference_gain)
+            expression, beyond = self._playing.at(now_ns) or (NOTHING, NONE_BEYOND)
+            return gain * expression, gain * beyond
         if config.mode == "emotion":
             one = np.zeros(len(EMOTIONS), np.float32)
             one[EMOTIONS.index(config.emotion)] = 1
-            return one, config.intensity if config.emotion != "neutral" else 0.0
+            return wish_of(one, config.intensity if config.emotion != "neutral" else 0), NONE_BEYOND
         if voice is None or now_ns - voice.capture_ns > FRESH_NS:
-            return None, 0.0
+            return NOTHING, NONE_BEYOND
         calm = float(voice.probabilities[EMOTIONS.index("neutral")])
         strength = min(voice.intensity * config.voice_gain, 1.0) * (1 - calm)
-        return voice.probabilities, strength
+        return wish_of(voice.probabilities, strength), NONE_BEYOND
 
     def _face(self, said: Said) -> FaceRig:
         config, step_s = self.config, STEP_NS / 1e9
         idle = self._idle(said.step.sound, step_s)
         ahead_ns = round(config.feels_ahead_ms * 1e6)
-        emotion, intensity = self._asked(said.step.capture_ns + ahead_ns)
-        felt = self._wearing(said.shapes, emotion, intensity, step_s)
+        wish, beyond = self._wish(said.step.capture_ns + ahead_ns)
+        felt = self._wearing(said.shapes, wish, step_s, beyond)
         widely = np.where(MOUTH, config.articulation, 1).astype(np.float32)
         spoken = np.clip(np.maximum(said.shapes * widely, idle.shapes), 0, 1).astype(np.float32)
         pose = np.eye(4, dtype=np.float32)
@@ -214,5 +230,5 @@ class VoiceFace(Node):
             blendshapes=np.clip(spoken + felt, 0, 1).astype(np.float32),
             pose=pose,
             expression=self._wearing.expression,
-            spoken=spoken,
+            spoken=spoken + self._wearing.other,
         )

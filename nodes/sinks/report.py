@@ -16,7 +16,7 @@ from engine.parameters import parameter
 from engine.types import F32, Fifo, VideoFrame
 from face.affect.answers import chief
 from face.affect.speech_steps import STEP_NS
-from face.types import BLENDSHAPES, EMOTIONS, Affect, FaceEdit, FaceTrack
+from face.types import BLENDSHAPES, EMOTIONS, Affect, FaceEdit, FaceTrack, ReferenceTrack
 
 
 class _Row(NamedTuple):
@@ -26,6 +26,7 @@ class _Row(NamedTuple):
     faces: int
     measured: F32 | None
     target: F32 | None
+    expression: F32 | None
     emotion: Affect | None
 
 
@@ -33,9 +34,11 @@ class Report(Node):
     """Collect per picture: face found, blendshapes as measured, the edit asked for, and where the
     readers are there, ``emotion`` of the face and ``voice`` of the sound at that moment.
 
-    frame, face, edit, emotion, voice -> a file with the key ``frames``: a list, or an object by
-    name where the pictures have names. An edit that leaves the picture as it is stands as null;
-    what could not be read (no face, silence, no network) has keys that are null.
+    frame, face, edit, emotion, voice, reference -> a file with the key ``frames``: a list, or an
+    object by name where the pictures have names. An edit that leaves the picture as it is stands as
+    null, ``edit`` as the shapes and ``asked`` as the emotions; what could not be read (no face,
+    silence, no network) has keys that are null. What was read of a reference that is worn stands
+    before them: ``reference``, a step of it after the other.
     """
 
     inputs: ClassVar = {
@@ -44,6 +47,7 @@ class Report(Node):
         "edit": Fifo(FaceEdit, depth=8),
         "emotion": Fifo(Affect, depth=8, optional=True),
         "voice": Fifo(Affect, depth=64, optional=True),
+        "reference": Fifo(ReferenceTrack, depth=1, optional=True),
     }
 
     @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +59,7 @@ class Report(Node):
     def setup(self) -> None:
         self._rows: list[_Row] = []
         self._voice: list[Affect] = []
+        self._reference: ReferenceTrack | None = None
         if self.config.path:
             self._part = files.begin(Path(self.config.path))
 
@@ -62,6 +67,10 @@ class Report(Node):
         """Take what the voice says of a moment."""
         if self._part is not None:
             self._voice.append(message)
+
+    def on_reference(self, message: ReferenceTrack) -> None:
+        """Take what was read of a reference."""
+        self._reference = message
 
     def process(
         self, frame: VideoFrame, face: FaceTrack, edit: FaceEdit, emotion: Affect | None = None
@@ -78,6 +87,7 @@ class Report(Node):
                 faces=face.faces,
                 measured=face.blendshapes if face.found else None,
                 target=edit.target if edit.active else None,
+                expression=edit.expression if edit.active else None,
                 emotion=emotion,
             )
         )
@@ -102,7 +112,10 @@ class Report(Node):
         named = any(row.name for row in self._rows)
         self._voice.sort(key=lambda word: word.capture_ns)
         stamps = [word.capture_ns for word in self._voice]
-        file.write('{"frames": ' + ("{" if named else "["))
+        file.write("{")
+        if self._reference is not None and len(self._reference.shapes):
+            file.write('"reference": ' + json.dumps(_read(self._reference)) + ",\n")
+        file.write('"frames": ' + ("{" if named else "["))
         for number, row in enumerate(self._rows):
             plain: dict[str, Any] = {
                 "time_s": round(row.seconds, 6),
@@ -110,6 +123,7 @@ class Report(Node):
                 "faces": row.faces,
                 "blendshapes": _by_name(BLENDSHAPES, row.measured),
                 "edit": _by_name(BLENDSHAPES, row.target),
+                "asked": _by_name(EMOTIONS, row.expression),
             }
             if row.emotion is not None:
                 plain["emotion"] = _felt(row.emotion)
@@ -134,6 +148,24 @@ def _felt(affect: Affect | None) -> dict[str, Any]:
         "arousal": round(affect.arousal, 5),
         "intensity": round(affect.intensity, 5),
     }
+
+
+def _read(track: ReferenceTrack) -> list[dict[str, Any]]:
+    """What was read of each step of a reference."""
+    return [
+        {
+            "time_s": round(step * track.step_ns / 1e9, 6),
+            "name": EMOTIONS[int(track.probabilities[step].argmax())],
+            "probabilities": _by_name(EMOTIONS, track.probabilities[step]),
+            "valence": round(float(track.valence[step]), 5),
+            "arousal": round(float(track.arousal[step]), 5),
+            "intensity": round(float(track.intensity[step]), 5),
+            "blendshapes": _by_name(BLENDSHAPES, track.shapes[step]),
+            "expression": _by_name(EMOTIONS, track.expression[step]),
+            "beyond": _by_name(BLENDSHAPES, track.beyond[step]),
+        }
+        for step in range(len(track.shapes))
+    ]
 
 
 def _by_name(names: tuple[str, ...], values: F32 | None) -> dict[str, Any] | None:

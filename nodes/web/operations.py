@@ -33,3 +33,17 @@ class PersonForget(Operation[list[str]]):
     """Remove somebody; everybody's names."""
 
     name: str
+
+
+class Wear(Operation[list[dict[str, Any]]]):
+    """Wear these references from here on, by id and share, blended; what is worn, as `Worn` says.
+
+    A share is above 0; without any the face wears none.
+    """
+
+    shares: dict[str, float]
+
+
+class Worn(Operation[list[dict[str, Any]]]):
+    """What is worn: ``{"id", "name", "share", "emotion", "valence", "arousal", "intensity"}`` of
+    each reference."""

@@ -30,6 +30,7 @@ REQUESTS = (200.0, 60.0)
 WRONG_TOKENS = (10.0, 0.2)
 NEGOTIATION_PATHS = ("/session", "/whip", "/whep")
 PLAYER_PATHS = ("/whip", "/whep")
+REFERENCE_PATH = "/reference"  # takes pictures and clips, up to a size of its own
 FOR_PLAYERS = {
     "Access-Control-Allow-Methods": "POST, PATCH, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
@@ -140,7 +141,7 @@ class Guard:
             return refuse(403, f"another page ('{_short(origin)}') may not drive this one")
         if origin is None and _is_part_of_another_page(request):
             return refuse(403, "another page may not load this; open it in a tab of its own")
-        if (request.content_length or 0) > BODY_MOST:
+        if (request.content_length or 0) > BODY_MOST and request.path != REFERENCE_PATH:
             return refuse(
                 413, f"the body is over {BODY_MOST // 1024} KiB; an SDP offer is smaller",
                 {"Connection": "close"},

@@ -22,7 +22,7 @@ from nodes.web.peer import Peer
 from nodes.web.prometheus import exposition
 from nodes.web.rigs import Rigs
 from nodes.web.sdp import BadOfferError, parse_ice_servers
-from nodes.web.security import Guard, read_body, refuse
+from nodes.web.security import REFERENCE_PATH, Guard, read_body, refuse
 from nodes.web.selftest import selftest
 from nodes.web.sessions import ENDPOINT, SESSION, created, trickle
 from nodes.web.websocket import Sockets
@@ -47,6 +47,12 @@ class Negotiator(Protocol):
     def info(self) -> dict[str, Any]: ...
 
 
+class Uploads(Protocol):
+    """A node that takes references."""
+
+    async def upload(self, request: web.Request) -> web.Response: ...
+
+
 class WebServer:
     """Routes, peers by id, the page's sockets. Made by ``join``, bound by ``serve``."""
 
@@ -59,6 +65,7 @@ class WebServer:
         self.page = self._page_dispatcher()
         self.sockets = Sockets(self.page, self.session)
         self.rigs = Rigs()
+        self.references: Uploads | None = None
         self._default: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
 
@@ -173,6 +180,7 @@ class WebServer:
         app.router.add_get("/ws", self.sockets.handle)
         app.router.add_get("/rig", self.rigs.handle)
         app.router.add_get("/avatar", self.rigs.model)
+        app.router.add_post(REFERENCE_PATH, self._reference)
         for path in PATHS:
             for endpoint in (path, path + "/"):
                 app.router.add_post(endpoint, self._negotiate)
@@ -224,6 +232,12 @@ class WebServer:
             self.peers[peer.id] = (path, peer)
         servers = parse_ice_servers(self.options.ice_servers)
         return created(f"{path}/{peer.id}", peer, answer, servers)
+
+    async def _reference(self, request: web.Request) -> web.Response:
+        if self.references is None:
+            return refuse(503, "this graph wears no references: add a node of type "
+                          "nodes.web.references:References")  # fmt: skip
+        return await self.references.upload(request)
 
     async def _end(self, request: web.Request) -> web.Response:
         peer = self._session(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from engine.harness import run_node
 from engine.parameters import build
 from engine.types import VideoFrame
-from face.types import BLENDSHAPES, EMOTIONS, Affect, FaceEdit, FaceTrack
+from face.types import BLENDSHAPES, EMOTIONS, Affect, FaceEdit, FaceTrack, ReferenceTrack
 from nodes.sinks.report import Report
 
 
@@ -68,6 +69,27 @@ def affect(number: float, source: Any, *, known: bool = True) -> Affect:
         arousal=0.5,
         intensity=number / 10,
     )
+
+
+def test_what_was_read_of_a_reference_and_asked_for_stands_there(tmp_path: Path) -> None:
+    smile = np.eye(8, dtype=np.float32)[[EMOTIONS.index("happy")]]
+    none = np.zeros((1, 52), np.float32)
+    whole = np.ones(1, np.float32)
+    reference = ReferenceTrack(
+        capture_ns=0, step_ns=80_000_000, shapes=none + 0.5, probabilities=smile,
+        valence=whole, arousal=whole, intensity=whole, expression=smile * 0.5, beyond=none,
+    )  # fmt: skip
+    asked = row(0)
+    asked["edit"] = replace(asked["edit"], expression=smile[0] * 0.5)
+    path = tmp_path / "r.json"
+    rows = [{"reference": reference}, asked, row(1, active=False)]
+    run_node(Report, rows, config={"path": str(path)})
+    told = json.loads(path.read_text())
+    assert told["reference"][0]["name"] == "happy"
+    assert told["reference"][0]["blendshapes"] == dict.fromkeys(BLENDSHAPES, 0.5)
+    assert told["reference"][0]["expression"]["happy"] == 0.5
+    assert told["frames"][0]["asked"]["happy"] == 0.5
+    assert told["frames"][1]["asked"] is None
 
 
 def test_what_is_felt_stands_beside_each_picture(tmp_path: Path) -> None:

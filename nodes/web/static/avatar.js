@@ -1,6 +1,7 @@
 // A 3D avatar in the picture's place: chosen or dropped here, or as the engine was started; moved by its rigs.
 
 import { $, BASE, check, h, radioKeys } from "./dom.js";
+import { isReference } from "./like.js";
 import { nodeOf } from "./roles.js";
 import { toast } from "./stage.js";
 
@@ -43,7 +44,7 @@ export class AvatarView extends EventTarget {
     document.addEventListener("drop", (event) => {
       event.preventDefault(); // else the browser leaves the page for the file
       const file = event.dataTransfer?.files[0];
-      if (file) this.#show("file", { name: file.name, file });
+      if (file && !isReference(file)) this.#show("file", { name: file.name, file });
     });
     new ResizeObserver(() => this.figure?.resize()).observe($("figure").parentElement);
     const asked = new URLSearchParams(location.search).get("avatar");

@@ -4,7 +4,7 @@
 // (idle permission connecting waiting live lost holding restarted passing degraded reconnecting stopped
 // trouble), data-line (up, down), data-latency, data-latency-p95, data-fps, data-drops, data-drift,
 // data-size (of the returned picture), data-frames (decoded), data-restarts, data-reconnects,
-// data-mode (off wear pad scale voice), data-emotion, data-intensity; data-felt, data-felt-face,
+// data-mode (off wear pad like scale voice), data-like (reading), data-worn (of references), data-emotion, data-intensity; data-felt, data-felt-face,
 // data-felt-voice (what is measured), data-traces (moments drawn), data-microphone (heard silent muted
 // none –), data-level (of the governor). The videos are #avatar and #self.
 // Query: ?start begins at once, ?watch only watches, ?clean begins at once and shows nothing but the
@@ -19,6 +19,7 @@ import { EnginePanel } from "./engine.js";
 import { facesRow } from "./faces.js";
 import { governorRow } from "./governor.js";
 import { shortcuts } from "./keys.js";
+import { LikePanel } from "./like.js";
 import { Call } from "./live.js";
 import { Meter } from "./meter.js";
 import { MoodPanel } from "./mood.js";
@@ -50,6 +51,7 @@ const parameters = new Parameters(line);
 const stage = new Stage();
 const view = new AvatarView(parameters);
 const mood = new MoodPanel(parameters);
+new LikePanel(line, parameters, () => mood.setMode("like"));
 const strip = new Strip();
 new Meter(call);
 const traces = new Traces();

@@ -10,12 +10,14 @@ const MODES = [
   { id: "off", mode: "off", label: "As I am", text: "Your face as it is." },
   { id: "wear", mode: "emotion", label: "Wear", text: "Wear one emotion, as strongly as you like." },
   { id: "pad", mode: "valence_arousal", label: "Pad", text: "Drag to any feeling between them." },
+  { id: "like", mode: "reference", label: "Like this", text: "Drop, paste or choose a picture or a clip of a face: yours wears its expression." },
   { id: "scale", mode: "scale", label: "More or less of me", text: "Your own expression, weaker or stronger." },
   { id: "voice", mode: "voice", label: "Follow my voice", text: "The face shows what your voice feels, as strongly as you say it." },
 ];
 const SLIDERS = {
   neutral: { name: "neutralize", label: "Calm my own" },
   wear: { name: "intensity", label: "Intensity" },
+  like: { name: "reference_gain", label: "Intensity" },
   scale: { name: "scale", label: "My expression" },
   voice: { name: "voice_gain", label: "Strength" },
 };
@@ -48,7 +50,7 @@ export class MoodPanel {
     return SLIDERS[this.mode === "wear" && this.#value("emotion") === "neutral" ? "neutral" : this.mode];
   }
 
-  /** @param {string} id off, wear, pad, scale or voice */
+  /** @param {string} id off, wear, pad, like, scale or voice */
   setMode(id) {
     const { mode } = MODES.find((each) => each.id === id);
     if (this.#offers(mode)) this.parameters.set(this.#node, "mode", mode);
@@ -141,8 +143,9 @@ export class MoodPanel {
     const emotion = this.#value("emotion");
     check($("emotions"), "data-emotion", mode === "wear" ? emotion : "");
     for (const button of $("emotions").children) button.disabled = !this.parameters.row(this.#node, "emotion");
-    $("emotions").hidden = ["pad", "scale", "voice"].includes(mode);
+    $("emotions").hidden = ["pad", "like", "scale", "voice"].includes(mode);
     $("pad-row").hidden = mode !== "pad";
+    $("like-row").hidden = mode !== "like";
     say($("mode-text"), known ? this.#text(mode) : "Waiting for the engine to say what it can do.");
 
     const which = this.#slider;

@@ -10,6 +10,7 @@ const NODES = {
   face_reader: "Reading the face",
   voice_reader: "Reading the voice",
   feeling: "What is felt",
+  reference: "Reference",
   editor: "Expression",
   compositor: "Drawing the face",
   voice_face: "From the voice to a face",
@@ -65,6 +66,10 @@ const PARAMETERS = {
   "compositor.enrol": "Enrol as",
   "compositor.every": "Light and shade every n-th picture",
   "compositor.backend": "What computes",
+  "editor.reference_gain": "Strength of the reference",
+  "reference.path": "References from the start",
+  "reference.clip": "How a clip is worn",
+  "voice_face.reference_gain": "Strength of the reference",
   "voice_face.mode": "What the face shows",
   "voice_face.emotion": "Emotion to wear",
   "voice_face.intensity": "Intensity",
@@ -103,9 +108,10 @@ const PARAMETERS = {
 const CHOICES = {
   "editor.mode": {
     emotion: "wear an emotion", valence_arousal: "a point on the pad", scale: "more or less of me",
-    voice: "follow my voice", off: "as I am",
+    voice: "follow my voice", reference: "like this", off: "as I am",
   },
   "compositor.shows": { read: "what is read of it", unsay: "what was said is taken back" },
+  "reference.clip": { loop: "over and over, in its own time", mean: "as its mean" },
   "out.when_lost": { hold: "hold the last", pass: "show the camera" },
 };
 
