@@ -98,6 +98,7 @@ class Reader:
             source=face.blendshapes,
             target=face.blendshapes,
             expression=reference.expression,
+            beyond=reference.beyond,
         )
 
     def read(self, look: Look) -> Reference:
