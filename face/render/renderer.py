@@ -30,10 +30,16 @@ from face.render.repertoire import (
 )
 from face.render.request import Request
 from face.render.surface import HEIGHT, MOUTH_BOX, WIDTH, Surface
+from face.render.teeth import Teeth
 from face.rig import Placement, Rig
 from face.smoothing import OneEuro
+from face.topology import INNER_LIPS
 from face.types import EMOTIONS
 
+DROPPING: Final = ("fear", "surprised")
+"""emotions of which a jaw drops"""
+PAINTED: Final = 0.85
+"""how much of a dropped jaw's mouth is painted, the rest is what people show there"""
 STEADY: Final = (1.5, 0.6)
 """One-Euro filter of what an edit moves: Hz at rest, and Hz more per cm a second"""
 STEADY_LIGHT: Final = (0.8, 0.5)
@@ -121,7 +127,10 @@ class FaceRenderer:
             texture = self.with_mouth(overlay.texture, made.shape, request)
             overlay = replace(overlay, texture=texture, mouth=parted)
         target = placed(made.shape, request.placement)
-        return self._layer.draw(request.picture, request.landmarks, target, overlay, out)
+        drawn = self._layer.draw(request.picture, request.landmarks, target, overlay, out)
+        if parted > 0:
+            self._paint_teeth(drawn, made.shape, target, request, parted)
+        return drawn
 
     def draw(self, request: Request, overlay: Overlay, target: F32) -> U8:
         """The request's picture with its face at landmarks ``target`` [478, 3] px."""
@@ -262,6 +271,27 @@ class FaceRenderer:
         colour = 1 + np.float32(warmth(skin)) * (colour - 1)
         patch[:] = np.clip(bright[..., None] * colour * skin.mean(), 0, 255)
         return out
+
+    def _paint_teeth(
+        self, drawn: U8, shape: F32, target: F32, request: Request, parted: float
+    ) -> None:
+        """Where a jaw drops and the person's own mouth was never seen: what people's mouths have in
+        common there is a grey haze."""
+        import cv2
+
+        drops = sum(float(request.expression[EMOTIONS.index(name)]) for name in DROPPING)
+        share = PAINTED * parted * drops / max(float(request.expression[1:].sum()), 1e-6)
+        if share <= 0 or self.repertoire.opened(mouth(shape)) is not None:
+            return
+        lips = target[list(INNER_LIPS), :2]
+        left, top = np.maximum(np.floor(lips.min(axis=0)).astype(int) - 3, 0)
+        right, bottom = np.ceil(lips.max(axis=0)).astype(int) + 4
+        part = drawn[top:bottom, left:right]
+        before, skin = part.copy(), self.skin_colour(request)
+        teeth = Teeth(shut(shape))
+        teeth.paint(drawn, shape, target, request.placement, skin, warmth(skin))
+        if part.size:
+            cv2.addWeighted(part, share, before, 1 - share, 0, dst=part)
 
     def _passing(self, texture: U8, seen: U8, step_s: float) -> tuple[U8, U8]:
         """One remembered skin passes into the next instead of giving way at once."""

@@ -23,6 +23,7 @@ from face.render.request import Request
 from face.render.surface import load_surface
 from face.render.watch import Watch, unevenness
 from face.rig import load_rig
+from face.topology import INNER_LIPS
 from face.types import EMOTIONS, FaceEdit
 from tests.faces import Seen, seen_astronaut, seen_face
 
@@ -145,6 +146,19 @@ def test_ones_own_smile_is_worn_rather_than_other_peoples(actor: Actor) -> None:
     own = actor.render(*seen[:3], edit(seen.rig, happy=1.0), still=True)
     off = [np.abs(one.astype(int) - seen.pixels).mean() for one in (calm, by_others, own)]
     assert off[2] < off[1] and off[2] < off[0]  # her own smile is the one that she wears
+
+
+def test_a_dropped_jaw_shows_teeth_with_an_edge(actor: Actor) -> None:
+    seen = seen_astronaut()
+    made = actor.render(*seen[:3], edit(seen.rig, surprised=1.0), still=True)
+    seen = seen_face(made)
+    lips = seen.landmarks[list(INNER_LIPS), :2]
+    middle, (top, bottom) = int(lips[:, 0].mean()), (lips[:, 1].min(), lips[:, 1].max())
+    column = made[int(top) + 1 : int(bottom), middle - 3 : middle + 4].mean(axis=(1, 2))
+    assert bottom - top > 8
+    upper = column[: len(column) // 2]
+    assert upper.max() > 1.8 * column[len(column) // 2]
+    assert -np.diff(upper).min() > 0.15 * upper.max()  # where they end, it is dark at once
 
 
 def test_a_remembered_smile_fades_where_calm_was_never_seen(actor: Actor) -> None:
