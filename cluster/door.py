@@ -11,7 +11,8 @@ from aiohttp.typedefs import Handler
 
 from nodes.web.options import Options
 from nodes.web.security import FOR_PLAYERS, refuse
-from serving.front import LINES, Front, NoPlaceError, Visited
+from serving.front import LINES, Front, NoPlaceError
+from serving.house import Visited
 
 
 class Door(Front):
@@ -29,6 +30,7 @@ class Door(Front):
             router.add_get(f"/s/{{name}}/{line}", self._line)
         router.add_route("*", "/s/{name}/{path:(?:session|whip|whep)(?:/.*)?}", self._signal)
         router.add_get("/s/{name}/{path:metrics|avatar}", self._signal)
+        router.add_post("/s/{name}/{path:reference}", self._signal)
 
     async def _session(self, name: str, *, waits: bool) -> Visited:
         session = self.sessions.by_name.get(name)

@@ -18,6 +18,7 @@ import argparse
 import asyncio
 import contextlib
 import functools
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -26,20 +27,27 @@ from rich.text import Text
 
 from commands import machines
 from commands.graph import add_settings
-from commands.live import add_face_arguments, add_page_arguments, face_settings, page_options
+from commands.live import (
+    add_face_arguments,
+    add_page_arguments,
+    face_settings,
+    free_port,
+    page_options,
+)
 from commands.numbers import SECONDS, within
 from commands.paths import GRAPHS
 from commands.running import console, print_news
 from commands.tally import Tally
 from commands.weights import add_weights, use_weights
 from engine import signals
-from engine.folders import RunFolder
+from engine.errors import MienError
 from engine.graph import load, read
 from engine.loops import run_loop
 from engine.roles import Roles
+from inference.model import missing
 from serving.front import Front
-from serving.places import Places
-from serving.sessions import Event, Sessions
+from serving.machine import Machine
+from serving.sessions import Event
 
 Opened = Callable[[Event], AbstractAsyncContextManager[Front]]
 """what carries the sessions, by where news of it go"""
@@ -58,6 +66,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--linger", type=SECONDS, default=5.0, metavar="SECONDS",
         help="how long a session waits for a visitor who has left (default 5)",
     )  # fmt: skip
+    many.add_argument(
+        "--networks", choices=("shared", "own"), default="shared",
+        help="shared: one process per device runs them for all sessions; own: each session does",
+    )  # fmt: skip
+    many.add_argument(
+        "--device", choices=("auto", "cpu", "gpu"), default="auto",
+        help="what runs shared networks (default auto: a GPU where there is one)",
+    )  # fmt: skip
+    many.add_argument(
+        "--admin-token", default=os.environ.get("MIEN_ADMIN_TOKEN", ""),
+        help="what /admin and /metrics ask for; made up and printed without it. MIEN_ADMIN_TOKEN "
+        "says it without showing it in lists of processes",
+    )  # fmt: skip
     machines.add_arguments(parser)
     add_page_arguments(parser.add_argument_group("page"))
     add_face_arguments(parser.add_argument_group("face"))
@@ -74,6 +95,14 @@ def session_graph(settings: list[str]) -> dict[str, Any]:
         raw["nodes"][roles[role]]["thread"] = True
     raw["processes"] = {PROCESS: {"nodes": list(raw["nodes"])}}
     return load(raw, settings).raw
+
+
+def device_of(asked: str) -> str:
+    """cpu or gpu. Raises MienError where a GPU is asked for and there is none."""
+    why_not = missing("tensorrt")
+    if asked == "gpu" and why_not is not None:
+        raise MienError(f"--device gpu: {why_not}")
+    return "cpu" if asked == "cpu" or why_not is not None else "gpu"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -97,17 +126,22 @@ def run(options: argparse.Namespace) -> int:
 async def _on_this_machine(
     options: argparse.Namespace, graph: dict[str, Any], event: Event
 ) -> AsyncIterator[Front]:
-    folder = RunFolder()
-    sessions = Sessions(graph, folder.path, event, linger_s=options.linger)
-    front = Front(sessions, Places(sessions.by_name, options.max_sessions))
+    if options.port == 0:
+        options.port = free_port(options.address)
+    machine = Machine(
+        graph,
+        event,
+        most=options.max_sessions,
+        linger_s=options.linger,
+        networks=options.networks,
+        device=device_of(options.device),
+        admin_token=options.admin_token,
+    )
     try:
-        await sessions.start()
-        await front.start(page_options(options))
-        yield front
+        await machine.start(page_options(options))
+        yield machine.front
     finally:
-        await front.stop()
-        await sessions.stop()
-        folder.release()
+        await machine.stop()
 
 
 async def _run(options: argparse.Namespace, opened: Opened) -> bool:
@@ -123,6 +157,7 @@ async def _run(options: argparse.Namespace, opened: Opened) -> bool:
                 started = True
                 most = f"   ({front.places.most} sessions at most; Ctrl-C ends it)"
                 console.print(Text.assemble("Mien is running: ", (front.binding.url, "bold"), most))
+                console.print(f"sessions and load: {front.admin_url}", highlight=False)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(over.wait(), options.seconds or None)
                 over.set()

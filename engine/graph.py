@@ -19,7 +19,7 @@ from engine.roles import Roles
 TEXT_MOST = 2**20
 _TOP_KEYS = (
     "name", "delivery", "stalled_after_s", "silent_after_s", "nodes", "processes", "hosts",
-    "governor", "roles",
+    "governor", "roles", "services",
 )  # fmt: skip
 
 
@@ -124,6 +124,7 @@ class _Checker(NodeTables):
             roles=self.roles(nodes),
             governor=self.governor(nodes, delivery),
             given=frozenset(self.given),
+            services=self.services(),
             raw=self.raw,
         )
 

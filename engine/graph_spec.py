@@ -67,6 +67,8 @@ class Graph:
     """what is done without while the machine can't keep up"""
     given: frozenset[str]
     """node.parameter names that were set for this run"""
+    services: Mapping[str, str]
+    """what runs beside the graph for its nodes: an address by name"""
     raw: dict[str, Any] = field(repr=False)
 
     def consumers(self, node: str, port: str) -> list[tuple[NodeSpec, str]]:

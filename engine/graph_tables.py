@@ -48,6 +48,13 @@ class Tables:
             raise self.fail(f"{key} is a number of seconds, not {value!r}", key)
         return float(value)
 
+    def services(self) -> dict[str, str]:
+        services = self.table(self.raw.get("services", {}), "services")
+        for name, address in services.items():
+            if not isinstance(address, str):
+                raise self.fail(f"{name} is an address, not {address!r}", "services", name)
+        return services
+
     def hosts(self) -> dict[str, HostSpec]:
         hosts = {}
         for name, entry in self.table(self.raw.get("hosts", {}), "hosts").items():

@@ -56,6 +56,8 @@ class Context:
     """allocate(port, shape): uint8 to write a picture into that will be emitted from ``port``;
     it crosses to another process without a copy. Fill it before it is emitted, not after."""
     control: Control | None = None
+    services: Mapping[str, str] = field(default_factory=dict)
+    """what runs beside the graph for its nodes, as the graph says: an address by name"""
 
 
 class Node:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -63,7 +63,14 @@ class Host(Protocol):
 class Runner:
     """Drives one node inside its executor."""
 
-    def __init__(self, spec: NodeSpec, host: Host, control: Control | None, lossless: bool) -> None:
+    def __init__(
+        self,
+        spec: NodeSpec,
+        host: Host,
+        control: Control | None,
+        lossless: bool,
+        services: Mapping[str, str],
+    ) -> None:
         self.spec = spec
         self.name = spec.name
         self.host = host
@@ -84,6 +91,7 @@ class Runner:
             count=self.stats.count,
             allocate=self._allocate,
             control=control,
+            services=services,
         )
         self.node = spec.node_type(spec.config, self.context)
         self.is_set_up = False

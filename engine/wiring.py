@@ -76,7 +76,7 @@ class Wiring:
             for base, driver in ((Source, SourceRunner), (LoopNode, LoopRunner)):
                 if issubclass(spec.node_type, base):
                     kind = driver
-            runner = kind(spec, host, control, self._lossless)
+            runner = kind(spec, host, control, self._lossless, self._graph.services)
             if isinstance(runner, SourceRunner):
                 runner.executor = self._thread(spec.name, runner)
             elif spec.runs == "loop":

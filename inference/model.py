@@ -13,6 +13,7 @@ from engine.errors import MienError, UsageError
 from engine.types import F32
 from inference.card import Card, read_card
 from inference.runtimes import OnnxRuntime, OpenVinoRuntime, Runtime, fits, missing_package, zeros
+from inference.shared import SharedRuntime
 from inference.tensorrt import TensorRtRuntime, missing_tensorrt
 
 Backend = Literal["auto", "tensorrt", "openvino", "onnxruntime"]
@@ -42,18 +43,24 @@ class Model:
         require_gpu: bool = False,
         outputs: Iterable[str] = (),
         log: Log | None = None,
+        shared: str = "",
     ) -> None:
         """Load the weight in ``folder``. Only ``outputs`` need to be computed; empty: all.
 
         ``backend`` auto: TensorRT, else OpenVINO, else ONNX Runtime, and ``log`` (standard error)
         is told which, and why not a better one. ``precision`` is OpenVINO's: auto is the card's.
+        ``shared`` is the address of a process that runs it for many: what, is its choice.
         Raises MienError with one line: no card, a damaged file, a card that doesn't fit, a runtime
         that isn't there, no GPU where ``require_gpu`` asks for one.
         """
         self.card: Card = read_card(folder)
-        self._runtime = _load(
-            self.card, backend, precision, threads, require_gpu, frozenset(outputs), log or _stderr
-        )
+        asked, log = frozenset(outputs), log or _stderr
+        self._runtime: Runtime
+        if shared:
+            self._runtime = SharedRuntime(self.card, shared, asked)
+            log(f"{self.card.name} runs on {self._runtime.label}")
+        else:
+            self._runtime = _load(self.card, backend, precision, threads, require_gpu, asked, log)
         try:
             fits(self.card, self._runtime)
         except MienError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 import importlib.util
 from collections.abc import Mapping
@@ -49,9 +50,15 @@ class OpenVinoRuntime:
     """OpenVINO on the CPU. ``precision``: f32, bf16 or int8; bf16 only where the CPU has it."""
 
     def __init__(
-        self, card: Card, precision: str, threads: int, outputs: frozenset[str] = frozenset()
+        self,
+        card: Card,
+        precision: str,
+        threads: int,
+        outputs: frozenset[str] = frozenset(),
+        batch: int = 1,
     ) -> None:
-        """What only other ``outputs`` need isn't computed; empty: all are."""
+        """What only other ``outputs`` need isn't computed; empty: all are. ``batch`` calls go in
+        together, along the first axis of length 1 of each tensor."""
         import openvino
 
         core: Any = openvino.Core()
@@ -76,12 +83,16 @@ class OpenVinoRuntime:
                 for port, result in zip(network.outputs, network.get_results(), strict=True):
                     if _name(port, listed) not in outputs:
                         network.remove_result(result)
-            compiled = core.compile_model(network, "CPU", settings)
+            if batch > 1:
+                from inference.widen import widen
+
+                widen(network, _wide(card, batch), batch)
+            self.compiled: Any = core.compile_model(network, "CPU", settings)
         except RuntimeError as error:
             raise _refused(card, "OpenVINO", error) from None
-        self._request: Any = compiled.create_infer_request()
-        self.inputs = {_name(p, listed): tuple(p.get_shape()) for p in compiled.inputs}
-        self._ports = [(_name(p, listed), p) for p in compiled.outputs]
+        self._request: Any = self.compiled.create_infer_request()
+        self.inputs = {_name(p, listed): tuple(p.get_shape()) for p in self.compiled.inputs}
+        self._ports = [(_name(p, listed), p) for p in self.compiled.outputs]
         version = importlib.metadata.version("openvino")
         also = f" and {hint}" if precision == "int8" else ""
         self.label = f"OpenVINO {version}, {precision}{also}, {on_cpu(threads)}"
@@ -91,9 +102,15 @@ class OpenVinoRuntime:
         answer = self._request.infer(dict(tensors), share_inputs=True)
         return {name: answer[port] for name, port in self._ports}
 
+    def another(self) -> OpenVinoRuntime:
+        """The same network for another thread."""
+        twin = copy.copy(self)
+        twin._request = self.compiled.create_infer_request()
+        return twin
+
     def close(self) -> None:
         """Free the network."""
-        self._request = None
+        self._request = self.compiled = None
 
     @staticmethod
     def _parts(card: Card, precision: str) -> tuple[Any, ...]:
@@ -133,6 +150,18 @@ class OnnxRuntime:
     def close(self) -> None:
         """Free the network."""
         self._session = None
+
+
+def _wide(card: Card, batch: int) -> dict[str, list[int]]:
+    """The shapes of the inputs for so many calls."""
+    shapes = {}
+    for tensor in card.inputs:
+        lengths = list(tensor.shape)
+        if 1 not in lengths:
+            raise MienError(f"{tensor.name} {lengths} of {card.name} has no axis for a batch")
+        lengths[lengths.index(1)] = batch
+        shapes[tensor.name] = lengths
+    return shapes
 
 
 def fits(card: Card, runtime: Runtime) -> None:

@@ -6,7 +6,7 @@ import io
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from engine.errors import MienError
 from engine.node import Context
 from inference.weight_sets import weight_folder
+
+SERVICE: Final = "inference"
+"""the process that runs networks for many, among a graph's services"""
 
 if TYPE_CHECKING:
     from inference.model import Backend, Model
@@ -47,7 +50,7 @@ def open_model(
     """A network whose tensors are those that the node knows. Raises MienError.
 
     What runs it, and why nothing better, is the node's gauge ``backend``; while an engine is built,
-    its progress is the node's status.
+    its progress is the node's status. Where the graph names a service ``inference``, it is shared.
     """
     from inference.model import Model
 
@@ -58,7 +61,8 @@ def open_model(
         context.status("waiting", line)
 
     folder, asked = weight_folder(name, weights), {*outputs}
-    model = Model(folder, backend=backend, threads=threads, outputs=asked, log=log)
+    shared = context.services.get(SERVICE, "")
+    model = Model(folder, backend=backend, threads=threads, outputs=asked, log=log, shared=shared)
     needed = {tensor.name for tensor in model.card.inputs}
     offered = {tensor.name for tensor in model.card.outputs}
     if needed != set(inputs) or not offered >= asked:

@@ -11,8 +11,7 @@ import asyncio
 import contextlib
 import re
 import secrets
-from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Final
 
 import aiohttp
 from aiohttp import ClientWebSocketResponse, WSMsgType, hdrs, web
@@ -21,8 +20,10 @@ from engine.errors import MienError
 from nodes.web.binding import Binding
 from nodes.web.messages import MESSAGE_MOST
 from nodes.web.options import Options
-from nodes.web.security import read_body, refuse
+from nodes.web.security import REFERENCE_PATH, read_body, refuse
 from nodes.web.server import PATHS, STATIC
+from serving.admin import OWN, Admin
+from serving.house import House, Visited
 from serving.places import Places
 
 NAME: Final = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
@@ -30,62 +31,31 @@ NAME: Final = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 LINES: Final = ("ws", "rig")
 SOCKETS_MOST: Final = 16
 """lines of one session"""
-PASSED_ON: Final = (hdrs.CONTENT_TYPE, "If-Match")
+PASSED_ON: Final = (hdrs.CONTENT_TYPE, "If-Match", "X-Name")
 PASSED_BACK: Final = (
     hdrs.CONTENT_TYPE, "ETag", "Accept-Patch", "Accept-Post", hdrs.ALLOW, hdrs.LINK,
     hdrs.RETRY_AFTER,
 )  # fmt: skip
-PATHS_MOST: Final = "{path:.*}"
-
-
-class Visited(Protocol):
-    """A session, as the front needs it."""
-
-    state: str
-    sockets: int
-    used_s: float
-
-    @property
-    def http(self) -> Any:
-        """Asks it: as aiohttp.ClientSession does, at http://session/."""
-
-    @property
-    def over(self) -> asyncio.Event: ...
-
-    async def ready(self) -> None:
-        """Until it can be asked. Raises MienError where it can't be started."""
-
-
-class House(Protocol):
-    """All of them: `Sessions` of this machine, or those of others."""
-
-    @property
-    def by_name(self) -> Mapping[str, Visited]: ...
-
-    @property
-    def ended(self) -> Mapping[str, Any]: ...
-
-    @property
-    def now_s(self) -> float: ...
-
-    def open(self, name: str) -> Visited: ...
-
-    async def end(self, name: str) -> None: ...
-
-    def figures(self) -> list[dict[str, Any]]: ...
 
 
 class Front:
     """Routes of all sessions. ``places`` says who may come in."""
 
-    def __init__(self, sessions: House, places: Places) -> None:
+    def __init__(self, sessions: House, places: Places, admin_token: str = "") -> None:
         self.sessions = sessions
         self.places = places
         self.binding = Binding()
+        self.admin = Admin(sessions, places, admin_token or secrets.token_urlsafe(18))
+
+    @property
+    def admin_url(self) -> str:
+        """What who runs the machine opens."""
+        return f"{self.binding.url.partition('/?')[0]}/admin?token={self.admin.token}"
 
     async def start(self, options: Options) -> None:
         """Bind. Raises MienError."""
         await self.binding.open(options, self._add_routes)
+        self.binding.guard.judged_elsewhere += OWN
 
     async def stop(self) -> None:
         """Unbind."""
@@ -95,6 +65,7 @@ class Front:
         router = app.router
         router.add_get("/", self._new)
         router.add_static("/static/", STATIC)
+        self.admin.add_routes(app)
         router.add_get("/healthz", self._health)
         for path in PATHS:
             router.add_route("*", path, self._alone)
@@ -107,6 +78,7 @@ class Front:
             router.add_get(f"/s/{{name}}/{line}", self._line)
         router.add_route("*", "/s/{name}/{path:(?:session|whip|whep)(?:/.*)?}", self._signal)
         router.add_get("/s/{name}/{path:metrics|avatar}", self._signal)
+        router.add_post("/s/{name}/{path:reference}", self._signal)
 
     # -- pages -------------------------------------------------------------------------------------
 
@@ -177,7 +149,9 @@ class Front:
     async def _hand_on(
         self, request: web.Request, name: str, path: str, *, waits: bool
     ) -> web.Response:
-        body = await read_body(request)
+        # What is larger than an offer goes through as it comes; the session says what is too large.
+        large = f"/{path}" == REFERENCE_PATH
+        body = request.content if large else await read_body(request)
         try:
             session = await self._session(name, waits=waits)
         except NoPlaceError as error:
@@ -296,14 +270,3 @@ async def _join(
         for way in ways:
             with contextlib.suppress(asyncio.CancelledError, ConnectionError, Exception):
                 await way
-
-
-def described(front: Front) -> dict[str, Any]:
-    """The state of the front as plain data: sessions, places, who waits."""
-    return {
-        "sessions": front.sessions.figures(),
-        "places": front.places.most,
-        "waiting": front.places.waiting,
-        "draining": front.places.draining,
-        "ended": dict(front.sessions.ended),
-    }

@@ -10,6 +10,7 @@ Examples:
   run_engine.py bench file --input talk.mp4
   run_engine.py bench voice --portrait face.jpg --voice talk.wav
   run_engine.py bench governor --plot governor.svg   cores loaded in steps
+  run_engine.py bench sessions --counts 1,2,4,8       how many people fit on this machine
   run_engine.py bench models
 """
 
@@ -29,6 +30,7 @@ SECTIONS = {
     "file": "a file through the graph: real-time factor, cost per node",
     "voice": "a voice that makes a picture talk: voice to picture, frame rate, CPU",
     "governor": "cores loaded in steps: what is done without, what rate and age hold",
+    "sessions": "how many people fit: sessions of serve, called by synthetic people",
     "models": "the networks: ms on every runtime that is here, cold and warm",
 }
 UNLEARNED = ("hop",)

@@ -92,6 +92,8 @@ class Guard:
         alone = (self.loopback and not front.public) or let_in
         self.token = token or ("" if alone else secrets.token_urlsafe(18))
         self.scheme = front.scheme
+        self.judged_elsewhere: tuple[str, ...] = ("/healthz",)
+        """paths, and what lies below them, that the token neither opens nor closes"""
         self._negotiations = Buckets(*NEGOTIATIONS)
         self._requests = Buckets(*REQUESTS)
         self._wrong = Buckets(*WRONG_TOKENS)
@@ -141,14 +143,21 @@ class Guard:
             return refuse(403, f"another page ('{_short(origin)}') may not drive this one")
         if origin is None and _is_part_of_another_page(request):
             return refuse(403, "another page may not load this; open it in a tab of its own")
-        if (request.content_length or 0) > BODY_MOST and request.path != REFERENCE_PATH:
+        large = path_in_session(request.path) == REFERENCE_PATH
+        if (request.content_length or 0) > BODY_MOST and not large:
             return refuse(
                 413, f"the body is over {BODY_MOST // 1024} KiB; an SDP offer is smaller",
                 {"Connection": "close"},
             )  # fmt: skip
-        if self.token and request.path != "/healthz" and request.method != hdrs.METH_OPTIONS:
+        if self.token and request.method != hdrs.METH_OPTIONS and not self._elsewhere(request):
             return self._token_refusal(request)
         return None
+
+    def _elsewhere(self, request: web.Request) -> bool:
+        return any(
+            request.path == path or request.path.startswith(path + "/")
+            for path in self.judged_elsewhere
+        )
 
     def is_foreign(self, request: web.Request) -> bool:
         """Whether it is a page of another origin that asks."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import signal
 import tempfile
@@ -19,6 +20,7 @@ import pytest_asyncio
 from av import AudioFrame as AvAudio
 from av import VideoFrame as AvVideo
 
+from commands.bench.callers import Callers
 from engine.folders import RunFolder
 from nodes.web.options import Options
 from serving.front import Front
@@ -272,3 +274,44 @@ async def test_coming_and_going_leaves_nothing(alone: Server) -> None:
         )
     assert held(alone) == before
     assert memory[-1] - memory[4] < 4 << 20
+
+
+async def test_the_admin_sees_sessions_and_no_names(alone: Server) -> None:
+    await alone.ask(ANNA, "metrics")
+    keys = {"Authorization": f"Bearer {alone.front.admin.token}"}
+    jar = aiohttp.CookieJar(unsafe=True)  # of addresses, not of names alone
+    async with aiohttp.ClientSession(cookie_jar=jar) as http:
+        for path in ("/admin", "/admin/state", "/metrics"):
+            async with http.get(alone.url + path) as answer:
+                assert answer.status == 401 and "admin's token" in await answer.text()
+        async with http.get(alone.url + "/admin/state", headers=keys) as answer:
+            text = await answer.text()
+        (session,) = json.loads(text)["sessions"]
+        assert session["state"] == "running" and session["pss_mb"] > session["own_mb"] > 0
+        async with http.get(alone.url + "/metrics", headers=keys) as answer:
+            exposed = await answer.text()
+        assert 'mien_sessions{class="idle"} 1.0' in exposed and "mien_places 2.0" in exposed
+        assert ANNA not in text + exposed
+        async with http.get(alone.front.admin_url) as page:  # the cookie opens it from then on
+            assert page.status == 200 and "<h1>Sessions</h1>" in await page.text()
+        async with http.post(alone.url + "/admin/drain", headers=keys) as answer:
+            assert answer.status == 204 and alone.places.draining
+        number = alone.sessions.by_name[ANNA].number
+        async with http.delete(f"{alone.url}/admin/sessions/{number}", headers=keys) as answer:
+            assert answer.status == 204 and not alone.sessions.by_name
+
+
+async def test_synthetic_callers_measure_and_see_nobody_else(alone: Server) -> None:
+    callers = Callers()
+    size = {"width": 320, "height": 240, "fps": 15}
+    await callers.prepare({**size, "most": 2, "input": "", "voice": ""})
+    urls = [alone.address(name) + "/" for name in (ANNA, BERT)]
+    assert await callers.call({"urls": urls}) == {"told": ["", ""]}
+    assert await callers.connected({"within_s": 20}) == {"connected": 2}
+    rows = (await callers.measure({"seconds": 1.0}))["callers"]
+    for row in rows:
+        assert row["foreign"] == 0 and row["unreadable"] == 0
+        assert row["fps"] > 5 and 0 < row["latency_ms"]["p50"] < 1000
+    again = await callers.call({"urls": [alone.address("one-too-many-here")]})
+    assert "2 people are here, as many as this machine can carry" in again["told"][0]
+    await callers.leave({})
