@@ -17,6 +17,7 @@ Examples:
   run_engine.py live --vmc                       the face moves an avatar, too (VSeeFace, Warudo)
   run_engine.py live --publish rtmp://a.rtmp.youtube.com/live2 --publish-key youtube.key
   run_engine.py live --avatar head               a 3D head in the picture's place, on the page
+  run_engine.py live --avatar head --camera none   the same, moved by your voice alone
   run_engine.py live --camera rtsp://192.168.1.20/stream
   run_engine.py live --address 0.0.0.0 --cert cert.pem --key key.pem
 """
@@ -64,8 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--camera",
         metavar="N|URL|FILE",
         help="a camera of this machine (its number or path, see devices), one of the network "
-        "(rtsp://..., http://...), a video that is played over and over, or none: with --person, "
-        "their own picture talks",
+        "(rtsp://..., http://...), a video that is played over and over, or none: your voice alone "
+        "moves the picture of --person, or an avatar",
     )
     devices.add_argument(
         "--mic",
@@ -209,8 +210,8 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
     if without_camera(options):
         raw = portrait_graph(options)
         roles = Roles(raw)
-        video, rig = f"{roles['compositor']}.video", f"{roles['editor']}.rig"
-        return _with_outputs(raw, options, video, rig)
+        video = raw["nodes"][roles["out"]]["inputs"]["video"]
+        return _with_outputs(raw, options, video, f"{roles['editor']}.rig")
     raw = read(GRAPHS / "live.toml")
     nodes, processes, roles = raw["nodes"], raw["processes"], Roles(raw)
     hears = [nodes[roles[role]]["inputs"] for role in ("voice_reader", "out")]

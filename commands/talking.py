@@ -29,10 +29,22 @@ def add_portrait_arguments(parser: Any, several: bool = False) -> None:
 
 
 def without_camera(options: argparse.Namespace) -> bool:
-    """Whether a still picture stands for the camera's. Raises UsageError where there is none."""
-    if options.camera == "none" and options.portrait is None and options.person is None:
-        raise UsageError("--camera none needs --person, who was enrolled, or --portrait, a picture")
+    """Whether the voice alone moves a face: a picture's, or an avatar's. Raises UsageError where
+    there is none."""
+    if options.camera == "none" and not (_pictured(options) or _moves_avatar(options)):
+        raise UsageError(
+            "--camera none needs a face that your voice moves: --person, who was enrolled, "
+            "--portrait, a picture, --avatar, --vmc or --vtube-studio"
+        )
     return options.portrait is not None or options.camera == "none"
+
+
+def _pictured(options: argparse.Namespace) -> bool:
+    return options.portrait is not None or options.person is not None
+
+
+def _moves_avatar(options: argparse.Namespace) -> bool:
+    return any(one is not None for one in (options.avatar, options.vmc, options.vtube_studio))
 
 
 def portrait_graph(options: argparse.Namespace) -> dict[str, Any]:
@@ -47,6 +59,9 @@ def portrait_graph(options: argparse.Namespace) -> dict[str, Any]:
         if others and options.person is not None:
             raise UsageError("--person is whom one --portrait shows; name one, or leave it out")
         nodes[roles["compositor"]]["parameters"] |= {"path": first, "others": "\n".join(others)}
+    elif options.person is None:
+        portrait = raw["roles"].pop("compositor")
+        nodes[portrait] = {"type": "nodes.face.plain:Plain", "inputs": nodes[portrait]["inputs"]}
     if options.mic is not None:
         browser = raw["roles"].pop("browser")
         del nodes[browser]

@@ -12,6 +12,7 @@ from commands.live import add_arguments, live_graph
 from engine.errors import UsageError
 from engine.graph import load
 from engine.graph_spec import Graph
+from nodes.face.plain import Plain
 from nodes.sources.camera import Camera
 from nodes.sources.media_file import MediaFile
 from nodes.sources.network_camera import NetworkCamera
@@ -100,6 +101,13 @@ def test_what_is_no_camera(
     error = capsys.readouterr().err
     assert error.startswith("mien: ") and says in error
     assert error.count("\n") == 1
+
+
+def test_a_voice_alone_moves_an_avatar() -> None:
+    made = graph("--camera", "none", "--avatar", "head", "--vmc")
+    assert made.nodes["vmc"].inputs["rig"] == ("voice_face", "rig")
+    assert made.nodes[made.nodes["out"].inputs["video"][0]].node_type is Plain
+    assert "compositor" not in made.roles
 
 
 def test_an_avatar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
