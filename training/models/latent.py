@@ -40,7 +40,6 @@ SEEN: Final = len(BLENDSHAPES) + READING
 """what E is told of a picture: shapes and a reading"""
 MOST: Final = 1.5
 """of an emotion's amount"""
-_NEUTRAL: Final = EMOTIONS.index("neutral")
 _SURE: Final = 0.01
 """a probability that is as good as none"""
 _LOGS: Final = 0.25
@@ -73,6 +72,14 @@ def said(reading_BR: Tensor) -> Tensor:
     return torch.cat([(logits - logits.mean(dim=1, keepdim=True)) * _LOGS, felt], dim=1)
 
 
+def told(reading_BR: Tensor) -> Tensor:
+    """How much of each emotion a reading [B, 11] names [B, 8]: what isn't calm, divided by the
+    squares of probabilities, so that it is the likeliest rather than a bit of each."""
+    shares = reading_BR[:, : len(EMOTIONS)].clamp(min=0)
+    felt = torch.cat([torch.zeros_like(shares[:, :1]), shares[:, 1:].square()], dim=1)
+    return (1 - shares[:, :1]) * felt / (felt.sum(dim=1, keepdim=True) + 1e-4)
+
+
 def packed(shapes_BS: Tensor, said_BR: Tensor, amounts_BE: Tensor) -> Tensor:
     """The latent w [B, N, D] of shapes [B, 52], what is said [B, 11] and amounts [B, 8]."""
     row = torch.cat([shapes_BS, said_BR, amounts_BE, torch.zeros_like(amounts_BE[:, :1])], dim=1)
@@ -99,8 +106,8 @@ class LatentEncoder(nn.Module):
     """E: shapes [B, 52] as tracked and a reading [B, 11] of one picture -> w [B, N, D] (eq. 1).
 
     The paper's E is an IResNet50 over pixels; this one stands on the frozen tracker and visual
-    encoder, and learns what they don't say: how much of each emotion's appearance there is, and by
-    how much the shapes are off.
+    encoder, and learns what they don't say: how much there is of the appearance of an emotion that
+    the reading names, and by how much the shapes are off.
     """
 
     def __init__(self, size: LatentSize) -> None:
@@ -115,16 +122,12 @@ class LatentEncoder(nn.Module):
         nn.init.zeros_(self.shapes.weight)
         nn.init.zeros_(self.shapes.bias)
         nn.init.zeros_(self.amounts.weight)
-        nn.init.constant_(self.amounts.bias, -2.5)
-        felt = torch.ones(len(EMOTIONS))
-        felt[_NEUTRAL] = 0
-        self.register_buffer("felt", felt, persistent=False)
-
-    felt: Tensor
+        nn.init.zeros_(self.amounts.bias)
 
     def forward(self, shapes: Tensor, reading: Tensor) -> Tensor:
+        named = told(reading)
         reading = said(reading)
         hidden = self.hidden(torch.cat([shapes, reading], dim=1))
-        moved = (shapes + _CORRECTS * torch.tanh(self.shapes(hidden))).clamp(0, 1)
-        amounts = MOST * torch.sigmoid(self.amounts(hidden)) * self.felt
+        moved = (shapes + _CORRECTS * torch.tanh(self.shapes(hidden))).clamp(0.0, 1.0)
+        amounts = MOST * torch.sigmoid(self.amounts(hidden)) * named
         return packed(moved, reading, amounts)

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 GROUP: Final = "mien.recipes"
 _HERE: Final = Path(__file__).parent
-ASIDE: Final = ("content", "emotion_priors", "emotion_space", "lip_sync", "voice_flow")
+ASIDE: Final = (
+    "content", "emotion_priors", "emotion_space", "inversion", "lip_sync", "reference",
+    "voice_flow",
+)  # fmt: skip
 """trained to judge and to compare: no node runs them, and no weight of them ships"""
 
 
