@@ -29,6 +29,7 @@ DISTRIBUTIONS = {
     "ort_flatbuffers_py": "onnxruntime",
     "pythonosc": "python-osc",
     "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
     "tensorrt_rtx": "tensorrt-rtx-cu13",
     "yaml": "pyyaml",
     "zmq": "pyzmq",
