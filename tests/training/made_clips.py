@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -92,6 +94,25 @@ def made_clips(frames: int = 6) -> list[Clip]:
     for split in ("val", "test"):
         clips.append(made_clip(f"{split}-sad", subject=split, emotion="sad", split=split))
     return clips
+
+
+def made_pairs(clips: list[Clip]) -> dict[str, Any]:
+    """Calm faces that are happy and angry, too, as `training.data.pairs` keeps them."""
+    calm = [c for c in clips if c.info.emotion == "neutral" and c.info.split == "train"]
+    rows: list[dict[str, Any]] = []
+    for clip in calm:
+        for emotion in ("happy", "angry"):
+            shapes, place = prototype(emotion), EMOTIONS.index(emotion)
+            hot = np.eye(len(EMOTIONS), dtype=np.float32)[place]
+            rows.append(
+                {
+                    "key": np.str_(clip.info.key), "frame": np.int64(0), "emotion": np.int64(place),
+                    "beta": np.float32(1), "measured": np.float32(0.7), "mouth": np.float32(0.002),
+                    "change": np.concatenate([shapes, 0.7 * hot]).astype(np.float32),
+                    "seen": np.concatenate([shapes, hot, [0.1, 0.2, 0.7]]).astype(np.float32),
+                }
+            )  # fmt: skip
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def draw_face(points: F32, skin: F32) -> U8:

@@ -12,10 +12,11 @@ import pytest
 pytest.importorskip("torch", reason="training needs torch (pip install -e '.[train]')")
 
 import cv2
+import numpy as np
 import torch
 
 from tests.faces import astronaut
-from tests.training.made_clips import made_clips
+from tests.training.made_clips import made_clips, made_pairs
 from training import recipes
 from training.data.clip import write_shard
 
@@ -47,9 +48,11 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A shard of drawn heads."""
+    """A shard of drawn heads, and pairs of some of them."""
     folder = tmp_path_factory.mktemp("shards")
-    write_shard(folder / "made-000000.tar", made_clips())
+    clips = made_clips()
+    write_shard(folder / "made-000000.tar", clips)
+    np.savez(folder / "pairs.npz", **made_pairs(clips))
     return folder
 
 
