@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from engine.types import F32
+from engine.types import F32, U8
 from nodes.web.avatar_file import HEAD, avatar_file
 from tests.browser.conftest import launched
 from tests.browser.engine import Engine
@@ -96,6 +96,15 @@ def seen(path: Path) -> F32:
     picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     assert picture is not None
     return picture.astype(np.float32)
+
+
+def pictures_of(path: Path) -> list[U8]:
+    """A recording's pictures [H, W, 3]; it has sound, too."""
+    import av
+
+    with av.open(str(path)) as container:
+        assert container.streams.audio
+        return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
 
 
 def worn(
@@ -224,6 +233,15 @@ def test_a_vrm_0_and_what_is_none(
             page.page.screenshot(path=path)
 
         worn(avatar_engine, shoot, tmp_path, ("happy", "sad"))
-        page.page.locator('[data-figure-choice="picture"]').evaluate("it => it.click()")
+        page.page.locator("#record").evaluate("it => it.click()")
+        drawn = page.page.evaluate(DRAWN)
+        page.page.wait_for_function(f"() => {DRAWN} > {drawn + 5}")
+        with page.page.expect_download() as download:  # another view ends what was recorded of this
+            page.page.locator('[data-figure-choice="picture"]').evaluate("it => it.click()")
+        recording = tmp_path / download.value.suggested_filename
+        download.value.save_as(recording)
+        filmed = pictures_of(recording)
+        assert len(filmed) > 1 and filmed[-1].shape[0] == filmed[-1].shape[1]  # not the camera's
+        assert filmed[-1][120:240, 140:220].mean() > filmed[-1][:40, :40].mean() + 20
         assert page.data("figure") == "" and page.page.locator("#figure").is_hidden()
         assert page.page.evaluate("window.violations") == []

@@ -69,6 +69,11 @@ export class AvatarView extends EventTarget {
     return $("figure");
   }
 
+  /** The figure as a film, with the sound of a stream. @param {MediaStream} sound */
+  filmed(sound) {
+    return new MediaStream([...$("figure").captureStream().getVideoTracks(), ...sound.getAudioTracks()]);
+  }
+
   async #show(choice, { name, url = "", file = null }) {
     this.#given = true;
     const turn = ++this.#turn;

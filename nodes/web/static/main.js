@@ -144,7 +144,7 @@ function toggleHear() {
 function toggleRecord() {
   if (recorder.active) return recorder.stop();
   try {
-    recorder.start(call.returned);
+    recorder.start(view.figure ? view.filmed(call.returned) : call.returned);
   } catch (error) {
     toast(error.message, "error");
   }
@@ -168,6 +168,7 @@ $("mute").addEventListener("click", toggleMute);
 $("hear").addEventListener("click", toggleHear);
 $("record").addEventListener("click", toggleRecord);
 $("snapshot").addEventListener("click", takePicture);
+view.addEventListener("change", () => recorder.stop()); // what is shown is another thing now
 recorder.addEventListener("change", render);
 recorder.addEventListener("saved", (event) => {
   const { name, bytes, seconds } = /** @type {CustomEvent} */ (event).detail;
