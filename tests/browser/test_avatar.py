@@ -104,7 +104,8 @@ def pictures_of(path: Path) -> list[U8]:
 
     with av.open(str(path)) as container:
         assert container.streams.audio
-        return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+        frames = container.decode(video=0)
+        return [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in frames]
 
 
 def worn(
