@@ -7,7 +7,7 @@ A new one is a line in METHODS.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
@@ -51,14 +51,16 @@ Ask = Callable[[FaceTrack, Look], FaceEdit]
 
 
 class Drawn:
-    """An edit by the live graph's own compositor."""
+    """An edit by the live graph's own compositor, of somebody who speaks: in a picture alone, too,
+    the mouth's opening stays."""
 
     def __init__(self, renderer: Renderer, ask: Ask, label: str) -> None:
         self._renderer, self._ask = renderer, ask
         self.label = ", ".join(part for part in (label, renderer.label) if part)
 
     def __call__(self, frame: VideoFrame, face: FaceTrack, look: Look) -> U8:
-        return self._renderer.process(frame, face, self._ask(face, look)).pixels
+        speaking = replace(frame, name="")  # one that has a name is of who is silent
+        return self._renderer.process(speaking, face, self._ask(face, look)).pixels
 
 
 def rig_copied(face: FaceTrack, look: Look) -> FaceEdit:
