@@ -18,6 +18,7 @@ from face.expression.people import People, load_people
 from face.expression.speech import head_angles
 from face.landmarker import Landmarker, region_of
 from face.ramps import ramp
+from face.render.repertoire import mouth_aperture
 from face.rig import load_rig
 from face.steady_crop import cut_out, to_tensor
 from face.types import BLENDSHAPES, EMOTIONS, Affect
@@ -44,6 +45,8 @@ MOVED: Final = (0.1, 0.4)
 """from where to where of what isn't calm a face shows a feeling at all"""
 MOST: Final = 0.6
 """by how much a shape is other at most"""
+LEAST_CM: Final = 0.2
+"""an expression that opens a mouth less than so far leaves it as good as shut"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,8 +55,9 @@ class Reference:
 
     ``shapes`` float32 [52] in 0..1, ordered as BLENDSHAPES, as tracked; ``probabilities`` float32
     [8], in the order of EMOTIONS, of sum 1; ``valence`` and ``arousal`` in -1..1, ``intensity`` in
-    0..1; ``expression`` float32 [8]: how much of each emotion an edit shall ask for, and ``beyond``
-    float32 [52]: by how much its shapes are other than those of that expression.
+    0..1; ``expression`` float32 [8]: how much of each emotion an edit shall ask for; ``beyond``
+    float32 [52]: by how much its shapes are other than those of that expression; ``parts`` 0..1:
+    how far its mouth is open, as a share of what that expression usually opens one.
     """
 
     shapes: F32
@@ -63,6 +67,7 @@ class Reference:
     intensity: float
     expression: F32
     beyond: F32 = field(default_factory=lambda: np.zeros(len(BLENDSHAPES), np.float32))
+    parts: float = 1.0
 
 
 class ReferenceReader:
@@ -111,7 +116,8 @@ class ReferenceReader:
             crop=to_tensor(patch, side_px), rig=shapes[None], **self._model.begin()
         )
         felt = from_network(answer, "face", 0)
-        return reference_of(shapes, felt, self.people), len(found)
+        opening_cm = mouth_aperture(self._rig.face(points, placement))
+        return reference_of(shapes, felt, self.people, opening_cm), len(found)
 
 
 def read_reference(
@@ -126,9 +132,12 @@ def read_reference(
         reader.close()
 
 
-def reference_of(shapes: F32, felt: Affect, people: People) -> Reference:
-    """Shapes [52] as tracked, and what the network says that their face feels."""
+def reference_of(shapes: F32, felt: Affect, people: People, opening_cm: float) -> Reference:
+    """Shapes [52] as tracked, what the network says that their face feels, and how far its inner
+    lips are apart."""
     shown = expression_in(shapes, felt, people)
+    usual_cm = float(shown @ [mouth_aperture(moved) for moved in people.displacements])
+    rest_cm = mouth_aperture(people.calm_shape)
     return Reference(
         shapes=shapes,
         probabilities=felt.probabilities,
@@ -137,6 +146,7 @@ def reference_of(shapes: F32, felt: Affect, people: People) -> Reference:
         intensity=felt.intensity,
         expression=shown * np.float32(DRAWN),
         beyond=beyond(shapes, shown, people),
+        parts=ramp(0, max(DRAWN * usual_cm, LEAST_CM), opening_cm - rest_cm),
     )
 
 
@@ -187,4 +197,5 @@ def blended(references: Sequence[Reference], shares: Sequence[float]) -> Referen
         intensity=float(mean(lambda one: one.intensity)),
         expression=mean(lambda one: one.expression),
         beyond=mean(lambda one: one.beyond),
+        parts=float(mean(lambda one: one.parts)),
     )

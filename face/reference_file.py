@@ -122,6 +122,7 @@ def track_of(
         intensity=np.array([one.intensity for one in steps], np.float32),
         expression=stacked([one.expression for one in steps], len(EMOTIONS)),
         beyond=stacked([one.beyond for one in steps], len(BLENDSHAPES)),
+        parts=np.array([one.parts for one in steps], np.float32),
     )
 
 

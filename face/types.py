@@ -64,7 +64,8 @@ class FaceEdit(Message):
     that goes (below 0: more of it comes), ``expression`` float32 [8], in the order of EMOTIONS, the
     target expression: how much of each comes; and ``opens`` 0..1 how far the mouth of who is silent
     may fall open for it. ``beyond`` float32 [52]: by how much shapes are to be other than that
-    expression has them: one raised brow, a lopsided smile.
+    expression has them: one raised brow, a lopsided smile. ``parts``: the share of what that
+    expression opens a mouth, 0..1, that comes to it where ``opens`` lets it.
     """
 
     active: bool
@@ -78,6 +79,7 @@ class FaceEdit(Message):
     beyond: Annotated[F32, _RIG] = field(
         default_factory=lambda: np.zeros(len(BLENDSHAPES), np.float32)
     )
+    parts: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -127,8 +129,8 @@ class ReferenceTrack(Message):
     ``step_ns``, played over and over; one row of a picture, none where nothing is to be worn.
 
     ``shapes`` float32 [T, 52] as tracked. ``probabilities`` float32 [T, 8], ``valence``,
-    ``arousal`` and ``intensity`` float32 [T] as of an Affect. ``expression`` float32 [T, 8] and
-    ``beyond`` float32 [T, 52] as of the FaceEdit that is to be asked for.
+    ``arousal`` and ``intensity`` float32 [T] as of an Affect. ``expression`` float32 [T, 8],
+    ``beyond`` float32 [T, 52] and ``parts`` float32 [T] as of the FaceEdit that is to be asked for.
     """
 
     step_ns: Annotated[int, Between(1, 10**12)]
@@ -139,6 +141,7 @@ class ReferenceTrack(Message):
     intensity: Annotated[F32, Shape(_STEPS)]
     expression: Annotated[F32, Shape(_STEPS, len(EMOTIONS))]
     beyond: Annotated[F32, Shape(_STEPS, len(BLENDSHAPES))]
+    parts: Annotated[F32, Shape(_STEPS)]
 
 
 for _type in (FaceTrack, FaceEdit, Affect):

@@ -28,9 +28,10 @@ class Playing:
             self._since_ns = None
         self._track = track
 
-    def at(self, now_ns: int) -> tuple[F32, F32] | None:
-        """How much of each emotion [8] it shows at a moment, and by how much its shapes [52] are
-        other than with that; None without a reference."""
+    def at(self, now_ns: int) -> tuple[F32, F32, float] | None:
+        """How much of each emotion [8] it shows at a moment, by how much its shapes [52] are other
+        than with that, and what share of the expression's opening its mouth has; None without a
+        reference."""
         track = self._track
         if track is None or not len(track.shapes):
             return None
@@ -39,8 +40,8 @@ class Playing:
         place = max(now_ns - self._since_ns, 0) / track.step_ns
         step, part = int(place), np.float32(place % 1)
         here, then = step % len(track.shapes), (step + 1) % len(track.shapes)
-        expression, beyond = track.expression, track.beyond
-        return (
-            expression[here] + part * (expression[then] - expression[here]),
-            beyond[here] + part * (beyond[then] - beyond[here]),
+        expression, beyond, parts = (
+            rows[here] + part * (rows[then] - rows[here])
+            for rows in (track.expression, track.beyond, track.parts)
         )
+        return expression, beyond, float(parts)

@@ -211,7 +211,7 @@ class Actor:
             expression=edit.expression * np.float32(strength),
             removed=edit.removed * strength,
             beyond=edit.beyond * np.float32(strength),
-            free=1.0 if still else edit.opens,
+            free=edit.parts * (1.0 if still else edit.opens),
             still=still,
             step_s=step_s,
             every=every,

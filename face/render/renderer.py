@@ -66,6 +66,8 @@ ROOM: Final = 1.6
 """how soon what is bright leaves no room for more light"""
 FAINT: Final = 0.002
 """an emotion that fades never ends: with less of it there is none"""
+LEAST_SEEN: Final = 0.5
+"""the least that a tracker is taken to see of a motion of pixels"""
 WARMTH: Final = 0.4
 """how much more red than blue, to its brightness, a skin is in white light: in less colour, a mouth
 has less, too"""
@@ -191,7 +193,8 @@ class FaceRenderer:
                 change = change + own.trust * (own.shape - calm.shape - change)
             displacement = displacement + np.float32(amount) * change
         if request.beyond.any():
-            displacement += shown * np.tensordot(request.beyond, self._rig.basis, axes=1)
+            moved = np.tensordot(request.beyond, self._rig.basis, axes=1)
+            displacement += shown * moved / np.maximum(self._rig.response, LEAST_SEEN)[:, None]
         return displacement.astype(np.float32)
 
     def _overlay(

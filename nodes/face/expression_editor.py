@@ -41,12 +41,13 @@ _SQUINT, _WIDE = sides("eyeSquint"), sides("eyeWide")
 class Wish(NamedTuple):
     """What a face is to become: the target expression [8], the share of the own feeling that goes
     (below 0: more of it comes), whether the face is edited at all (0 or 1), and by how much its
-    shapes [52] are other than with that expression."""
+    shapes [52] are other than with that expression; and the share of its opening of a mouth."""
 
     expression: F32
     gone: float
     presence: float = 1.0
     beyond: F32 = NONE_BEYOND
+    parts: float = 1.0
 
     def towards(self, wish: Wish, keep: float) -> Wish:
         """On the way to another, of which the share ``keep`` is still to go."""
@@ -55,6 +56,7 @@ class Wish(NamedTuple):
             wish.gone + (self.gone - wish.gone) * keep,
             wish.presence + (self.presence - wish.presence) * keep,
             (wish.beyond + (self.beyond - wish.beyond) * keep).astype(np.float32),
+            wish.parts + (self.parts - wish.parts) * keep,
         )
 
 
@@ -155,11 +157,12 @@ class ExpressionEditor(Node):
             capture_ns=face.capture_ns,
             active=True,
             source=source,
-            target=target_shapes(source, added, worn.gone, opens),
+            target=target_shapes(source, added, worn.gone, opens * worn.parts),
             expression=worn.expression,
             removed=worn.gone,
             opens=opens,
             beyond=worn.beyond,
+            parts=worn.parts,
         )
 
     def _wish(self, now_ns: int) -> Wish:
@@ -186,7 +189,8 @@ class ExpressionEditor(Node):
         if shown is None:
             return Wish(NOTHING, 0.0, 0.0)
         gain = np.float32(self.config.reference_gain)
-        return Wish(gain * shown[0], self.config.neutralize, 1.0, gain * shown[1])
+        expression, beyond, parts = shown
+        return Wish(gain * expression, self.config.neutralize, 1.0, gain * beyond, parts)
 
     def _spoken(self, now_ns: int) -> F32:
         """How much of each emotion [8] the voice feels now; nothing where it is silent."""

@@ -201,7 +201,7 @@ class VoiceFace(Node):
         config, voice = self.config, self._voice
         if config.mode == "reference":
             gain = np.float32(config.reference_gain)
-            expression, beyond = self._playing.at(now_ns) or (NOTHING, NONE_BEYOND)
+            expression, beyond, _ = self._playing.at(now_ns) or (NOTHING, NONE_BEYOND, 1.0)
             return gain * expression, gain * beyond
         if config.mode == "emotion":
             one = np.zeros(len(EMOTIONS), np.float32)

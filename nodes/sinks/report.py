@@ -163,6 +163,7 @@ def _read(track: ReferenceTrack) -> list[dict[str, Any]]:
             "blendshapes": _by_name(BLENDSHAPES, track.shapes[step]),
             "expression": _by_name(EMOTIONS, track.expression[step]),
             "beyond": _by_name(BLENDSHAPES, track.beyond[step]),
+            "parts": round(float(track.parts[step]), 5),
         }
         for step in range(len(track.shapes))
     ]

@@ -12,20 +12,23 @@ import pytest
 
 from engine.node import Context
 from engine.types import F32, U8
+from face.emotions import sides
 from face.expression.people import load_people
 from face.render import likeness, person_file
 from face.render.actor import Actor
 from face.render.layer import fits
 from face.render.person_file import Person
 from face.render.renderer import FaceRenderer
-from face.render.repertoire import Face, Repertoire
+from face.render.repertoire import Face, Repertoire, mouth_aperture
 from face.render.request import Request
 from face.render.surface import load_surface
 from face.render.watch import Watch, unevenness
 from face.rig import load_rig
 from face.topology import INNER_LIPS
-from face.types import EMOTIONS, FaceEdit
+from face.types import BLENDSHAPES, EMOTIONS, FaceEdit
 from tests.faces import Seen, seen_astronaut, seen_face
+from tests.golden.heads import pictures
+from training.metrics.faces import mouth_opening_change
 
 STEP_S = 0.2
 OUTER_LIPS = [61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91]
@@ -278,3 +281,31 @@ def test_what_hides_the_face_is_the_cameras() -> None:
     assert fitting[15, 15] == 0 and fitting[30, 40] == 1
     slightly = calm * np.float32(0.8)
     assert fits(slightly, calm, np.ones_like(calm), ones).min() > 0.95
+
+
+def test_a_still_mouth_opens_as_far_as_a_reference_has_it(actor: Actor) -> None:
+    neutral = pictures()[2, 0]
+    seen = seen_face(np.ascontiguousarray(neutral))
+    surprised = edit(seen.rig, surprised=1.0)
+
+    def opening(parts: float) -> float:
+        asked = dataclasses.replace(surprised, parts=parts)
+        made = seen_face(actor.render(*seen[:3], asked, still=True))
+        return mouth_aperture(made.shape)
+
+    shut, half, whole = (opening(parts) - mouth_aperture(seen.shape) for parts in (0.0, 0.5, 1.0))
+    assert abs(shut) < 0.25 * whole
+    assert 0.3 * whole < half < 0.8 * whole
+
+
+def test_shapes_beyond_the_expression_move_where_they_are_and_leave_the_mouth(actor: Actor) -> None:
+    seen = seen_face(np.ascontiguousarray(pictures()[2, 0]))
+    raised = np.zeros(len(BLENDSHAPES), np.float32)
+    left, right = sides("browOuterUp")
+    raised[left] = 0.5
+    plain = seen_face(actor.render(*seen[:3], edit(seen.rig), still=True))
+    asked = dataclasses.replace(edit(seen.rig), beyond=raised)
+    made = seen_face(actor.render(*seen[:3], asked, still=True))
+    assert made.rig[left] - plain.rig[left] > 0.15
+    assert abs(made.rig[right] - plain.rig[right]) < 0.1
+    assert mouth_opening_change(plain.landmarks, made.landmarks) < 0.02

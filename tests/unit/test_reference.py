@@ -44,6 +44,12 @@ def test_a_smile_is_read_as_such(reader: ReferenceReader) -> None:
     assert 0.2 < smile.expression[HAPPY] < 1.5
 
 
+def test_how_far_the_mouth_is_open_is_read_too(reader: ReferenceReader) -> None:
+    assert reader.read(astronaut())[0].parts > 0.6  # she shows her teeth
+    wonder = pictures()[0, SURPRISED]  # brows and eyes alone
+    assert reader.read(wonder)[0].parts < 0.4
+
+
 def test_calm_faces_ask_for_less_than_others(reader: ReferenceReader) -> None:
     read = [[reader.read(face)[0] for face in row[[0, HAPPY, SURPRISED]]] for row in pictures()[:2]]
     for calm, happy, surprised in read:

@@ -78,6 +78,7 @@ def test_what_was_read_of_a_reference_and_asked_for_stands_there(tmp_path: Path)
     reference = ReferenceTrack(
         capture_ns=0, step_ns=80_000_000, shapes=none + 0.5, probabilities=smile,
         valence=whole, arousal=whole, intensity=whole, expression=smile * 0.5, beyond=none,
+        parts=whole,
     )  # fmt: skip
     asked = row(0)
     asked["edit"] = replace(asked["edit"], expression=smile[0] * 0.5)
