@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
+from cluster.admin import ClusterAdmin
 from cluster.sessions import FarSessions
 from cluster.workers import Workers
 from nodes.web.options import Options
@@ -17,20 +18,30 @@ class FarPlaces(Places):
     """As many as the workers carry."""
 
     def __init__(self, sessions: FarSessions, workers: Workers) -> None:
-        super().__init__(sessions.by_name, workers.places)
         self._workers = workers
+        super().__init__(sessions.by_name, 0)
+
+    @property
+    def most(self) -> int:
+        return self._workers.places
+
+    @most.setter
+    def most(self, most: int) -> None:
+        """It isn't for others to say."""
 
     @property
     def free(self) -> int:
-        self.most = self._workers.places
         return 0 if self.draining else self._workers.free
 
 
 class ClusterFront(Front):
     """``redirects``: who can follow is sent to the worker itself (RFC 9725, section 4.5)."""
 
-    def __init__(self, sessions: FarSessions, places: FarPlaces, *, redirects: bool) -> None:
-        super().__init__(sessions, places)
+    def __init__(
+        self, sessions: FarSessions, places: FarPlaces, admin_token: str = "", *, redirects: bool
+    ) -> None:
+        super().__init__(sessions, places, admin_token)
+        self.admin = ClusterAdmin(sessions, places, self.admin.token)
         self._far = sessions
         self._redirects = redirects
 

@@ -8,6 +8,8 @@ from engine.operations import Operation
 
 BEAT_S: Final = 0.25
 """how often a worker says that it is alive"""
+FIGURES_S: Final = 1.0
+"""and how its sessions are"""
 FILE_MOST: Final = 96 << 20
 """bytes of a file that travels"""
 
@@ -25,10 +27,16 @@ class Hello(Operation[None]):
 
 
 class Beat(Operation[None]):
-    """It is alive; ``free`` more may come, ``sessions`` are its figures."""
+    """It is alive, and ``free`` more may come."""
 
     free: int
-    sessions: list[dict[str, Any]]
+
+
+class Figures(Operation[None]):
+    """What its sessions are doing, by name, and its owner of shared networks."""
+
+    sessions: dict[str, dict[str, Any]]
+    device: dict[str, Any]
 
 
 class Keep(Operation[bool]):

@@ -16,6 +16,7 @@ from engine.errors import MienError, words
 
 INSIDE: Final = "http://session/"
 """how a front calls what it asks a session"""
+WORKERS_OWN: Final = ("fps", "camera_fps", "latency_ms", "cpu_s", "pss_mb", "own_mb")
 AGAIN_S: Final = 0.3
 BEGIN_WITHIN_S: Final = 2.0
 MOVE_WITHIN_S: Final = 60.0
@@ -161,6 +162,7 @@ class FarSessions:
         """Each session, by number; no word of who is in it."""
         return [
             {
+                **self._there(session),
                 "number": session.number,
                 "state": session.state,
                 "since_s": round(time.time() - session.since_s, 1),
@@ -170,6 +172,11 @@ class FarSessions:
             }
             for session in self.by_name.values()
         ]
+
+    def _there(self, session: FarSession) -> dict[str, Any]:
+        """What its worker says of it."""
+        known = session.worker.figures.get(session.name, {}) if session.worker is not None else {}
+        return dict.fromkeys(WORKERS_OWN) | {"connected": 0, "restarts": 0} | known
 
     # -- where it is -------------------------------------------------------------------------------
 

@@ -20,13 +20,13 @@ from cluster.kept import PEOPLE, SETTINGS, digest_of, travels
 from cluster.link import Keys, Line
 from engine.dispatch import Dispatcher
 from engine.errors import MienError, words
-from engine.folders import RunFolder
 from engine.loops import run_loop
 from engine.transport.wire import from_bytes
 from nodes.web.options import Options
 from nodes.web.security import is_loopback
-from serving.places import Places
-from serving.sessions import Session, Sessions
+from serving.device import device_of
+from serving.machine import Machine
+from serving.sessions import Session
 
 CALL_S: Final = 20.0
 
@@ -35,22 +35,19 @@ Seen = tuple[int, int]
 
 
 class Worker:
-    """``task``: graph, most, linger_s, address, cert, key; endpoint and server_key of the front;
-    name, keys (public, secret)."""
+    """``task``: graph, most, linger_s, networks, device; address, cert, key; of the front endpoint
+    and server_key; name, keys (public, secret)."""
 
-    def __init__(self, task: dict[str, Any], folder: Path) -> None:
+    _machine: Machine
+
+    def __init__(self, task: dict[str, Any]) -> None:
         self._task = task
-        self._folder = folder
         self._stopping = asyncio.Event()
         self._told: set[asyncio.Task[None]] = set()
         self._seen: dict[tuple[str, str], Seen] = {}
-        self.sessions = Sessions(task["graph"], folder, self._news, linger_s=task["linger_s"])
-        self.sessions.on_end = self._ended
-        self.places = Places(self.sessions.by_name, task["most"])
-        self.door = Door(self.sessions, self.places)
         dispatcher = Dispatcher("{op} is not for a worker")
         dispatcher.on(ms.Begin, self._begin)
-        dispatcher.on(ms.End, lambda asked: self.sessions.end(asked.session))
+        dispatcher.on(ms.End, lambda asked: self._machine.sessions.end(asked.session))
         dispatcher.on(ms.Ping, lambda _: None)
         dispatcher.on(ms.Leave, lambda _: self._stopping.set())
         keys = Keys(*task["keys"])
@@ -60,18 +57,20 @@ class Worker:
     async def main(self) -> int:
         """Until it is told to leave; the exit code."""
         orphaned = asyncio.ensure_future(_input_over(self._stopping))
-        replicating = asyncio.ensure_future(self._replicate_all())
-        code = 0
+        beside: list[asyncio.Future[None]] = []
+        machine, code = None, 0
         try:
-            await self.sessions.start()
+            machine = self._machine = self._make()
             certificate = self._certificate()
             cert, key = (certificate.cert, certificate.key) if certificate else ("", "")
-            await self.door.start(Options(host=self._task["address"], port=0, cert=cert, key=key))
+            await machine.start(Options(host=self._task["address"], port=0, cert=cert, key=key))
             fingerprint = certificate.fingerprint if certificate else ""
-            url = self.door.binding.url
-            await self._front.call(ms.Hello(url, fingerprint, self.places.most), timeout_s=CALL_S)
+            url, most = machine.front.binding.url, machine.places.most
+            await self._front.call(ms.Hello(url, fingerprint, most), timeout_s=CALL_S)
+            beside += [asyncio.ensure_future(self._replicate_all())]
+            beside += [asyncio.ensure_future(self._figures())]
             while not self._stopping.is_set():
-                await self._front.tell(ms.Beat(self.places.free, self.sessions.figures()))
+                await self._front.tell(ms.Beat(machine.places.free))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), ms.BEAT_S)
         except MienError as error:
@@ -79,12 +78,22 @@ class Worker:
             await self._front.tell(ms.News("error", words(error)))
         finally:
             orphaned.cancel()
-            replicating.cancel()
-            await self.door.stop()
-            await self.sessions.stop()
+            for each in beside:
+                each.cancel()
+            if machine is not None:
+                await machine.stop()
             await asyncio.gather(*self._told)
             await self._line.close()
         return code
+
+    def _make(self) -> Machine:
+        task = self._task
+        machine = Machine(
+            task["graph"], self._news, most=task["most"], linger_s=task["linger_s"],
+            networks=task["networks"], device=device_of(task["device"]), front=Door,
+        )  # fmt: skip
+        machine.sessions.on_end = self._ended
+        return machine
 
     def _certificate(self) -> Certificate | None:
         """What encrypts the way to this worker where others could listen. Raises MienError."""
@@ -92,12 +101,12 @@ class Worker:
             return Certificate.read(self._task["cert"], self._task["key"])
         if is_loopback(self._task["address"]):
             return None
-        return Certificate.made(self._folder, self._task["address"])
+        return Certificate.made(self._machine.folder.path, self._task["address"])
 
     # -- sessions ----------------------------------------------------------------------------------
 
     async def _begin(self, asked: ms.Begin) -> None:
-        session = self.sessions.by_name.get(asked.session)
+        session = self._machine.sessions.by_name.get(asked.session)
         if session is None:
             contents = {}
             for path, digest in asked.files.items():
@@ -107,7 +116,7 @@ class Worker:
                 if digest_of(data) != digest:
                     raise MienError(f"{path} isn't what it should be")
                 contents[path] = data
-            session = self.sessions.open(asked.session)
+            session = self._machine.sessions.open(asked.session)
             for path, data in contents.items():
                 place = session.folder / path
                 place.parent.mkdir(mode=0o700, exist_ok=True)
@@ -124,7 +133,7 @@ class Worker:
     async def _replicate_all(self) -> None:
         """Tell of each file that has changed, and give its content where it is wanted."""
         while True:
-            for session in list(self.sessions.by_name.values()):
+            for session in list(self._machine.sessions.by_name.values()):
                 with contextlib.suppress(MienError):  # the front may know better; else soon again
                     await self._replicate(session)
             await asyncio.sleep(ms.BEAT_S)
@@ -147,6 +156,15 @@ class Worker:
         if await self._front.call(ms.Keep(name, path, digest_of(data)), timeout_s=CALL_S):
             await self._front.call(ms.Store(data), timeout_s=CALL_S)
         self._seen[name, path] = seen
+
+    async def _figures(self) -> None:
+        device = self._machine.device
+        while True:
+            await asyncio.sleep(ms.FIGURES_S)
+            rows = dict(
+                zip(self._machine.sessions.by_name, self._machine.sessions.figures(), strict=True)
+            )
+            await self._front.tell(ms.Figures(rows, device.figures if device is not None else {}))
 
     # -- words -------------------------------------------------------------------------------------
 
@@ -179,11 +197,7 @@ async def _input_over(stopping: asyncio.Event) -> None:
 
 
 async def _main(task: dict[str, Any]) -> int:
-    folder = RunFolder()
-    try:
-        return await Worker(task, folder.path).main()
-    finally:
-        folder.release()
+    return await Worker(task).main()
 
 
 def start() -> int:

@@ -55,7 +55,9 @@ class Worker:
         self.most = 0
         self.taken: set[str] = set()
         """sessions that it has, or is about to have"""
-        self.figures: list[dict[str, Any]] = []
+        self.figures: dict[str, dict[str, Any]] = {}
+        """of its sessions, by name"""
+        self.device: dict[str, Any] = {}
         self.heard_s = 0.0
         self.beat_free = 0
         self.actor: Any = None
@@ -98,6 +100,7 @@ class Workers:
         dispatcher = Dispatcher("{op} is not for a front")
         dispatcher.on_from(ms.Hello, self._hello)
         dispatcher.on_from(ms.Beat, self._beat)
+        dispatcher.on_from(ms.Figures, self._figures)
         dispatcher.on_from(ms.Keep, lambda asked, who: self.on_keep(asked, self._of(who)))
         dispatcher.on(ms.Store, lambda asked: self._kept.put(asked.data) and None)
         dispatcher.on(ms.Load, lambda asked: self._kept.get(asked.digest))
@@ -267,7 +270,11 @@ class Workers:
             await self._listener.peer.tell(ms.Leave(), to=sender)
             return
         worker.heard_s = self._ran.seconds
-        worker.beat_free, worker.figures = said.free, said.sessions
+        worker.beat_free = said.free
+
+    def _figures(self, said: ms.Figures, sender: bytes | None) -> None:
+        worker = self._of(sender)
+        worker.figures, worker.device = said.sessions, said.device
 
     def _news(self, said: ms.News, sender: bytes | None) -> None:
         self._event(said.level, f"{(sender or b'').decode(errors='replace')}: {said.text}")

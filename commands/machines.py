@@ -74,6 +74,7 @@ async def opened(
     plan = Plan(least=least, most=most, spare=options.spare, cores=options.cores, gpus=options.gpus)
     task = {
         "graph": graph, "most": options.max_sessions, "linger_s": options.linger,
+        "networks": options.networks, "device": options.device,
         "cert": options.worker_cert, "key": options.worker_key,
     }  # fmt: skip
     try:
@@ -82,7 +83,9 @@ async def opened(
         redirects = bool(options.worker_cert) or is_loopback(workers.address)
         try:
             await workers.start()
-            front = ClusterFront(sessions, FarPlaces(sessions, workers), redirects=redirects)
+            front = ClusterFront(
+                sessions, FarPlaces(sessions, workers), options.admin_token, redirects=redirects
+            )
             try:
                 await front.start(page_options(options))
                 yield front

@@ -40,11 +40,10 @@ from commands.running import console, print_news
 from commands.tally import Tally
 from commands.weights import add_weights, use_weights
 from engine import signals
-from engine.errors import MienError
 from engine.graph import load, read
 from engine.loops import run_loop
 from engine.roles import Roles
-from inference.model import missing
+from serving.device import device_of
 from serving.front import Front
 from serving.machine import Machine
 from serving.sessions import Event
@@ -95,14 +94,6 @@ def session_graph(settings: list[str]) -> dict[str, Any]:
         raw["nodes"][roles[role]]["thread"] = True
     raw["processes"] = {PROCESS: {"nodes": list(raw["nodes"])}}
     return load(raw, settings).raw
-
-
-def device_of(asked: str) -> str:
-    """cpu or gpu. Raises MienError where a GPU is asked for and there is none."""
-    why_not = missing("tensorrt")
-    if asked == "gpu" and why_not is not None:
-        raise MienError(f"--device gpu: {why_not}")
-    return "cpu" if asked == "cpu" or why_not is not None else "gpu"
 
 
 def run(options: argparse.Namespace) -> int:

@@ -107,15 +107,19 @@ class Admin:
             "devices": [device.figures for device in self.devices],
         }
 
+    def families(self, state: dict[str, Any]) -> Iterable[Any]:
+        """What Prometheus is told of a state."""
+        return families(state)
+
     async def _metrics(self, _: web.Request) -> web.Response:
         from prometheus_client import CollectorRegistry, generate_latest
         from prometheus_client.registry import Collector
 
-        state = self.state()
+        state, told = self.state(), self.families
 
         class Snapshot(Collector):
             def collect(self) -> Iterable[Any]:
-                return families(state)
+                return told(state)
 
         registry = CollectorRegistry()
         registry.register(Snapshot())

@@ -15,11 +15,21 @@ from typing import Any, Final
 from engine.errors import MienError
 from engine.process import how_it_ended
 from engine.program import ROOT
+from inference.model import missing
 
 EVERY_S: Final = 1.0
 """how often figures are asked for"""
 AGAIN_AFTER_S: Final = 0.5
 ANSWER_WITHIN_S: Final = 5.0
+
+
+def device_of(asked: str) -> str:
+    """auto, cpu or gpu as one of this machine. Raises MienError where a GPU is asked for and there
+    is none."""
+    why_not = missing("tensorrt")
+    if asked == "gpu" and why_not is not None:
+        raise MienError(f"--device gpu: {why_not}")
+    return "cpu" if asked == "cpu" or why_not is not None else "gpu"
 
 
 class Device:

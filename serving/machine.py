@@ -30,6 +30,7 @@ class Machine:
         networks: Networks = "shared",
         device: str = "cpu",
         admin_token: str = "",
+        front: type[Front] = Front,
     ) -> None:
         self.folder = RunFolder()
         self.device = Device(self.folder.path, device, event) if networks == "shared" else None
@@ -38,7 +39,7 @@ class Machine:
             graph["services"] = {SERVICE: self.device.address}
         self.sessions = Sessions(graph, self.folder.path, event, linger_s=linger_s)
         self.places = Places(self.sessions.by_name, most)
-        self.front = Front(self.sessions, self.places, admin_token)
+        self.front = front(self.sessions, self.places, admin_token)
         if self.device is not None:
             self.front.admin.devices.append(self.device)
 

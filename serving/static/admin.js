@@ -28,6 +28,19 @@ function ender(number) {
   return button;
 }
 
+function drainer(number) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Drain";
+  button.setAttribute("aria-label", `Drain worker ${number}`);
+  button.onclick = async () => {
+    const answer = await fetch(`/admin/workers/${number}/drain`, { method: "POST" });
+    $("told").textContent = answer.ok ? "" : (await answer.text()).trim();
+    look();
+  };
+  return button;
+}
+
 function show(state) {
   const now = performance.now() / 1000;
   const used = new Map();
@@ -46,6 +59,10 @@ function show(state) {
   $("load").textContent = `${state.sessions.length} of ${state.places}${waiting}; ${state.machine.cores} cores ${text(state.machine.cpu_percent, " %")} busy, memory ${text(state.machine.memory_percent, " %")}`;
   $("drain").setAttribute("aria-pressed", String(state.draining));
   $("drain").textContent = state.draining ? "Let people in again" : "Let nobody new in";
+  $("machines").hidden = !state.workers;
+  $("workers").replaceChildren(...(state.workers ?? []).map((one) => row([
+    String(one.number), one.state, String(one.sessions), String(one.places), one.state === "ready" ? drainer(one.number) : "",
+  ])));
   $("networks").replaceChildren(...state.devices.flatMap((device) => Object.entries(device.networks ?? {}).map(([name, one]) => row([
     name, one.label, String(one.requests),
     Object.entries(one.batches).map(([size, count]) => `${count}×${size}`).join(" "), text(one.ms, "", 1),

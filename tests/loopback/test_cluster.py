@@ -19,6 +19,7 @@ from cluster.joining import joined
 from commands.file import _convert, add_arguments, many
 from engine import files
 from engine.errors import MienError
+from engine.folders import base_folder
 from tests.loopback.rig import until
 from tests.loopback.visitors import STORE_BYTES, House, Visitor, kill_whole, nodes
 from tests.made_media import make_video, number_in, numbered, read_video
@@ -90,8 +91,15 @@ def test_every_clip_is_whole_and_done_once(cluster: Any, clips: Path, tmp_path: 
     assert counts == {"a": 1, "b": 1, "c": 1, "d": 1, "no": 1}
 
 
+def folders_with(parameter: str, value: int) -> list[Path]:
+    """Of sessions on this machine that have this setting."""
+    kept = base_folder().glob("*/s*/settings.json")
+    return [place.parent for place in kept if f'"{parameter}": {value}' in place.read_text()]
+
+
 async def test_sessions_outlive_their_node_and_a_drain(cluster: Any) -> None:
-    """Two visitors, each on a node; one node is gone at once; then a worker is drained."""
+    """Two visitors, each on a node; one node is gone at once; then a worker is drained. Settings
+    and people go with them."""
     with joined(cluster.address) as ray:
         async with House(ray, workers=2, most=2).open() as house:
             await until(lambda: len(house.workers.ready) == 2, "both workers")
@@ -103,8 +111,14 @@ async def test_sessions_outlive_their_node_and_a_drain(cluster: Any) -> None:
                 )
                 for number, each in enumerate(visitors):
                     await each.ask("set", node="out", parameter="bitrate_kbps", value=700 + number)
+                await until(lambda: folders_with("bitrate_kbps", 700), "anna's settings")
+                (folder,) = folders_with("bitrate_kbps", 700)
+                (folder / "people").mkdir()
+                (folder / "people" / "anna.person").write_bytes(b"anna's faces")
                 sessions = house.sessions.by_name
-                await until(lambda: all(each.files for each in sessions.values()), "settings")
+                await until(
+                    lambda: sum(len(each.files) for each in sessions.values()) == 3, "files"
+                )
 
                 at_s = kill_whole(cluster.worker_nodes.copy().pop())
                 await until(lambda: all(each.back_s(at_s) for each in visitors), "both are back")
@@ -116,7 +130,8 @@ async def test_sessions_outlive_their_node_and_a_drain(cluster: Any) -> None:
                 await until(lambda: len(house.workers.ready) == 2, "another worker", 60)
                 (full,) = [worker for worker in house.workers.ready if worker.taken]
                 at_s = time.monotonic()
-                await house.sessions.drain(full)
+                drained = int(full.name.rpartition(" ")[2])
+                assert await house.admin("POST", f"/admin/workers/{drained}/drain") == ""
                 await until(lambda: all(each.comings > 1 for each in visitors), "they moved")
                 await until(lambda: all(each.back_s(time.monotonic() - 1) for each in visitors))
                 assert full.name not in {row["worker"] for row in house.sessions.figures()}
@@ -125,5 +140,10 @@ async def test_sessions_outlive_their_node_and_a_drain(cluster: Any) -> None:
                     assert pause_s < 5 and not lost
                     assert await each.value("out", "bitrate_kbps") == 700 + number
                     assert not each.foreign()
+                    assert await each.ask("people") == [["anna"], []][number]
+                state = json.loads(await house.admin("GET", "/admin/state"))
+                assert drained not in {row["number"] for row in state["workers"]}
+                assert "mien_free 0.0" in await house.admin("GET", "/metrics")
+                assert {row["moves"] for row in state["sessions"]} == {1, 2}
             finally:
                 await asyncio.gather(anna.leave(), bert.leave())

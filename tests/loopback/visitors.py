@@ -70,7 +70,10 @@ class House:
         self.events: list[str] = []
         self._folder = RunFolder()
         kept = Kept(self._folder.path)
-        task = {"graph": STRAIGHT, "most": most, "linger_s": 10.0, "cert": "", "key": ""}
+        task = {
+            "graph": STRAIGHT, "most": most, "linger_s": 10.0, "networks": "own", "device": "cpu",
+            "cert": "", "key": "",
+        }  # fmt: skip
         self.workers = Workers(ray, task, Plan(least=workers, most=workers), kept, self._event)
         self.sessions = FarSessions(self.workers, kept, self._event, {})
         self.front = ClusterFront(
@@ -91,6 +94,14 @@ class House:
             await self.sessions.stop()
             await self.workers.stop()
             self._folder.release()
+
+    async def admin(self, method: str, path: str) -> str:
+        """What who runs the cluster asks."""
+        headers = {"Authorization": f"Bearer {self.front.admin.token}"}
+        where = self.front.binding.url + path
+        async with aiohttp.request(method, where, headers=headers) as answer:
+            assert answer.status < 300, (answer.status, await answer.text())
+            return await answer.text()
 
     def address(self, name: str) -> str:
         return f"{self.front.binding.url}/s/{name}"
