@@ -48,7 +48,6 @@ from engine.graph import load, read
 from engine.roles import Roles
 from engine.settings import Settings, default_path
 from engine.supervisor import Supervisor
-from face.reference_file import absolute
 from face.types import EMOTIONS
 from media.probing import audio_stream, open_media
 from nodes.sinks import publish
@@ -190,6 +189,8 @@ def face_settings(options: argparse.Namespace, roles: Roles) -> list[str]:
     if options.reference is not None:
         if options.emotion is not None:
             raise UsageError("--reference says what is worn; leave --emotion out")
+        from face.reference_file import absolute
+
         paths = "\n".join(absolute(text) for text in options.reference)
         settings += [f"{roles['reference']}.path={paths}", f"{roles['editor']}.mode=reference"]
     if options.intensity is not None:

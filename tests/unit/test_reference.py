@@ -10,6 +10,7 @@ import pytest
 
 from engine.errors import MienError
 from engine.types import U8
+from face import reference
 from face.reference import Reference, ReferenceReader, blended, read_reference
 from face.types import EMOTIONS
 from tests.faces import astronaut
@@ -75,6 +76,14 @@ def test_what_shows_no_expression_says_why(reader: ReferenceReader) -> None:
         reader.read(np.full((300, 200, 3), 90, np.uint8), "wall.png")
     with pytest.raises(MienError, match=r"the face in far\.png is \d+ px wide; .* takes 32"):
         reader.read(on_grey(pictures()[0, HAPPY], 56, [(300, 200)]), "far.png")
+
+
+def test_a_face_that_is_turned_away_is_refused(
+    reader: ReferenceReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference, "MAX_TURN_DEG", 1.0)
+    with pytest.raises(MienError, match=r"the face in aside\.png is turned away by \d+ degrees"):
+        reader.read(astronaut(), "aside.png")
 
 
 def test_a_blend_is_a_weighed_mean(reader: ReferenceReader) -> None:
