@@ -30,6 +30,7 @@ _ALONG: Final = (WEIGHTS, FACE_LANDMARKER.variable, PROGRAM)
 _OWN: Final = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's way to say: listen on loopback alone
     "RAY_AUTH_MODE": "token",
+    "RAY_worker_niceness": "0",  # else it is 15, and pictures wait for everybody
 }
 _OWN_STORE_BYTES: Final = 80 << 20  # Ray takes no less; nothing large goes through it
 

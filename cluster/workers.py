@@ -21,6 +21,7 @@ from engine.errors import MienError, words
 from engine.operations import Answer, Operation
 from engine.process import how_it_ended
 from engine.transport.wire import to_bytes
+from serving.sessions import READY_WITHIN_S
 
 SILENT_S: Final = 2.0
 """who isn't heard for so long counts as dead"""
@@ -30,7 +31,7 @@ ENOUGH_S: Final = 60.0
 """a worker closes where for so long enough places were free without it"""
 AGAIN_S: Final = 2.0
 FIRST_WITHIN_S: Final = 120.0
-_CALL_S: Final = 30.0
+_CALL_S: Final = READY_WITHIN_S + 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,7 @@ class Worker:
         self.beat_free = 0
         self.actor: Any = None
         self.http: aiohttp.ClientSession | None = None
+        self.gone = asyncio.Event()
 
     @property
     def free(self) -> int:
@@ -167,9 +169,18 @@ class Workers:
     async def call(
         self, worker: Worker, asked: Operation[Answer], timeout_s: float = _CALL_S
     ) -> Answer:
-        """Ask one of them. Raises MienError."""
+        """Ask one of them. Raises MienError, also where it dies meanwhile."""
         to = worker.name.encode()
-        return await self._listener.peer.call(asked, to=to, timeout_s=timeout_s)
+        answer = asyncio.ensure_future(self._listener.peer.call(asked, to=to, timeout_s=timeout_s))
+        gone = asyncio.ensure_future(worker.gone.wait())
+        try:
+            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                raise MienError(f"{worker.name} is gone")
+            return answer.result()
+        finally:
+            answer.cancel()
+            gone.cancel()
 
     # -- one worker's life -------------------------------------------------------------------------
 
@@ -203,6 +214,7 @@ class Workers:
             return
         expected, never = worker.state == "leaving", worker.state == "starting"
         worker.state = "lost"
+        worker.gone.set()
         del self.by_name[worker.name]
         if not expected:
             self._event("error", f"{worker.name} {how}")

@@ -6,7 +6,9 @@ import argparse
 import asyncio
 import json
 import os
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -21,6 +23,7 @@ from engine import files
 from engine.errors import MienError
 from engine.folders import base_folder
 from tests.loopback.rig import until
+from tests.loopback.test_web_gstreamer import NO_UPNP, WHIP_CLIENT_SENDS
 from tests.loopback.visitors import STORE_BYTES, House, Visitor, kill_whole, nodes
 from tests.made_media import make_video, number_in, numbered, read_video
 
@@ -147,3 +150,45 @@ async def test_sessions_outlive_their_node_and_a_drain(cluster: Any) -> None:
                 assert {row["moves"] for row in state["sessions"]} == {1, 2}
             finally:
                 await asyncio.gather(anna.leave(), bert.leave())
+
+
+@pytest.fixture
+def whip_client(tmp_path: Path) -> dict[str, str]:
+    """An environment in which simple-whip-client runs."""
+    if not shutil.which("whip-client") or not shutil.which("cc"):
+        pytest.skip("no simple-whip-client or C compiler: apt install simple-whip-client gcc")
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(tmp_path / "libgupnp-igd-1.0.so.4")],
+        input=NO_UPNP, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    return {**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}
+
+
+async def test_simple_whip_client_is_sent_to_its_worker(
+    cluster: Any, whip_client: dict[str, str]
+) -> None:
+    """It offers there; its candidates and its end it sends to the front, which hands them on."""
+    pictures = "videotestsrc is-live=true ! video/x-raw,width=320,height=240 ! "
+    with joined(cluster.address) as ray:
+        async with House(ray, workers=1, most=2).open() as house:
+            process = await asyncio.create_subprocess_exec(
+                "whip-client", "-o", "-l", "7", "-u", house.address("a-whip-clients-own/whip"),
+                "-V", pictures + WHIP_CLIENT_SENDS["vp8"], env=whip_client,
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            )  # fmt: skip
+            said = asyncio.create_task(process.communicate())
+            try:
+                await until(lambda: connected(house) or said.done(), "media at the worker")
+                (worker,) = house.workers.ready
+                process.send_signal(signal.SIGINT)
+                await until(lambda: not connected(house), "its DELETE")
+                await asyncio.wait([said], timeout=5)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                told, _ = await said
+            assert f"Redirected to {worker.url}/s/".encode() in told
+
+
+def connected(house: House) -> int:
+    return sum(row["connected"] for row in house.sessions.figures())

@@ -49,6 +49,7 @@ def nodes(cores: tuple[float, ...]) -> Iterator[Any]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_AUTH_MODE": "token",
+        "RAY_worker_niceness": "0",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
     }
     from ray.cluster_utils import Cluster
