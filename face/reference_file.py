@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -47,7 +48,8 @@ def read_file(
 def _read_clip(
     frames: Iterator[U8], reader: ReferenceReader, name: str
 ) -> tuple[list[Reference], list[str]]:
-    """A step in which no face can be read is as the one before."""
+    """A step in which no face can be read is as the one before. Whoever talks in it opens the mouth
+    to speak: how far it is open is what it is in the middle of all steps."""
     rows: list[Reference | None] = []
     why, several = MienError(f"{name} has no pictures"), 0
     for pixels in frames:
@@ -65,7 +67,9 @@ def _read_clip(
     notes = [f"{several} faces in {name}; the largest is taken"] if several > 1 else []
     if len(rows) * STEP_NS >= CLIP_NS:
         notes.append(f"of {name} the first {CLIP_NS // 10**9} s are taken")
-    return [row or first for row in rows], notes
+    seen = [row or first for row in rows]
+    parts = float(np.median([row.parts for row in seen]))
+    return [replace(row, parts=parts) for row in seen], notes
 
 
 def _stepped(media: MediaReader) -> Iterator[U8]:

@@ -78,6 +78,7 @@ def test_a_clip_is_read_in_its_own_time(
     assert not notes
     assert len(rows) == 10
     assert [int(row.expression.argmax()) for row in rows] == [HAPPY] * 5 + [SURPRISED] * 5
+    assert len({row.parts for row in rows}) == 1  # what is said in it isn't worn
     clip = track_of([rows], [1.0], 7, "loop")
     assert clip.expression.shape == (10, 8)
     playing = Playing()
