@@ -22,6 +22,7 @@ from engine.node import Context
 from engine.transport import shm, wire
 from engine.transport.wire import Envelope, Form, from_bytes, from_header, pack, to_bytes
 from engine.types import AudioFrame, Message, VideoFrame
+from face.reference_file import track_of
 from face.types import FaceTrack
 
 FRAME = VideoFrame(
@@ -52,6 +53,7 @@ def _through_bytes(envelope: Envelope, message_type: type[Message]) -> Envelope:
             blendshapes=np.full(52, 0.5, np.float32),
             pose=np.eye(4, dtype=np.float32),
         ),
+        track_of([], [], 3, "loop"),  # arrays without a row
     ],
 )
 def test_every_field_survives(message: Message) -> None:
