@@ -63,7 +63,8 @@ class Worker:
             machine = self._machine = self._make()
             certificate = self._certificate()
             cert, key = (certificate.cert, certificate.key) if certificate else ("", "")
-            await machine.start(Options(host=self._task["address"], port=0, cert=cert, key=key))
+            await machine.start()
+            await machine.open(Options(host=self._task["address"], port=0, cert=cert, key=key))
             fingerprint = certificate.fingerprint if certificate else ""
             url, most = machine.front.binding.url, machine.places.most
             await self._front.call(ms.Hello(url, fingerprint, most), timeout_s=CALL_S)

@@ -23,6 +23,8 @@ from nodes.web.security import is_loopback
 from serving.front import Front
 from serving.sessions import Event
 
+MOST: Final = 4
+"""sessions of a worker where --max-sessions doesn't say it"""
 _RANGE: Final = re.compile(r"([1-9]\d{0,3})(?:-([1-9]\d{0,3}))?")
 
 
@@ -73,7 +75,7 @@ async def opened(
     least, most = options.workers or (max(1, alive), max(1, alive))
     plan = Plan(least=least, most=most, spare=options.spare, cores=options.cores, gpus=options.gpus)
     task = {
-        "graph": graph, "most": options.max_sessions, "linger_s": options.linger,
+        "graph": graph, "most": options.max_sessions or MOST, "linger_s": options.linger,
         "networks": options.networks, "device": options.device,
         "cert": options.worker_cert, "key": options.worker_key,
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 Whoever opens the printed address gets a session: an address of its own, with its own settings,
 presets, people and figures. It ends when its visitor has left. --max-sessions says how many there
-may be at once.
+may be at once; without it that is measured.
 
 Examples:
   run_engine.py serve
@@ -25,7 +25,7 @@ from typing import Any
 
 from rich.text import Text
 
-from commands import machines
+from commands import capacity, machines
 from commands.graph import add_settings
 from commands.live import (
     add_face_arguments,
@@ -58,8 +58,13 @@ BESIDE = ("face_reader", "voice_reader")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     many = parser.add_argument_group("sessions")
     many.add_argument(
-        "--max-sessions", type=within(int, 1, 1000), default=4, metavar="N",
-        help="how many at once (default 4); who comes later is told so, and waits in line",
+        "--max-sessions", type=_most, default=None, metavar="N|auto",
+        help="how many at once; who comes later is told so, and waits in line. auto (the default) "
+        "measures at the start how many keep their frame rate here; a worker of --cluster has 4",
+    )  # fmt: skip
+    many.add_argument(
+        "--expect", default="640x480@30", metavar="WxH@FPS",
+        help="the cameras that auto reckons with (default 640x480@30)",
     )  # fmt: skip
     many.add_argument(
         "--linger", type=SECONDS, default=5.0, metavar="SECONDS",
@@ -84,6 +89,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_weights(parser)
     add_settings(parser)
     parser.add_argument("--seconds", type=SECONDS, default=0, help="end after so many seconds")
+
+
+def _most(text: str) -> int | None:
+    return None if text == "auto" else within(int, 1, 1000)(text)
 
 
 def session_graph(settings: list[str]) -> dict[str, Any]:
@@ -122,14 +131,21 @@ async def _on_this_machine(
     machine = Machine(
         graph,
         event,
-        most=options.max_sessions,
+        most=options.max_sessions or 1,
         linger_s=options.linger,
         networks=options.networks,
         device=device_of(options.device),
         admin_token=options.admin_token,
     )
     try:
-        await machine.start(page_options(options))
+        await machine.start()
+        if options.max_sessions is None:
+            expected = capacity.camera(options.expect)
+            machine.places.most, cores = await capacity.measure(machine, expected)
+            console.print(capacity.told(machine.places.most, cores, expected), highlight=False)
+        else:
+            await capacity.warm(machine)
+        await machine.open(page_options(options), watched=options.max_sessions is None)
         yield machine.front
     finally:
         await machine.stop()

@@ -70,6 +70,17 @@ class Landmarker:
         self._shapes = Blendshapes(task, threads)
         self._anchors = _anchors()
 
+    @classmethod
+    def take(cls, task: Path, threads: int = 1) -> Landmarker:
+        """One that was made ahead for this bundle, else a new one. Raises MienError."""
+        return _ahead.pop((task, threads), None) or cls(task, threads)
+
+    @classmethod
+    def make_ahead(cls, task: Path) -> None:
+        """Let the next who takes one have it at once: processes that are forked from this one
+        share what it has read. With one compute thread, as threads don't survive a fork."""
+        _ahead[task, 1] = cls(task, 1)
+
     def detect(self, pixels: U8, min_score: float = 0.5) -> list[tuple[Region, float]]:
         """Faces in a BGR picture: the square to look at and a score, largest first."""
         import cv2
@@ -185,6 +196,9 @@ def _quiet() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(nowhere)
         os.close(kept)
+
+
+_ahead: dict[tuple[Path, int], Landmarker] = {}
 
 
 class _Net:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+import psutil
 
 from engine.folders import RunFolder
 from inference.weights import SERVICE
@@ -12,6 +15,11 @@ from serving.device import Device
 from serving.front import Front
 from serving.places import Places
 from serving.sessions import Event, Sessions
+
+FULL: Final = 0.92
+"""share of all processors from which on one more session would be at the others' cost"""
+LOOK_S: Final = 0.5
+SMOOTHED: Final = 4
 
 Networks = Literal["shared", "own"]
 
@@ -40,18 +48,34 @@ class Machine:
         self.sessions = Sessions(graph, self.folder.path, event, linger_s=linger_s)
         self.places = Places(self.sessions.by_name, most)
         self.front = front(self.sessions, self.places, admin_token)
+        self._busy = 0.0
+        self._watch: asyncio.Task[None] | None = None
         if self.device is not None:
             self.front.admin.devices.append(self.device)
 
-    async def start(self, options: Options) -> None:
-        """Start all of it; whoever comes is served from here on. Raises MienError."""
+    async def start(self) -> None:
+        """Start what sessions need. Raises MienError."""
         if self.device is not None:
             await self.device.start()
         await self.sessions.start()
+
+    async def open(self, options: Options, watched: bool = False) -> None:
+        """Let people in. ``watched``: nobody while the processors are full. Raises MienError."""
         await self.front.start(options)
+        if watched:
+            self._watch = asyncio.ensure_future(self._look())
+            self.places.loaded = lambda: bool(self.sessions.by_name) and self._busy > FULL
+
+    async def _look(self) -> None:
+        psutil.cpu_percent()  # counts from here
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self._busy += (psutil.cpu_percent() / 100 - self._busy) / SMOOTHED
 
     async def stop(self) -> None:
         """End all of it, and leave nothing behind."""
+        if self._watch is not None:
+            self._watch.cancel()
         await self.front.stop()
         await self.sessions.stop()
         if self.device is not None:

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from engine import graph as graphs
 from engine.errors import MienError, words
 from engine.graph_spec import Graph
@@ -28,11 +30,20 @@ LINE_MOST: Final = 1 << 16
 
 def warm() -> None:
     """What every session reads, read once."""
+    from face.landmarker import Landmarker
+    from face.render.detail import skin_mask
+    from face.render.skin import places
     from face.render.surface import load_surface
     from face.rig import load_rig
+    from face.topology import LANDMARKS
+    from inference.assets import FACE_LANDMARKER, locate
 
-    load_rig()
-    load_surface()
+    for read in (load_rig, skin_mask, places):
+        read()
+    flat = np.zeros((LANDMARKS, 3), np.float32)
+    load_surface().unwrap(np.zeros((8, 8, 3), np.uint8), flat)  # its tables are made at first use
+    with contextlib.suppress(MienError):  # a session that needs it says what is missing
+        Landmarker.make_ahead(locate(FACE_LANDMARKER, ""))
 
 
 def run(task: dict[str, Any], line: socket.socket) -> int:

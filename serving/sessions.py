@@ -140,10 +140,8 @@ class Sessions:
         self._line, theirs = pair()
         self._line.setblocking(False)
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-        alone = {
-            "OPENBLAS_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-        }  # threads don't survive a fork
+        # Threads don't survive a fork; an arena of memory for each would stay in every session.
+        alone = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
         try:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "serving.template", str(theirs.fileno()),

@@ -69,7 +69,7 @@ class FaceTracker(Node):
     def setup(self) -> None:
         self._rig = load_rig()
         task = locate(FACE_LANDMARKER, self.config.landmarker)
-        self._landmarker = Landmarker(task, self.config.threads)
+        self._landmarker = Landmarker.take(task, self.config.threads)
         self.context.gauge("backend", f"LiteRT, {on_cpu(self.config.threads)}")
         self._points = OneEuro(1.0, 1.0)
         self._told = False

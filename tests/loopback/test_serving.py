@@ -20,12 +20,11 @@ import pytest_asyncio
 from av import AudioFrame as AvAudio
 from av import VideoFrame as AvVideo
 
+from commands import capacity
 from commands.bench.callers import Callers
-from engine.folders import RunFolder
+from engine.errors import UsageError
 from nodes.web.options import Options
-from serving.front import Front
-from serving.places import Places
-from serving.sessions import Sessions
+from serving.machine import Machine
 from tests.loopback.rig import Client, Pictures, Tone, offer_of, read_number, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -50,12 +49,16 @@ class Server:
 
     def __init__(self) -> None:
         self.events: list[str] = []
-        self.folder = RunFolder()
-        self.sessions = Sessions(
-            STRAIGHT, self.folder.path, lambda _, text: self.events.append(text), linger_s=60
+        self.machine = Machine(
+            STRAIGHT,
+            lambda _, text: self.events.append(text),
+            most=2,
+            linger_s=60,
+            networks="own",
         )
-        self.places = Places(self.sessions.by_name, 2)
-        self.front = Front(self.sessions, self.places)
+        self.folder = self.machine.folder
+        self.sessions, self.places = self.machine.sessions, self.machine.places
+        self.front = self.machine.front
 
     @property
     def url(self) -> str:
@@ -65,13 +68,11 @@ class Server:
         return f"{self.url}/s/{name}"
 
     async def start(self) -> None:
-        await self.sessions.start()
-        await self.front.start(Options(port=0))
+        await self.machine.start()
+        await self.machine.open(Options(port=0))
 
     async def stop(self) -> None:
-        await self.front.stop()
-        await self.sessions.stop()
-        self.folder.release()
+        await self.machine.stop()
 
     async def ask(self, session: str, op: str, **fields: Any) -> Any:
         """What the page of a session asks its engine."""
@@ -315,3 +316,22 @@ async def test_synthetic_callers_measure_and_see_nobody_else(alone: Server) -> N
     again = await callers.call({"urls": [alone.address("one-too-many-here")]})
     assert "2 people are here, as many as this machine can carry" in again["told"][0]
     await callers.leave({})
+
+
+async def test_what_a_visitor_costs_says_how_many_fit(
+    alone: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capacity, "WARM_S", 0.0)
+    monkeypatch.setattr(capacity, "MEASURED_S", 0.5)
+    expected = capacity.camera("320x240@15")
+    most, cores = await capacity.measure(alone.machine, expected)
+    assert most >= 1 and 0.01 <= cores < 2
+    assert not alone.sessions.by_name
+    assert f"{most} at once" in capacity.told(most, cores, expected)
+    with pytest.raises(UsageError, match="640x480@30"):
+        capacity.camera("big")
+    # Nobody comes in while the processors are full, whatever was reckoned.
+    alone.places.loaded = lambda: True
+    async with aiohttp.ClientSession() as http, http.get(alone.address(ANNA) + "/seat") as answer:
+        assert answer.status == 503 and "all that it can carry just now" in await answer.text()
+    alone.places.loaded = lambda: False
