@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,8 @@ UPLOAD_S: Final = 30.0
 KNOWN_MOST: Final = 32
 """references that are remembered, as numbers; the one that was sent longest ago goes"""
 BLENDED_MOST: Final = 4
+AT_ONCE_MOST: Final = 4
+"""uploads"""
 AGAIN_S: Final = 1.0
 """so often what is worn is said again, for who was started again"""
 
@@ -75,10 +76,10 @@ class References(LoopNode):
         """Raises MienError where what is worn from the start can't be read."""
         from nodes.web.server import join
 
-        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._known: dict[str, Known] = {}
         self._shares: dict[str, float] = {}
         self._track: ReferenceTrack | None = None
-        self._count = 0
+        self._count = self._coming = 0
         self._reading = asyncio.Lock()
         self._server = await join(self.context)
         self._server.references = self
@@ -98,9 +99,10 @@ class References(LoopNode):
             self._server.references = None
             await leave(self._server, self.context)
             self._server = None
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        async with self._reading:  # what is being read ends first
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
 
     def reconfigure(self, config: Any) -> None:
         anew = config.clip != self.config.clip
@@ -111,6 +113,16 @@ class References(LoopNode):
     async def upload(self, request: web.Request) -> web.Response:
         """POST /reference: a picture or a clip, whose file name is the header X-Name; what was read
         of it. It is kept as a file only while it is read."""
+        if self._coming >= AT_ONCE_MOST:
+            return refuse(503, f"{AT_ONCE_MOST} references are on their way; send it again then",
+                          {"Retry-After": "5", "Connection": "close"})  # fmt: skip
+        self._coming += 1
+        try:
+            return await self._taken(request)
+        finally:
+            self._coming -= 1
+
+    async def _taken(self, request: web.Request) -> web.Response:
         name = _short(unquote(request.headers.get("X-Name", ""))) or "the picture"
         with tempfile.TemporaryDirectory(prefix="mien-") as folder:
             path = Path(folder) / f"reference{Path(name).suffix[:8]}"

@@ -133,6 +133,8 @@ async def test_what_cannot_be_worn_is_refused_in_a_line(
     ):
         assert answer.status == 413
     assert not left_in(tmp_path)
+    monkeypatch.setattr(references, "AT_ONCE_MOST", 0)
+    assert (await post(pair.url, b"x"))[0] == 503
 
 
 async def test_what_is_worn_from_the_start_is_said_again(
