@@ -66,8 +66,9 @@ class Worker:
             await machine.start()
             await machine.open(Options(host=self._task["address"], port=0, cert=cert, key=key))
             fingerprint = certificate.fingerprint if certificate else ""
-            url, most = machine.front.binding.url, machine.places.most
-            await self._front.call(ms.Hello(url, fingerprint, most), timeout_s=CALL_S)
+            url = machine.front.binding.url.partition("/?")[0]  # its token is nobody's
+            hello = ms.Hello(url, fingerprint, machine.places.most)
+            await self._front.call(hello, timeout_s=CALL_S)
             beside += [asyncio.ensure_future(self._replicate_all())]
             beside += [asyncio.ensure_future(self._figures())]
             while not self._stopping.is_set():

@@ -23,10 +23,9 @@ from engine.process import how_it_ended
 from engine.transport.wire import to_bytes
 from serving.sessions import READY_WITHIN_S
 
-SILENT_S: Final = 2.0
+SILENT_S: Final = 2.5
 """who isn't heard for so long counts as dead"""
-SUSPECT_S: Final = 1.0
-"""and so does one who doesn't answer within this, where a line to it has broken"""
+CONNECT_WITHIN_S: Final = 1.0
 ENOUGH_S: Final = 60.0
 """a worker closes where for so long enough places were free without it"""
 AGAIN_S: Final = 2.0
@@ -238,13 +237,13 @@ class Workers:
                 self._ray.kill(worker.actor)
 
     def suspect(self, worker: Worker) -> None:
-        """A line to it has broken: ask whether it is there."""
+        """A line to it has broken: if its link has, too, it needn't be waited for."""
 
         async def ask() -> None:
             try:
-                await self.call(worker, ms.Ping(), SUSPECT_S)
-            except MienError as error:
-                await self._lost(worker, f"doesn't answer ({words(error)})")
+                await self._listener.peer.tell(ms.Ping(), to=worker.name.encode())
+            except MienError as error:  # its end of the link is closed
+                await self._lost(worker, f"is gone ({words(error)})")
 
         if worker in self.there:
             self._spawn(ask())
@@ -264,11 +263,11 @@ class Workers:
 
     def _hello(self, said: ms.Hello, sender: bytes | None) -> None:
         worker = self._of(sender)
-        worker.url, worker.most, worker.beat_free = said.url.rstrip("/"), said.most, said.most
+        worker.url, worker.most, worker.beat_free = said.url, said.most, said.most
         pinned = aiohttp.Fingerprint(bytes.fromhex(said.fingerprint)) if said.fingerprint else True
         worker.http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=pinned),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=SUSPECT_S),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WITHIN_S),
             auto_decompress=False,
         )
         worker.heard_s = self._ran.seconds

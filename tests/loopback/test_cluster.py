@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from cluster.certificate import Certificate
 from cluster.joining import joined
 from commands.file import _convert, add_arguments, many
 from engine import files
@@ -100,12 +101,14 @@ def folders_with(parameter: str, value: int) -> list[Path]:
     return [place.parent for place in kept if f'"{parameter}": {value}' in place.read_text()]
 
 
-async def test_sessions_outlive_their_node_and_a_drain(cluster: Any) -> None:
+async def test_sessions_outlive_their_node_and_a_drain(cluster: Any, tmp_path: Path) -> None:
     """Two visitors, each on a node; one node is gone at once; then a worker is drained. Settings
-    and people go with them."""
+    and people go with them. What is handed through is encrypted."""
+    certificate = Certificate.made(tmp_path, "127.0.0.1")
     with joined(cluster.address) as ray:
-        async with House(ray, workers=2, most=2).open() as house:
+        async with House(ray, workers=2, most=2, certificate=certificate).open() as house:
             await until(lambda: len(house.workers.ready) == 2, "both workers")
+            assert all(worker.url.startswith("https://") for worker in house.workers.ready)
             anna, bert = visitors = [Visitor(house, 1), Visitor(house, 2)]
             try:
                 await until(lambda: all(len(each.seen) > 20 for each in visitors), "pictures")
@@ -139,8 +142,7 @@ async def test_sessions_outlive_their_node_and_a_drain(cluster: Any) -> None:
                 await until(lambda: all(each.back_s(time.monotonic() - 1) for each in visitors))
                 assert full.name not in {row["worker"] for row in house.sessions.figures()}
                 for number, each in enumerate(visitors):
-                    pause_s, lost = each.lost_s(at_s)
-                    assert pause_s < 5 and not lost
+                    assert each.pause_s(at_s) < 5
                     assert await each.value("out", "bitrate_kbps") == 700 + number
                     assert not each.foreign()
                     assert await each.ask("people") == [["anna"], []][number]

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import psutil
 
+from cluster.certificate import Certificate
 from cluster.front import ClusterFront, FarPlaces
 from cluster.kept import Kept
 from cluster.sessions import FarSessions
@@ -65,20 +66,24 @@ def nodes(cores: tuple[float, ...]) -> Iterator[Any]:
 
 
 class House:
-    """A front with its workers, one on each node that has cores, and what it told."""
+    """A front with its workers, one on each node that has cores, and what it told. With a
+    certificate of theirs, offers are handed through to them over TLS."""
 
-    def __init__(self, ray: Any, workers: int, most: int, redirects: bool = True) -> None:
+    def __init__(
+        self, ray: Any, workers: int, most: int, certificate: Certificate | None = None
+    ) -> None:
         self.events: list[str] = []
         self._folder = RunFolder()
         kept = Kept(self._folder.path)
         task = {
             "graph": STRAIGHT, "most": most, "linger_s": 10.0, "networks": "own", "device": "cpu",
-            "cert": "", "key": "",
+            "cert": certificate.cert if certificate else "",
+            "key": certificate.key if certificate else "",
         }  # fmt: skip
         self.workers = Workers(ray, task, Plan(least=workers, most=workers), kept, self._event)
         self.sessions = FarSessions(self.workers, kept, self._event, {})
         self.front = ClusterFront(
-            self.sessions, FarPlaces(self.sessions, self.workers), redirects=redirects
+            self.sessions, FarPlaces(self.sessions, self.workers), redirects=certificate is None
         )
 
     def _event(self, level: str, text: str) -> None:
@@ -170,21 +175,10 @@ class Visitor:
         """Marks of others that were seen here."""
         return [mark for _, mark in self.seen if mark not in self.own]
 
-    def lost_s(self, since_s: float) -> tuple[float, int]:
-        """The longest pause between pictures since then [s], and how many sent meanwhile never
-        came back before or after it."""
+    def pause_s(self, since_s: float) -> float:
+        """The longest pause between pictures since then."""
         times = [at for at, _ in self.seen if at >= since_s - 0.5]
-        pause_s, begins = max(
-            (after - before, before) for before, after in itertools.pairwise(times)
-        )
-        came = {mark for _, mark in self.seen}
-        sent_s = {number: ns / 1e9 for number, ns in list(self.pictures.sent_ns.items())}
-        outside = [
-            number
-            for number, at in sent_s.items()
-            if since_s - 2 < at < begins - 1 or begins + pause_s < at < times[-1] - 1
-        ]
-        return pause_s, sum(number not in came for number in outside)
+        return max(after - before for before, after in itertools.pairwise(times))
 
     async def _live(self) -> None:
         async with aiohttp.ClientSession() as http:
