@@ -17,11 +17,10 @@ import numpy as np
 
 from engine.errors import MienError
 from engine.types import F32
-from inference.card import Card, Tensor
+from inference.card import Card
+from inference.profiles import SIZES, batch_axis
 from inference.runtimes import OpenVinoRuntime, on_cpu
 
-SIZES: Final = (1, 2, 4, 8, 16)
-"""of batches"""
 TRIED: Final = 4
 """the size that is held against streams"""
 RUNS: Final = 6
@@ -50,21 +49,12 @@ class Batches(Protocol):
         ...
 
 
-def batch_axis(tensor: Tensor) -> int:
-    """The axis along which calls lie: the first of length 1. Raises MienError."""
-    for axis, length in enumerate(tensor.shape):
-        if length == 1:
-            return axis
-    raise MienError(f"{tensor.name} {list(tensor.shape)} has no axis for a batch")
+def open_batches(card: Card, outputs: frozenset[str], log: Log, device: str = "cpu") -> Batches:
+    """Batches on a ``gpu``; on the ``cpu`` the cheaper of batches and streams. Raises MienError."""
+    if device == "gpu":
+        from inference.tensorrt_batches import TensorRtBatches
 
-
-def size_for(count: int) -> int:
-    """The smallest size that holds so many calls."""
-    return next(size for size in SIZES if size >= count)
-
-
-def open_batches(card: Card, outputs: frozenset[str], log: Log) -> Batches:
-    """The cheaper of batches and streams on the CPU. Raises MienError."""
+        return TensorRtBatches(card, log)
     cores = len(os.sched_getaffinity(0))
     streams = Streams(card, outputs, cores)
     try:

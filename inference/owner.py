@@ -78,7 +78,7 @@ Taken = list[tuple[Caller, dict[str, F32], dict[str, F32]]]
 class Network:
     """One network, its threads and who waits for it."""
 
-    def __init__(self, key: Key, log: Callable[[str], None]) -> None:
+    def __init__(self, key: Key, device: str, log: Callable[[str], None]) -> None:
         """Reads and measures it. Raises MienError."""
         folder, asked = key
         card = read_card(Path(folder))
@@ -91,7 +91,7 @@ class Network:
         self.requests = 0
         self.sizes: Counter[int] = Counter()
         self.busy_s = 0.0
-        self._batches: Batches = open_batches(card, asked, log)
+        self._batches: Batches = open_batches(card, asked, log, device)
         self.label = self._batches.label
         self._waiting: list[Caller] = []
         self._changed = threading.Condition()
@@ -225,7 +225,7 @@ class Owner:
     def _load(self, key: Key) -> None:
         error = ""
         try:
-            network = Network(key, _say)
+            network = Network(key, self._device, _say)
         except Exception as failure:
             error = words(failure)
         with self._lock:

@@ -14,6 +14,7 @@ from engine.errors import MienError
 from engine.program import tool
 from engine.types import F32
 from inference.card import Card
+from inference.profiles import wide
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -86,7 +87,7 @@ class OpenVinoRuntime:
             if batch > 1:
                 from inference.widen import widen
 
-                widen(network, _wide(card, batch), batch)
+                widen(network, {one.name: wide(one, batch) for one in card.inputs}, batch)
             self.compiled: Any = core.compile_model(network, "CPU", settings)
         except RuntimeError as error:
             raise _refused(card, "OpenVINO", error) from None
@@ -150,18 +151,6 @@ class OnnxRuntime:
     def close(self) -> None:
         """Free the network."""
         self._session = None
-
-
-def _wide(card: Card, batch: int) -> dict[str, list[int]]:
-    """The shapes of the inputs for so many calls."""
-    shapes = {}
-    for tensor in card.inputs:
-        lengths = list(tensor.shape)
-        if 1 not in lengths:
-            raise MienError(f"{tensor.name} {lengths} of {card.name} has no axis for a batch")
-        lengths[lengths.index(1)] = batch
-        shapes[tensor.name] = lengths
-    return shapes
 
 
 def fits(card: Card, runtime: Runtime) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from engine.types import F32
 from inference.assets import cache_folder
 from inference.card import Card
 from inference.cuda import Cuda, find_cuda
+from inference.profiles import add_profiles
 
 PACKAGES: Final = ("tensorrt_rtx", "tensorrt")
 AHEAD_OF_TIME: Final = ((8, 6), (8, 9), (12, 0))
@@ -57,10 +58,14 @@ def missing_tensorrt() -> str | None:
     return found if isinstance(found, str) else None
 
 
-def engine_key(card: Card, trt: Any, capability: tuple[int, int]) -> EngineKey:
-    """The key of a card's engine for a compute capability."""
+def engine_key(
+    card: Card, trt: Any, capability: tuple[int, int], sizes: Sequence[int] = ()
+) -> EngineKey:
+    """The key of a card's engine for a compute capability, and for batches of ``sizes``."""
     role = _role(card)
     shapes = ";".join(f"{tensor.name}={tensor.shape}" for tensor in (*card.inputs, *card.outputs))
+    if sizes:
+        shapes += f";batches={tuple(sizes)}"
     return EngineKey(
         weights_sha256=card.files[role].sha256,
         shapes=shapes,
@@ -76,21 +81,23 @@ def obtain_engine(
     log: Callable[[str], None],
     folder: Path | None = None,
     trt: Any = None,
+    sizes: Sequence[int] = (),
 ) -> Path:
-    """The file of a card's engine, built now where there is none that fits.
+    """The file of a card's engine (for batches of ``sizes``), built now where there is none that
+    fits.
 
     What lies in ``folder`` (the user's cache) counts only if its record has the same key and its
     hash is right; anything else is built anew, never loaded. Raises MienError.
     """
     trt = trt or load_tensorrt()
-    key = engine_key(card, trt, capability)
+    key = engine_key(card, trt, capability, sizes)
     cached = key.file(card.name, folder or cache_folder() / "engines")
     problem = _unfit(cached, key)
     if problem is None:
         return cached
     card_name = f"{card.name} for SM{key.capability}"
     log(f"building the engine of {card_name} ({problem}); this is done once")
-    data = build_engine(card, capability, trt)
+    data = build_engine(card, capability, trt, sizes)
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -106,8 +113,11 @@ def obtain_engine(
     return cached
 
 
-def build_engine(card: Card, capability: tuple[int, int], trt: Any) -> bytes:
-    """Build for a compute capability, on this machine's card or, with TensorRT for RTX, without."""
+def build_engine(
+    card: Card, capability: tuple[int, int], trt: Any, sizes: Sequence[int] = ()
+) -> bytes:
+    """Build for a compute capability, on this machine's card or, with TensorRT for RTX, without;
+    with a profile for each of ``sizes`` of batches, where there are any. Raises MienError."""
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -128,6 +138,8 @@ def build_engine(card: Card, capability: tuple[int, int], trt: Any) -> bytes:
             wanted = trt.ComputeCapability.CURRENT
         config.num_compute_capabilities = 1
         config.set_compute_capability(wanted, 0)
+    if sizes:
+        add_profiles(card, trt, builder, network, config, sizes)
     built = builder.build_serialized_network(network, config)
     if built is None:
         raise MienError(
@@ -156,7 +168,7 @@ class TensorRtRuntime:
         if engine is None:
             raise MienError(f"TensorRT refuses the engine of {card.name}; use --backend openvino")
         self._engine: Any = engine
-        self._context = _context(trt, engine)
+        self._context = new_context(trt, engine)
         self._stream = cuda.stream()
         self._at: dict[str, int] = {}
         self.inputs: dict[str, tuple[int, ...]] = {}
@@ -193,7 +205,8 @@ class TensorRtRuntime:
         self._cuda.end_stream(self._stream)
 
 
-def _context(trt: Any, engine: Any) -> Any:
+def new_context(trt: Any, engine: Any) -> Any:
+    """What runs an engine; with CUDA graphs where TensorRT captures them itself."""
     if not hasattr(trt, "CudaGraphStrategy"):
         return engine.create_execution_context()
     settings = engine.create_runtime_config()

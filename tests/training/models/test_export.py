@@ -31,6 +31,7 @@ from face.render.detail import skin_mask
 from face.types import EMOTIONS
 from inference.card import read_card
 from inference.model import Backend, Model, missing
+from inference.profiles import SIZES
 from inference.tensorrt import AHEAD_OF_TIME, engine_key, load_tensorrt, obtain_engine
 from inference.weight_sets import SHIPPED
 from tests.training.models.conftest import Made
@@ -477,6 +478,12 @@ class TestEngines:
             for capability in AHEAD_OF_TIME:
                 obtain_engine(read_card(SHIPPED / name), capability, quiet, tmp_path)
         assert len(list(tmp_path.glob("*.engine"))) == 3 * len(names)
+
+    def test_batches_of_each_size_have_a_profile(self, tmp_path: Path) -> None:
+        card = read_card(SHIPPED / "intensity")
+        built = obtain_engine(card, self.capability, quiet, tmp_path, sizes=SIZES)
+        assert built != obtain_engine(card, self.capability, quiet, tmp_path)
+        assert built == obtain_engine(card, self.capability, quiet, tmp_path, sizes=SIZES)
 
     def test_a_damaged_or_foreign_engine_is_built_anew(self, made: Made, tmp_path: Path) -> None:
         card = read_card(made.weights / "speech")
