@@ -7,7 +7,11 @@ with its `own`, and `separate`, a whole `live` per caller as without `serve`. A 
 first round in which a caller gets less than 95 % of the camera's pictures: the knee is the last
 one before. The picture is the full one, whatever it costs (the governor is held).
 
+--predict simulates the calls of sessions to a card's networks, by the times that `bench models
+--json` wrote on a machine with that card: a prediction, and it says so.
+
 Examples:
+  run_engine.py bench sessions --predict models.json --fps 25
   run_engine.py bench sessions --counts 1,2,4,8 --json sessions.json
   run_engine.py bench sessions --counts 2,3,4 --modes shared own --voice talk.wav
 """
@@ -15,21 +19,15 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import re
-import subprocess
-import sys
 import time
-import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import psutil
 from rich.table import Table
 
+from commands.bench import predict
 from commands.bench.live import _flag_of_interrupt, _size
 from commands.bench.report import (
     check_writable,
@@ -38,10 +36,10 @@ from commands.bench.report import (
     print_environment,
     write_json,
 )
+from commands.bench.served import Callers, Serve
 from commands.bench.server import EngineServer, Server
 from commands.numbers import within
-from engine.errors import MienError, UsageError
-from engine.program import ROOT, launcher
+from engine.errors import UsageError
 from serving.sessions import usage
 
 SECONDS: Final = 15.0
@@ -69,6 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--warmup", type=within(float, 0.0, 600.0), default=5.0, help="seconds left out (default 5)"
     )
+    parser.add_argument(
+        "--admission", action="store_true",
+        help="the last of --counts at once, then one too many: what changes for the others",
+    )  # fmt: skip
+    parser.add_argument(
+        "--predict", type=Path, metavar="FILE",
+        help="reckon a card's sessions from what `bench models --json` wrote on another machine",
+    )  # fmt: skip
     parser.add_argument("--input", default="", help="a video to take the face from")
     parser.add_argument("--voice", default="", help="a file whose sound is the callers' voice")
 
@@ -83,76 +89,11 @@ def _counts(text: str) -> list[int]:
     return counts
 
 
-class Serve(Server):
-    """`serve` on a free port."""
-
-    def __init__(self, arguments: list[str]) -> None:
-        super().__init__(
-            "serve", [*launcher(), "serve", "--port", "0", "--admin-token", TOKEN, *arguments]
-        )
-
-    def _ready(self) -> bool:
-        if found := re.search(r"running: (https?://\S+)", self.log()):
-            self.url = found[1]
-        return bool(self.url)
-
-    def state(self) -> dict[str, Any]:
-        """What the admin is told."""
-        asked = urllib.request.Request(
-            f"{self.url}/admin/state", headers={"Authorization": f"Bearer {TOKEN}"}
-        )
-        with urllib.request.urlopen(asked, timeout=10) as answer:
-            state: dict[str, Any] = json.load(answer)
-        return state
-
-
-TOKEN: Final = "bench-sessions-" + str(time.time_ns())
-
-
-class Callers:
-    """The process of the callers."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "commands.bench.callers"], cwd=ROOT,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def ask(self, do: str, **asked: Any) -> dict[str, Any]:
-        """One request and its answer. Raises MienError."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"do": do, **asked}) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise MienError("the callers' process has ended")
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise MienError(f"the callers failed: {answer['error']}")
-        return answer
-
-
 def run(options: argparse.Namespace) -> int:
-    width, height = _size(options.size)
+    size = _size(options.size)
     check_writable(options.json)
+    if options.predict:
+        return predict.run(options)
     for path in filter(None, (options.input, options.voice)):
         if not Path(path).is_file():
             raise UsageError(f"{path}: there is no such file")
@@ -164,6 +105,8 @@ def run(options: argparse.Namespace) -> int:
         "input": options.input or "scikit-image's astronaut, moved in code",
     }  # fmt: skip
     print_environment(about, settings)
+    if options.admission:
+        return _admission(options, size, {"benchmark": "admission", **about, "settings": settings})
     rounds: list[dict[str, Any]] = []
     over: set[str] = set()
     with _flag_of_interrupt() as interrupted:
@@ -171,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
             for mode in options.modes:
                 if mode in over or interrupted():
                     continue
-                row = _round(mode, count, options, (width, height))
+                row = _round(mode, count, options, size)
                 rounds.append(row)
                 _tell(row)
                 if not row["held"]:
@@ -196,10 +139,7 @@ def _round(
     wears = list(WEARS)
     with ExitStack() as stack:
         callers = stack.enter_context(Callers())
-        callers.ask(
-            "prepare", width=size[0], height=size[1], fps=options.fps, most=max(options.counts),
-            input=options.input, voice=options.voice,
-        )  # fmt: skip
+        _prepare(callers, options, size)
         servers: list[Server] = []
         if mode == "separate":
             for _ in range(count):
@@ -238,6 +178,48 @@ def _round(
         "sessions_own_mb": [one["own_mb"] for one in state.get("sessions", [])],
         "sessions_pss_mb": [one["pss_mb"] for one in state.get("sessions", [])],
     }  # fmt: skip
+
+
+def _prepare(callers: Callers, options: argparse.Namespace, size: tuple[int, int]) -> None:
+    callers.ask(
+        "prepare", width=size[0], height=size[1], fps=options.fps, most=max(options.counts) + 1,
+        input=options.input, voice=options.voice,
+    )  # fmt: skip
+
+
+def _admission(options: argparse.Namespace, size: tuple[int, int], report: dict[str, Any]) -> int:
+    """As many as there are places, then one too many, who knocks for as long as it is measured; and
+    what a session costs in which nothing happens."""
+    count = options.counts[-1]
+    arguments = ["--max-sessions", str(count), "--device", options.device, *WEARS]
+    with Callers() as callers, Serve(arguments) as server:
+        _prepare(callers, options, size)
+        before_s, began_s = _cpu_s([server.pid]), time.monotonic()
+        time.sleep(options.warmup)
+        nobody = (_cpu_s([server.pid]) - before_s) / (time.monotonic() - began_s)
+        urls = [f"{server.url}/s/caller-number-{number:04d}/" for number in range(count)]
+        report["refused_before"] = [text for text in callers.ask("call", urls=urls)["told"] if text]
+        callers.ask("connected", within_s=CONNECTED_WITHIN_S)
+        callers.ask("measure", seconds=options.warmup)
+        first = callers.ask("measure", seconds=options.seconds)["callers"]
+        late = [f"{server.url}/s/one-too-many-{number:04d}/" for number in range(5)]
+        told = callers.ask("call", urls=late)["told"]
+        second = callers.ask("measure", seconds=options.seconds)["callers"]
+        callers.ask("leave")
+    rates = [[row["fps"] for row in rows] for rows in (first, second[:count])]
+    report |= {
+        "cores_of_nobody": round(nobody, 4), "told": told, "fps_before": rates[0],
+        "fps_after": rates[1],
+        "worst_change_percent": round(
+            100 * min(after / before - 1 for before, after in zip(*rates, strict=True)), 2
+        ),
+    }  # fmt: skip
+    console.print(f"{count} sessions: {rates[0]} fps; one too many is told: {told[0]}")
+    console.print(f"then {rates[1]} fps, at worst {report['worst_change_percent']:+.1f} %")
+    console.print(f"serve with nobody there takes {nobody:.3f} cores")
+    if options.json:
+        write_json(options.json, report)
+    return 0
 
 
 def _tree(roots: list[int]) -> list[int]:

@@ -1,0 +1,58 @@
+"""`bench sessions` without a session: the knee, and a card's sessions predicted by its times."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands.bench.predict import rates, sessions_of, times_of
+from commands.bench.sessions import _knee
+from commands.line import main
+
+FAST = dict.fromkeys(rates(25), 1.0)
+
+
+def test_the_knee_is_the_last_round_that_held() -> None:
+    rounds: list[dict[str, Any]] = [
+        {"mode": mode, "count": count, "held": held}
+        for mode, count, held in (
+            ("shared", 1, True), ("own", 1, True), ("shared", 2, True), ("own", 2, False),
+            ("shared", 4, False),
+        )
+    ]  # fmt: skip
+    assert (_knee(rounds, "shared"), _knee(rounds, "own"), _knee(rounds, "separate")) == (2, 1, 0)
+
+
+def test_slower_networks_hold_fewer_and_batches_more() -> None:
+    fast, slow = (
+        sessions_of({name: times * ms for name, ms in FAST.items()}, 25, 1.0) for times in (1, 4)
+    )
+    assert fast > 2 * slow > 0
+    assert sessions_of(FAST, 25, 0.0) > 2 * fast
+    # A session asks 25 + 25 + 25 + 8.3 + 5 times a second: 1 ms each fill the card with 11.3.
+    assert 8 <= fast <= 11
+    assert sessions_of(FAST, 50, 1.0) < fast
+
+
+def test_a_prediction_says_that_it_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures, report = tmp_path / "models.json", tmp_path / "out.json"
+    rows = [
+        {"network": name, "runtime": runtime, "p50_ms": ms}
+        for name in rates(25)
+        for runtime, ms in (("OpenVINO", 9.0), ("tensorrt_rtx 1.7, f16", 1.0))
+    ]
+    figures.write_text(json.dumps({"networks": rows}))
+    assert times_of(figures)["skin"] == (1.0, "tensorrt_rtx 1.7, f16")
+    asked = ["bench", "sessions", "--predict", str(figures), "--fps", "25", "--json", str(report)]
+    assert main(asked) == 0
+    assert "prediction, not a measurement" in capsys.readouterr().err
+    assert json.loads(report.read_text())["prediction"] is True
+    figures.write_text(json.dumps({"networks": rows[:2]}))
+    assert main(asked) == 1 and "run bench models anew" in capsys.readouterr().err
+    figures.write_text("{}")
+    assert main(asked) == 1 and "holds no figures" in capsys.readouterr().err
