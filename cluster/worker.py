@@ -64,6 +64,7 @@ class Worker:
             certificate = self._certificate()
             cert, key = (certificate.cert, certificate.key) if certificate else ("", "")
             await machine.start()
+            await machine.warm()
             await machine.open(Options(host=self._task["address"], port=0, cert=cert, key=key))
             fingerprint = certificate.fingerprint if certificate else ""
             url = machine.front.binding.url.partition("/?")[0]  # its token is nobody's

@@ -103,7 +103,7 @@ class Workers:
         dispatcher.on_from(ms.Beat, self._beat)
         dispatcher.on_from(ms.Figures, self._figures)
         dispatcher.on_from(ms.Keep, lambda asked, who: self.on_keep(asked, self._of(who)))
-        dispatcher.on(ms.Store, lambda asked: self._kept.put(asked.data) and None)
+        dispatcher.on(ms.Store, self._store)
         dispatcher.on(ms.Load, lambda asked: self._kept.get(asked.digest))
         dispatcher.on_from(ms.Over, lambda asked, who: self.on_over(asked.session, self._of(who)))
         dispatcher.on_from(ms.News, self._news)
@@ -282,6 +282,9 @@ class Workers:
             return
         worker.heard_s = self._ran.seconds
         worker.beat_free = said.free
+
+    def _store(self, said: ms.Store) -> None:
+        self._kept.put(said.data)
 
     def _figures(self, said: ms.Figures, sender: bytes | None) -> None:
         worker = self._of(sender)

@@ -20,11 +20,10 @@ import psutil
 from engine.errors import MienError, UsageError
 from engine.types import U8
 from nodes.web.server import STATIC
-from serving.machine import Machine
+from serving.machine import TRIED, Machine
 from serving.sessions import Session, usage
 
 FACE: Final = STATIC / "references" / "smile.jpg"
-NAME: Final = "what-one-visitor-costs"
 WARM_S: Final = 3.0
 MEASURED_S: Final = 4.0
 SHARE: Final = 0.9
@@ -55,24 +54,14 @@ def camera(text: str) -> Camera:
     return Camera(width // 2 * 2, height // 2 * 2, fps)
 
 
-async def warm(machine: Machine) -> None:
-    """One session there and gone: what is shared is loaded before the first visitor comes, and what
-    can't work is said now. Raises MienError."""
-    session = machine.sessions.open(NAME)
-    try:
-        await session.ready()
-    finally:
-        await machine.sessions.end(NAME)
-
-
 async def measure(machine: Machine, expected: Camera) -> tuple[int, float]:
     """How many such visitors fit, and the cores that one takes. Raises MienError."""
-    session = machine.sessions.open(NAME)
+    session = machine.sessions.open(TRIED)
     try:
         await session.ready()
         cores = await _cost(machine, session, expected)
     finally:
-        await machine.sessions.end(NAME)
+        await machine.sessions.end(TRIED)
     return max(1, int(SHARE * (await _free_cores(cores)) / cores)), cores
 
 

@@ -144,7 +144,7 @@ async def _on_this_machine(
             machine.places.most, cores = await capacity.measure(machine, expected)
             console.print(capacity.told(machine.places.most, cores, expected), highlight=False)
         else:
-            await capacity.warm(machine)
+            await machine.warm()
         await machine.open(page_options(options), watched=options.max_sessions is None)
         yield machine.front
     finally:

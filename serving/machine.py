@@ -20,6 +20,8 @@ FULL: Final = 0.92
 """share of all processors from which on one more session would be at the others' cost"""
 LOOK_S: Final = 0.5
 SMOOTHED: Final = 4
+TRIED: Final = "a-session-that-is-tried"
+"""the name of one that nobody visits"""
 
 Networks = Literal["shared", "own"]
 
@@ -58,6 +60,15 @@ class Machine:
         if self.device is not None:
             await self.device.start()
         await self.sessions.start()
+
+    async def warm(self) -> None:
+        """One session there and gone: what is shared is loaded before the first visitor comes, and
+        what can't work is said now. Raises MienError."""
+        session = self.sessions.open(TRIED)
+        try:
+            await session.ready()
+        finally:
+            await self.sessions.end(TRIED)
 
     async def open(self, options: Options, watched: bool = False) -> None:
         """Let people in. ``watched``: nobody while the processors are full. Raises MienError."""
