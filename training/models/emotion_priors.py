@@ -2,7 +2,9 @@
 
 A prior is eight learned tokens through a small token encoder, in CLIP's text encoder's stead; a
 picture is seen by the visual emotion encoder, whose space the priors are learned in and which stays
-as it is. How a picture goes with each of the seven priors is its emotion representation.
+as it is. How a picture goes with each of the seven priors is its emotion representation. A small
+network learns to say the same of a picture's rig alone, for generators that make a rig before they
+draw (section 3.3).
 Legend: B batch, E emotions, N places of the picture, D features of the space.
 """
 
@@ -16,11 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from face.types import BLENDSHAPES, EMOTIONS
+from training.models.layers import Scale
 from training.models.visual import Affect, VisualEncoder, VisualSize
 from training.models.xception import CHANNELS, NAMED
 
 PRIORS: Final = tuple(name for name in EMOTIONS if name != "contempt")
 """the papers' seven"""
+_NOISE: Final = 0.3
+_DROPPED: Final = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,12 @@ class EmotionPriors(nn.Module):
             channels = sum(self.visual.trunk.channels) + CHANNELS
             self.key = nn.Linear(channels, size.features)
             self.value = nn.Linear(channels, size.features)
+        self.rig_scale = Scale(len(BLENDSHAPES), _NOISE)
+        self.rigs = nn.Sequential(
+            nn.Linear(len(BLENDSHAPES), size.features), nn.GELU(), nn.Dropout(_DROPPED),
+            nn.Linear(size.features, size.features), nn.GELU(), nn.Dropout(_DROPPED),
+            nn.Linear(size.features, len(PRIORS)),
+        )  # fmt: skip
 
     def priors(self) -> Tensor:
         """T [7, D], of unit length."""
@@ -68,6 +79,11 @@ class EmotionPriors(nn.Module):
         look_BEN = F.softmax(scores_BEN / self.size.features**0.5, dim=2)
         told_BED = F.normalize(look_BEN @ self.value(places_BNC), dim=2)
         return (told_BED * priors_ED).sum(dim=2)
+
+    def of_rig(self, rig_BK: Tensor) -> Tensor:
+        """What a picture with these blendshapes [B, 52] probably says [B, 7]."""
+        told: Tensor = self.rigs(self.rig_scale(rig_BK).clamp(-5, 5))
+        return told
 
     def embedding(self, backbone_BF: Tensor) -> Tensor:
         """v [B, D], of unit length: a picture alone, without the tracker's shapes."""

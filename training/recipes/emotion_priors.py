@@ -47,7 +47,7 @@ class EmotionPriorsRecipe(Recipe):
             plan=EmotionPriorsPlan(
                 views=Plan(stills=2, runs=2, frames=4), keep=True, clearest=0.5, temperature=0.1
             ),
-            losses=EmotionPriorsLosses(priors=1.0),
+            losses=EmotionPriorsLosses(priors=1.0, rigs=1.0),
         )  # fmt: skip
 
     @classmethod

@@ -46,6 +46,8 @@ class EmotionPriorsLosses:
 
     priors: float
     """a prior goes with its own emotion's pictures rather than with others (eq. 3)"""
+    rigs: float
+    """a rig says what its picture says"""
 
 
 def shows(info: ClipInfo, frames: int) -> bool:
@@ -68,6 +70,7 @@ class EmotionPriorsTrainer(Trainer):
         self.modules = {"emotion_priors": net}
         self.clips = Clips(data, "train", shows)
         self._look()
+        net.rig_scale.fit(torch.from_numpy(self.features.rig))
 
     def _look(self) -> None:
         net = self.modules["emotion_priors"]
@@ -94,11 +97,15 @@ class EmotionPriorsTrainer(Trainer):
         return other
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
-        """Of each emotion that there is a picture: ``backbone`` [B, E, F], ``emotion`` [B, E]."""
+        """Of each emotion that there is a clear picture: ``backbone`` [B, E, F], ``emotion``
+        [B, E]; of any picture: ``seen`` [B, F], ``rig`` [B, 52]."""
         batch = self.recipe.schedule.batch
         there = [index for index, own in enumerate(self.clear) if len(own)]
         chosen = np.stack([rng.choice(self.clear[index], batch) for index in there], axis=1)
+        anyone = rng.integers(len(self.features.rig), size=batch)
         return {
+            "seen": self.features.backbone[anyone],
+            "rig": self.features.rig[anyone],
             "backbone": self.features.backbone[chosen],
             "emotion": np.tile(np.array(there, np.int64), (batch, 1)),
         }
@@ -111,8 +118,12 @@ class EmotionPriorsTrainer(Trainer):
         net.visual.eval()
         told = net.of_backbone(batch["backbone"].flatten(0, 1)).reshape(rows, emotions, -1)
         correlation = told[:, :, batch["emotion"][0]].transpose(1, 2)
-        lost = decoupled.emotion_priors(correlation, self.plan.temperature)
-        yield "emotion_priors", {"priors": lost}, self.weights
+        says = net.of_backbone(batch["seen"]).detach()
+        parts = {
+            "priors": decoupled.emotion_priors(correlation, self.plan.temperature),
+            "rigs": decoupled.alike(net.of_rig(batch["rig"]), says),
+        }
+        yield "emotion_priors", parts, self.weights
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
         """How alike the priors are."""
