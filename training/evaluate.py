@@ -8,6 +8,8 @@ examples:
   python -m training.evaluate BEFORE --after EDITED
   python -m training.evaluate FILMS --protocol own-talk --memory OTHER_FILMS
   python -m training.evaluate voice SHARDS --split test --weights weights
+  python -m training.evaluate readout SHARDS --content runs/content
+  python -m training.evaluate rigs SHARDS --judge FACES --visual runs/visual --run runs/rig
 
 The first gives each face each emotion by the live graph's own nodes and tells, for every method,
 what the tracker and the judges see afterwards. intra and cross are the papers' intra-ID and
@@ -68,8 +70,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--after", type=Path, help="what another program made of it, same names")
     parser.add_argument("--renderer", nargs="+", default=["warp"], help=" ".join(KINDS))
     parser.add_argument(
-        "--method", nargs="+", default=list(METHODS), metavar="METHOD",
-        help=f"of intra and cross: {', '.join(METHODS)}; default: all",
+        "--method", nargs="+", metavar="METHOD",
+        default=[name for name, way in METHODS.items() if way.ships],
+        help=f"of intra and cross: {', '.join(METHODS)}; default: all but those of --weights RUN, "
+        "one-stage and two-stage",
     )  # fmt: skip
     parser.add_argument(
         "--weights",
@@ -114,6 +118,14 @@ def main(argv: list[str] | None = None) -> int:
         from training.evaluation import voice
 
         return voice.main(arguments[1:])
+    if arguments[:1] == ["readout"]:
+        from training.evaluation import readout
+
+        return readout.main(arguments[1:])
+    if arguments[:1] == ["rigs"]:
+        from training.evaluation import rigs
+
+        return rigs.main(arguments[1:])
     options = parser.parse_args(arguments)
     return command.run("evaluate", lambda: evaluate(options, shlex.join(arguments)))
 

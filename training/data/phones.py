@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,6 +13,21 @@ from media.mel import RATE_HZ
 from training.data.clip import Phone
 
 FRAME_S = 0.01
+MOUTHS: Final[dict[str, str]] = {
+    phone: mouth
+    for mouth, phones in (
+        ("silent", "SIL"),
+        ("closed", "P B M"),
+        ("lip on teeth", "F V"),
+        ("rounded", "W UW UH OW OY AO"),
+        ("pushed forward", "SH ZH CH JH R ER"),
+        ("open", "AA AE AH AY AW EH EY"),
+        ("spread", "IY IH Y"),
+        ("tongue", "T D N L S Z TH DH K G NG HH"),
+    )
+    for phone in phones.split()
+}
+"""what a phone looks like: many sound unlike and look alike"""
 
 
 def phones_of(samples: F32) -> tuple[Phone, ...]:

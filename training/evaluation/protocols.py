@@ -20,7 +20,7 @@ from engine.errors import MienError
 from engine.types import U8
 from face.types import EMOTIONS, FaceTrack
 from nodes.face.face_tracker import FaceTracker
-from training.evaluation.reference_methods import Look
+from training.evaluation.look import Look
 from training.evaluation.renderers import Renderer, ready, render, to_frames, wear
 from training.evaluation.takes import Take
 from training.evaluation.tally import Eyes, Figures, Seen, Tally

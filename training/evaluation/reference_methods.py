@@ -22,15 +22,8 @@ from face.reference import Reference, ReferenceReader
 from face.types import FaceEdit, FaceTrack
 from inference.weight_sets import folder_of
 from training.data.own import in_fold
+from training.evaluation.look import Look
 from training.evaluation.renderers import Edited, Renderer, Untouched
-
-
-@dataclass(frozen=True, eq=False)
-class Look:
-    """One picture of a reference [H, W, 3], BGR, and the face in it as tracked, unsmoothed."""
-
-    pixels: U8
-    track: FaceTrack
 
 
 class Method(Protocol):
@@ -112,10 +105,12 @@ class Reader:
 
 @dataclass(frozen=True)
 class Way:
-    """``make`` makes a method of a folder of weights, if it ``learned`` any."""
+    """``make`` makes a method of a folder of weights, if it ``learned`` any; of some none
+    ``ships``, and they are asked for by name."""
 
     make: Callable[[str], Method]
     learned: bool = True
+    ships: bool = True
 
 
 def _untouched(weights: str) -> Method:
@@ -132,11 +127,25 @@ def _read(weights: str) -> Method:
     return Drawn(drawn, Reader(weights), "what is read of the reference, drawn without memory")
 
 
+def _one_stage(run: str) -> Method:
+    from training.evaluation.cdrl_methods import one_stage  # needs torch
+
+    return one_stage(run)
+
+
+def _two_stage(run: str) -> Method:
+    from training.evaluation.cdrl_methods import first_stage  # needs torch
+
+    return Drawn(Edited("warp"), first_stage(run), "reference -> rig -> picture")
+
+
 METHODS: Final[dict[str, Way]] = {
     "none": Way(_untouched, learned=False),
     "warp": Way(partial(_warped, feeling_copied, "feeling shapes"), learned=False),
     "rig copy": Way(partial(_warped, rig_copied, "all shapes"), learned=False),
     "reading": Way(_read),
+    "one-stage": Way(_one_stage, ships=False),
+    "two-stage": Way(_two_stage, ships=False),
 }
 
 

@@ -105,6 +105,20 @@ def f1_interval(confusions: Ints, draws: int = 2000) -> tuple[float, float]:
     return interval(np.nanmean(scores, axis=1))
 
 
+def mean_recall(confusion: Floats | Ints) -> Floats:
+    """Mean over classes of the share that was told right, of confusions [..., C, C], rows truth:
+    by chance one in C. A class that doesn't occur doesn't count."""
+    there = confusion.sum(axis=-1)
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    shares = np.where(there > 0, right / np.maximum(there, 1), np.nan)
+    return np.asarray(np.nanmean(shares, axis=-1))
+
+
+def recall_interval(confusions: Ints, draws: int = 2000) -> tuple[float, float]:
+    """Between what mean recall may lie (95 %), of each person's confusion [P, C, C]."""
+    return interval(mean_recall(redrawn(confusions.astype(np.float64), draws)))
+
+
 def concordance_interval(
     truth: Sequence[Floats], told: Sequence[Floats], people: Sequence[str], draws: int = 2000
 ) -> tuple[float, float]:

@@ -73,7 +73,7 @@ class ContentTrainer(Trainer):
         if self.plan.pretrained:
             self.hearing.ear = learned_ear(self.plan.layers, self.plan.past, STEP_SAMPLES)
         net = Content(recipe.size, pretrained=self.plan.pretrained)
-        self.modules = {"content": net}
+        self.modules = {recipe.name: net}
         self.clips = Clips(data, "train", talks)
         self._watch()
         seen = [np.moveaxis(one.seen[:, ::8], 2, -1) for one in self.talk]
@@ -82,7 +82,7 @@ class ContentTrainer(Trainer):
         net.settle(*(torch.from_numpy(part.astype(np.float32)) for part in (channels, heard)))
 
     def _watch(self) -> None:
-        net = self.modules["content"]
+        net = self.modules[self.name]
         assert isinstance(net, Content)
         keep, views = self.plan.pretrained, self.plan.views
         self.talk = moments_of(net, self.hearing, self.clips, views, keep)
@@ -144,16 +144,22 @@ class ContentTrainer(Trainer):
         return (other, int(rng.choice(places))) if len(places) else None
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
-        net = self.modules["content"]
+        net = self.modules[self.name]
         assert isinstance(net, Content)
         query = net.ask(batch["heard"].flatten(0, 1))
         told = net.answer(batch["seen"].flatten(0, 1), query).reshape(len(batch["seen"]), 3, -1)
-        yield "content", {"content": decoupled.content(*told.unbind(dim=1))}, self.weights
+        yield self.name, {"content": decoupled.content(*told.unbind(dim=1))}, self.weights
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
         """Where it looks, for a few sounds: a map each."""
-        net = averaged["content"]
+        net = averaged[self.name]
         assert isinstance(net, Content)
         look = net.attention(batch["seen"][:8, 1], net.ask(batch["heard"][:8, 1]))
         rows = look.reshape(-1, look.shape[-1])
         return {"look": (rows / rows.amax())[None].expand(3, -1, -1)}
+
+
+class RigContentTrainer(ContentTrainer):
+    """The same for rigs."""
+
+    averaged: ClassVar[tuple[str, ...]] = ("rig_content",)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from engine.errors import MienError
 from engine.types import F32
 from training.data.align import frames_in_step, pairs
-from training.data.clip import Clip, ClipInfo, Phone
+from training.data.clip import FPS, Clip, ClipInfo, Phone
 from training.data.talk import STEP_SAMPLES, STEPS_HZ
 from training.models.content import STEPS, Content
 from training.models.voice_rig import Hearing
@@ -43,9 +43,14 @@ class Moments:
 
     def sound(self, t: int) -> F32:
         """What is heard about picture ``t`` [STEPS, F]."""
-        middle = round((t + 0.5) * STEPS_HZ / 25)
-        at = np.arange(middle - STEPS // 2, middle + STEPS // 2).clip(0, len(self.heard) - 1)
-        return np.asarray(self.heard[at], np.float32)
+        return sound_at(self.heard, t)
+
+
+def sound_at(heard: Array, t: int) -> F32:
+    """What is heard [S, F] about picture ``t`` [STEPS, F]."""
+    middle = round((t + 0.5) * STEPS_HZ / FPS)
+    at = np.arange(middle - STEPS // 2, middle + STEPS // 2).clip(0, len(heard) - 1)
+    return np.asarray(heard[at], np.float32)
 
 
 def moments_of(

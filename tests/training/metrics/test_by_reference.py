@@ -19,10 +19,10 @@ from training.data.clip import write_shard
 from training.data.prepare import main as prepare
 from training.evaluate import main
 from training.evaluation.by_reference import pair_up
+from training.evaluation.look import Look
 from training.evaluation.reference_methods import (
     METHODS,
     Cast,
-    Look,
     Method,
     Reader,
     Way,
