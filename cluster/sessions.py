@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections import defaultdict
@@ -137,18 +138,22 @@ class FarSessions:
             self._forget(session)
 
     async def drain(self, worker: Worker) -> None:
-        """Move its sessions to others, and let it go.
+        """Move its sessions to others, one after another, and let it go.
 
         Each is ready elsewhere before it ends here, so that its visitor misses what a connection
         takes. Raises MienError where the others have too few places; the rest stays where it is.
         """
         worker.state = "closing"
+        ends = []
         try:
-            here = [each for each in self.by_name.values() if each.worker is worker]
-            await asyncio.gather(*(self._move(session, worker) for session in here))
+            for session in [each for each in self.by_name.values() if each.worker is worker]:
+                await self._move(session, worker)
+                ends.append(asyncio.ensure_future(self._end_there(session, worker)))
         except MienError:
             worker.state = "ready"
             raise
+        finally:
+            await asyncio.gather(*ends)
         if worker in self.workers.there:
             self.workers.retire(worker)
 
@@ -226,8 +231,12 @@ class FarSessions:
         for transport in self.lines.get(session.name, ()):
             if transport is not None:
                 transport.abort()  # without a goodbye, so that the page hurries back
+
+    async def _end_there(self, session: FarSession, worker: Worker) -> None:
+        """End what has moved, where it was."""
         await asyncio.sleep(GRACE_S)
-        await self.workers.call(worker, ms.End(session.name))
+        with contextlib.suppress(MienError):  # the worker ends it, too, or is gone
+            await self.workers.call(worker, ms.End(session.name))
 
     def _lost(self, worker: Worker) -> None:
         for session in list(self.by_name.values()):
