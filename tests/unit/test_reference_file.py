@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,12 @@ from face.expression.playing import Playing
 from face.reference import Reference, ReferenceReader, beyond, blended
 from face.reference_file import STEP_NS, absolute, read_file, shared, track_of
 from face.types import BLENDSHAPES, EMOTIONS, FaceEdit, FaceTrack, ReferenceTrack
+from media.image_file import read_picture
 from nodes.face.expression_editor import ExpressionEditor
 from nodes.face.reference import Reference as ReferenceNode
 from nodes.face.voice_face import VoiceFace
-from tests.faces import FRAME_NS, seen_astronaut
+from run_engine import main
+from tests.faces import FRAME_NS, seen_astronaut, seen_face
 from tests.golden.heads import pictures
 
 HAPPY, SURPRISED = EMOTIONS.index("happy"), EMOTIONS.index("surprised")
@@ -226,3 +229,27 @@ def test_a_talking_face_wears_a_reference_too() -> None:
 
 def test_a_mean_of_rows_is_one_row() -> None:
     assert blended([made(happy=1), made(sad=1)], [1, 1]).expression.sum() == pytest.approx(1)
+
+
+def test_a_picture_wears_a_reference_from_the_command_line(
+    files: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calm, out, report = tmp_path / "calm.png", tmp_path / "out.png", tmp_path / "report.json"
+    cv2.imwrite(str(calm), pictures()[1, 0])
+    told = ["--reference", f"{files[0]}:1", "--intensity", "1.2", "--report", str(report)]
+    assert main(["file", str(calm), str(out), *told]) == 0
+    read = json.loads(report.read_text())
+    (row,) = read["reference"]
+    assert row["name"] == "happy"
+    assert read["frames"]["calm.png"]["asked"]["happy"] == pytest.approx(
+        1.2 * row["expression"]["happy"], abs=1e-4
+    )
+    assert np.abs(seen_face(read_picture(out).pixels).rig - seen_face(pictures()[1, 0]).rig)[
+        sides("mouthSmile")
+    ].min() > 0.1  # fmt: skip
+    assert (
+        main(["file", str(calm), str(out), "--reference", str(files[0]), "--emotion", "sad"]) == 2
+    )
+    assert "--reference says what is worn" in capsys.readouterr().err
+    assert main(["file", str(calm), str(out), "--reference", "none.jpg"]) == 1
+    assert "no such file: none.jpg; a reference is" in capsys.readouterr().err
