@@ -38,7 +38,7 @@ NOISE: Final = 0.08
 """the least deviation of a shape: what a tracker is unsure of"""
 TRUST: Final = 200.0
 """how much the network's word counts beside shapes"""
-DRAWN: Final = 1.2
+DRAWN: Final = 1.15
 """how much more is asked for than was read: a drawn face is read as weaker than a real one"""
 STEPS: Final = 60
 MOVED: Final = (0.1, 0.4)
