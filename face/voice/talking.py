@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from engine.types import F32
+from face.emotions import JAW
 from face.types import BLENDSHAPES
 from face.voice.style import Style, usual_style
 from face.voice.wearing import MOUTH, Wearing, wish_of
@@ -62,7 +63,8 @@ class VoiceRig:
         ``emotion`` [8] probabilities of face.types.EMOTIONS, worn as ``intensity`` 0..1 says;
         ``style`` [104]: a Style's vector."""
         said = self.articulate(sound_16k, style)
-        felt = self._wearing(said, wish_of(emotion, intensity), 1 / self.rate_hz)
+        rests = 0.0 if style is None else float(Style.of(style).rest[JAW])
+        felt = self._wearing(said, wish_of(emotion, intensity), 1 / self.rate_hz, rests=rests)
         return np.asarray(np.clip(said + felt, 0, 1), np.float32)
 
     def articulate(self, sound_16k: F32, style: F32 | None = None) -> F32:

@@ -16,8 +16,8 @@ from face.voice.lips import CLOSED, parted
 
 MOUTH_SHARE: Final = 1 / 3
 """of a feeling on the mouth of who speaks"""
-SPEAKS: Final = (0.02, 0.08)
-"""from where to where of what the jaw did lately somebody speaks"""
+SPEAKS: Final = (0.015, 0.04)
+"""from where to where of what the jaw did lately somebody speaks; who speaks low opens it little"""
 SPEAKING_FORGETS_S: Final = 0.3
 APART: Final = (CLOSED, 3 * CLOSED)
 """from where to where lips that speak are apart: what a feeling parts goes with them"""
@@ -54,14 +54,22 @@ class Wearing:
         self._beyond = self.other
         self._spoke = 0.0
 
-    def __call__(self, said: F32, wish: F32, step_s: float, beyond: F32 | None = None) -> F32:
+    def __call__(
+        self,
+        said: F32,
+        wish: F32,
+        step_s: float,
+        beyond: F32 | None = None,
+        rests: float = 0.0,
+    ) -> F32:
         """What shows [52] of an expression that is wished for [8], and of shapes [52] ``beyond``
-        it, beside shapes ``said`` [52], ``step_s`` seconds after the call before."""
+        it, beside shapes ``said`` [52], ``step_s`` seconds after the call before, of a jaw that
+        ``rests`` so far open."""
         follows = np.float32(1 - math.exp(-step_s / self.follows_s))
         self.expression = self.expression + follows * (wish - self.expression)
         self._beyond = self._beyond + follows * ((0 if beyond is None else beyond) - self._beyond)
         faded = self._spoke * math.exp(-step_s / SPEAKING_FORGETS_S)
-        self._spoke = max(faded, float(said[JAW]))
+        self._spoke = max(faded, float(said[JAW]) - rests)
         share = self._share(said)
         self.other = share * self._beyond
         return share * expression_shapes(self.expression) + self.other

@@ -109,6 +109,21 @@ def test_no_feeling_parts_lips_that_are_nearly_shut(emotion: int) -> None:
     assert parted(rig.step(loud(0.05), felt(emotion), 1.0)) < CLOSED
 
 
+def test_lips_meet_of_who_hardly_opens_the_jaw() -> None:
+    rig, surprised = voice(), EMOTIONS.index("surprised")
+    settled(rig, loud(0.05), surprised)
+    assert parted(rig.step(QUIET, felt(surprised), 1.0)) < CLOSED
+
+
+def test_a_jaw_that_rests_open_is_no_speech() -> None:
+    rest = np.zeros(52, np.float32)
+    rest[JAW] = 0.05
+    style, rig = Style(np.ones(52, np.float32), rest).vector, voice()
+    for _ in range(200):
+        out = rig.step(QUIET, felt(HAPPY), 1.0, style)
+    assert out[SMILE].min() == pytest.approx(settled(voice(), QUIET, HAPPY)[SMILE].min(), abs=0.01)
+
+
 def test_surprise_opens_the_mouth_of_the_silent_alone() -> None:
     surprised = EMOTIONS.index("surprised")
     assert settled(voice(), QUIET, surprised)[JAW] > 0.5
