@@ -137,6 +137,8 @@ class Sessions:
         """Start the process that sessions are forked from. Raises MienError."""
         if sys.platform != "linux":
             raise MienError("sessions that share a machine need Linux; elsewhere run live for each")
+        types = {str(node["type"]) for node in self._graph["nodes"].values()}
+        modules = sorted(name.partition(":")[0] for name in types if ":" in name)
         self._line, theirs = pair()
         self._line.setblocking(False)
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
@@ -144,7 +146,7 @@ class Sessions:
         alone = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
         try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "serving.template", str(theirs.fileno()),
+                sys.executable, "-P", "-m", "serving.template", str(theirs.fileno()), *modules,
                 stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(),),
                 env={**os.environ, **alone, "PYTHONPATH": path}, start_new_session=True,
             )  # fmt: skip

@@ -1,8 +1,8 @@
 """The process that sessions are forked from: all is imported once, and its memory is shared.
 
-Started by `serving.sessions` as `python -m serving.template FD`. It has one thread, no event loop
-and no socket but the line to the front, so that a fork is whole. It ends, with its children, when
-that line does.
+Started by `serving.sessions` as `python -m serving.template FD MODULE...`. It has one thread, no
+event loop and no socket but the line to the front, so that a fork is whole. It ends, with its
+children, when that line does.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ IMPORTED: Final = (
     "aiohttp.web", "aiortc", "av", "cv2", "numpy", "uvloop", "prometheus_client",
     "ai_edge_litert.interpreter", "serving.session", "nodes.web.server", "nodes.web.intake",
     "nodes.web.encode", "nodes.web.viewer", "nodes.web.voice", "nodes.web.figures",
-    "nodes.web.color", "nodes.web.stamps", "inference.model",
+    "nodes.web.color", "nodes.web.stamps", "inference.model", "face.render.actor",
+    "face.render.warp", "face.expression.people",
 )  # fmt: skip
 """what sessions need sooner or later"""
 
@@ -121,12 +122,12 @@ class Template:
 
 
 def main(arguments: list[str]) -> int:
-    """Import, then fork on demand."""
+    """``arguments``: the line's descriptor, and what else the sessions' graph imports."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the front's business
     front = socket.socket(fileno=int(arguments[0]))
     sys.setswitchinterval(0.0005)
-    for name in IMPORTED:
+    for name in (*IMPORTED, *arguments[1:]):
         importlib.import_module(name)
     from serving.session import warm
 
