@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import socket
-import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +25,8 @@ from nodes.web import server
 
 BEAT_S: Final = 0.5
 """how often a session says that it is alive"""
+FIGURES_EVERY: Final = 4
+"""beats; to sum all figures up takes a while"""
 LINE_MOST: Final = 1 << 16
 
 
@@ -87,8 +89,13 @@ class _Session:
         """Say twice a second how it goes; a front that doesn't hear it for long ends this."""
         over = asyncio.ensure_future(self._over.wait())
         ended = asyncio.ensure_future(solo.wait())
-        while not (over.done() or ended.done()):
-            self._tell({"beat": figures(solo, graph), "stalled": solo.stalled()})
+        told: dict[str, Any] = {}
+        for beats in itertools.count():
+            if over.done() or ended.done():
+                break
+            if beats % FIGURES_EVERY == 0:
+                told = figures(solo, graph)
+            self._tell({"beat": told | connections(), "stalled": solo.stalled()})
             await asyncio.wait({over, ended}, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
         over.cancel()
         if ended.done():
@@ -113,17 +120,23 @@ class _Session:
             self._line.send(to_bytes(message))
 
 
-def figures(solo: Solo, graph: Graph) -> dict[str, Any]:
-    """What the front shows of a session: connections, rate and age of the pictures at the sink."""
+def connections() -> dict[str, int]:
+    """How many peers there are, and how many of them are connected."""
     web = server.here()
     peers = [peer for _, peer in web.peers.values()] if web is not None else []
     connected = sum(peer.connected_s is not None for peer in peers)
-    told: dict[str, Any] = {"peers": len(peers), "connected": connected, "at_s": time.monotonic()}
-    if connected:
-        nodes = solo.metrics()["nodes"]
-        out = nodes.get(graph.roles["out"], {})
-        told["fps"] = out.get("fps_in")
-        told["latency_ms"] = out.get("observed", {}).get("capture_to_send")
-        source = graph.governor.source.partition(".")[0] if graph.governor else ""
-        told["camera_fps"] = nodes.get(source, {}).get("fps_out")
-    return told
+    return {"peers": len(peers), "connected": connected}
+
+
+def figures(solo: Solo, graph: Graph) -> dict[str, Any]:
+    """What the front shows of a session in use: rate and age of the pictures at the sink."""
+    if not connections()["connected"]:
+        return {}
+    nodes = solo.metrics()["nodes"]
+    out = nodes.get(graph.roles["out"], {})
+    source = graph.governor.source.partition(".")[0] if graph.governor else ""
+    return {
+        "fps": out.get("fps_in"),
+        "latency_ms": out.get("observed", {}).get("capture_to_send"),
+        "camera_fps": nodes.get(source, {}).get("fps_out"),
+    }

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import time
+import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +48,8 @@ MODES: Final = ("shared", "own", "separate")
 HELD: Final = 0.95
 """share of the camera's pictures that a session returns where it keeps its rate"""
 CONNECTED_WITHIN_S: Final = 60.0
+IDLE_S: Final = 4.0
+"""less than a session waits for a visitor who has left"""
 WEARS: Final = ("--emotion", "happy", "--intensity", "0.8")
 
 
@@ -194,10 +197,11 @@ def _admission(options: argparse.Namespace, size: tuple[int, int], report: dict[
     arguments = ["--max-sessions", str(count), "--device", options.device, *WEARS]
     with Callers() as callers, Serve(arguments) as server:
         _prepare(callers, options, size)
-        before_s, began_s = _cpu_s([server.pid]), time.monotonic()
-        time.sleep(options.warmup)
-        nobody = (_cpu_s([server.pid]) - before_s) / (time.monotonic() - began_s)
         urls = [f"{server.url}/s/caller-number-{number:04d}/" for number in range(count)]
+        nobody = _idle_cores(server)
+        for url in urls:
+            urllib.request.urlopen(f"{url}seat", timeout=60).close()
+        idle = max(0.0, _idle_cores(server) - nobody) / count
         report["refused_before"] = [text for text in callers.ask("call", urls=urls)["told"] if text]
         callers.ask("connected", within_s=CONNECTED_WITHIN_S)
         callers.ask("measure", seconds=options.warmup)
@@ -208,18 +212,27 @@ def _admission(options: argparse.Namespace, size: tuple[int, int], report: dict[
         callers.ask("leave")
     rates = [[row["fps"] for row in rows] for rows in (first, second[:count])]
     report |= {
-        "cores_of_nobody": round(nobody, 4), "told": told, "fps_before": rates[0],
-        "fps_after": rates[1],
+        "cores_of_nobody": round(nobody, 4), "cores_of_an_idle_session": round(idle, 4),
+        "told": told, "fps_before": rates[0], "fps_after": rates[1],
         "worst_change_percent": round(
             100 * min(after / before - 1 for before, after in zip(*rates, strict=True)), 2
         ),
     }  # fmt: skip
     console.print(f"{count} sessions: {rates[0]} fps; one too many is told: {told[0]}")
     console.print(f"then {rates[1]} fps, at worst {report['worst_change_percent']:+.1f} %")
-    console.print(f"serve with nobody there takes {nobody:.3f} cores")
+    console.print(
+        f"serve with nobody there takes {nobody:.3f} cores, a session in which nothing happens "
+        f"{idle:.3f} more"
+    )
     if options.json:
         write_json(options.json, report)
     return 0
+
+
+def _idle_cores(server: Serve) -> float:
+    before_s, began_s = _cpu_s([server.pid]), time.monotonic()
+    time.sleep(IDLE_S)
+    return (_cpu_s([server.pid]) - before_s) / (time.monotonic() - began_s)
 
 
 def _tree(roots: list[int]) -> list[int]:
