@@ -45,6 +45,9 @@ MOVED: Final = (0.1, 0.4)
 """from where to where of what isn't calm a face shows a feeling at all"""
 MOST: Final = 0.6
 """by how much a shape is other at most"""
+SHOWN: Final = (0.1, 0.6)
+"""from where to where the sum of feeling shapes, beyond a deviation of people at rest, is an
+expression: nine in ten neutral photographs are below 0.4"""
 LEAST_CM: Final = 0.2
 """an expression that opens a mouth less than so far leaves it as good as shut"""
 
@@ -179,6 +182,14 @@ def beyond(shapes: F32, expression: F32, people: People) -> F32:
     other = np.where(FEELING, shapes - usual, 0)
     less: F32 = np.sign(other) * np.maximum(np.abs(other) - np.maximum(people.rigs_std, NOISE), 0)
     return np.clip(less, -MOST, MOST).astype(np.float32)
+
+
+def removed_for(rig: F32, expression: F32, people: People) -> float:
+    """The share of what a wearer with shapes ``rig`` [52] feels that goes as an ``expression`` [8]
+    comes: who is calm has none to lose, and what would go is likeness."""
+    own = rig - people.rigs[CALM] - np.maximum(people.rigs_std, NOISE)
+    shown = ramp(*SHOWN, float(np.maximum(own, 0)[FEELING].sum()))
+    return 1 - min(float(expression.sum()), 1.0) * (1 - shown)
 
 
 def blended(references: Sequence[Reference], shares: Sequence[float]) -> Reference:

@@ -50,11 +50,6 @@ TURNED_DEG: Final = (28.0, 55.0)
 CALM: Final = (0.3, 1.2)
 """from where to where the sum of feeling shapes, beyond the person's own at rest, makes way for the
 remembered calm face: who is calm is left alone"""
-SHOWN: Final = (0.1, 0.6)
-"""from where to where the sum of feeling shapes, beyond a deviation of people at rest, is an
-expression: nine in ten neutral photographs are below 0.4"""
-LEAST_STD: Final = 0.08
-"""what a tracker is unsure of"""
 OPENS_CM: Final = (0.05, 0.2)
 """from where to where a mouth opens beyond the camera's: what is behind the lips comes from memory
 or statistics"""
@@ -188,7 +183,7 @@ class FaceRenderer:
         to_calm = shown * self._people.to_neutral(shape, request.rig)
         if calm is not None:
             to_calm += calm.trust * (calm.shape - shape - to_calm)
-        displacement = np.float32(self._removed(request)) * to_calm
+        displacement = np.float32(request.removed) * to_calm
         for name, amount in zip(EMOTIONS, request.expression, strict=True):
             if name not in felt:
                 continue
@@ -201,15 +196,6 @@ class FaceRenderer:
             moved = np.tensordot(request.beyond, self._rig.basis, axes=1)
             displacement += shown * moved / np.maximum(self._rig.response, LEAST_SEEN)[:, None]
         return displacement.astype(np.float32)
-
-    def _removed(self, request: Request) -> float:
-        """The share of the own feeling that goes from the shape. Who is calm has none to lose as
-        another comes: what would go is likeness."""
-        own = request.rig - self._people.rigs[0]
-        beyond = np.maximum(own - np.maximum(self._people.rigs_std, LEAST_STD), 0)
-        shown = ramp(*SHOWN, float(beyond[FEELING].sum()))
-        comes = min(float(request.expression[1:].sum()), 1.0)
-        return request.removed * (1 - comes * (1 - shown))
 
     def _overlay(
         self,

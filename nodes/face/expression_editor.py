@@ -12,8 +12,10 @@ from engine.node import Node
 from engine.parameters import parameter
 from engine.types import F32, Input, Latest, Message
 from face.emotions import FEELING, JAW, circumplex, expression_of, expression_shapes, sides
+from face.expression.people import People, load_people
 from face.expression.playing import NONE_BEYOND, NOTHING, Playing
 from face.expression.still_lips import StillLips
+from face.reference import removed_for
 from face.smoothing import OneEuro
 from face.types import (
     BLENDSHAPES,
@@ -107,6 +109,7 @@ class ExpressionEditor(Node):
 
     config: Config
     _voice: Affect | None = None
+    _people: People | None = None
 
     def setup(self) -> None:
         self._measured = OneEuro(1.0, 4.0)
@@ -138,7 +141,7 @@ class ExpressionEditor(Node):
             self.reset()
         step_s = 0.0 if self._last_ns is None else (face.capture_ns - self._last_ns) / 1e9
         self._last_ns = face.capture_ns
-        wish = self._wish(face.capture_ns)
+        wish = self._wish(face)
         worn = wish if self._worn is None else self._worn.towards(wish, self._left(step_s))
         self._worn = worn
         if not face.found:
@@ -165,9 +168,9 @@ class ExpressionEditor(Node):
             parts=worn.parts,
         )
 
-    def _wish(self, now_ns: int) -> Wish:
+    def _wish(self, face: FaceTrack) -> Wish:
         """What the face is to become at once."""
-        config = self.config
+        config, now_ns = self.config, face.capture_ns
         if config.mode == "off":
             return Wish(NOTHING, 0.0, 0.0)
         if config.mode == "scale":
@@ -175,7 +178,7 @@ class ExpressionEditor(Node):
         if config.mode == "voice":
             return Wish(self._spoken(now_ns), config.neutralize)
         if config.mode == "reference":
-            return self._referred(now_ns)
+            return self._referred(face)
         if config.mode == "valence_arousal":
             return Wish(circumplex(config.valence, config.arousal), config.neutralize)
         one = NOTHING.copy()
@@ -183,14 +186,17 @@ class ExpressionEditor(Node):
             one[EMOTIONS.index(config.emotion)] = config.intensity
         return Wish(one, config.neutralize)
 
-    def _referred(self, now_ns: int) -> Wish:
+    def _referred(self, face: FaceTrack) -> Wish:
         """What the reference shows at this moment of it; without one the face stays as it is."""
-        shown = self._playing.at(now_ns)
+        shown = self._playing.at(face.capture_ns)
         if shown is None:
             return Wish(NOTHING, 0.0, 0.0)
         gain = np.float32(self.config.reference_gain)
         expression, beyond, parts = shown
-        return Wish(gain * expression, self.config.neutralize, 1.0, gain * beyond, parts)
+        if self._people is None:
+            self._people = load_people()
+        gone = removed_for(face.blendshapes, gain * expression, self._people)
+        return Wish(gain * expression, gone * self.config.neutralize, 1.0, gain * beyond, parts)
 
     def _spoken(self, now_ns: int) -> F32:
         """How much of each emotion [8] the voice feels now; nothing where it is silent."""

@@ -18,7 +18,7 @@ from engine.parameters import build
 from engine.types import U8, Message
 from face.emotions import JAW, sides
 from face.expression.playing import Playing
-from face.reference import Reference, ReferenceReader, beyond, blended
+from face.reference import Reference, ReferenceReader, beyond, blended, removed_for
 from face.reference_file import STEP_NS, absolute, read_file, shared, track_of
 from face.types import BLENDSHAPES, EMOTIONS, FaceEdit, FaceTrack, ReferenceTrack
 from media.image_file import read_picture
@@ -201,6 +201,14 @@ def test_shapes_beyond_the_expression_are_asked_for_but_the_mouth_stays_speechs(
     assert edit.beyond[brow] == pytest.approx(0.5)
     assert edit.target[brow] > edit.target[sides("browOuterUp")[1]] + 0.3
     assert edit.target[JAW] == edit.source[JAW]
+
+
+def test_who_is_calm_has_no_feeling_to_lose(reader: ReferenceReader) -> None:
+    calm, happy = reader.people.rigs[0], reader.people.rigs[HAPPY]
+    comes, none = made(sad=1).expression, made().expression
+    assert removed_for(calm, comes, reader.people) == 0
+    assert removed_for(happy, comes, reader.people) == 1
+    assert removed_for(calm, none, reader.people) == removed_for(happy, none, reader.people) == 1
 
 
 def test_what_an_expression_has_is_not_beyond_it(reader: ReferenceReader) -> None:

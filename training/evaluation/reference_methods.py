@@ -18,7 +18,7 @@ import numpy as np
 from engine.errors import MienError, UsageError
 from engine.types import U8, VideoFrame
 from face.emotions import FEELING, amounts_in
-from face.reference import Reference, ReferenceReader
+from face.reference import Reference, ReferenceReader, removed_for
 from face.types import FaceEdit, FaceTrack
 from inference.weight_sets import folder_of
 from training.data.own import in_fold
@@ -93,6 +93,7 @@ class Reader:
             source=face.blendshapes,
             target=face.blendshapes,
             expression=reference.expression,
+            removed=removed_for(face.blendshapes, reference.expression, self._reader.people),
             beyond=reference.beyond,
         )
 
