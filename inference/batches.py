@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -37,11 +38,17 @@ class Batches(Protocol):
     """``most`` calls go into one ``run``; ``lanes`` runs may go on at once, in threads."""
 
     label: str
-    most: int
     lanes: int
+
+    @property
+    def most(self) -> int: ...
 
     def run(self, calls: Sequence[Call]) -> list[dict[str, F32]]:
         """The answer to each call."""
+        ...
+
+    def grow(self, callers: int) -> None:
+        """Be ready for batches of so many; it may take a while."""
         ...
 
     def close(self) -> None:
@@ -74,7 +81,7 @@ def open_batches(card: Card, outputs: frozenset[str], log: Log, device: str = "c
         log(f"{card.name} runs in {streams.label}: {figures}{differs}")
         return streams
     streams.close()
-    whole = OpenVinoBatches(card, outputs, SIZES)
+    whole = OpenVinoBatches(card, outputs, SIZES[:1])
     log(f"{card.name} runs in {whole.label}: {figures}")
     return whole
 
@@ -102,6 +109,9 @@ class Streams:
         """One after the other."""
         return [answer for call in calls for answer in self.run([call])]
 
+    def grow(self, callers: int) -> None:
+        pass
+
     def close(self) -> None:
         for request in self._free:
             request.close()
@@ -114,16 +124,33 @@ class OpenVinoBatches:
 
     def __init__(self, card: Card, outputs: frozenset[str], sizes: Sequence[int]) -> None:
         """Raises MienError where the network can't be widened."""
-        self.most = sizes[-1]
+        self._card, self._outputs = card, outputs
         self._axes = {one.name: batch_axis(one) for one in (*card.inputs, *card.outputs)}
         self._names = [tensor.name for tensor in card.inputs]
-        self._requests = {
-            size: OpenVinoRuntime(card, card.openvino, 1, outputs, batch=size) for size in sizes
-        }
+        self._growing = threading.Lock()
+        self._requests: dict[int, OpenVinoRuntime] = {}
+        for size in sizes:
+            self._compile(size)
         version = importlib.metadata.version("openvino")
         self.label = (
-            f"batches of up to {self.most} (OpenVINO {version}, {card.openvino}, {on_cpu(1)})"
+            f"batches of up to {SIZES[-1]} (OpenVINO {version}, {card.openvino}, {on_cpu(1)})"
         )
+
+    @property
+    def most(self) -> int:
+        return max(self._requests)
+
+    def _compile(self, size: int) -> None:
+        card = self._card
+        compiled = OpenVinoRuntime(card, card.openvino, 1, self._outputs, batch=size)
+        self._requests = {**self._requests, size: compiled}  # another thread may be reading it
+
+    def grow(self, callers: int) -> None:
+        """Each size costs memory: those are compiled that there are callers for."""
+        with self._growing:
+            for size in SIZES:
+                if size > self.most and self.most < callers:
+                    self._compile(size)
 
     def run(self, calls: Sequence[Call]) -> list[dict[str, F32]]:
         size = min(size for size in self._requests if size >= len(calls))

@@ -106,6 +106,12 @@ class Network:
             self._waiting.append(caller)
             self._changed.notify()
 
+    def join(self) -> None:
+        """One more will ask: larger batches are made ready beside."""
+        with self._changed:
+            self.callers += 1
+        threading.Thread(target=self._batches.grow, args=(self.callers,), daemon=True).start()
+
     def leave(self, caller: Caller) -> None:
         with self._changed:
             self.callers -= 1
@@ -156,6 +162,7 @@ class Network:
         return {
             "label": self.label,
             "callers": self.callers,
+            "most": self._batches.most,
             "requests": self.requests,
             "batches": {str(size): count for size, count in sorted(self.sizes.items())},
             "mean_batch": round(self.requests / runs, 2) if runs else 0.0,
@@ -242,7 +249,7 @@ class Owner:
         try:
             if not caller.gone:
                 caller.take(descriptor, network)
-                network.callers += 1
+                network.join()
                 caller.answer(to_bytes({"label": network.label}))
         except MienError as error:
             caller.answer(to_bytes({"error": str(error)}))

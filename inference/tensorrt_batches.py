@@ -75,6 +75,9 @@ class TensorRtBatches:
             for at in range(len(calls))
         ]
 
+    def grow(self, callers: int) -> None:
+        """The engine has all sizes."""
+
     def close(self) -> None:
         """Free the device's memory."""
         self._contexts.clear()

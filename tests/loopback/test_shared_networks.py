@@ -70,6 +70,7 @@ async def test_many_are_answered_in_batches_as_if_each_was_alone(device: Device)
         loop = asyncio.get_running_loop()
         shared = await asyncio.gather(*(loop.run_in_executor(pool, opened) for _ in range(CALLERS)))
         assert gauges["backend"].startswith("shared, batches")
+        await until(lambda: device.figures["networks"].get("activity", {}).get("most") == 8)
         answers = await asyncio.gather(
             *(loop.run_in_executor(pool, heard, model, k) for k, model in enumerate(shared))
         )
@@ -77,7 +78,6 @@ async def test_many_are_answered_in_batches_as_if_each_was_alone(device: Device)
     for number, answer in enumerate(answers):
         assert np.allclose(answer, heard(alone, number), atol=1e-4)
     alone.close()
-    await until(lambda: "activity" in device.figures["networks"])
     await until(lambda: device.figures["networks"]["activity"]["requests"] >= CALLERS * STEPS)
     row = device.figures["networks"]["activity"]
     assert row["callers"] == CALLERS and row["mean_batch"] > 1
