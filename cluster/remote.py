@@ -56,3 +56,19 @@ class Holder:
             process.stdin.write(len(task).to_bytes(4, "little") + task)
             process.stdin.flush()
             return process.wait()
+
+
+class Courier:
+    """Has files of a person on the machine of who asked for work, for where it is done."""
+
+    async def open(self, contents: list[bytes]) -> None:
+        import importlib
+
+        importlib.import_module("mien")
+        util = importlib.import_module("ray.util")
+        from cluster.courier import Desk
+
+        self._desk = Desk(util.get_node_ip_address(), contents)
+
+    async def let_in(self, key: str) -> tuple[str, str]:
+        return self._desk.let_in(key)

@@ -14,16 +14,21 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
 
+from cluster.bulk import each
+from cluster.courier import Parcel, received, sent
+from cluster.joining import HELP, joined
 from commands.consent import ask_consent
 from commands.enrolment import FILMS
 from commands.file.progress import ClipProgress
 from engine import __version__, files
 from engine.errors import MienError, UsageError
+from face.reference_file import absolute
+from face.render.person_file import place_of
 from inference.weight_sets import folder_of, name_of, sets, terms
 from nodes.sinks.media_writer import CONTAINERS
 
@@ -33,6 +38,8 @@ VOICES: Final = (*FILMS, ".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac
 _TOLD: Final = 20
 _PER_RUN: Final = ("command", "input", "output", "cluster", "cores", "gpus", "report", "plot")
 """options that don't change what a clip becomes"""
+_PERSONAL: Final = ("person", "portrait")
+"""options that name a file of a person"""
 _PART: Final = re.compile(r"\..+\.[0-9a-f]{16}\.part")
 
 Convert = Callable[[argparse.Namespace], int]
@@ -48,6 +55,8 @@ class Clip:
     record: Path
     mark: str
     """stands in the record: who doesn't see it, sees another folder"""
+    parcels: dict[str, Parcel] = field(default_factory=dict)
+    """files of a person, by the option that names each"""
 
     def done(self) -> bool:
         """Whether all is there and no older than the clip."""
@@ -60,8 +69,6 @@ class Clip:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """--cluster and what goes with it."""
-    from cluster.joining import HELP
-
     group = parser.add_argument_group("a folder of films or voices, on many machines")
     group.add_argument("--cluster", metavar="auto|ADDRESS", help=HELP)
     group.add_argument(
@@ -74,18 +81,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def convert_all(options: argparse.Namespace, convert: Convert) -> int:
     """Each clip of IN that isn't in OUT yet, by ``convert``. Raises MienError where one failed."""
-    from cluster.bulk import each
-    from cluster.joining import joined
-
     source, goal = Path(options.input), Path(options.output)
     names = _check(source, goal, options)
     print(f"weights {terms(options.weights)}", file=sys.stderr)
     failed: dict[str, str] = {}
     said: dict[str, list[str]] = {}
-    with joined(options.cluster) as ray, _alone(goal):
+    with joined(options.cluster) as ray, _alone(goal), sent(ray, _of_a_person(options)) as parcels:
         record = _record(goal, options)
         clips = [_clip(name, options, goal / RECORD, record["mark"]) for name in names]
-        left = [clip for clip in clips if not clip.done()]
+        left = [replace(clip, parcels=parcels) for clip in clips if not clip.done()]
         if len(left) < len(clips):
             print(f"mien: {len(clips) - len(left)} of {len(clips)} are there already")
         work = each(ray, partial(make, convert), left, cores=options.cores, gpus=options.gpus)
@@ -128,6 +132,8 @@ def make(convert: Convert, clip: Clip) -> list[str]:
         )
     for path in clip.products:
         files.make_folder(path.parent)
+    for option, parcel in clip.parcels.items():
+        setattr(clip.options, option, str(received(parcel)))
     heard = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(heard):
         convert(clip.options)
@@ -153,9 +159,22 @@ def _check(source: Path, goal: Path, options: argparse.Namespace) -> list[Path]:
         for path in source.rglob("*")
         if path.suffix.lower() in taken and path.is_file() and not path.name.startswith(".")
     )
+    for option, path in _of_a_person(options).items():
+        if not path.is_file():
+            raise MienError(f"--{option}: there is no file {path}")
     if not found:
         raise MienError(f"no clips in {source}; it should hold {' '.join(taken)}")
     return found
+
+
+def _of_a_person(options: argparse.Namespace) -> dict[str, Path]:
+    """What other machines needn't have, by the option that names it."""
+    named = {option: getattr(options, option, None) for option in _PERSONAL}
+    return {
+        option: place_of(value) if option == "person" else Path(value)
+        for option, value in named.items()
+        if value is not None
+    }
 
 
 def _clip(name: Path, options: argparse.Namespace, record: Path, mark: str) -> Clip:
@@ -174,8 +193,9 @@ def _clip(name: Path, options: argparse.Namespace, record: Path, mark: str) -> C
             setattr(asked, option, str(path))
             products.append(path)
     asked.input, asked.output = str(Path(asked.input).resolve()), str(products[0])
-    if options.portrait is not None:
-        asked.portrait = str(Path(options.portrait).resolve())
+    asked.consent = options.portrait is not None  # it was asked for here
+    if options.reference is not None:
+        asked.reference = [absolute(text) for text in options.reference]
     return Clip(name.as_posix(), asked, tuple(products), record.resolve(), mark)
 
 
@@ -183,9 +203,8 @@ def _record(goal: Path, options: argparse.Namespace) -> dict[str, Any]:
     """A new record of this run, written. Raises MienError where OUT was begun otherwise."""
     asked = {name: value for name, value in vars(options).items() if name not in _PER_RUN}
     asked["mien"], asked["weights"] = __version__, name_of(folder_of(options.weights))
-    if options.portrait is not None:
-        picture = Path(options.portrait).read_bytes()
-        asked["portrait"] = hashlib.sha256(picture).hexdigest()
+    for option, path in _of_a_person(options).items():
+        asked[option] = hashlib.sha256(path.read_bytes()).hexdigest()
     place = goal / RECORD
     try:
         former = json.loads(place.read_text("utf-8"))["asked"] if place.exists() else asked

@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 
+from cluster.bulk import each
 from cluster.certificate import Certificate
+from cluster.courier import Parcel, received, sent
 from cluster.joining import joined
 from commands.file import _convert, add_arguments, many
 from engine import files
@@ -93,6 +95,24 @@ def test_every_clip_is_whole_and_done_once(cluster: Any, clips: Path, tmp_path: 
     assert {name: (goal / name).stat().st_mtime_ns for name in made} == before
     counts = {p.stem: p.read_text().count("done") for p in clips.rglob("*.tried")}
     assert counts == {"a": 1, "b": 1, "c": 1, "d": 1, "no": 1}
+
+
+def received_as(parcel: Parcel) -> tuple[str, bytes, int]:
+    place = received(parcel)
+    return place.name, place.read_bytes(), place.stat().st_mode & 0o077
+
+
+def test_files_of_a_person_reach_who_works_and_go_with_them(cluster: Any, tmp_path: Path) -> None:
+    (tmp_path / "anna.person").write_bytes(b"anna's faces")
+    with (
+        joined(cluster.address) as ray,
+        sent(ray, {"person": tmp_path / "anna.person"}) as parcels,
+    ):
+        ends = [end for end in each(ray, received_as, [*parcels.values()] * 3) if end is not None]
+        wrong = parcels["person"]._replace(digest="0" * 64)
+        (refused,) = [end for end in each(ray, received_as, [wrong]) if end is not None]
+    assert [end.result for end in ends] == [("anna.person", b"anna's faces", 0)] * 3
+    assert refused.why == "there is no file of that hash"
 
 
 def folders_with(parameter: str, value: int) -> list[Path]:
