@@ -66,7 +66,7 @@ class Courier:
 
         importlib.import_module("mien")
         util = importlib.import_module("ray.util")
-        from cluster.courier import Desk
+        from cluster.desk import Desk
 
         self._desk = Desk(util.get_node_ip_address(), contents)
 

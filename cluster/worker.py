@@ -35,8 +35,9 @@ Seen = tuple[int, int]
 
 
 class Worker:
-    """``task``: graph, most, linger_s, networks, device; address, cert, key; of the front endpoint
-    and server_key; name, keys (public, secret)."""
+    """``task``: graph, most, linger_s, networks, device, first (what sessions begin with, digests
+    by path); address, cert, key; of the front endpoint and server_key; name, keys (public,
+    secret)."""
 
     _machine: Machine
 
@@ -64,6 +65,7 @@ class Worker:
             certificate = self._certificate()
             cert, key = (certificate.cert, certificate.key) if certificate else ("", "")
             await machine.start()
+            machine.sessions.first = await self._load(self._task["first"])
             await machine.warm()
             await machine.open(Options(host=self._task["address"], port=0, cert=cert, key=key))
             fingerprint = certificate.fingerprint if certificate else ""
@@ -111,22 +113,22 @@ class Worker:
     async def _begin(self, asked: ms.Begin) -> None:
         session = self._machine.sessions.by_name.get(asked.session)
         if session is None:
-            contents = {}
-            for path, digest in asked.files.items():
-                if not travels(path):
-                    raise MienError(f"{path} is no file of a session")
-                data = await self._front.call(ms.Load(digest), timeout_s=CALL_S)
-                if digest_of(data) != digest:
-                    raise MienError(f"{path} isn't what it should be")
-                contents[path] = data
-            session = self._machine.sessions.open(asked.session)
-            for path, data in contents.items():
-                place = session.folder / path
-                place.parent.mkdir(mode=0o700, exist_ok=True)
-                place.touch(mode=0o600)
-                place.write_bytes(data)
-                self._seen[session.name, path] = _seen(place)
+            contents = await self._load(asked.files)
+            session = self._machine.sessions.open(asked.session, contents)
+            for path in contents:
+                self._seen[session.name, path] = _seen(session.folder / path)
         await session.ready()
+
+    async def _load(self, files: dict[str, str]) -> dict[str, bytes]:
+        contents = {}
+        for path, digest in files.items():
+            if not travels(path):
+                raise MienError(f"{path} is no file of a session")
+            data = await self._front.call(ms.Load(digest), timeout_s=CALL_S)
+            if digest_of(data) != digest:
+                raise MienError(f"{path} isn't what it should be")
+            contents[path] = data
+        return contents
 
     def _ended(self, session: Session) -> None:
         for name, path in [key for key in self._seen if key[0] == session.name]:

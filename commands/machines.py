@@ -80,8 +80,12 @@ async def opened(
         "cert": options.worker_cert, "key": options.worker_key,
     }  # fmt: skip
     try:
-        workers = Workers(ray, task, plan, kept, event)
-        sessions = FarSessions(workers, kept, event, _first(options, kept))
+        first = {}
+        for path, data in first_files(options).items():
+            kept.hold(digest_of(data))
+            first[path] = kept.put(data)
+        workers = Workers(ray, task | {"first": first}, plan, kept, event)
+        sessions = FarSessions(workers, kept, event, first)
         redirects = bool(options.worker_cert) or is_loopback(workers.address)
         try:
             await workers.start()
@@ -100,17 +104,16 @@ async def opened(
         folder.release()
 
 
-def _first(options: argparse.Namespace, kept: Kept) -> dict[str, str]:
-    """What every session begins with: the person of --person."""
+def first_files(options: argparse.Namespace) -> dict[str, bytes]:
+    """What every session begins with, by its path in the session's folder: the person of
+    --person. Raises MienError."""
     if options.person is None:
         return {}
     place: Path = place_of(options.person)
     try:
-        data = place.read_bytes()
+        return {f"{PEOPLE}/{place.name}": place.read_bytes()}
     except OSError as error:
         raise MienError(f"{place} can't be read: {error.strerror}; see enrol --list") from None
-    kept.hold(digest_of(data))
-    return {f"{PEOPLE}/{place.name}": kept.put(data)}
 
 
 def _workers(text: str) -> tuple[int, int]:

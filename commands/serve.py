@@ -138,6 +138,7 @@ async def _on_this_machine(
         admin_token=options.admin_token,
     )
     try:
+        machine.sessions.first = machines.first_files(options)
         await machine.start()
         if options.max_sessions is None:
             expected = capacity.camera(options.expect)

@@ -11,14 +11,13 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 import psutil
 
-from engine import files
 from engine.clock import RunningTime
 from engine.errors import MienError
 from engine.process import how_it_ended
@@ -108,6 +107,8 @@ class Sessions:
         self.by_name: dict[str, Session] = {}
         self.ended: dict[str, Any] = {"count": 0, "restarts": 0}
         self.on_end: Callable[[Session], None] = lambda _: None
+        self.first: Mapping[str, bytes] = {}
+        """files that each session begins with, by their path in its folder"""
         self.linger_s = linger_s
         """how long a session waits for its visitor to come back"""
         self.pid = 0
@@ -208,11 +209,17 @@ class Sessions:
 
     # -- a session's life --------------------------------------------------------------------------
 
-    def open(self, name: str) -> Session:
-        """A new session; ``ready`` waits for it. ``settings.json`` may be put into its folder."""
+    def open(self, name: str, contents: Mapping[str, bytes] | None = None) -> Session:
+        """A new session; ``ready`` waits for it. It begins with these files in its folder, else
+        with those that each begins with."""
         number = next(self._numbers)
         folder = self._folder / f"s{number}"
         folder.mkdir(mode=0o700)
+        for path, data in (self.first if contents is None else contents).items():
+            place = folder / path
+            place.parent.mkdir(mode=0o700, exist_ok=True)
+            place.touch(mode=0o600)
+            place.write_bytes(data)
         session = self.by_name[name] = Session(name, number, folder)
         session.used_s = self._ran.seconds
         self._spawn(self._fork(session))
@@ -402,9 +409,3 @@ def usage(pid: int) -> dict[str, Any]:
         "pss_mb": round(memory.pss / 2**20, 1),
         "own_mb": round(memory.uss / 2**20, 1),
     }
-
-
-def keep(session: Session, settings: bytes) -> None:
-    """Let a session begin with the settings of another."""
-    with files.atomic_write(session.folder / "settings.json") as part:
-        part.write_bytes(settings)

@@ -178,6 +178,15 @@ async def test_nothing_of_one_session_is_in_another(alone: Server) -> None:
     assert await alone.ask(BERT, "people") == []  # nor the owner's
 
 
+async def test_each_begins_with_what_all_begin_with(alone: Server) -> None:
+    alone.sessions.first = {"people/owner.person": b"faces"}
+    try:
+        assert await alone.ask(ANNA, "people") == ["owner"]
+    finally:
+        alone.sessions.first = {}
+    assert await alone.ask(BERT, "people") == []
+
+
 async def test_one_that_dies_comes_back_alone_with_its_settings(alone: Server) -> None:
     await alone.ask(ANNA, "set", node="out", parameter="bitrate_kbps", value=700)
     await alone.ask(BERT, "metrics")

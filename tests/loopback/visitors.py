@@ -76,7 +76,8 @@ class House:
         self._folder = RunFolder()
         kept = Kept(self._folder.path)
         task = {
-            "graph": STRAIGHT, "most": most, "linger_s": 10.0, "networks": "own", "device": "cpu",
+            "graph": STRAIGHT, "first": {}, "most": most, "linger_s": 10.0,
+            "networks": "own", "device": "cpu",
             "cert": certificate.cert if certificate else "",
             "key": certificate.key if certificate else "",
         }  # fmt: skip
