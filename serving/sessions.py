@@ -191,7 +191,10 @@ class Sessions:
         if not data:
             asyncio.get_running_loop().remove_reader(self._line)
             self._ready.set()
-            self._event("error", "the process that sessions are made from has ended")
+            self._event("error", "the process that sessions are made from has ended; start anew")
+            for orphan in list(self.by_name.values()):  # nobody would say how they end
+                orphan.kill()
+                self._spawn(self._bury(orphan))
             return
         message = from_bytes(data)
         if "ready" in message:
@@ -233,14 +236,11 @@ class Sessions:
         if session.state != "ending":
             session.state = "ending"
             session.settled.set()
-            if session.pid in self._by_pid:
-                session.tell({"stop": True})
-                try:
-                    await asyncio.wait_for(session.over.wait(), END_WITHIN_S)
-                except TimeoutError:
-                    session.kill()
-            else:
-                await self._bury(session)
+            session.tell({"stop": True})  # one that is being forked is told when it is there
+            try:
+                await asyncio.wait_for(session.over.wait(), END_WITHIN_S)
+            except TimeoutError:
+                session.kill()
         await session.over.wait()
 
     async def _fork(self, session: Session) -> None:
