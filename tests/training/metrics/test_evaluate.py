@@ -198,7 +198,6 @@ def test_names_tell_who_feels_what(tmp_path: Path) -> None:
         (["."], "no pictures and no shards in .", 1),
         (["in", "--emotions", "joy"], "an emotion is one of neutral", 2),
         (["in", "--protocol", "intra"], "nothing in in says who feels what", 1),
-        (["in", "--protocol", "cross", "--method", "magic"], "nothing in in says who", 1),
         (["in", "--renderer", "magic"], "a renderer is one of none, warp, faces", 2),
         (["in", "--weights", "gone"], "no weight in gone", 1),
         (["in", "--weights", "in"], "no weight in in/skin (no card.toml)", 1),
