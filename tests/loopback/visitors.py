@@ -8,6 +8,7 @@ import itertools
 import os
 import secrets
 import signal
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -55,7 +56,11 @@ def nodes(cores: tuple[float, ...]) -> Iterator[Any]:
     }
     from ray.cluster_utils import Cluster
 
-    head = {"num_cpus": cores[0], "include_dashboard": False, "object_store_memory": STORE_BYTES}
+    scratch = tempfile.TemporaryDirectory(prefix="mien-ray-", ignore_cleanup_errors=True)
+    head = {
+        "num_cpus": cores[0], "include_dashboard": False, "object_store_memory": STORE_BYTES,
+        "temp_dir": scratch.name,
+    }  # fmt: skip
     cluster: Any = Cluster(initialize_head=True, head_node_args=head)
     try:
         for count in cores[1:]:
@@ -63,6 +68,7 @@ def nodes(cores: tuple[float, ...]) -> Iterator[Any]:
         yield cluster
     finally:
         cluster.shutdown()
+        scratch.cleanup()
 
 
 class House:
