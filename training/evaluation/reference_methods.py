@@ -19,6 +19,7 @@ from engine.errors import MienError, UsageError
 from engine.types import U8, VideoFrame
 from face.emotions import FEELING, amounts_in
 from face.reference import Reference, ReferenceReader, removed_for
+from face.reference_network import ReferenceNetwork
 from face.types import FaceEdit, FaceTrack
 from inference.weight_sets import folder_of
 from training.data.own import in_fold
@@ -86,7 +87,7 @@ class Reader:
         self._known: WeakKeyDictionary[Look, Reference] = WeakKeyDictionary()
 
     def __call__(self, face: FaceTrack, look: Look) -> FaceEdit:
-        reference = self.read(look)
+        reference = self.worn(face, self.read(look))
         return FaceEdit(
             capture_ns=face.capture_ns,
             active=face.found,
@@ -102,6 +103,21 @@ class Reader:
         if look not in self._known:
             self._known[look] = self._reader.read(look.pixels, "the reference")[0]
         return self._known[look]
+
+    def worn(self, face: FaceTrack, reference: Reference) -> Reference:
+        """The reference as this face is to wear it."""
+        return reference
+
+
+class Learned(Reader):
+    """The same, after the network `reference` (SSERD). Raises MienError without it."""
+
+    def __init__(self, weights: str) -> None:
+        super().__init__(weights)
+        self._network = ReferenceNetwork(weights)
+
+    def worn(self, face: FaceTrack, reference: Reference) -> Reference:
+        return self._network(face.blendshapes, reference)
 
 
 @dataclass(frozen=True)
@@ -140,11 +156,17 @@ def _two_stage(run: str) -> Method:
     return Drawn(Edited("warp"), first_stage(run), "reference -> rig -> picture")
 
 
+def _learned(weights: str) -> Method:
+    drawn = Edited("faces", weights, remember=False)
+    return Drawn(drawn, Learned(weights), "SSERD's latent codes, drawn without memory")
+
+
 METHODS: Final[dict[str, Way]] = {
     "none": Way(_untouched, learned=False),
     "warp": Way(partial(_warped, feeling_copied, "feeling shapes"), learned=False),
     "rig copy": Way(partial(_warped, rig_copied, "all shapes"), learned=False),
     "reading": Way(_read),
+    "sserd": Way(_learned),
     "one-stage": Way(_one_stage, ships=False),
     "two-stage": Way(_two_stage, ships=False),
 }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GROUP: Final = "mien.recipes"
 _HERE: Final = Path(__file__).parent
 ASIDE: Final = (
-    "content", "emotion_priors", "emotion_space", "inversion", "lip_sync", "reference",
+    "content", "emotion_priors", "emotion_space", "inversion", "lip_sync",
     "reference_picture", "reference_rig", "rig_content", "voice_flow",
 )  # fmt: skip
 """trained to judge and to compare: no node runs them, and no weight of them ships"""

@@ -35,21 +35,23 @@ class ReferenceRecipe(Recipe):
         return cls(
             size=CelclSize(features=64, heads=4, hidden=128, layers=2, latent=96),
             schedule=Schedule(
-                steps=1_500, batch=8, lr=5e-4, weight_decay=0.01, warmup_steps=50,
-                ema_decay=0.995, group_lr={"critic": 2e-4}, save_every=250,
-                log_every=50, images_every=250, workers=1,
+                steps=500, batch=4, lr=2e-3, weight_decay=0.01, warmup_steps=20,
+                ema_decay=0.98, group_lr={"critic": 2e-4}, save_every=100,
+                log_every=50, images_every=200, workers=1,
             ),
             plan=ReferencePlan(
                 every=6, people="clean", pretrained=True, side_px=64, channels=(24, 48, 96),
-                temperature=0.1, synthetic=0.5, unread=0.3, alpha=0.8,
+                temperature=0.1, synthetic=0.5, unread=0.3, alpha=0.8, codes_first=440, codes=64,
             ),
-            losses=ReferenceLosses(supervised=10.0, adversarial=0.1, contrastive=0.1),
+            losses=ReferenceLosses(supervised=50.0, latent=100.0, adversarial=0.1, contrastive=0.1),
         )  # fmt: skip
 
     @classmethod
     def debug(cls) -> Self:
         full = cls.full()
-        small = replace(full.plan, every=2, pretrained=False, side_px=32, channels=(8,))
+        small = replace(
+            full.plan, every=2, pretrained=False, side_px=32, channels=(8,), codes_first=1, codes=8
+        )
         return replace(
             full,
             size=CelclSize(features=8, heads=2, hidden=8, layers=1, latent=8),

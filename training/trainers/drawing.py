@@ -26,6 +26,8 @@ from training.trainers.looks import Looks, light_of
 
 LEVELS: Final = (2, 4, 7)
 """blocks of EfficientNet-Lite0 after which pictures are compared, in place of VGG19's"""
+FINER: Final = 2
+"""texels for one of the generator's: still finer than pixels, of which a face has a few dozen"""
 CACHED: Final = 64
 """codes of each emotion that are kept"""
 
@@ -55,7 +57,8 @@ class Drawing:
         """Raises MienError."""
         self.plan = plan
         fields = fields_of(load_people(plan.people), load_rig(), light_of(looks))
-        self.generator = SurfaceGenerator(fields)
+        coarse = nn.functional.avg_pool2d(torch.from_numpy(fields), FINER)
+        self.generator = SurfaceGenerator(coarse.numpy())
         features = Lite0(LEVELS[-1] + 1)
         self.features = (features.load_imagenet() if plan.pretrained else features).eval()
         self.features.requires_grad_(False)

@@ -50,7 +50,7 @@ class Looks:
     def __len__(self) -> int:
         return len(self.clip)
 
-    @property
+    @cached_property
     def seen(self) -> F32:
         """Shapes and reading [N, 63]."""
         return np.concatenate([self.shapes, self.reading], axis=1)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from engine.errors import UsageError
 from engine.types import F32
+from face.reference_network import UNREAD
 from inference.terms import together
 from training.data.pairs import FILE, Pairs
 from training.loop import Batch, Parts, Trainer
@@ -26,7 +27,7 @@ from training.losses import reference as losses
 from training.models.celcl import Reference
 from training.models.generator import Canvas
 from training.models.intensity import READING
-from training.models.latent import DRAWN, LatentEncoder
+from training.models.latent import DRAWN, LatentEncoder, drawn
 from training.models.visual import VisualEncoder
 from training.provenance import sha256_of
 from training.recipe import Recipe
@@ -56,14 +57,21 @@ class ReferencePlan(DrawingPlan):
     """how often nothing is known of what the source feels but its shapes"""
     alpha: float
     """of perception beside pixels (eq. 14)"""
+    codes_first: int
+    """steps at first in which no picture is drawn: strict pairs' latents alone teach"""
+    codes: int
+    """pairs of such a step"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceLosses:
-    """Weights of the losses (eq. 14)."""
+    """Weights of the losses (eq. 14). Mean squares are small: beside them, lambda is less."""
 
     supervised: float
     """L_pix and alpha times L_lpips, of strict pairs (eq. 13)"""
+    latent: float
+    """of strict pairs, what is drawn of the latent against the pair's own: not in the paper, whose
+    latents are told by their pictures alone; of ours each number means something"""
     adversarial: float
     """L_adv, lambda 1"""
     contrastive: float
@@ -128,6 +136,10 @@ class ReferenceTrainer(Trainer):
         return known
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
+        if self.bases and step < self.plan.codes_first:
+            return self.clips.gather(
+                self.plan.codes, lambda: self._strict(rng, drawn=False), "makes a pair of emotions"
+            )
         return self.clips.gather(
             self.recipe.schedule.batch, lambda: self._row(rng), "makes a pair of emotions"
         )
@@ -136,8 +148,9 @@ class ReferenceTrainer(Trainer):
         strict = bool(self.bases) and rng.random() < self.plan.synthetic
         return self._strict(rng) if strict else self._unpaired(rng)
 
-    def _strict(self, rng: np.random.Generator) -> dict[str, Array] | None:
-        """A picture of one emotion that is to feel another, with the same mouth."""
+    def _strict(self, rng: np.random.Generator, drawn: bool = True) -> dict[str, Array] | None:
+        """A picture of one emotion that is to feel another, with the same mouth; ``drawn``: with
+        what it takes to draw it."""
         base = self.bases[rng.integers(len(self.bases))]
         own = self.variants[base]
         source, target = (own[int(n)] for n in rng.choice(len(own), 2, replace=False))
@@ -149,7 +162,8 @@ class ReferenceTrainer(Trainer):
         made = [v for b, v in self.made.get((subject, label), []) if b != base]
         seen = [self.looks.seen[p] for p in real] + [v.seen for v in made] or [target.seen]
         same = seen[rng.integers(len(seen))]
-        return self._arrays(base, source.seen, target.change, same, other, label, 1, rng)
+        row = self._seen(base, source.seen, target.change, same, other, label, rng)
+        return row | self._pictures(base, other, strict=1) if drawn else row
 
     def _unpaired(self, rng: np.random.Generator) -> dict[str, Array] | None:
         """A real picture that is to feel another emotion, and nothing to compare with."""
@@ -163,7 +177,8 @@ class ReferenceTrainer(Trainer):
         own = self.looks.by_subject.get((subject, label), [other])
         seen, still = self.looks.seen, np.zeros(DRAWN, np.float32)
         same = seen[own[rng.integers(len(own))]]
-        return self._arrays(base, seen[base], still, same, other, label, 0, rng)
+        row = self._seen(base, seen[base], still, same, other, label, rng)
+        return row | self._pictures(base, other, strict=0)
 
     def _other(
         self, label: int, subject: str, measured: float, rng: np.random.Generator
@@ -174,60 +189,82 @@ class ReferenceTrainer(Trainer):
             return None
         drawn = [int(place) for place in rng.choice(known, CHOICES)]
         others = [place for place in drawn if self.looks.subject[place] != subject]
-        strong = self.looks.reading[:, label] * self.looks.reading[:, -1]
-        return min(others, key=lambda place: abs(float(strong[place]) - measured), default=None)
+        said = self.looks.reading
 
-    def _arrays(
-        self, base: int, source: F32, change: F32, same: F32, other: int, label: int, strict: int,
+        def apart(place: int) -> float:
+            return abs(float(said[place, label] * said[place, -1]) - measured)
+
+        return min(others, key=apart, default=None)
+
+    def _seen(
+        self, base: int, source: F32, change: F32, same: F32, other: int, label: int,
         rng: np.random.Generator,
     ) -> dict[str, Array]:  # fmt: skip
-        real = self.canvases[other]
         source = source.copy()
         if rng.random() < self.plan.unread:
             source[-READING:] = UNREAD
-        return self.canvases[base] | {
+        return {
             "of_canvas": self.looks.seen[base],
             "source": source,
             "same": same,
             "other": self.looks.seen[other],
             "change": change,
+            "label": np.array(label, np.int64),
+        }
+
+    def _pictures(self, base: int, other: int, strict: int) -> dict[str, Array]:
+        real = self.canvases[other]
+        return self.canvases[base] | {
             "real": real["picture"],
             "real_skin": real["skin"],
-            "label": np.array(label, np.int64),
             "strict": np.array(strict, np.int64),
         }
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
         network, critic = self.modules["reference"], self.modules["critic"]
         assert isinstance(network, Reference) and isinstance(critic, Critic)
-        canvas: Canvas = {name: batch[name] for name in CANVAS}
         label = torch.cat([batch["label"]] * 2)
-        codes, pictures = self._edited(network, batch, canvas)
+        codes, asked = self._asked(network, batch)
+        flat, cached = codes.flatten(1), critic.remembered.draw(len(codes))
+        told = losses.info_nce(flat, cached, label, self.plan.temperature)
+        if "picture" not in batch:
+            still = sum((p.sum() * 0 for p in critic.parameters()), torch.zeros(()))
+            yield "critic", {"discriminator": still}, {"discriminator": 1.0}
+            off = (asked - batch["change"].repeat(2, 1)).square().mean()
+            critic.remembered.add(flat, label)
+            yield "reference", {"latent": off, "contrastive": told}, self.weights
+            return
+        canvas: Canvas = {name: batch[name] for name in CANVAS}
+        pictures = [self.drawing.generator.draw(change, canvas) for change in asked.chunk(2)]
         made = face_of(torch.cat(pictures), _twice(canvas))
         real = face_of(batch["real"], {"skin": batch["real_skin"]})
         apart = losses.told_apart(critic.discriminator(real), critic.discriminator(made.detach()))
         yield "critic", {"discriminator": apart}, {"discriminator": 1.0}
-        flat = codes.flatten(1)
-        cached = critic.remembered.draw(len(flat))
         parts = {
             "supervised": self._supervised(batch, canvas, made),
+            "latent": self._latent(batch, asked),
             "adversarial": losses.taken_for_real(critic.discriminator(made)),
-            "contrastive": losses.info_nce(flat, cached, label, self.plan.temperature),
+            "contrastive": told,
         }
         critic.remembered.add(flat, label)
         yield "reference", parts, self.weights
 
-    def _edited(
-        self, network: Reference, batch: Batch, canvas: Canvas
-    ) -> tuple[Tensor, list[Tensor]]:
-        """The emotion's codes [2B, N, D], and both pictures that they make."""
+    def _asked(self, network: Reference, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The emotion's codes [2B, N, D], by the same person's references and by others', and the
+        change of the canvas that they ask for [2B, K]."""
         with torch.no_grad():
             of_canvas, source, same, other = (
                 encode(network.encoder, batch[n]) for n in ("of_canvas", "source", "same", "other")
             )
         codes = network.celcl(torch.cat([source, source]), torch.cat([same, other]))
-        made = [self.drawing.generator(source + code, of_canvas, canvas) for code in codes.chunk(2)]
-        return codes, made
+        return codes, drawn(torch.cat([source, source]) + codes) - drawn(of_canvas).repeat(2, 1)
+
+    def _latent(self, batch: Batch, asked: Tensor) -> Tensor:
+        """Mean squared difference of what is asked for and the pair's change, of strict pairs."""
+        strict = torch.cat([batch["strict"], batch["strict"]]) > 0
+        if not strict.any():
+            return asked.sum() * 0
+        return (asked - batch["change"].repeat(2, 1))[strict].square().mean()
 
     def _supervised(self, batch: Batch, canvas: Canvas, made: Tensor) -> Tensor:
         """Eq. 13, of the strict pairs alone."""
@@ -246,15 +283,14 @@ class ReferenceTrainer(Trainer):
         and the other reference."""
         network = averaged["reference"]
         assert isinstance(network, Reference)
+        if "picture" not in batch:
+            return {}
         canvas: Canvas = {name: batch[name] for name in CANVAS}
-        made = self._edited(network, batch, canvas)[1]
+        asked = self._asked(network, batch)[1]
+        made = [self.drawing.generator.draw(change, canvas) for change in asked.chunk(2)]
         target = self.drawing.generator.draw(batch["change"], canvas)
         row = [batch["picture"], target, *made, batch["real"]]
         return {"faces": torch.cat([torch.cat(list(one[:4]), dim=1) for one in row], dim=2)}
-
-
-UNREAD: Final = np.eye(1, READING, NEUTRAL, dtype=np.float32)[0]
-"""what stands for a reading that nobody made: calm"""
 
 
 def variants(looks: Looks, pairs: Pairs) -> dict[int, list[Variant]]:

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from engine.errors import MienError
 from engine.types import F32
 from face.emotions import prototype
+from face.expression.people import load_people
+from face.reference import Reference, beyond
+from face.reference_network import UNREAD, ReferenceNetwork
 from face.types import BLENDSHAPES, EMOTIONS
 from tests.training.models.conftest import Made
 from training.data.clip import Phone
@@ -28,6 +31,7 @@ from training.models.intensity import READING
 from training.models.latent import packed, said
 from training.models.stylegan2 import StyleGAN2
 from training.recipes.reference import ReferenceRecipe
+from training.restore import restored
 from training.trainers.reference import ReferenceTrainer
 
 SIZE = CelclSize(features=16, heads=4, hidden=16, layers=2, latent=8)
@@ -152,11 +156,11 @@ def trainer_of(made: Made, synthetic: float) -> ReferenceTrainer:
 def test_strict_pairs_are_compared_and_real_ones_arent(made: Made) -> None:
     for synthetic, wanted in ((1.0, 1), (0.0, 0)):
         trainer = trainer_of(made, synthetic)
-        drawn_batch = trainer.draw(np.random.default_rng(0), 0)
+        drawn_batch = trainer.draw(np.random.default_rng(0), 1)
         batch = {name: torch.from_numpy(value) for name, value in drawn_batch.items()}
         assert (batch["strict"] == wanted).all()
         torch.manual_seed(0)
-        turns = trainer.losses(batch, 0)
+        turns = trainer.losses(batch, 1)
         assert next(turns)[0] == "critic"
         group, parts, _ = next(turns)
         assert group == "reference"
@@ -164,6 +168,16 @@ def test_strict_pairs_are_compared_and_real_ones_arent(made: Made) -> None:
         assert (supervised > 0) == bool(wanted) and adversarial > 0
         kept = [n for n, p in trainer.modules["reference"].named_parameters() if p.requires_grad]
         assert kept and not any(name.startswith("encoder") for name in kept)
+
+
+def test_at_first_the_pairs_latents_teach_alone(made: Made) -> None:
+    trainer = trainer_of(made, 1.0)
+    drawn_batch = trainer.draw(np.random.default_rng(0), 0)
+    batch = {name: torch.from_numpy(value) for name, value in drawn_batch.items()}
+    assert "picture" not in batch and len(batch["source"]) == trainer.plan.codes
+    (_, nothing, _), (group, parts, _) = trainer.losses(batch, 0)
+    assert group == "reference" and set(parts) == {"latent", "contrastive"}
+    assert float(parts["latent"].detach()) > 0 == float(nothing["discriminator"].detach())
 
 
 def test_a_pairs_target_is_the_base_in_the_emotion_that_both_references_feel(made: Made) -> None:
@@ -200,3 +214,23 @@ def test_pairs_that_cant_be_made_say_why(
     said_so = capsys.readouterr().err
     assert "pairs, not 9" in said_so and "prepare more calm faces" in said_so
     assert not (tmp_path / "pairs.npz").exists()
+
+
+def test_the_exported_network_says_what_a_face_is_to_wear(made: Made) -> None:
+    rng = np.random.default_rng(0)
+    source, shapes = rng.uniform(0, 1, (2, len(BLENDSHAPES))).astype(np.float32)
+    read = Reference(
+        shapes=shapes, probabilities=np.full(8, 0.125, np.float32), valence=0.1, arousal=0.2,
+        intensity=0.3, expression=np.zeros(8, np.float32),
+    )  # fmt: skip
+    network = ReferenceNetwork(str(made.weights))
+    worn = network(source, read)
+    network.close()
+    module = restored(ReferenceRecipe, made.runs / "reference")[1]
+    reading = np.concatenate([read.probabilities, [0.1, 0.2, 0.3]]).astype(np.float32)
+    rows = [torch.from_numpy(row)[None] for row in (source, UNREAD, shapes, reading)]
+    expression, asked = (part[0].numpy() for part in module(*rows))
+    expression = expression / max(1.0, expression.sum())
+    assert np.allclose(worn.expression, expression, atol=1e-5)
+    assert np.allclose(worn.beyond, beyond(asked, expression, load_people()), atol=1e-5)
+    assert worn.shapes is read.shapes and worn.intensity == 0.3

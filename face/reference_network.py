@@ -1,0 +1,51 @@
+"""The network `reference`: what a face is to express after a reference, of what is seen of both."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from engine.node import Context
+from engine.types import F32
+from face.affect.answers import READING, reading
+from face.expression.people import load_people
+from face.reference import Reference, beyond
+from face.types import EMOTIONS, Affect
+from inference.weights import open_model
+
+UNREAD: Final = np.eye(1, READING, EMOTIONS.index("neutral"), dtype=np.float32)[0]
+"""what stands for a reading that nobody made: calm"""
+
+
+class ReferenceNetwork:
+    """Loaded and warm. Not thread-safe."""
+
+    def __init__(self, weights: str = "") -> None:
+        """Of a set or a folder of ``weights``. Raises MienError without it."""
+        self._people = load_people(weights)
+        self._model = open_model(
+            "reference", weights, Context(),
+            inputs=("source", "source_reading", "reference", "reference_reading"),
+            outputs=("expression", "shapes"), threads=1,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Free the network."""
+        self._model.close()
+
+    def __call__(self, source: F32, reference: Reference, felt: Affect | None = None) -> Reference:
+        """The reference as a face with shapes ``source`` [52] is to wear it; ``felt``: what that
+        face feels, where somebody read it. Amounts that are more than a whole expression together
+        are one: beyond it only likeness changes."""
+        told = reference.probabilities, [reference.valence, reference.arousal, reference.intensity]
+        answer = self._model(
+            source=source[None],
+            source_reading=(UNREAD if felt is None or not felt.known else reading(felt))[None],
+            reference=reference.shapes[None],
+            reference_reading=np.concatenate(told)[None].astype(np.float32),
+        )
+        expression = answer["expression"][0] / max(1.0, float(answer["expression"].sum()))
+        other = beyond(answer["shapes"][0], expression, self._people)
+        return replace(reference, expression=expression, beyond=other)
