@@ -122,8 +122,8 @@ class Learned(Reader):
 
 @dataclass(frozen=True)
 class Way:
-    """``make`` makes a method of a folder of weights, if it ``learned`` any; of some none
-    ``ships``, and they are asked for by name."""
+    """``make`` makes a method of a folder of weights, if it ``learned`` any; what doesn't ship
+    with every such folder (``ships``) is asked for by name."""
 
     make: Callable[[str], Method]
     learned: bool = True
@@ -166,7 +166,7 @@ METHODS: Final[dict[str, Way]] = {
     "warp": Way(partial(_warped, feeling_copied, "feeling shapes"), learned=False),
     "rig copy": Way(partial(_warped, rig_copied, "all shapes"), learned=False),
     "reading": Way(_read),
-    "sserd": Way(_learned),
+    "sserd": Way(_learned, ships=False),
     "one-stage": Way(_one_stage, ships=False),
     "two-stage": Way(_two_stage, ships=False),
 }
