@@ -47,7 +47,9 @@ AGAIN_S = 0.1
 @contextlib.contextmanager
 def nodes(cores: tuple[float, ...]) -> Iterator[Any]:
     """A Ray cluster of several nodes on this machine, on loopback alone: `ray.cluster_utils`."""
+    scratch = tempfile.TemporaryDirectory(prefix="mien-ray-", ignore_cleanup_errors=True)
     os.environ |= {
+        "RAY_TMPDIR": scratch.name,
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_AUTH_MODE": "token",
@@ -56,11 +58,7 @@ def nodes(cores: tuple[float, ...]) -> Iterator[Any]:
     }
     from ray.cluster_utils import Cluster
 
-    scratch = tempfile.TemporaryDirectory(prefix="mien-ray-", ignore_cleanup_errors=True)
-    head = {
-        "num_cpus": cores[0], "include_dashboard": False, "object_store_memory": STORE_BYTES,
-        "temp_dir": scratch.name,
-    }  # fmt: skip
+    head = {"num_cpus": cores[0], "include_dashboard": False, "object_store_memory": STORE_BYTES}
     cluster: Any = Cluster(initialize_head=True, head_node_args=head)
     try:
         for count in cores[1:]:
