@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 def flags(tree: dict[str, Any], prefix: str = "--") -> Iterator[tuple[str, Any]]:
     """Every field as a flag, with its value."""
     for name, value in tree.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and name != "group_lr":
             yield from flags(value, f"{prefix}{name}.")
         elif value is not None:
             yield prefix + name.replace("_", "-"), value
@@ -45,7 +45,9 @@ def test_every_field_is_a_flag(kind: type[Recipe], capsys: pytest.CaptureFixture
     for flag, value in flags(full.choices()):
         if isinstance(value, bool):
             words.append(flag if value else ".no-".join(flag.rsplit(".", 1)))
-        elif value not in ("", {}):
+        elif isinstance(value, dict):
+            words += [flag, *(str(word) for pair in value.items() for word in pair)]
+        elif value != "":
             words += [flag, *map(str, value if isinstance(value, tuple) else [value])]
     assert parse(kind, [*where(kind), *words], "train").recipe == full
     assert parse(kind, [*where(kind), "--config=full"], "train").recipe == full
