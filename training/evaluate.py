@@ -37,6 +37,7 @@ import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.errors import MienError, UsageError
 from engine.files import make_folder
@@ -55,11 +56,13 @@ from training.evaluation.protocols import (
 from training.evaluation.readings import networks_of, read, readers
 from training.evaluation.reference_methods import METHODS, Cast
 from training.evaluation.renderers import KINDS, renderers
-from training.evaluation.sync import OfTakes
 from training.evaluation.takes import Take, labelled, takes_in
 from training.evaluation.tally import Eyes
 from training.metrics import statistics
 from training.metrics.networks import JUDGES, judges
+
+if TYPE_CHECKING:
+    from training.evaluation.sync import OfTakes
 
 OWN = (own_neutral.PROTOCOL, own_talk.PROTOCOL)
 
@@ -169,7 +172,7 @@ def evaluate(options: argparse.Namespace, arguments: str) -> None:
         rows += read(told, emotions, stage, by)
         made = networks_of(by)
     if cast is not None:
-        in_sync = OfTakes(options.sync) if options.sync else None
+        in_sync = _in_sync(options.sync) if options.sync else None
         for setting in settings:
             rows += by_reference(
                 told, cast, emotions, setting, stage, options.sources, sheets.show, in_sync
@@ -202,6 +205,13 @@ def evaluate(options: argparse.Namespace, arguments: str) -> None:
         print(line, file=sys.stderr)
     if options.out:
         report.write(options.out, rows, facts, sheets.write(options.out))
+
+
+def _in_sync(run: Path) -> OfTakes:
+    """Who says how well lips go with sound. Raises MienError."""
+    from training.evaluation.sync import OfTakes  # needs torch
+
+    return OfTakes(run)
 
 
 def _against_own(options: argparse.Namespace, emotions: Sequence[str], arguments: str) -> None:

