@@ -12,7 +12,7 @@ import pytest
 from nodes.web.options import Options
 from serving.machine import Machine
 from tests.browser.page import LivePage
-from tests.loopback.test_serving import STRAIGHT
+from tests.loopback.rig import STRAIGHT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

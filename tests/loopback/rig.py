@@ -27,6 +27,19 @@ from engine.parameters import build, change
 from engine.types import U8, Message
 from nodes.web.peer import end, track_connecting
 
+STRAIGHT = {
+    "name": "straight",
+    "nodes": {
+        "browser": {"type": "nodes.web.browser:Browser"},
+        "out": {
+            "type": "nodes.web.webrtc_out:WebrtcOut",
+            "inputs": {"video": "browser.video", "audio": "browser.audio"},
+        },
+    },
+    "processes": {"session": {"nodes": ["browser", "out"]}},
+}
+"""a session's graph without face or network: what is between sessions is looked at"""
+
 
 class Engine:
     """Starts loop nodes, wires emitted messages to on_ methods, keeps what nodes report."""

@@ -25,23 +25,19 @@ from commands.bench.callers import Callers
 from engine.errors import UsageError
 from nodes.web.options import Options
 from serving.machine import Machine
-from tests.loopback.rig import Client, Pictures, Tone, offer_of, read_number, until
+from tests.loopback.rig import (
+    STRAIGHT,
+    Client,
+    Pictures,
+    Tone,
+    offer_of,
+    read_number,
+    until,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SDP = {"Content-Type": "application/sdp"}
 ANNA, BERT = "annas-own-session", "berts-own-session"
-STRAIGHT = {
-    "name": "straight",
-    "nodes": {
-        "browser": {"type": "nodes.web.browser:Browser"},
-        "out": {
-            "type": "nodes.web.webrtc_out:WebrtcOut",
-            "inputs": {"video": "browser.video", "audio": "browser.audio"},
-        },
-    },
-    "processes": {"session": {"nodes": ["browser", "out"]}},
-}
-"""no face, no network: what is between sessions is looked at"""
 
 
 class Server:

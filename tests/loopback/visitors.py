@@ -24,20 +24,8 @@ from cluster.workers import Plan, Workers
 from engine.folders import RunFolder
 from engine.types import U8
 from nodes.web.options import Options
-from tests.loopback.rig import Client, Pictures, Tone, read_number
+from tests.loopback.rig import STRAIGHT, Client, Pictures, Tone, read_number
 
-STRAIGHT = {
-    "name": "straight",
-    "nodes": {
-        "browser": {"type": "nodes.web.browser:Browser"},
-        "out": {
-            "type": "nodes.web.webrtc_out:WebrtcOut",
-            "inputs": {"video": "browser.video", "audio": "browser.audio"},
-        },
-    },
-    "processes": {"session": {"nodes": ["browser", "out"]}},
-}
-"""no face, no network: what is looked at is where sessions are"""
 MARKS = 4_000
 """numbers that a visitor's pictures can have"""
 STORE_BYTES = 80 << 20
