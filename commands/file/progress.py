@@ -29,19 +29,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if sys.stderr.isatty():
-            from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bar
-
-            self._bar = Bar(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                TextColumn("{task.completed}/{task.total} frames"),
-                TextColumn("{task.fields[fps]:.0f} fps"),
-                TimeRemainingColumn(),
-                console=terminal.console(stderr=True),
-                transient=True,
-            )
-            self._bar.start()
+            self._bar = _bar("{task.completed}/{task.total} frames", "{task.fields[fps]:.0f} fps")
             self._task = self._bar.add_task(self._title, total=self._expected, fps=0.0)
         return self
 
@@ -96,18 +84,7 @@ class ClipProgress:
 
     def __enter__(self) -> ClipProgress:
         if sys.stderr.isatty():
-            from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bar
-
-            self._bar = Bar(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                TextColumn("{task.completed}/{task.total} clips{task.fields[failed]}"),
-                TimeRemainingColumn(),
-                console=terminal.console(stderr=True),
-                transient=True,
-            )
-            self._bar.start()
+            self._bar = _bar("{task.completed}/{task.total} clips{task.fields[failed]}")
             self._task = self._bar.add_task(self._title, total=self._expected, failed="")
         return self
 
@@ -133,3 +110,20 @@ class ClipProgress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+def _bar(*told: str) -> Any:
+    """A running bar of rich's with the time left, and what else is ``told`` of it."""
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        *map(TextColumn, told),
+        TimeRemainingColumn(),
+        console=terminal.console(stderr=True),
+        transient=True,
+    )
+    bar.start()
+    return bar
