@@ -21,13 +21,11 @@ import psutil
 from engine.clock import RunningTime
 from engine.errors import MienError
 from engine.process import how_it_ended
-from engine.program import ROOT
 from engine.transport.wire import from_bytes, to_bytes
+from serving.forks import END_WITHIN_S, Forks
 from serving.template import LINE_MOST, pair
 
-TEMPLATE_WITHIN_S: Final = 60.0
 READY_WITHIN_S: Final = 60.0
-END_WITHIN_S: Final = 3.0
 WATCH_EVERY_S: Final = 0.5
 RESTARTS_MOST: Final = 3
 """lives in a row that are over within ``HEALTHY_AFTER_S``"""
@@ -111,21 +109,21 @@ class Sessions:
         """files that each session begins with, by their path in its folder"""
         self.linger_s = linger_s
         """how long a session waits for its visitor to come back"""
-        self.pid = 0
         self._graph = graph
         self._folder = folder
         self._event = event
         self._silent_after_s = silent_after_s
         self._stalled_after_s = stalled_after_s
         self._numbers = itertools.count(1)
-        self._line: socket.socket | None = None
-        self._process: asyncio.subprocess.Process | None = None
-        self._ready = asyncio.Event()
-        self._forked: dict[str, asyncio.Future[int]] = {}
-        self._by_pid: dict[int, Session] = {}
+        self._forks = Forks(self._lost)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ran = RunningTime(2 * WATCH_EVERY_S)
         self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process that sessions are forked from."""
+        return self._forks.pid
 
     @property
     def now_s(self) -> float:
@@ -139,26 +137,7 @@ class Sessions:
         if sys.platform != "linux":
             raise MienError("sessions that share a machine need Linux; elsewhere run live for each")
         types = {str(node["type"]) for node in self._graph["nodes"].values()}
-        modules = sorted(name.partition(":")[0] for name in types if ":" in name)
-        self._line, theirs = pair()
-        self._line.setblocking(False)
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-        # Threads don't survive a fork; an arena of memory for each would stay in every session.
-        alone = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "serving.template", str(theirs.fileno()), *modules,
-                stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(),),
-                env={**os.environ, **alone, "PYTHONPATH": path}, start_new_session=True,
-            )  # fmt: skip
-        finally:
-            theirs.close()
-        self.pid = self._process.pid
-        asyncio.get_running_loop().add_reader(self._line, self._heard)
-        try:
-            await asyncio.wait_for(self._ready.wait(), TEMPLATE_WITHIN_S)
-        except TimeoutError:
-            raise MienError("the process that sessions are made from doesn't start") from None
+        await self._forks.start(sorted(name.partition(":")[0] for name in types if ":" in name))
         self._watch = asyncio.ensure_future(self._look())
 
     async def stop(self) -> None:
@@ -169,41 +148,13 @@ class Sessions:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._line is not None:
-            asyncio.get_running_loop().remove_reader(self._line)
-            self._line.close()
-            self._line = None
-        if self._process is not None:
-            try:
-                await asyncio.wait_for(self._process.wait(), END_WITHIN_S)
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
+        await self._forks.stop()
 
-    def _heard(self) -> None:
-        assert self._line is not None
-        try:
-            data = self._line.recv(LINE_MOST)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            asyncio.get_running_loop().remove_reader(self._line)
-            self._ready.set()
-            self._event("error", "the process that sessions are made from has ended; start anew")
-            for orphan in list(self.by_name.values()):  # nobody would say how they end
-                orphan.kill()
-                self._spawn(self._bury(orphan))
-            return
-        message = from_bytes(data)
-        if "ready" in message:
-            self._ready.set()
-        elif "code" in message:
-            if (session := self._by_pid.pop(message["pid"], None)) is not None:
-                self._spawn(self._died(session, message["code"]))
-        elif (forked := self._forked.pop(message["name"], None)) is not None:
-            forked.set_result(message["pid"])
+    def _lost(self) -> None:
+        self._event("error", "the process that sessions are made from has ended; start anew")
+        for orphan in list(self.by_name.values()):  # nobody would say how they end
+            orphan.kill()
+            self._spawn(self._bury(orphan))
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)
@@ -244,8 +195,6 @@ class Sessions:
         await session.over.wait()
 
     async def _fork(self, session: Session) -> None:
-        if self._line is None:
-            return
         mine, theirs = pair()
         mine.setblocking(False)
         raw = self._graph
@@ -256,20 +205,18 @@ class Sessions:
         task = {"name": session.name, "graph": raw, "folder": str(session.folder)}
         session.beat = {}
         session.started_s = session.heard_s = self._ran.seconds
-        forked = asyncio.get_running_loop().create_future()
-        self._forked[session.name] = forked
+        session.line = mine
         (session.folder / "http.sock").unlink(missing_ok=True)
         try:
-            socket.send_fds(self._line, [to_bytes(task)], [theirs.fileno()])
+            session.pid = await self._forks.fork(
+                task, theirs, lambda code: self._spawn(self._died(session, code))
+            )
         except OSError:
-            session.line, session.failure = mine, "sessions can't be started any more"
+            session.failure = "sessions can't be started any more"
             await self._bury(session)
             return
         finally:
             theirs.close()
-        session.line = mine
-        session.pid = await forked
-        self._by_pid[session.pid] = session
         asyncio.get_running_loop().add_reader(mine, self._beat, session, mine)
         if session.state == "ending":
             session.tell({"stop": True})

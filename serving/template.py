@@ -1,6 +1,6 @@
 """The process that sessions are forked from: all is imported once, and its memory is shared.
 
-Started by `serving.sessions` as `python -m serving.template FD MODULE...`. It has one thread, no
+Started by `serving.forks` as `python -m serving.template FD MODULE...`. It has one thread, no
 event loop and no socket but the line to the front, so that a fork is whole. It ends, with its
 children, when that line does.
 """
