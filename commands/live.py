@@ -248,10 +248,10 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
             reader = raw["roles"].pop("voice_reader")
             del nodes[reader]
             processes["feelings"]["nodes"].remove(reader)
-    video = f"{roles['compositor']}.video"
-    if add_stand_in(raw, options.person, video):
-        video = "stand_in.video"
-    return _with_outputs(raw, options, video, "rig_out.rig")
+    video, rig = f"{roles['compositor']}.video", nodes[roles["avatar"]]["inputs"]["rig"]
+    if add_stand_in(raw, options.person, video, rig):
+        video, rig = "stand_in.video", "stand_in.rig"
+    return _with_outputs(raw, options, video, rig)
 
 
 def _with_outputs(

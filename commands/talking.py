@@ -73,9 +73,10 @@ def portrait_graph(options: argparse.Namespace) -> dict[str, Any]:
     return raw
 
 
-def add_stand_in(raw: dict[str, Any], person: str | None, video: str) -> bool:
-    """Let an enrolled person's own picture talk while the camera, of which ``video`` is made, is
-    lost; False where none is kept, or nobody's voice is heard. Raises MienError."""
+def add_stand_in(raw: dict[str, Any], person: str | None, video: str, rig: str) -> bool:
+    """Let an enrolled person's own picture talk, and the avatar with it, while the camera, of which
+    ``video`` and ``rig`` are made, is lost; False where none is kept, or nobody's voice is heard.
+    Raises MienError."""
     nodes, roles = raw["nodes"], Roles(raw)
     if person is None or "voice_reader" not in roles:
         return False
@@ -91,11 +92,11 @@ def add_stand_in(raw: dict[str, Any], person: str | None, video: str) -> bool:
     }
     nodes["stand_in"] = {
         "type": "nodes.face.stand_in:StandIn",
-        "inputs": {"video": video, "rig": "voice_face.rig"},
+        "inputs": {"video": video, "seen": rig, "rig": "voice_face.rig"},
         "parameters": {"person": person},
     }
-    out = nodes[roles["out"]]["inputs"]
-    out["video"] = "stand_in.video"
+    nodes[roles["out"]]["inputs"]["video"] = "stand_in.video"
+    nodes[roles["avatar"]]["inputs"]["rig"] = "stand_in.rig"
     raw["processes"]["face"]["nodes"] += ["voice_face", "stand_in"]
     return True
 
