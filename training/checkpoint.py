@@ -25,6 +25,7 @@ _RENAMED: Final = {
     r"\bnarrow(\d+)": r"fc2_\1",
     r"\b(query|key|value)(\d+)$": r"\1_\2",
     r"\bspread$": "std",
+    r"\bear\.": "backbone.",
 }
 """tensors that were called otherwise in older checkpoints"""
 

@@ -23,7 +23,7 @@ from training.evaluation import talkers
 from training.metrics.calibration import applied, calibrate, expected_error, held_out
 from training.metrics.classes import judge
 from training.metrics.statistics import concordance, concordance_interval
-from training.models.ear import STEP_SAMPLES
+from training.models.audio_backbone import STEP_SAMPLES
 from training.models.intensity import IntensityFusion
 from training.models.speech import SHADES, SpeechEncoder
 from training.models.visual import VisualEncoder

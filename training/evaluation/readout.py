@@ -3,13 +3,13 @@
     python -m training.evaluate readout SHARDS --split val test --content runs/content \\
         --rig-content runs/rig_content --emotion-priors runs/emotion_priors
 
-Each representation is a row, and so are what the trunk sees of a picture, the rig and what the ear
-hears, which the content is made of. From each of them a linear read-out (multinomial logistic
-regression) tells the emotion that a take is labelled with, and what its phones look like, of people
-it wasn't fitted on: a fifth of them at a time. Figures are mean recalls, and what chance would
-tell. CDRL wants the emotion told by the emotion representation and not by the content, and phones
-the other way round. Phones are the recording's own, else pocketsphinx's; a still has none, and is
-told with a silence.
+Each representation is a row, and so are what the trunk sees of a picture, the rig and what the
+audio backbone hears, which the content is made of. From each of them a linear read-out (multinomial
+logistic regression) tells the emotion that a take is labelled with, and what its phones look like,
+of people it wasn't fitted on: a fifth of them at a time. Figures are mean recalls, and what chance
+would tell. CDRL wants the emotion told by the emotion representation and not by the content, and
+phones the other way round. Phones are the recording's own, else pocketsphinx's; a still has none,
+and is told with a silence.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ from training.data.clip import FPS, SPLITS, Clip, Phone, open_clips, to_stderr
 from training.data.phones import MOUTHS, phones_of
 from training.data.talk import STEP_SAMPLES
 from training.metrics.statistics import mean_recall, recall_interval
+from training.models.audio_backbone import BACKBONE_WIDTH, pretrained_backbone
 from training.models.content import STEPS, Content
-from training.models.ear import EAR_WIDTH, learned_ear
 from training.models.emotion_priors import EmotionPriors
 from training.models.voice_rig import Hearing
 from training.restore import M, restore
-from training.trainers.lip_sync import EarPlan, hearing_of
+from training.trainers.lip_sync import AudioBackbonePlan, hearing_of
 from training.trainers.moments import sound_at
 from training.trainers.samples import Array, Augmentation
 from training.trainers.talks import heard
 
 Ints = NDArray[np.int64]
-EAR: Final = EarPlan(width=EAR_WIDTH, heads=8, layers=1, past=100)
+AUDIO_BACKBONE: Final = AudioBackbonePlan(width=BACKBONE_WIDTH, heads=8, layers=1, past=100)
 FELT: Final = 0.3
 """intensity from which on a take whose truth is known shows its emotion"""
 FOLDS: Final = 5
@@ -117,10 +117,10 @@ def readout(options: argparse.Namespace) -> None:
         },
         _runs(options.emotion_priors, "emotion_priors", EmotionPriors, "emotion"),
     )
-    hearing = hearing_of(EAR)
+    hearing = hearing_of(AUDIO_BACKBONE)
     if any(net.size.features != hearing.features for net in runs.content.values()):
-        raise MienError("that content hears by another ear; train it anew")
-    hearing.ear = learned_ear(EAR.layers, EAR.past, STEP_SAMPLES)
+        raise MienError("that content hears with another audio backbone; train it anew")
+    hearing.backbone = pretrained_backbone(AUDIO_BACKBONE.layers, AUDIO_BACKBONE.past, STEP_SAMPLES)
     told = represented(options.input, options.split, runs, hearing, options.every, options.most)
     figures = {row: read(told, row) for row in told.by}
     print(as_text(figures))

@@ -35,7 +35,7 @@ from training.data.clip import SPLITS, Clip, open_clips
 from training.data.rig_speech import at_rate
 from training.data.talk import STEP_SAMPLES, STEPS_HZ, Talk
 from training.evaluation.readout import Ints, fitted
-from training.evaluation.sync import Ears, Expert
+from training.evaluation.sync import AudioFeatureCache, Expert
 from training.metrics.statistics import cosine, frechet_distance
 from training.models.emotion_priors import PRIORS
 from training.models.intensity import reading
@@ -80,7 +80,8 @@ def rigs(options: argparse.Namespace) -> None:
     for given in options.run:
         name, _, run = given.rpartition("=")
         methods[name or Path(run).name] = by(restore(Path(run), "reference_rig", ReferenceRig))
-    sync = Expert(restore(options.sync, "lip_sync", LipSync), Ears()) if options.sync else None
+    net = restore(options.sync, "lip_sync", LipSync) if options.sync else None
+    sync = Expert(net, AudioFeatureCache()) if net else None
     visual = restore(options.visual, "visual", VisualEncoder)
     clips = [
         clip

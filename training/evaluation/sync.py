@@ -26,20 +26,20 @@ from training.restore import restore
 LAGS: Final = 15
 
 
-class Ears:
-    """What ears hear of talks [1, T + LOOK_AHEAD_STEPS, F], silence after the end: heard once by
-    all networks that have the same one."""
+class AudioFeatureCache:
+    """Audio features of talks [1, T + LOOK_AHEAD_STEPS, F], silence after the end: made once for
+    all networks with the same backbone."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[bytes, float], torch.Tensor] = {}
 
     def __call__(self, hearing: Hearing, talk: Talk) -> torch.Tensor:
         sound = np.pad(talk.sound, (0, LOOK_AHEAD_STEPS * STEP_SAMPLES))
-        same = float(sum(buffer.double().sum() for buffer in hearing.ear.buffers()))
+        same = float(sum(buffer.double().sum() for buffer in hearing.backbone.buffers()))
         key = hashlib.sha256(sound.tobytes()).digest(), same
         if key not in self._kept:
             with torch.no_grad():
-                begun = hearing.ear.begin(1)
+                begun = hearing.backbone.begin(1)
                 self._kept[key] = hearing(torch.from_numpy(sound)[None], begun)[0]
         return self._kept[key]
 
@@ -55,25 +55,25 @@ class InTime:
 
 
 class Expert:
-    """A trained sync expert with the ear that it was trained with. Raises MienError where that one
-    is another now."""
+    """A trained sync expert with the audio backbone that it was trained with. Raises MienError
+    where that one is another now."""
 
-    def __init__(self, net: LipSync, ears: Ears) -> None:
-        from training.models.ear import learned_ear
+    def __init__(self, net: LipSync, features: AudioFeatureCache) -> None:
+        from training.models.audio_backbone import pretrained_backbone
         from training.recipes.lip_sync import LipSyncRecipe
         from training.trainers.lip_sync import hearing_of
 
         plan = LipSyncRecipe.full().plan
         self._hearing = hearing_of(plan)
         if self._hearing.features != net.size.features:
-            raise MienError("the sync expert hears by another ear; train lip_sync anew")
-        self._hearing.ear = learned_ear(plan.layers, plan.past, STEP_SAMPLES)
-        self._net, self._ears = net, ears
+            raise MienError("the sync expert has another audio backbone; train lip_sync anew")
+        self._hearing.backbone = pretrained_backbone(plan.layers, plan.past, STEP_SAMPLES)
+        self._net, self._features = net, features
 
     def __call__(self, talk: Talk, said: F32) -> InTime:
         """Of a face [T, 52] that says a talk."""
         with torch.no_grad():
-            heard = self._ears(self._hearing, talk)[:, : len(talk)]
+            heard = self._features(self._hearing, talk)[:, : len(talk)]
             # an answer of a step is due LOOK_AHEAD_STEPS later, as the expert learned it
             due = np.concatenate([np.repeat(said[:1], LOOK_AHEAD_STEPS, axis=0), said])[: len(talk)]
             sounds, mouths = self._net(windows(heard, 1), windows(torch.from_numpy(due)[None], 1))
@@ -87,7 +87,7 @@ class OfTakes:
 
     def __init__(self, run: Path) -> None:
         """A run of lip_sync. Raises MienError."""
-        self._expert = Expert(restore(run, "lip_sync", LipSync), Ears())
+        self._expert = Expert(restore(run, "lip_sync", LipSync), AudioFeatureCache())
 
     def __call__(self, take: Take, tracks: Sequence[FaceTrack]) -> float | None:
         """None where there is no sound, or less than a second of it with a face."""

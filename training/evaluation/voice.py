@@ -38,7 +38,7 @@ from inference.model import Model
 from training import command
 from training.data.clip import SPLITS, open_clips
 from training.data.talk import JAW, MOUTH, STEP_SAMPLES, STEPS_HZ, Talk, talks_of
-from training.evaluation.sync import Ears, Expert
+from training.evaluation.sync import AudioFeatureCache, Expert
 from training.metrics import voice as metrics
 from training.metrics.statistics import frechet_distance
 from training.models.emotion_space import EmotionSpace
@@ -64,7 +64,7 @@ class Judges:
 
     space: EmotionSpace | None = None
     expert: Expert | None = None
-    ears: Ears = field(default_factory=Ears)
+    features: AudioFeatureCache = field(default_factory=AudioFeatureCache)
 
 
 @dataclass
@@ -106,11 +106,11 @@ def evaluate(options: argparse.Namespace) -> None:
     if options.split and options.split not in SPLITS:
         raise MienError(f"a split is one of {', '.join(SPLITS)}, not {options.split}")
     talks = talks_in(options.input, options.split, options.sources, options.every)
-    ears = Ears()
+    features = AudioFeatureCache()
     judges = Judges(
         restore(options.space, "emotion_space", EmotionSpace) if options.space else None,
-        Expert(restore(options.sync, "lip_sync", LipSync), ears) if options.sync else None,
-        ears,
+        Expert(restore(options.sync, "lip_sync", LipSync), features) if options.sync else None,
+        features,
     )
     rows = {
         name: judged(method, talks, judges, name != "truth")
@@ -141,9 +141,9 @@ def talks_in(folder: Path, split: str, sources: Sequence[str], every: int) -> li
 def methods(options: argparse.Namespace, judges: Judges) -> dict[str, Method]:
     """What is compared, by name. Raises MienError."""
     found: dict[str, Method] = {"truth": truth}
-    ears = judges.ears
+    features = judges.features
     if options.rig:
-        found["regression"] = regression(restore(options.rig, "voice_rig", VoiceRigNet), ears)
+        found["regression"] = regression(restore(options.rig, "voice_rig", VoiceRigNet), features)
     for given in options.flow:
         name, _, runs = given.rpartition("=")
         run, _, own = runs.partition(",")
@@ -151,7 +151,7 @@ def methods(options: argparse.Namespace, judges: Judges) -> dict[str, Method]:
         if space is None:
             raise MienError("a generator is told emotions by --space, or NAME=RUN,SPACE")
         net = restore(Path(run), "voice_flow", VoiceFlow)
-        found[name or Path(run).name] = generated(net, space, ears)
+        found[name or Path(run).name] = generated(net, space, features)
     if options.weights:
         found |= shipped(options.weights, options.speech)
     if len(found) < 2:
@@ -165,23 +165,23 @@ def truth(talk: Talk) -> F32:
     return np.concatenate([rig[1:], rig[-1:]])
 
 
-def regression(net: VoiceRigNet, ears: Ears) -> Method:
+def regression(net: VoiceRigNet, features: AudioFeatureCache) -> Method:
     """The regression, with no feeling."""
 
     def said(talk: Talk) -> F32:
         with torch.no_grad():
-            rig = net.follow(ears(net.hearing, talk)).clamp(0, 1)
+            rig = net.follow(features(net.hearing, talk)).clamp(0, 1)
         return np.asarray(rig[0, LOOK_AHEAD_STEPS:][: len(talk)])
 
     return said
 
 
-def generated(net: VoiceFlow, space: EmotionSpace, ears: Ears) -> Method:
+def generated(net: VoiceFlow, space: EmotionSpace, features: AudioFeatureCache) -> Method:
     """A generator that is told what the voice feels, in nobody's style."""
 
     def said(talk: Talk) -> F32:
         with torch.no_grad():
-            heard = ears(net.hearing, talk)
+            heard = features(net.hearing, talk)
             style = torch.zeros(1, net.size.styles)
             rig = net.generate(heard, space.voice(heard), style).clamp(0, 1)
         return np.asarray(rig[0, LOOK_AHEAD_STEPS:][: len(talk)])

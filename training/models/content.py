@@ -6,7 +6,7 @@ Neither of what others trained is trained here. What is answered is made of the 
 alone: the sound says where to look. A generator may also be held to the rig that it makes before
 it draws (section 3.3): then the 52 shapes are what there is to look at.
 Legend: B batch, C channels, H height, W width, N places of the picture, S steps, F features of the
-ear, A heads, D features.
+audio backbone, A heads, D features.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ STEPS: Final = 10
 
 @dataclass(frozen=True, kw_only=True)
 class ContentSize:
-    """``parts`` of the trunk, side of its pictures in pixels, ``features`` of the ear, ``width`` D,
-    attention ``heads``. ``hears`` False: nothing asks but what was learned (CCRL w/o audio).
-    ``rigged``: rigs are seen, and no pictures."""
+    """``parts`` of the trunk, side of its pictures in pixels, ``features`` of the audio backbone,
+    ``width`` D, attention ``heads``. ``hears`` False: nothing asks but what was learned (CCRL w/o
+    audio). ``rigged``: rigs are seen, and no pictures."""
 
     parts: int
     crop_px: int

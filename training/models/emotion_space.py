@@ -2,10 +2,10 @@
 
 The paper's voice encoder is HuBERT's network and its face encoder a ResNet over rendered pictures,
 both learned; there is too little to learn that from here. So the voice is told by mean and
-deviation of what the frozen ear hears, over the two seconds before a step, and the face by its rig
-sequence, through dilated convolutions. An emotion of a certain intensity, where nobody is heard, is
-where its examples lie on average.
-Legend: B batch, T steps of 20 ms, F features of the ear, K shapes, D of the space.
+deviation of what the frozen audio backbone hears, over the two seconds before a step, and the face
+by its rig sequence, through dilated convolutions. An emotion of a certain intensity, where nobody
+is heard, is where its examples lie on average.
+Legend: B batch, T steps of 20 ms, F features of the audio backbone, K shapes, D of the space.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ NEUTRAL = EMOTIONS.index("neutral")
 
 @dataclass(frozen=True, kw_only=True)
 class EmotionSpaceSize:
-    """Of the ear as VoiceRigSize has it; ``space`` is D, ``memory`` the steps that a voice is
-    judged by, ``piece`` the steps of a face that is exported."""
+    """Of the audio backbone as VoiceRigSize has it; ``space`` is D, ``memory`` the steps that a
+    voice is judged by, ``piece`` the steps of a face that is exported."""
 
     width: int
     heads: int
@@ -39,7 +39,7 @@ class EmotionSpaceSize:
 
 
 def hearing_of(size: EmotionSpaceSize) -> Hearing:
-    """The ear of a space."""
+    """The audio front end of a space."""
     return Hearing(
         VoiceRigSize(
             width=size.width, heads=size.heads, layers=size.layers, past=size.past,

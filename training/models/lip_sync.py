@@ -2,7 +2,8 @@
 
 A fifth of a second of both, each through convolutions to a place on a sphere. It isn't SyncNet: it
 is trained here, on rigs.
-Legend: B batch, T steps of 20 ms, F features of the ear, M shapes of the mouth, D of the places.
+Legend: B batch, T steps of 20 ms, F features of the audio backbone, M shapes of the mouth, D of the
+places.
 """
 
 from __future__ import annotations

@@ -3,16 +3,16 @@
 Causal, 640 samples (40 ms) at a time, so that answers have the video's rate. What is said of a step
 is said one step later, so the look-ahead is 40 ms. The state is one vector and the caller's.
 
-Few voices are labelled, so what is heard comes from an ear that was trained on many for another
-task (`ear.py`) and stays as it is. A feeling shows in how a voice varies over seconds: what is
-learned is one linear layer on mean and deviation of what was heard, which forget. They begin at
-what is usual, so that a first syllable counts for little. EAP's LSTM (eq. 5) in their place knew
-strangers worse: there is too little to learn it from.
+Few voices are labelled, so what is heard comes from a backbone that was trained on many for another
+task (`audio_backbone.py`) and stays as it is. A feeling shows in how a voice varies over seconds:
+what is learned is one linear layer on mean and deviation of what was heard, which forget. They
+begin at what is usual, so that a first syllable counts for little. EAP's LSTM (eq. 5) in their
+place knew strangers worse: there is too little to learn it from.
 
 A voice that is high, hoarse or far away isn't a feeling, it is somebody. So the same statistics are
 kept over minutes, too: what this speaker is usually like is taken away, the more the longer they
 have been heard.
-Legend: B batch, N samples or moments, T steps of 640 samples, F features of the ear.
+Legend: B batch, N samples or moments, T steps of 640 samples, F features of the audio backbone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from face.types import EMOTIONS
-from training.models.ear import STEP_SAMPLES, Ear
+from training.models.audio_backbone import STEP_SAMPLES, AudioBackbone
 from training.models.layers import Scale
 
 LOOK_AHEAD_STEPS: Final = 1
@@ -45,7 +45,8 @@ SAID: Final = _EMOTIONS + 3
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechSize:
-    """Of the ear: ``width``, ``heads``, ``layers`` and the steps it looks back on (``past``)."""
+    """Of the audio backbone: ``width``, ``heads``, ``layers`` and the steps it looks back on
+    (``past``)."""
 
     width: int
     heads: int
@@ -77,20 +78,20 @@ class SpeechEncoder(nn.Module):
     def __init__(self, size: SpeechSize) -> None:
         super().__init__()
         self.size = size
-        self.ear = Ear(size.width, size.heads, size.layers, size.past)
-        told = self.ear.features
+        self.backbone = AudioBackbone(size.width, size.heads, size.layers, size.past)
+        told = self.backbone.features
         usual = torch.cat([torch.zeros(told), torch.ones(told)])
         self.register_buffer("usual", usual)  # mean and mean square
         self.scale = Scale(2 * told)
         self.feel = nn.Linear(2 * told, SAID)
-        self._parts = [self.ear.begin(1).shape[1], 1, 2 * told, 1, 2 * told]
+        self._parts = [self.backbone.begin(1).shape[1], 1, 2 * told, 1, 2 * told]
 
     def forward(self, sound_BN: Tensor, state_BS: Tensor) -> Heard:
         """One step; the answer belongs to the samples of the call before."""
-        ear, *kept = torch.split(state_BS, self._parts, dim=1)
-        heard_BTF, ear = self.ear(sound_BN, ear)
+        backbone, *kept = torch.split(state_BS, self._parts, dim=1)
+        heard_BTF, backbone = self.backbone(sound_BN, backbone)
         now = [part[:, 0] for part in self._follow(heard_BTF, kept)]
-        return self.judge(*now)._replace(state=torch.cat([ear, *now], dim=1))
+        return self.judge(*now)._replace(state=torch.cat([backbone, *now], dim=1))
 
     def begin(self, batch: int) -> Tensor:
         """The state before the first step [B, S]."""
@@ -101,22 +102,22 @@ class SpeechEncoder(nn.Module):
 
         Silence follows the end, so that the last steps get their look-ahead.
         """
-        *heard, ear = self.hear(sound_BN)
+        *heard, backbone = self.hear(sound_BN)
         said = self.judge(*(part.flatten(0, 1) for part in heard))
         late = [
             part.reshape(*heard[0].shape[:2], -1)[:, LOOK_AHEAD_STEPS:]
             for part in (*said[:4], said.boredom, said.calm)
         ]
-        state = torch.cat([ear, *(part[:, -1] for part in heard)], dim=1)
+        state = torch.cat([backbone, *(part[:, -1] for part in heard)], dim=1)
         return Heard(late[0], late[1], late[2], late[3], state, late[4], late[5])
 
     def hear(self, sound_BN: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Of a whole recording [B, N], at each step: how much was heard [B, T + 1, 1] and its
-        moments [B, T + 1, 2 F], lately and of the speaker; and the ear's state afterwards. No
+        moments [B, T + 1, 2 F], lately and of the speaker; and the backbone's state afterwards. No
         training changes any of it."""
         steps = -(-sound_BN.shape[1] // STEP_SAMPLES) + LOOK_AHEAD_STEPS
         padded = F.pad(sound_BN, (0, steps * STEP_SAMPLES - sound_BN.shape[1]))
-        heard_BTF, state = self.ear(padded, self.ear.begin(len(padded)))
+        heard_BTF, state = self.backbone(padded, self.backbone.begin(len(padded)))
         begun = [self.usual.new_zeros(len(padded), part) for part in self._parts[1:]]
         count, moments, speaker_count, speaker = self._follow(heard_BTF, begun)
         return count, moments, speaker_count, speaker, state

@@ -4,8 +4,8 @@ The encoder compresses four steps to one latent of sixteen numbers; the prior, c
 dilated convolutions and channels that are flipped, makes latents of noise, told content and
 emotion; the decoder makes shapes of latents, told the same and a style. Prior and decoder never
 look ahead and pad nothing, so that steps of 20 ms give what the whole recording gives.
-Legend: B batch, T steps of 20 ms, J = T / 4 latents, F features of the ear, E of the emotion space,
-S of styles, D of all that is told, Z of a latent.
+Legend: B batch, T steps of 20 ms, J = T / 4 latents, F features of the audio backbone, E of the
+emotion space, S of styles, D of all that is told, Z of a latent.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ STRIDE: Final = 4
 
 @dataclass(frozen=True, kw_only=True)
 class VoiceFlowSize:
-    """Of the ear as VoiceRigSize has it. ``hidden`` channels of encoder and decoder, ``prior`` of
-    the ``blocks`` of the flow, ``latent`` is Z, ``space`` E, ``styles`` S, ``speakers`` how many
-    have a style of their own, ``components`` of the shapes."""
+    """Of the audio backbone as VoiceRigSize has it. ``hidden`` channels of encoder and decoder,
+    ``prior`` of the ``blocks`` of the flow, ``latent`` is Z, ``space`` E, ``styles`` S,
+    ``speakers`` how many have a style of their own, ``components`` of the shapes."""
 
     width: int
     heads: int
@@ -102,12 +102,12 @@ class VoiceFlow(nn.Module):
     def __init__(self, size: VoiceFlowSize) -> None:
         super().__init__()
         self.size = size
-        ear = VoiceRigSize(
+        audio = VoiceRigSize(
             width=size.width, heads=size.heads, layers=size.layers, past=size.past,
             channels=size.hidden, dilations=(1, 2, 4), components=1,
         )  # fmt: skip
-        self.hearing = Hearing(ear)
-        self.content = Window(self.hearing.features, size.hidden, ear.dilations)
+        self.hearing = Hearing(audio)
+        self.content = Window(self.hearing.features, size.hidden, audio.dilations)
         told = size.hidden + size.space
         self.enter = nn.Conv1d(SHAPES, size.hidden, STRIDE, stride=STRIDE)
         self.encode = WaveNet(size.hidden, told, (1, 2, 4))
@@ -122,7 +122,7 @@ class VoiceFlow(nn.Module):
         self.register_buffer("middle", torch.zeros(SHAPES))
         features = self.hearing.features
         self._shapes = (
-            (self.hearing.ear.begin(1).shape[1],),
+            (self.hearing.backbone.begin(1).shape[1],),
             (self.content.past, features),
             (self.prior.past, told),
             (self.decode.past, size.latent * STRIDE + told + size.styles),
@@ -177,8 +177,8 @@ class VoiceFlow(nn.Module):
         self, sound_BN: Tensor, emotion_BE: Tensor, style_BS: Tensor, state_BS: Tensor
     ) -> Sampled:
         """One step, every fourth of which draws a latent."""
-        ear, past, told_past, seen, z, phase = self._split(state_BS)
-        heard, ear = self.hearing(sound_BN, ear)
+        backbone, past, told_past, seen, z, phase = self._split(state_BS)
+        heard, backbone = self.hearing(sound_BN, backbone)
         heard = torch.cat([past, heard], dim=1)
         told = self.told(heard, emotion_BE[:, None])  # [B, D, 1]
         first = (phase < 0.5).to(told.dtype)  # [B, 1]
@@ -196,7 +196,7 @@ class VoiceFlow(nn.Module):
         seen = torch.cat([seen, now], dim=1)
         rig = self._decoded(seen.transpose(1, 2))[:, 0].clamp(0, 1)
         later = torch.where(phase > STRIDE - 1.5, torch.zeros_like(phase), phase + 1)
-        parts = [ear, heard[:, 1:], told_past, seen[:, 1:], z, later]
+        parts = [backbone, heard[:, 1:], told_past, seen[:, 1:], z, later]
         return Sampled(rig, torch.cat([part.flatten(1) for part in parts], dim=1))
 
     def _split(self, state_BS: Tensor) -> list[Tensor]:

@@ -1,15 +1,15 @@
-"""Voice to face by regression: a window of what an ear hears to the shapes of its moment.
+"""Voice to face by regression: a window of audio features to the shapes of its moment.
 
 Causal, 320 samples (20 ms) at a time; what is said of a step is said LOOK_AHEAD_STEPS later, so the
-look-ahead is 80 ms. Few faces are known with their voice, so what is heard comes from an ear that
-was trained on many for another task (`ear.py`) and stays as it is. Dilated convolutions (as in
-WaveNet, van den Oord et al. 2016, section 2.1) see a window of it and answer in the principal
-components of talking faces, so that no answer is a face that nobody makes.
+look-ahead is 80 ms. Few faces are known with their voice, so what is heard comes from a backbone
+that was trained on many for another task (`audio_backbone.py`) and stays as it is. Dilated
+convolutions (as in WaveNet, van den Oord et al. 2016, section 2.1) see a window of it and answer in
+the principal components of talking faces, so that no answer is a face that nobody makes.
 
-The convolutions pad nothing: the state is the window itself and the ear's, and the caller's. The
-shapes are those of somebody who articulates as widely as is usual; a speaker's own gain and rest
-are applied to them afterwards.
-Legend: B batch, N samples, T steps of 320, F features of the ear, C channels, K shapes.
+The convolutions pad nothing: the state is the window itself and the backbone's, and the caller's.
+The shapes are those of somebody who articulates as widely as is usual; a speaker's own gain and
+rest are applied to them afterwards.
+Legend: B batch, N samples, T steps of 320, F features of the audio backbone, C channels, K shapes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.data.talk import JAW, STEP_SAMPLES
-from training.models.ear import Ear
+from training.models.audio_backbone import AudioBackbone
 from training.models.layers import Scale
 
 LOOK_AHEAD_STEPS: Final = 4
@@ -37,8 +37,8 @@ _AT_REST: Final = -9.0
 
 @dataclass(frozen=True, kw_only=True)
 class VoiceRigSize:
-    """Of the ear as SpeechSize has it; ``channels`` and ``dilations`` of the convolutions,
-    ``components`` of the shapes."""
+    """Of the audio backbone as SpeechSize has it; ``channels`` and ``dilations`` of the
+    convolutions, ``components`` of the shapes."""
 
     width: int
     heads: int
@@ -63,11 +63,11 @@ class Hearing(nn.Module):
 
     def __init__(self, size: VoiceRigSize) -> None:
         super().__init__()
-        self.ear = Ear(size.width, size.heads, size.layers, size.past, STEP_SAMPLES)
-        self.features = self.ear.features + LEVELS
+        self.backbone = AudioBackbone(size.width, size.heads, size.layers, size.past, STEP_SAMPLES)
+        self.features = self.backbone.features + LEVELS
 
     def forward(self, sound_BN: Tensor, state_BS: Tensor) -> tuple[Tensor, Tensor]:
-        heard_BTF, state_BS = self.ear(sound_BN, state_BS)
+        heard_BTF, state_BS = self.backbone(sound_BN, state_BS)
         blocks = sound_BN.reshape(len(sound_BN), -1, LEVELS, STEP_SAMPLES // LEVELS)
         levels_BTL = torch.log(torch.sqrt(blocks.square().mean(dim=3)) + _FLOOR)
         return torch.cat([heard_BTF, levels_BTL], dim=2), state_BS
@@ -111,7 +111,10 @@ class VoiceRigNet(nn.Module):
         self.register_buffer("usual", torch.ones(SHAPES))  # how far each shape goes, usually
         with torch.no_grad():
             self.components[:, JAW] = 1  # until shapes are known
-        self._parts = [self.hearing.ear.begin(1).shape[1], self.window.past * self.hearing.features]
+        self._parts = [
+            self.hearing.backbone.begin(1).shape[1],
+            self.window.past * self.hearing.features,
+        ]
 
     def begin(self, batch: int) -> Tensor:
         """The state before the first step [B, S]: silence was heard."""
@@ -119,11 +122,11 @@ class VoiceRigNet(nn.Module):
 
     def forward(self, sound_BN: Tensor, state_BS: Tensor) -> Moved:
         """One step; the answer belongs to the end of that LOOK_AHEAD_STEPS before it."""
-        ear, past = torch.split(state_BS, self._parts, dim=1)
-        heard_BTF, ear = self.hearing(sound_BN, ear)
+        backbone, past = torch.split(state_BS, self._parts, dim=1)
+        heard_BTF, backbone = self.hearing(sound_BN, backbone)
         seen_BTF = torch.cat([past.reshape(len(past), self.window.past, -1), heard_BTF], dim=1)
         rig = self.shapes(self.window(self.heard(seen_BTF)))[:, 0]
-        state = torch.cat([ear, seen_BTF[:, 1:].flatten(1)], dim=1)
+        state = torch.cat([backbone, seen_BTF[:, 1:].flatten(1)], dim=1)
         return Moved(rig.clamp(0, 1), self.usual.expand(len(rig), -1), state)
 
     def heard(self, seen_BTF: Tensor) -> Tensor:
@@ -139,7 +142,7 @@ class VoiceRigNet(nn.Module):
         """
         steps = -(-sound_BN.shape[1] // STEP_SAMPLES) + LOOK_AHEAD_STEPS
         padded = F.pad(sound_BN, (0, steps * STEP_SAMPLES - sound_BN.shape[1]))
-        heard_BTF, _ = self.hearing(padded, self.hearing.ear.begin(len(padded)))
+        heard_BTF, _ = self.hearing(padded, self.hearing.backbone.begin(len(padded)))
         return self.follow(heard_BTF)[:, LOOK_AHEAD_STEPS:].clamp(0, 1)
 
     def follow(self, heard_BTF: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ import numpy as np
 
 from face.types import BLENDSHAPES
 from training.examples import Call, Example, Examples, faces, of_clips
+from training.models.audio_backbone import BACKBONE_WIDTH
 from training.models.content import STEPS, Content, ContentSize
-from training.models.ear import EAR_WIDTH
 from training.models.trunk import TRUNK_ORIGIN
 from training.models.voice_rig import LEVELS
 from training.recipe import ANY, Ports, Recipe, Schedule, spec
@@ -34,7 +34,7 @@ class ContentRecipe(Recipe):
     def full(cls) -> Self:
         return cls(
             size=ContentSize(
-                parts=5, crop_px=256, features=EAR_WIDTH + LEVELS, width=64, heads=4
+                parts=5, crop_px=256, features=BACKBONE_WIDTH + LEVELS, width=64, heads=4
             ),
             schedule=Schedule(
                 steps=1_500, batch=48, lr=5e-4, weight_decay=0.05, warmup_steps=50,
@@ -42,7 +42,7 @@ class ContentRecipe(Recipe):
             ),
             plan=ContentPlan(
                 pretrained=True, views=2, strict=0.5, shared=0.5,
-                width=EAR_WIDTH, heads=8, layers=1, past=100,
+                width=BACKBONE_WIDTH, heads=8, layers=1, past=100,
             ),
             losses=ContentLosses(content=1.0),
         )  # fmt: skip
@@ -70,7 +70,7 @@ class ContentRecipe(Recipe):
             spec("rig", (1, len(BLENDSHAPES)), 0, 1, "blendshapes")
             if size.rigged
             else spec("crop", (1, 3, size.crop_px, size.crop_px), 0, 1, "aligned face, RGB / 255"),
-            spec("heard", (1, STEPS, size.features), -ANY, ANY, "by the ear, 0.2 s about it"),
+            spec("heard", (1, STEPS, size.features), -ANY, ANY, "audio features, 0.2 s about it"),
         )
         return inputs, (spec("content", (1, size.width), -ANY, ANY, "told apart by cosines"),)
 

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from training.examples import Example, Examples, faces, of_clips
-from training.models.ear import EAR_WIDTH
+from training.models.audio_backbone import BACKBONE_WIDTH
 from training.models.emotion_space import EmotionSpace, EmotionSpaceSize
 from training.recipe import Ports, Recipe, Schedule, spec
 from training.trainers.emotion_space import (
@@ -36,7 +36,7 @@ class EmotionSpaceRecipe(Recipe):
     def full(cls) -> Self:
         return cls(
             size=EmotionSpaceSize(
-                width=EAR_WIDTH, heads=8, layers=1, past=100,
+                width=BACKBONE_WIDTH, heads=8, layers=1, past=100,
                 channels=96, space=32, memory=100, piece=100,
             ),
             schedule=Schedule(

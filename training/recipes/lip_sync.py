@@ -12,7 +12,7 @@ import torch
 
 from training.data.talk import STEP_SAMPLES
 from training.examples import Example, Examples, of_clips, voices
-from training.models.ear import EAR_WIDTH, learned_ear
+from training.models.audio_backbone import BACKBONE_WIDTH, pretrained_backbone
 from training.models.lip_sync import STEPS, LipSync, LipSyncSize
 from training.models.voice_rig import LEVELS
 from training.recipe import ANY, Ports, Recipe, Schedule, spec
@@ -34,7 +34,7 @@ class LipSyncRecipe(Recipe):
     @classmethod
     def full(cls) -> Self:
         return cls(
-            size=LipSyncSize(features=EAR_WIDTH + LEVELS, channels=96, space=64),
+            size=LipSyncSize(features=BACKBONE_WIDTH + LEVELS, channels=96, space=64),
             schedule=Schedule(
                 steps=2_000, batch=128, lr=1e-3, weight_decay=0.05, warmup_steps=50,
                 ema_decay=0.99, save_every=500, log_every=200, workers=1,
@@ -42,7 +42,7 @@ class LipSyncRecipe(Recipe):
             plan=LipSyncPlan(
                 pretrained=True, takes=3, piece=STEPS, noise=0.7, stills=2,
                 shares=Shares(rigged=0.4, tracked=0.4, by_phones=0.2, made=0.1, still=0.1),
-                width=EAR_WIDTH, heads=8, layers=1, past=100,
+                width=BACKBONE_WIDTH, heads=8, layers=1, past=100,
             ),
             losses=LipSyncLosses(sync=1.0),
         )  # fmt: skip
@@ -73,7 +73,7 @@ class LipSyncRecipe(Recipe):
                 (1, STEPS, features),
                 -ANY,
                 ANY,
-                "what the ear hears in 0.2 s",
+                "audio features of 0.2 s",
             ),
             spec("rig", (1, STEPS, 52), 0, 1, "blendshapes of that time"),
         )
@@ -88,14 +88,16 @@ class LipSyncRecipe(Recipe):
 
     def _drawn(self, clips: Clips, rng: np.random.Generator) -> Iterator[Example]:
         plan, hearing = self.plan, hearing_of(self.plan)
-        if hearing.features != self.size.features:  # a run of another size, which has no ear here
+        if (
+            hearing.features != self.size.features
+        ):  # a run of another size, which has no backbone here
             plan = type(self).debug().plan
             hearing = hearing_of(plan)
         elif plan.pretrained:
-            hearing.ear = learned_ear(plan.layers, plan.past, STEP_SAMPLES)
+            hearing.backbone = pretrained_backbone(plan.layers, plan.past, STEP_SAMPLES)
         for sound in voices(clips, rng, STEPS * STEP_SAMPLES):
             with torch.no_grad():
                 part = torch.from_numpy(sound[: STEPS * STEP_SAMPLES])[None]
-                heard, _ = hearing(part, hearing.ear.begin(1))
+                heard, _ = hearing(part, hearing.backbone.begin(1))
             mouth = rng.uniform(0, 0.5, (1, STEPS, 52)).astype(np.float32)
             yield Example({"heard": heard.numpy(), "rig": mouth})

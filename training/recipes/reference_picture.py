@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from training.examples import Example, Examples, faces, of_clips
-from training.models.ear import EAR_WIDTH
+from training.models.audio_backbone import BACKBONE_WIDTH
 from training.models.reference_picture import ReferencePicture, ReferencePictureSize
 from training.models.trunk import TRUNK_ORIGIN
 from training.recipe import Ports, Recipe, Schedule, spec
@@ -44,7 +44,7 @@ class ReferencePictureRecipe(Recipe):
                 ema_decay=0.98, save_every=50, log_every=20, workers=1,
             ),
             plan=ReferencePicturePlan(
-                pretrained=True, references=40, width=EAR_WIDTH, heads=8, layers=1, past=100
+                pretrained=True, references=40, width=BACKBONE_WIDTH, heads=8, layers=1, past=100
             ),
             losses=ReferencePictureLosses(pixels=5.0, perception=1.0, content=1.0, emotion=1.0),
         )  # fmt: skip

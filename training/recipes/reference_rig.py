@@ -11,7 +11,7 @@ import numpy as np
 
 from face.types import BLENDSHAPES
 from training.examples import Example, Examples, faces, of_clips
-from training.models.ear import EAR_WIDTH
+from training.models.audio_backbone import BACKBONE_WIDTH
 from training.models.reference_rig import REFERENCE, ReferenceRig, ReferenceRigSize
 from training.recipe import Ports, Recipe, Schedule, spec
 from training.trainers.face_features import Plan
@@ -44,7 +44,7 @@ class ReferenceRigRecipe(Recipe):
             ),
             plan=ReferenceRigPlan(
                 pretrained=True, views=Plan(stills=2, runs=2, frames=4),
-                width=EAR_WIDTH, heads=8, layers=1, past=100,
+                width=BACKBONE_WIDTH, heads=8, layers=1, past=100,
             ),
             losses=ReferenceRigLosses(
                 adversarial=0.1, cycle=2.0, same=2.0, content=1.0, emotion=1.0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from training.examples import Examples, in_steps, of_clips
-from training.models.ear import EAR_ORIGIN, EAR_WIDTH, STEP_SAMPLES
+from training.models.audio_backbone import BACKBONE_ORIGIN, BACKBONE_WIDTH, STEP_SAMPLES
 from training.models.speech import LOOK_AHEAD_MS, SAID, SpeechEncoder, SpeechSize
 from training.recipe import ANY, Ports, Recipe, Schedule, spec
 from training.recipes._affect import STATE, affect_outputs, embedding
@@ -32,7 +32,7 @@ class Speech(Recipe):
     @classmethod
     def full(cls) -> Self:
         return cls(
-            size=SpeechSize(width=EAR_WIDTH, heads=8, layers=2, past=50),
+            size=SpeechSize(width=BACKBONE_WIDTH, heads=8, layers=2, past=50),
             schedule=Schedule(
                 steps=300,
                 batch=256,
@@ -80,8 +80,8 @@ class Speech(Recipe):
         return inputs, outputs
 
     def origins(self) -> tuple[str, ...]:
-        # An ear of another width is made up.
-        return (EAR_ORIGIN,) if self.size.width == EAR_WIDTH else ()
+        # A backbone of another width is made up.
+        return (BACKBONE_ORIGIN,) if self.size.width == BACKBONE_WIDTH else ()
 
     def examples(self, data: Path) -> tuple[Examples, Examples]:
         return of_clips(data, lambda info, frames: True, in_steps(STEP_SAMPLES))

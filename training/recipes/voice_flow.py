@@ -11,7 +11,7 @@ import numpy as np
 
 from training.data.talk import STEP_SAMPLES
 from training.examples import Call, Example, Examples, of_clips, voices
-from training.models.ear import EAR_ORIGIN, EAR_WIDTH
+from training.models.audio_backbone import BACKBONE_ORIGIN, BACKBONE_WIDTH
 from training.models.voice_flow import VoiceFlow, VoiceFlowSize
 from training.models.voice_rig import LOOK_AHEAD_MS
 from training.recipe import ANY, Ports, Recipe, Schedule, spec
@@ -39,7 +39,7 @@ class VoiceFlowRecipe(Recipe):
     def full(cls) -> Self:
         return cls(
             size=VoiceFlowSize(
-                width=EAR_WIDTH, heads=8, layers=1, past=100, hidden=96, prior=64, blocks=4,
+                width=BACKBONE_WIDTH, heads=8, layers=1, past=100, hidden=96, prior=64, blocks=4,
                 latent=16, space=32, styles=16, speakers=256, components=24,
             ),
             schedule=Schedule(
@@ -89,8 +89,8 @@ class VoiceFlowRecipe(Recipe):
         return inputs, outputs
 
     def origins(self) -> tuple[str, ...]:
-        # An ear of another width is made up.
-        return (EAR_ORIGIN,) if self.size.width == EAR_WIDTH else ()
+        # A backbone of another width is made up.
+        return (BACKBONE_ORIGIN,) if self.size.width == BACKBONE_WIDTH else ()
 
     def examples(self, data: Path) -> tuple[Examples, Examples]:
         return of_clips(data, lambda info, frames: True, self._drawn)

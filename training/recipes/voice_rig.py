@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 
 from training.data.talk import STEP_SAMPLES
 from training.examples import Examples, in_steps, of_clips
-from training.models.ear import EAR_ORIGIN, EAR_WIDTH
+from training.models.audio_backbone import BACKBONE_ORIGIN, BACKBONE_WIDTH
 from training.models.voice_rig import LOOK_AHEAD_MS, VoiceRigNet, VoiceRigSize
 from training.recipe import ANY, Ports, Recipe, Schedule, spec
 from training.trainers.talks import Shares
@@ -34,7 +34,7 @@ class VoiceRig(Recipe):
     def full(cls) -> Self:
         return cls(
             size=VoiceRigSize(
-                width=EAR_WIDTH,
+                width=BACKBONE_WIDTH,
                 heads=8,
                 layers=1,
                 past=100,
@@ -100,8 +100,8 @@ class VoiceRig(Recipe):
         return inputs, outputs
 
     def origins(self) -> tuple[str, ...]:
-        # An ear of another width is made up.
-        return (EAR_ORIGIN,) if self.size.width == EAR_WIDTH else ()
+        # A backbone of another width is made up.
+        return (BACKBONE_ORIGIN,) if self.size.width == BACKBONE_WIDTH else ()
 
     def examples(self, data: Path) -> tuple[Examples, Examples]:
         return of_clips(data, lambda info, frames: True, in_steps(STEP_SAMPLES))

@@ -18,10 +18,10 @@ from training.data.clip import ClipInfo
 from training.data.talk import STEP_SAMPLES
 from training.loop import Batch, Parts, Trainer
 from training.losses import decoupled
+from training.models.audio_backbone import pretrained_backbone
 from training.models.content import Content
-from training.models.ear import learned_ear
 from training.recipe import Recipe
-from training.trainers.lip_sync import EarPlan, hearing_of
+from training.trainers.lip_sync import AudioBackbonePlan, hearing_of
 from training.trainers.moments import Moments, in_step, moments_of
 from training.trainers.samples import Array, Clips
 
@@ -30,7 +30,7 @@ APART: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContentPlan(EarPlan):
+class ContentPlan(AudioBackbonePlan):
     """How talk is watched, heard and put together."""
 
     pretrained: bool
@@ -69,9 +69,11 @@ class ContentTrainer(Trainer):
         self.hearing = hearing_of(self.plan)
         if self.hearing.features != recipe.size.features:
             told = self.hearing.features
-            raise UsageError(f"this ear tells {told} features: --size.features of that")
+            raise UsageError(f"this audio backbone has {told} features; say so: --size.features")
         if self.plan.pretrained:
-            self.hearing.ear = learned_ear(self.plan.layers, self.plan.past, STEP_SAMPLES)
+            self.hearing.backbone = pretrained_backbone(
+                self.plan.layers, self.plan.past, STEP_SAMPLES
+            )
         net = Content(recipe.size, pretrained=self.plan.pretrained)
         self.modules = {recipe.name: net}
         self.clips = Clips(data, "train", talks)

@@ -26,8 +26,8 @@ APART: Final = (6, 50)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EarPlan:
-    """The ear that talk is heard with, as VoiceRigSize has it."""
+class AudioBackbonePlan:
+    """The audio backbone that talk is heard with, as VoiceRigSize has it."""
 
     width: int
     heads: int
@@ -36,7 +36,7 @@ class EarPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LipSyncPlan(EarPlan, TalkPlan):
+class LipSyncPlan(AudioBackbonePlan, TalkPlan):
     """How talk is drawn, and heard."""
 
 
@@ -56,7 +56,9 @@ class LipSyncTrainer(Trainer):
         self.plan: LipSyncPlan = recipe.plan
         hearing = hearing_of(self.plan)
         if hearing.features != recipe.size.features:
-            raise UsageError(f"this ear tells {hearing.features} features: --size.features of that")
+            raise UsageError(
+                f"this audio backbone has {hearing.features} features; say so: --size.features"
+            )
         self.clips, self.talks = talks_for(hearing, self.plan, data)
         rows = list(self.talks.all_rows())
         expert = LipSync(recipe.size)
@@ -102,8 +104,8 @@ class LipSyncTrainer(Trainer):
         return {"alike": ((1 + heard @ seen.T) / 2)[None].expand(3, -1, -1)}
 
 
-def hearing_of(plan: EarPlan) -> Hearing:
-    """The ear that an expert is trained with."""
+def hearing_of(plan: AudioBackbonePlan) -> Hearing:
+    """The audio front end that an expert is trained with."""
     return Hearing(
         VoiceRigSize(
             width=plan.width, heads=plan.heads, layers=plan.layers, past=plan.past,

@@ -1,8 +1,8 @@
 """Moments of talk: what a picture shows and what is heard then, kept of every clip in advance.
 
-Trunk and ear aren't trained, so what they make of pictures, as they are and seen by other cameras,
-and of sounds is kept in the user's cache; a training then takes minutes.
-Legend: T pictures, V views, C H W of the trunk's map, F features of the ear.
+Trunk and audio backbone aren't trained, so what they make of pictures, as they are and seen by
+other cameras, and of sounds is kept in the user's cache; a training then takes minutes.
+Legend: T pictures, V views, C H W of the trunk's map, F features of the audio backbone.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def moments_of(
                 made[f"{index}_seen"], made[f"{index}_heard"] = found
         return made
 
-    fixed = nn.ModuleList([hearing.ear] if net.size.rigged else [net.trunk, hearing.ear])
+    fixed = nn.ModuleList([hearing.backbone] if net.size.rigged else [net.trunk, hearing.backbone])
     key = key_of(clips, fixed, views, net.size.crop_px, net.size.rigged)
     made = cached("moments", key, make) if keep else make()
     out = []

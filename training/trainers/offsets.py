@@ -3,7 +3,7 @@
 Clips that went through many hands have sound that was cut or encoded apart from the picture, by up
 to a quarter of a second: lips learned from them would be late, too. A ridge regression from what is
 heard to how far lips are apart, fitted where the truth is known, tells when lips should part.
-Legend: T steps of 20 ms, F features of the ear.
+Legend: T steps of 20 ms, F features of the audio backbone.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from engine.types import F32
-from training.models.ear import STEP_SAMPLES
+from training.models.audio_backbone import STEP_SAMPLES
 from training.models.intensity import READING, reading
 from training.models.speech import SpeechEncoder
 from training.models.visual import VisualEncoder

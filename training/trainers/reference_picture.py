@@ -24,15 +24,15 @@ from training.data.talk import STEP_SAMPLES
 from training.loop import Batch, Parts, Trainer
 from training.losses import decoupled
 from training.losses.reference import perceptual
+from training.models.audio_backbone import pretrained_backbone
 from training.models.content import Content
-from training.models.ear import learned_ear
 from training.models.emotion_priors import PRIORS, EmotionPriors
 from training.models.reference_picture import ReferencePicture
 from training.recipe import Recipe
 from training.restore import restore
 from training.trainers.cache import cached, each, key_of
 from training.trainers.emotion_priors import shows
-from training.trainers.lip_sync import EarPlan, hearing_of
+from training.trainers.lip_sync import AudioBackbonePlan, hearing_of
 from training.trainers.moments import Moments, moments_of
 from training.trainers.samples import Array, Augmentation, Clips
 
@@ -41,7 +41,7 @@ NEAR_DEG: Final = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReferencePicturePlan(EarPlan):
+class ReferencePicturePlan(AudioBackbonePlan):
     """How sources are heard and seen, and references chosen."""
 
     pretrained: bool
@@ -78,11 +78,11 @@ class ReferencePictureTrainer(Trainer):
             recipe.size.parts, recipe.size.crop_px,
         ):  # fmt: skip
             raise UsageError(
-                "content was trained with another ear or trunk than --plan, --size say"
+                "content has another audio backbone or trunk than --plan and --size say"
             )
         keep = self.plan.pretrained
         if keep:
-            hearing.ear = learned_ear(self.plan.layers, self.plan.past, STEP_SAMPLES)
+            hearing.backbone = pretrained_backbone(self.plan.layers, self.plan.past, STEP_SAMPLES)
         net = ReferencePicture(recipe.size, pretrained=keep)
         self.modules = {"reference_picture": net}
         self.spoken = Clips(data, "train", lambda info, frames: frames > 1)

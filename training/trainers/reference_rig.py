@@ -23,8 +23,8 @@ from training.data.talk import STEP_SAMPLES
 from training.loop import Batch, Parts, Trainer
 from training.losses import decoupled
 from training.losses.reference import taken_for_real, told_apart
+from training.models.audio_backbone import pretrained_backbone
 from training.models.content import Content
-from training.models.ear import learned_ear
 from training.models.emotion_priors import EmotionPriors
 from training.models.intensity import reading
 from training.models.reference_rig import ReferenceRig, RigCritic
@@ -32,13 +32,13 @@ from training.recipe import Recipe
 from training.restore import restore
 from training.trainers.emotion_priors import shows
 from training.trainers.face_features import FaceFeatures, Plan, face_features
-from training.trainers.lip_sync import EarPlan, hearing_of
+from training.trainers.lip_sync import AudioBackbonePlan, hearing_of
 from training.trainers.moments import moments_of
 from training.trainers.samples import Array, Clips
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReferenceRigPlan(EarPlan):
+class ReferenceRigPlan(AudioBackbonePlan):
     """How sources are heard and references looked at."""
 
     pretrained: bool
@@ -74,9 +74,11 @@ class ReferenceRigTrainer(Trainer):
         self.priors = restore(runs["emotion_priors"], "emotion_priors", EmotionPriors)
         hearing = hearing_of(self.plan)
         if hearing.features != self.content.size.features:
-            raise UsageError("rig_content was trained with another ear than --plan.* says")
+            raise UsageError(
+                "rig_content was trained with another audio backbone than --plan.* says"
+            )
         if self.plan.pretrained:
-            hearing.ear = learned_ear(self.plan.layers, self.plan.past, STEP_SAMPLES)
+            hearing.backbone = pretrained_backbone(self.plan.layers, self.plan.past, STEP_SAMPLES)
         keep = self.plan.pretrained
         spoken = Clips(data, "train", lambda info, frames: frames > 1)
         self.talk = moments_of(self.content, hearing, spoken, 1, keep)

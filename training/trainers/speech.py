@@ -19,7 +19,7 @@ from face.types import EMOTIONS
 from training.data.clip import ClipInfo
 from training.loop import Batch, Parts, Trainer
 from training.losses import faces, labels
-from training.models.ear import learned_ear
+from training.models.audio_backbone import pretrained_backbone
 from training.models.speech import SHADES, SpeechEncoder, SpeechSize, log_shares
 from training.recipe import Recipe
 from training.trainers.samples import Array, Clips
@@ -68,7 +68,7 @@ class SpeechTrainer(Trainer):
         self.clips = Clips(data, "train", self._fits)
         encoder = SpeechEncoder(size)
         if self.plan.pretrained:
-            encoder.ear = learned_ear(size.layers, size.past)
+            encoder.backbone = pretrained_backbone(size.layers, size.past)
         self.features = voice_features(encoder, every, self.plan.takes, keep=self.plan.pretrained)
         used = self.features.of(self.clips.chosen)
         encoder.settle(

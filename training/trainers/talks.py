@@ -1,9 +1,9 @@
 """Talk as trainers of voice-driven faces draw it: heard in advance, sources alike often.
 
-The ear isn't trained, so what it hears of every recording, as it is and through other throats,
-rooms and microphones, is kept in the user's cache. Silence, noise and chords with a still mouth are
-a source of their own.
-Legend: N samples, T steps of 20 ms, F features of the ear, K shapes.
+The audio backbone isn't trained, so what it hears of every recording, as it is and through other
+throats, rooms and microphones, is kept in the user's cache. Silence, noise and chords with a still
+mouth are a source of their own.
+Legend: N samples, T steps of 20 ms, F features of the audio backbone, K shapes.
 """
 
 from __future__ import annotations
@@ -244,11 +244,11 @@ def kind_of(info: ClipInfo) -> str:
 
 
 def heard(hearing: Hearing, sound: F32) -> Array:
-    """What the ear hears [T, F] float16."""
+    """Audio features [T, F] float16."""
     steps = len(sound) // STEP_SAMPLES
     with torch.no_grad():
         samples = torch.from_numpy(sound[: steps * STEP_SAMPLES])[None]
-        told, _ = hearing(samples, hearing.ear.begin(1))
+        told, _ = hearing(samples, hearing.backbone.begin(1))
     return np.asarray(told[0].numpy().astype(np.float16))
 
 

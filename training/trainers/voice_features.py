@@ -1,9 +1,9 @@
 """Cached features of voices: each is heard a few times in advance, by what isn't trained.
 
-A speech encoder's ear, which isn't trained, is most of its work. What is left of recordings at some
-moments, of themselves and through other throats, rooms and microphones, is kept in the user's
-cache; a training then takes seconds.
-Legend: N moments, F features of the ear.
+A speech encoder's audio backbone, which isn't trained, is most of its work. What is left of
+recordings at some moments, of themselves and through other throats, rooms and microphones, is kept
+in the user's cache; a training then takes seconds.
+Legend: N moments, F features of the audio backbone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 
 from engine.errors import MienError
 from engine.types import F32
-from training.models.ear import STEP_SAMPLES
+from training.models.audio_backbone import STEP_SAMPLES
 from training.models.speech import LOOK_AHEAD_STEPS, SpeechEncoder
 from training.trainers.cache import cached, each, key_of
 from training.trainers.felt import felt
@@ -72,7 +72,7 @@ def voice_features(encoder: SpeechEncoder, clips: Clips, takes: int, keep: bool)
     def make() -> dict[str, Array]:
         return _made(encoder, clips, takes)
 
-    key = key_of(clips, encoder.ear, encoder.size, takes, _COLUMNS)
+    key = key_of(clips, encoder.backbone, encoder.size, takes, _COLUMNS)
     made = cached("voice_features", key, make) if keep else make()
     rows: dict[int, list[tuple[int, int]]] = {}
     for clip, first, after in made.pop("rows"):

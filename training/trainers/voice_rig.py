@@ -21,7 +21,7 @@ from training.data.clip import ClipInfo
 from training.data.talk import JAW, MOUTH, SPOKEN, STEP_SAMPLES
 from training.loop import Batch, Parts, Trainer
 from training.losses import voice
-from training.models.ear import learned_ear
+from training.models.audio_backbone import pretrained_backbone
 from training.models.voice_rig import Hearing, VoiceRigNet
 from training.recipe import Recipe
 from training.trainers.samples import Array, Clips
@@ -128,8 +128,8 @@ def talks_for(hearing: Hearing, plan: TalkPlan, data: Path) -> tuple[Clips, Talk
     Raises MienError."""
     clips = Clips(data, "train", tells)
     if plan.pretrained:
-        ear = hearing.ear
-        hearing.ear = learned_ear(ear.layers, ear.past, STEP_SAMPLES)
+        old = hearing.backbone
+        hearing.backbone = pretrained_backbone(old.layers, old.past, STEP_SAMPLES)
     return clips, talks_of_split(clips, hearing, plan)
 
 

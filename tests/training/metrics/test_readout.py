@@ -17,7 +17,7 @@ from tests.training.made_clips import made_clip
 from training.data.clip import Phone, write_shard
 from training.data.phones import MOUTHS
 from training.evaluate import main as evaluate
-from training.evaluation.readout import EAR, Runs, Told, as_text, read, represented
+from training.evaluation.readout import AUDIO_BACKBONE, Runs, Told, as_text, read, represented
 from training.models.content import Content, ContentSize
 from training.recipes.emotion_priors import EmotionPriorsRecipe
 from training.trainers.lip_sync import hearing_of
@@ -57,7 +57,7 @@ def test_moments_of_clips_are_represented_with_what_they_are(tmp_path: Path) -> 
     for clip in clips:
         object.__setattr__(clip, "phones", tuple(spoken))
     write_shard(tmp_path / "made.tar", clips)
-    hearing = hearing_of(EAR)
+    hearing = hearing_of(AUDIO_BACKBONE)
     size = ContentSize(parts=3, crop_px=64, features=hearing.features, width=8, heads=2)
     runs = Runs({"content": Content(size).eval()}, {"emotion": EmotionPriorsRecipe.debug().build()})
     found = represented(tmp_path, ["val"], runs, hearing, every=1, most=3)

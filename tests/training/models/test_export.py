@@ -80,7 +80,7 @@ def test_a_comparison_sees_a_wrong_answer(made: Made) -> None:
 
 @pytest.mark.parametrize("backend", HERE)
 def test_a_stateful_model_streams_as_torch_does_offline(backend: Backend, made: Made) -> None:
-    from training.models.ear import STEP_SAMPLES
+    from training.models.audio_backbone import STEP_SAMPLES
     from training.models.speech import SpeechEncoder
     from training.restore import restore
 

@@ -12,7 +12,13 @@ import torch
 
 from engine.errors import MienError
 from inference.assets import locate
-from training.models.ear import MOONSHINE, STEP_SAMPLES, Ear, learned_ear, read_weights
+from training.models.audio_backbone import (
+    MOONSHINE,
+    STEP_SAMPLES,
+    AudioBackbone,
+    pretrained_backbone,
+    read_weights,
+)
 from training.models.intensity import IntensityFusion, reading
 from training.models.layers import GRUStep
 from training.models.lite0 import Lite0
@@ -115,43 +121,43 @@ def test_speech_looks_ahead_no_further_than_it_says() -> None:
 
 
 def test_the_ear_gets_used_to_how_loud_a_voice_is() -> None:
-    ear = Ear(16, 2, 1, 6)
+    backbone = AudioBackbone(16, 2, 1, 6)
     sound = torch.randn(1, 200 * STEP_SAMPLES) * 0.2
     with torch.no_grad():
-        quiet, loud = (ear(sound * gain, ear.begin(1))[0] for gain in (0.4, 0.8))
+        quiet, loud = (backbone(sound * gain, backbone.begin(1))[0] for gain in (0.4, 0.8))
     apart = (quiet - loud).norm(dim=2)[0]
     assert apart[-20:].mean() < 0.5 * apart[:5].mean()
 
 
 def test_the_ear_forgets_what_is_long_ago() -> None:
-    ear = Ear(16, 2, 2, 6)
+    backbone = AudioBackbone(16, 2, 2, 6)
     sound = spoken(40)
-    late, _ = ear(sound, ear.begin(1))
+    late, _ = backbone(sound, backbone.begin(1))
     sound[:, : 10 * STEP_SAMPLES] = sound[:, : 10 * STEP_SAMPLES].flip(1)
-    other, _ = ear(sound, ear.begin(1))
+    other, _ = backbone(sound, backbone.begin(1))
     apart = (late - other).norm(dim=2)[0]
     assert apart[11:15].min() > 0  # what is left at the end is how loud it was
     assert apart[-10:].max() < 0.02 * apart[:10].mean()
 
 
-def test_the_learned_ear_is_moonshines() -> None:
+def test_the_pretrained_backbone_is_moonshines() -> None:
     """Its convolutions' answer, with no past at all, is that of the encoder's own frame."""
     try:
         path = locate(MOONSHINE)
     except MienError as error:
         pytest.skip(str(error))
-    ear = learned_ear(1, 4)
+    backbone = pretrained_backbone(1, 4)
     weights = read_weights(path)
-    assert ear.get_buffer("first").shape == weights["conv1.weight_add_tensor"].shape
+    assert backbone.get_buffer("first").shape == weights["conv1.weight_add_tensor"].shape
     assert weights["/layers.0/mlp/fc1/Add_output_0"].shape == (288, 1152)
-    for buffer in ear.buffers():
+    for buffer in backbone.buffers():
         assert torch.equal(buffer, buffer.half().float())
 
 
 def test_what_is_no_ear_is_one_line(tmp_path: Path) -> None:
-    file = tmp_path / "ear.ort"
+    file = tmp_path / "encoder.ort"
     file.write_bytes(b"not a network at all" * 20)
-    with pytest.raises(MienError, match=r"ear\.ort isn't the encoder"):
+    with pytest.raises(MienError, match=r"encoder\.ort isn't the encoder"):
         read_weights(file)
 
 

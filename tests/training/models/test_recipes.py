@@ -88,6 +88,7 @@ def test_tensors_of_older_checkpoints_have_their_names_of_now(tmp_path: Path) ->
     for name, value in module.state_dict().items():
         for new, old in before.items():
             name = re.sub(rf"\b{new}_(\d)", rf"{old}\1", name)
+        name = re.sub(r"\bbackbone\.", "ear.", name)
         older[re.sub(r"\bstd$", "spread", name)] = value
     assert {"ear.listen0", "ear.widen0_bias", "ear.key0", "scale.spread"} <= older.keys()
     state = {"step": 1, "name": "speech", "stages": [], "modules": {"speech": older}}

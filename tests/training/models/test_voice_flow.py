@@ -60,7 +60,7 @@ def test_generated_in_steps_is_generated_at_once() -> None:
     net, sound = flow(), spoken(23)
     emotion, style = torch.randn(1, net.size.space), torch.randn(1, net.size.styles)
     with torch.no_grad():
-        heard, _ = net.hearing(sound, net.hearing.ear.begin(1))
+        heard, _ = net.hearing(sound, net.hearing.backbone.begin(1))
         every = emotion[:, None].expand(-1, 23, -1)
         offline = net.generate(heard, every, style).clamp(0, 1)
         state, out = net.begin(1), []

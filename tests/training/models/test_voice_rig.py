@@ -18,7 +18,7 @@ from inference.model import Model
 from tests.training.models.conftest import Made
 from training.data.talk import JAW, STEP_SAMPLES
 from training.losses import voice
-from training.models.ear import Ear
+from training.models.audio_backbone import AudioBackbone
 from training.models.voice_rig import LOOK_AHEAD_MS, LOOK_AHEAD_STEPS, VoiceRigNet, VoiceRigSize
 from training.recipes.voice_rig import VoiceRig as Recipe
 from training.restore import restore
@@ -92,12 +92,12 @@ def test_the_exported_rig_in_steps_is_the_offline_network(made: Made) -> None:
 
 
 def test_an_ear_may_step_by_20_ms() -> None:
-    ear = Ear(16, 2, 1, 8, STEP_SAMPLES)
-    sound, state = spoken(10), ear.begin(1)
-    whole, _ = ear(sound, state)
+    backbone = AudioBackbone(16, 2, 1, 8, STEP_SAMPLES)
+    sound, state = spoken(10), backbone.begin(1)
+    whole, _ = backbone(sound, state)
     out = []
     for part in in_steps(sound):
-        heard, state = ear(part, state)
+        heard, state = backbone(part, state)
         out.append(heard)
     assert whole.shape == (1, 10, 16) and torch.allclose(torch.cat(out, 1), whole, atol=1e-5)
 

@@ -40,8 +40,8 @@ MOONSHINE: Final = Asset(
     member="moonshine_voice/assets/tiny-en/encoder_model.ort",
 )
 
-EAR_WIDTH: Final = 288
-EAR_ORIGIN: Final = (
+BACKBONE_WIDTH: Final = 288
+BACKBONE_ORIGIN: Final = (
     "the first layers of Moonshine tiny's encoder (Copyright (c) 2025 Moonshine AI; MIT, see "
     f"LICENSE-moonshine), from {MOONSHINE.package}, rounded to half floats"
 )
@@ -56,7 +56,7 @@ _LOUD_STEPS, _LEVEL_STEPS = 12.0, 250.0
 _AT_ONCE: Final = 200
 
 
-class Ear(nn.Module):
+class AudioBackbone(nn.Module):
     """sound [B, N] in -1..1, state [B, S] (zeros at first) -> features [B, T, layers W], state.
 
     ``step_samples``, a multiple of 64, is how far frames lie apart; ``past`` counts such steps."""
@@ -211,9 +211,10 @@ class Ear(nn.Module):
         return self.get_buffer(name)
 
 
-def learned_ear(layers: int, past: int, step_samples: int = STEP_SAMPLES) -> Ear:
-    """The ear with Moonshine tiny's weights, fetched where they aren't kept. Raises MienError."""
-    ear = Ear(EAR_WIDTH, 8, layers, past, step_samples)
+def pretrained_backbone(layers: int, past: int, step_samples: int = STEP_SAMPLES) -> AudioBackbone:
+    """The backbone with Moonshine tiny's weights, fetched where they aren't kept. Raises
+    MienError."""
+    backbone = AudioBackbone(BACKBONE_WIDTH, 8, layers, past, step_samples)
     learned = read_weights(locate(MOONSHINE))
     names = {
         "first": "conv1.weight_add_tensor",
@@ -240,9 +241,9 @@ def learned_ear(layers: int, past: int, step_samples: int = STEP_SAMPLES) -> Ear
             f"fc2_{layer}_bias": f"{mlp}.fc2.bias",
         }
     for name, origin in names.items():
-        buffer = ear.get_buffer(name)
+        buffer = backbone.get_buffer(name)
         buffer.copy_(torch.from_numpy(learned[origin]).half().float().reshape(buffer.shape))
-    return ear
+    return backbone
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
@@ -252,7 +253,9 @@ def read_weights(path: Path) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]
         import onnxruntime.tools.ort_format_model  # noqa: F401 - makes the next one importable
         from ort_flatbuffers_py.fbs.InferenceSession import InferenceSession
     except ImportError:
-        raise MienError("reading the ear needs ONNX Runtime: pip install onnxruntime") from None
+        raise MienError(
+            "reading the audio backbone needs ONNX Runtime: pip install onnxruntime"
+        ) from None
     kinds = {1: np.float32, 2: np.uint8, 3: np.int8}
     arrays: dict[str, Any] = {}
     products: dict[str, Any] = {}
