@@ -31,16 +31,10 @@ from engine.files import make_folder
 from inference.assets import FACE_LANDMARKER, locate
 from training import command
 from training.data.clip import SPLITS, ClipInfo
-from training.data.layouts import (
-    READERS,
-    Entry,
-    read_layout,
-    read_splits,
-    split_subjects,
-    write_splits,
-)
+from training.data.layouts import READERS, Entry, read_layout
 from training.data.problems import noted, write_lines
 from training.data.shard import Job, Made, make
+from training.data.splits import read_splits, split_subjects, write_splits
 
 PER_SHARD = 16
 

