@@ -4,6 +4,7 @@ answered by id."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -76,9 +77,11 @@ class Sockets:
                     await socket.close(code=1008, message=b"too many messages")
                     break
                 reply = await self._reply(message.data)
-                await asyncio.wait_for(socket.send_str(to_json(reply)), SEND_S)
+                # A page that went away gets no answer; what it had asked for still counts.
+                with contextlib.suppress(ConnectionError, RuntimeError):
+                    await asyncio.wait_for(socket.send_str(to_json(reply)), SEND_S)
         except (ConnectionError, TimeoutError, RuntimeError):  # aiohttp: closed meanwhile
-            pass  # the page went away
+            pass
         finally:
             self._open.discard(socket)
         return socket

@@ -99,6 +99,7 @@ def page(browser: Browser, engine: Engine) -> Iterator[LivePage]:
     """A fresh page, not started."""
     with LivePage.opened(browser, engine.url) as opened:
         yield opened
+        opened.all_sent()
         opened.assert_quiet()
 
 
@@ -108,4 +109,5 @@ def live(browser: Browser, engine: Engine) -> Iterator[LivePage]:
     with LivePage.opened(browser, engine.url) as opened:
         opened.start()
         yield opened
+        opened.all_sent()
         opened.assert_quiet()

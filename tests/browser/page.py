@@ -97,6 +97,10 @@ class LivePage:
         self.emotion("neutral").click()
         self.wait("emotion", "neutral")
 
+    def all_sent(self) -> None:
+        """Wait until the engine has what was set last, or the next page finds what was before."""
+        self.page.wait_for_function("() => !document.documentElement.dataset.sending")
+
     def grab(self) -> F32:
         """The avatar's picture now [H, W, 3], BGR, 0..255."""
         import cv2

@@ -407,6 +407,18 @@ async def test_websocket_answers_and_pushes(web: Start) -> None:
     assert pushed["event"]["text"] == "hello"
 
 
+async def test_what_a_page_asked_for_before_it_went_still_counts(web: Start) -> None:
+    pair = await web()
+    ask = '{{"id": {}, "op": "set", "node": "out", "parameter": "mute", "value": {}}}'
+    async with aiohttp.ClientSession() as session:
+        gone = await session.ws_connect(pair.url + "/ws")
+        for number in range(20):
+            await gone.send_str(ask.format(number, "false"))
+        await gone.send_str(ask.format(20, "true"))
+        gone.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        await until(lambda: pair.out.config.mute, "the last was taken")
+
+
 async def test_metrics_for_prometheus(web: Start) -> None:
     pair = await web()
     status, text, headers = await ask("GET", pair.url + "/metrics")

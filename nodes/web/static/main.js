@@ -4,7 +4,7 @@
 // (idle permission connecting waiting live lost holding restarted passing degraded reconnecting stopped
 // trouble), data-line (up, down), data-latency, data-latency-p95, data-fps, data-drops, data-drift,
 // data-size (of the returned picture), data-frames (decoded), data-restarts, data-reconnects,
-// data-mode (off wear pad like scale voice), data-like (reading), data-worn (of references), data-emotion, data-intensity; data-felt, data-felt-face,
+// data-mode (off wear pad like scale voice), data-like (reading), data-worn (of references), data-emotion, data-intensity, data-sending (yes: a change is on its way); data-felt, data-felt-face,
 // data-felt-voice (what is measured), data-traces (moments drawn), data-microphone (heard silent muted
 // none –), data-level (of the governor). The videos are #avatar and #self.
 // Query: ?start begins at once, ?watch only watches, ?clean begins at once and shows nothing but the
@@ -198,6 +198,7 @@ shortcuts([
 ], (key) => presets.press(key));
 
 parameters.addEventListener("change", () => {
+  root.dataset.sending = parameters.sending ? "yes" : "";
   const servers = parameters.value(nodeOf("out"), "ice_servers") ?? "";
   for (const peer of [call.sender, call.viewer]) peer.iceServers = iceServers(servers);
   call.limit(parameters.value(nodeOf("browser"), "longest_px"));

@@ -36,6 +36,11 @@ export class Parameters extends EventTarget {
     if (changed) this.dispatchEvent(new Event("change"));
   }
 
+  /** Whether a change is still on its way. */
+  get sending() {
+    return this.#busy.size + this.#pending.size > 0;
+  }
+
   /** @returns {Record<string, any>|undefined} */
   row(node, name) {
     return find(this.nodes, node, name);
