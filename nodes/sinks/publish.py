@@ -20,12 +20,14 @@ from nodes.web.security import is_loopback
 if TYPE_CHECKING:
     from av import FFmpegError
 
+    from nodes.sinks.tunnel import Tunnel
     from nodes.sinks.whip import WhipStream
 
 KEY: Final = "MIEN_PUBLISH_KEY"
 """the variable that holds the stream's key, which is no parameter: those are shown"""
 KEY_MOST: Final = 1024
 PAUSES_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
+RTMPS_PORT: Final = 443
 
 
 class Publish(Node):
@@ -56,6 +58,7 @@ class Publish(Node):
 
     config: Config
     _stream: FlvStream | WhipStream | None = None
+    _tunnel: Tunnel | None = None
 
     def setup(self) -> None:
         """Raises MienError where the address or the key can't be used."""
@@ -94,6 +97,9 @@ class Publish(Node):
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
+        tunnel, self._tunnel = self._tunnel, None
+        if tunnel is not None:
+            tunnel.close()
 
     def _connected(self, pixels: U8) -> FlvStream | WhipStream:
         """A stream of pictures like this one. Raises av.FFmpegError, MienError."""
@@ -107,11 +113,24 @@ class Publish(Node):
         else:
             height, width = (side & ~1 for side in pixels.shape[:2])
             wish_bps = self._wish_bps(pixels)
-            stream = FlvStream(f"{url.rstrip('/')}/{key}", width, height, wish_bps, sound)
+            address = self._plainly(url).rstrip("/")
+            stream = FlvStream(f"{address}/{key}", width, height, wish_bps, sound)
         self._tries = 0
         self.context.status("ok", "")
         self.context.gauge("backend", f"publishes to {self._host}")
         return stream
+
+    def _plainly(self, url: str) -> str:
+        """Where RTMP goes without TLS: to a tunnel, where the address asks for it. Raises
+        MienError."""
+        parts = urlsplit(url)
+        if parts.scheme != "rtmps":
+            return url
+        from nodes.sinks.tunnel import Tunnel
+
+        assert parts.hostname
+        self._tunnel = Tunnel(parts.hostname, parts.port or RTMPS_PORT, without=KEY)
+        return f"rtmp://127.0.0.1:{self._tunnel.port}{parts.path}"
 
     def _broken(self, error: FFmpegError | MienError) -> None:
         """Say why, as the system has it: the error's own text would show the key."""

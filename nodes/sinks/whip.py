@@ -16,6 +16,7 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSes
 
 from engine.errors import MienError
 from engine.types import U8, AudioFrame
+from nodes.sinks.tunnel import reason
 
 WITHIN_S: Final = 4.0
 """for the answer, and once more for the connection"""
@@ -123,7 +124,7 @@ class WhipStream:
         except TimeoutError:
             raise MienError("no answer comes") from None
         except (ClientError, OSError, UnicodeDecodeError, ValueError) as error:
-            raise MienError(_reason(error)) from None
+            raise MienError(reason(error)) from None
 
     async def _end(self) -> None:
         from nodes.web.peer import end
@@ -173,10 +174,3 @@ def _block(message: AudioFrame) -> Any:
     frame.pts = message.capture_ns * message.rate_hz // 1_000_000_000
     frame.time_base = Fraction(1, message.rate_hz)
     return frame
-
-
-def _reason(error: Exception) -> str:
-    """Why it can't be reached, without its address."""
-    system = getattr(error, "os_error", error)
-    words = getattr(system, "strerror", None) or type(error).__name__
-    return str(words).lower()

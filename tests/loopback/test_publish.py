@@ -17,14 +17,18 @@ import av
 import numpy as np
 import pytest
 
+from cluster.certificate import Certificate
 from engine.errors import MienError, UsageError
 from engine.node import Context
 from engine.types import AudioFrame, VideoFrame
 from nodes.sinks import flv, publish
 from nodes.sinks.flv import BitRate
 from nodes.sinks.publish import KEY, Publish, check_address
+from nodes.sinks.tunnel import Tunnel
+from nodes.sinks.whip import WhipStream
 from tests.loopback.conftest import Start
 from tests.loopback.rig import until
+from tests.loopback.tls_front import behind_tls
 
 SECRET = "s3cret-k3y"
 WITHIN_S = 40.0
@@ -159,6 +163,51 @@ def test_it_is_tried_until_taken_and_again(
     out, err = capfd.readouterr()
     told = repr((broadcast.said, broadcast.gauges, out, err))
     assert SECRET not in told and "publishes to 127.0.0.1" in told
+
+
+@needs_ffmpeg
+def test_by_rtmps_to_who_proves_to_be_the_server_alone(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY, SECRET)
+    monkeypatch.setattr(publish, "PAUSES_S", (0.2,))
+    certificate = Certificate.made(tmp_path, "127.0.0.1")
+    server = Server(port, tmp_path / "one.flv")
+    untrusted = "its certificate isn't trusted: self-signed"
+    with behind_tls(port, certificate) as front:
+        with pytest.raises(MienError, match=untrusted):
+            WhipStream(f"https://127.0.0.1:{front}/whip", SECRET, False)
+        broadcast = Broadcast(f"rtmps://127.0.0.1:{front}/live")
+        try:
+            refused = f"127.0.0.1:{front} takes no stream ({untrusted}"
+            broadcast.wait(lambda: any(refused in text for _, text in broadcast.said))
+            assert not server.file.exists()
+            monkeypatch.setenv("SSL_CERT_FILE", certificate.cert)
+            broadcast.wait(lambda: broadcast.said[-1] == ("ok", ""))
+            broadcast.wait(lambda: server.file.exists() and server.file.stat().st_size > 20_000)
+        finally:
+            broadcast.end()
+        server.ended()
+    shown, sounds = heard(server.file)
+    assert len(shown) > 10 and sounds[:, 1].max() > 0.1
+    assert SECRET not in repr((broadcast.said, broadcast.gauges))
+
+
+def test_by_rtmps_to_who_speaks_no_tls_or_isnt_there(port: int) -> None:
+    with pytest.raises(MienError, match="refused"):
+        Tunnel("127.0.0.1", port)
+    with socket.create_server(("127.0.0.1", port)) as plain:
+
+        def answer() -> None:
+            with plain.accept()[0] as connection:
+                connection.recv(1024)
+                connection.sendall(b"HTTP/1.0 400 what?\r\n\r\n")
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        with pytest.raises(MienError, match=r"^it doesn't speak TLS$"):
+            Tunnel("127.0.0.1", port)
+        answering.join()
 
 
 async def test_by_whip_to_our_own_server(web: Start, monkeypatch: pytest.MonkeyPatch) -> None:
