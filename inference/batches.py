@@ -47,8 +47,8 @@ class Batches(Protocol):
         """The answer to each call."""
         ...
 
-    def grow(self, callers: int) -> None:
-        """Be ready for batches of so many; it may take a while."""
+    def grow(self) -> None:
+        """Be ready for batches of the next size; it may take a while."""
         ...
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class Streams:
         """One after the other."""
         return [answer for call in calls for answer in self.run([call])]
 
-    def grow(self, callers: int) -> None:
+    def grow(self) -> None:
         pass
 
     def close(self) -> None:
@@ -145,12 +145,11 @@ class OpenVinoBatches:
         compiled = OpenVinoRuntime(card, card.openvino, 1, self._outputs, batch=size)
         self._requests = {**self._requests, size: compiled}  # another thread may be reading it
 
-    def grow(self, callers: int) -> None:
-        """Each size costs memory: those are compiled that there are callers for."""
+    def grow(self) -> None:
+        """Each size costs memory: it is compiled when calls are left behind without it."""
         with self._growing:
-            for size in SIZES:
-                if size > self.most and self.most < callers:
-                    self._compile(size)
+            if larger := [size for size in SIZES if size > self.most]:
+                self._compile(larger[0])
 
     def run(self, calls: Sequence[Call]) -> list[dict[str, F32]]:
         size = min(size for size in self._requests if size >= len(calls))

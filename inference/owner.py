@@ -32,6 +32,8 @@ from inference.shared import DONE, MESSAGE_MOST, Layout, wanted
 
 WAIT_S: Final = 0.002
 """less than half a frame of any camera up to 250 pictures a second"""
+CROWDED: Final = 8
+"""batches that left calls behind, less those that didn't, after which a larger size pays"""
 Key = tuple[str, frozenset[str]]
 
 
@@ -94,6 +96,7 @@ class Network:
         self._batches: Batches = open_batches(card, asked, log, device)
         self.label = self._batches.label
         self._waiting: list[Caller] = []
+        self._crowded = 0
         self._changed = threading.Condition()
         for number in range(self._batches.lanes):
             name = f"{card.name}-{number}"
@@ -107,10 +110,9 @@ class Network:
             self._changed.notify()
 
     def join(self) -> None:
-        """One more will ask: larger batches are made ready beside."""
+        """One more will ask."""
         with self._changed:
             self.callers += 1
-        threading.Thread(target=self._batches.grow, args=(self.callers,), daemon=True).start()
 
     def leave(self, caller: Caller) -> None:
         with self._changed:
@@ -130,6 +132,10 @@ class Network:
                     break
                 self._changed.wait(left_s)
             taken, self._waiting = self._waiting[:most], self._waiting[most:]
+            self._crowded = max(0, self._crowded + (1 if self._waiting else -1))
+            if self._crowded >= CROWDED and self._batches.lanes == 1:
+                self._crowded = 0
+                threading.Thread(target=self._batches.grow, daemon=True).start()
             return [(caller, caller.inputs, caller.outputs) for caller in taken]
 
     def _run(self) -> None:

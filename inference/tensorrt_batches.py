@@ -75,7 +75,7 @@ class TensorRtBatches:
             for at in range(len(calls))
         ]
 
-    def grow(self, callers: int) -> None:
+    def grow(self) -> None:
         """The engine has all sizes."""
 
     def close(self) -> None:

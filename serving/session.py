@@ -32,19 +32,26 @@ LINE_MOST: Final = 1 << 16
 
 def warm() -> None:
     """What every session reads, read once."""
+    from face.expression.people import load_people
     from face.landmarker import Landmarker
     from face.render.detail import skin_mask
-    from face.render.skin import places
+    from face.render.skin import displacement_map, places
     from face.render.surface import load_surface
     from face.rig import load_rig
     from face.topology import LANDMARKS
     from inference.assets import FACE_LANDMARKER, locate
+    from nodes.web.title import AWAY, STARTING, title
 
     for read in (load_rig, skin_mask, places):
         read()
-    flat = np.zeros((LANDMARKS, 3), np.float32)
-    load_surface().unwrap(np.zeros((8, 8, 3), np.uint8), flat)  # its tables are made at first use
+    for text in (STARTING, AWAY):
+        title(text)
+    flat, picture = np.zeros((LANDMARKS, 3), np.float32), np.zeros((8, 8, 3), np.uint8)
+    load_surface().unwrap(picture, flat)  # tables are made at first use
+    load_surface().light(picture, flat)
+    displacement_map(flat)
     with contextlib.suppress(MienError):  # a session that needs it says what is missing
+        load_people()
         Landmarker.make_ahead(locate(FACE_LANDMARKER, ""))
 
 

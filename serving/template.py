@@ -26,7 +26,9 @@ LINE_MOST: Final = 1 << 20
 END_WITHIN_S: Final = 2.0
 IMPORTED: Final = (
     "aiohttp.web", "aiortc", "av", "cv2", "numpy", "uvloop", "prometheus_client",
-    "ai_edge_litert.interpreter", "serving.session", "nodes.web.server", "nodes.web.intake",
+    "numpy.ma.extras", "cryptography.hazmat.backends.openssl.backend",
+    "cryptography.hazmat.primitives.serialization.ssh", "ai_edge_litert.interpreter",
+    "serving.session", "nodes.web.avatar_file", "nodes.web.server", "nodes.web.intake",
     "nodes.web.encode", "nodes.web.viewer", "nodes.web.voice", "nodes.web.figures",
     "nodes.web.color", "nodes.web.stamps", "inference.model", "face.render.actor",
     "face.render.warp", "face.expression.people",

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -75,6 +77,12 @@ class People:
 def load_people(weights: str = "") -> People:
     """Those of a set or a folder of weights; of one without, the default's. Raises MienError."""
     path = weight_folder("people", weights) / FILE
+    return _read(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path, changed_ns: int) -> People:
+    """``changed_ns``: when the file was written; it is read again once that is another time."""
     names = [field.name for field in fields(People)]
     arrays = load_arrays(path, names, FORMER)
     return People(*(array.astype(np.float32) for array in arrays))

@@ -95,7 +95,6 @@ class WebrtcOut(LoopNode):
         self._made, self._seen = Rate(), Rate()  # pictures of the avatar, of the camera
         self._timestamp = 0
         self._origin_ns = self.context.clock.now_ns() - 1_000_000_000
-        self._titles: dict[str, U8] = {}
         self._moments = Moments()
         self.sync = AvSync(SOUND_LEAD_NS)
         self._playout = PlayoutLimit(self.config.playout_delay_ms)
@@ -236,12 +235,14 @@ class WebrtcOut(LoopNode):
 
     def _repeat(self) -> None:
         """The picture that stands in: the last one, or the title where nobody is there."""
+        from nodes.web.title import AWAY, STARTING, title
+
         now_ns = self.context.clock.now_ns()
         away = now_ns - max(self._video_ns, self._raw_ns) > AWAY_NS
         pixels = self._shown
         if pixels is None or away:
             self._shown = None
-            pixels = self._title("waiting for camera" if away else "starting")
+            pixels = title(AWAY if away else STARTING)
         delay_ns = int(self.sync.picture.ns or 0)
         self._submit(pixels, now_ns - delay_ns, live=False)
 
@@ -250,13 +251,6 @@ class WebrtcOut(LoopNode):
         if self.config.when_lost == "pass":
             newest = max(newest, self._raw_ns)
         return self.context.clock.now_ns() - newest > LOST_NS
-
-    def _title(self, text: str) -> U8:
-        from nodes.web.title import title
-
-        if text not in self._titles:
-            self._titles[text] = title(text)
-        return self._titles[text]
 
     def _started(self, viewer: Viewer) -> None:
         from nodes.web.encode import EncodeWorker
