@@ -1,39 +1,48 @@
-"""Several processes, one training: who am I, and sums over all. Started by torchrun.
+"""Several processes, one training, in one precision (Lightning Fabric). Started by torchrun.
 
-Every process draws its own samples; gradients are averaged in one flat message, which for networks
-of a few million parameters is as quick as hooks in the backward pass, and leaves it to a trainer
-how many networks and optimizers it has.
+Every process draws its own samples; what is averaged over all of them is the gradient.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
 
 import torch
-from torch import Tensor, distributed
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import Tensor, distributed, nn
+
+from engine.errors import MienError
+from training.losses.faces import total
 
 
-class Place(NamedTuple):
-    """This process among ``world``, and its device."""
-
-    rank: int
-    world: int
-    device: torch.device
-
-
-def begin(device: str) -> Place:
-    """``device`` auto: a GPU where there is one."""
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda":
-        device = f"cuda:{int(os.environ.get('LOCAL_RANK', 0))}"
-        torch.cuda.set_device(device)
-    if world > 1:
-        distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    return Place(rank, world, torch.device(device))
+def begin(device: str, bf16: bool) -> Fabric:
+    """This process among all, on its device; ``device`` auto: a GPU where there is one. Raises
+    MienError."""
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+    gpus = torch.cuda.device_count() if device != "cpu" else 0
+    if device == "cuda" and not gpus:
+        raise MienError("no NVIDIA GPU can be used here; leave out --device cuda")
+    if 0 < gpus < here:
+        raise MienError(f"{here} processes for {gpus} GPUs; give --nproc-per-node {gpus}")
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    # Of which parameters a turn makes use is up to the trainer; buffers are its modules' own.
+    several = DDPStrategy(find_unused_parameters=True, forward_sync_buffers=False)
+    fabric = Fabric(
+        accelerator="cuda" if gpus else "cpu",
+        devices=here,
+        num_nodes=world // here,
+        strategy=several if world > 1 else "auto",
+        precision="bf16-mixed" if bf16 else "32-true",
+        plugins=[TorchElasticEnvironment() if world > 1 else LightningEnvironment()],
+    )
+    fabric.launch()
+    return fabric
 
 
 def end() -> None:
@@ -42,21 +51,21 @@ def end() -> None:
         distributed.destroy_process_group()
 
 
-def average(tensors: Iterable[Tensor | None]) -> None:
+class Sum(nn.Module):
+    """The last layer of all ``modules``: adds losses up. It holds the modules, so that gradients of
+    what comes out are averaged, however many networks a trainer has and however it calls them."""
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.of = nn.ModuleDict(modules)
+        # DDP looks for parameters that a turn doesn't use, and warns where it finds none.
+        self.unused = nn.Parameter(torch.zeros(()))
+
+    def forward(self, parts: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+        return total(parts, weights)
+
+
+def average(fabric: Fabric, tensors: Iterable[Tensor]) -> None:
     """Replace tensors by their means over all processes."""
-    present = [tensor for tensor in tensors if tensor is not None]
-    if not distributed.is_initialized() or not present:
-        return
-    flat = torch.cat([tensor.detach().flatten() for tensor in present])
-    distributed.all_reduce(flat)
-    flat /= distributed.get_world_size()
-    means = torch.split(flat, [tensor.numel() for tensor in present])
-    for tensor, mean in zip(present, means, strict=True):
-        tensor.copy_(mean.view_as(tensor))
-
-
-def agree(tensors: Iterable[Tensor]) -> None:
-    """Replace tensors by those of the first process."""
-    if distributed.is_initialized():
-        for tensor in tensors:
-            distributed.broadcast(tensor, 0)
+    for tensor in tensors:
+        tensor.copy_(fabric.strategy.all_reduce(tensor, reduce_op="mean"))

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
@@ -22,7 +23,6 @@ from engine.files import make_folder
 from training import checkpoint, parallel
 from training.loop import Batch, Trainer
 from training.losses.faces import total
-from training.parallel import Place
 from training.progress import Progress, profiled
 from training.provenance import differences
 
@@ -45,9 +45,9 @@ def train(
     """Train until ``schedule.steps``, resuming what ``out`` holds. What was begun with other data
     or another recipe is refused unless ``accept_changes``. ``profile`` writes what the first steps
     took to OUT/profile.json. Raises MienError."""
-    place = parallel.begin(device)
+    fabric = parallel.begin(device, trainer.recipe.schedule.bf16)
     try:
-        return Run(trainer, out, seed, command, place, log).go(accept_changes, profile)
+        return Run(trainer, out, seed, command, fabric, log).go(accept_changes, profile)
     finally:
         parallel.end()
 
@@ -61,12 +61,12 @@ class Run:
         out: Path,
         seed: int,
         command: str,
-        place: Place,
+        fabric: Fabric,
         log: Callable[[str], None],
     ) -> None:
         self.trainer, self.out, self.seed, self.log = trainer, out, seed, log
         self.stages = [*trainer.began, trainer.stage(command)]
-        self.rank, self.world, self.device = place
+        self.fabric, self.rank, self.world = fabric, fabric.global_rank, fabric.world_size
         self.schedule = schedule = trainer.recipe.schedule
         if unknown := schedule.group_lr.keys() - trainer.modules.keys():
             known = ", ".join(trainer.modules)
@@ -74,8 +74,8 @@ class Run:
         for module in trainer.modules.values():
             # Channels last is 1.5 to 2 times as quick for convolutions on a CPU; torch's types
             # don't know that a module can be told so without a dtype.
-            module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            parallel.agree(itertools.chain(module.parameters(), module.buffers()))
+            module.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.sum = fabric.setup_module(parallel.Sum(trainer.modules))
         self.ema = {name: self._averaged(trainer.modules[name]) for name in trainer.averaged}
         self.optimizers = {
             name: torch.optim.AdamW(
@@ -167,10 +167,9 @@ class Run:
         trainer, figures = self.trainer, dict[str, float]()
         for module in trainer.modules.values():
             module.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.schedule.bf16):
-            turns = [trainer.losses(batch, self.step) for batch in batches]
-            while group := self._gather(turns, figures):
-                self._optimize(group, figures)
+        turns = [trainer.losses(batch, self.step) for batch in batches]
+        while group := self._gather(turns, figures):
+            self._optimize(group, figures)
         wrong = [name for name, value in figures.items() if not np.isfinite(value)]
         if wrong:
             raise MienError(
@@ -190,13 +189,14 @@ class Run:
             optimizer.zero_grad(set_to_none=True)
         group, share = "", 1 / len(turns)
         for turn in turns:
-            made = next(turn, None)
+            with self.fabric.autocast():
+                made = next(turn, None)
             if made is None:
                 return ""
             group, parts, weights = made
-            with torch.autocast(self.device.type, enabled=False):
-                loss = total(parts, weights) * share
-                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            # Processes tell each other their gradients once, with those of the last batch.
+            with self.fabric.no_backward_sync(self.sum, enabled=turn is not turns[-1]):
+                self.fabric.backward(self.sum(parts, weights) * share)
             for name, part in parts.items():
                 figures[name] = figures.get(name, 0.0) + float(part.detach()) * share
         return group
@@ -207,7 +207,6 @@ class Run:
             optimizer = self.optimizers[name]
             of = f"/{name}" if len(self.optimizers) > 1 else ""
             for params in optimizer.param_groups:
-                parallel.average(parameter.grad for parameter in params["params"])
                 norm = nn.utils.clip_grad_norm_(params["params"], self.schedule.max_grad_norm)
                 figures |= {f"lr{of}": params["lr"], f"grad_norm{of}": float(norm)}
             optimizer.step()
@@ -221,8 +220,7 @@ class Run:
         self.judge.modules = {name: module.eval() for name, module in modules.items()}
         figures: dict[str, float] = defaultdict(float)
         count = self.schedule.validation_batches
-        bf16 = torch.autocast(self.device.type, torch.bfloat16, enabled=self.schedule.bf16)
-        with torch.no_grad(), bf16:
+        with torch.no_grad(), self.fabric.autocast():
             for number in range(count):
                 torch.manual_seed(number)
                 drawn = self.judge.draw(np.random.default_rng([self.seed, number]), number)
@@ -257,7 +255,7 @@ class Run:
     def _ready(self, drawn: Drawn) -> Batch:
         batch = {}
         for name, array in drawn.items():
-            tensor = torch.from_numpy(array).to(self.device)
+            tensor = torch.from_numpy(array).to(self.fabric.device)
             if tensor.ndim == 4:
                 tensor = tensor.contiguous(memory_format=torch.channels_last)
             batch[name] = tensor
@@ -274,7 +272,8 @@ class Run:
     def _save(self, name: str = checkpoint.LAST, agreed: bool = True) -> None:
         if agreed:
             for module in (*self.trainer.modules.values(), *self.ema.values()):
-                parallel.average(b for b in module.buffers() if b.is_floating_point())
+                floating = (b for b in module.buffers() if b.is_floating_point())
+                parallel.average(self.fabric, floating)
         if self.rank:
             return
         state = {

@@ -22,6 +22,7 @@ from engine.errors import MienError
 from face.emotions import MIRROR
 from face.types import EMOTIONS
 from tests.training.made_clips import made_clip, made_clips
+from tests.training.models import both
 from tests.training.models.conftest import Made
 from training import checkpoint
 from training.data.clip import write_shard
@@ -302,27 +303,12 @@ def test_networks_learn(data: Path, tmp_path: Path) -> None:
 
 
 def test_two_processes_train_one_network(data: Path, tmp_path: Path) -> None:
-    """Each draws its own samples; the weights stay the same in both (it is checked at the end)."""
-    program = (
-        "import sys, torch; torch.set_num_threads(1)\n"
-        "from training.train import main\n"
-        "from training import parallel, running\n"
-        "save = running.Run._save\n"
-        "def check(run, *more, **named):\n"
-        "    save(run, *more, **named)\n"
-        "    if more: return  # the best one is the first process's alone\n"
-        "    own = torch.cat([p.detach().flatten() for p in run.ema['speech'].parameters()])\n"
-        "    mean = own.clone(); parallel.average([mean])\n"
-        "    assert torch.allclose(own, mean, atol=1e-6), 'the processes differ'\n"
-        "running.Run._save = check\n"
-        "sys.exit(main(sys.argv[1:]))\n"
-    )
-    script = tmp_path / "both.py"
-    script.write_text(program)
+    """Each draws its own samples; the weights stay the same in both (it is checked at the end).
+    Two, of two batches a step each, do what one does with four times the batch."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     arguments = ["speech", "--data", str(data), "--out", str(tmp_path / "run"), "--device", "cpu"]
     done = subprocess.run(
-        [*command, str(script), *arguments, "--steps", "2"],
+        [*command, "-m", "tests.training.models.both", str(tmp_path), *arguments, "--steps", "2"],
         capture_output=True,
         text=True,
         timeout=120,
@@ -333,6 +319,17 @@ def test_two_processes_train_one_network(data: Path, tmp_path: Path) -> None:
     state = checkpoint.load(tmp_path / "run")
     assert state["world"] == 2 and state["step"] == 2
     assert done.stdout.count("speech 2/2: classification") == 1
+    assert done.stderr == ""
+    for precision, tolerance in (("32", 1e-5), ("bf16", 1e-2)):
+        both.play(tmp_path / f"one-{precision}", both.BATCH, 1, precision == "bf16")
+        two, one = (checkpoint.load(tmp_path / f"{n}-{precision}") for n in ("two", "one"))
+        assert (two["world"], one["world"]) == (2, 1)
+        for part in ("modules", "ema"):
+            for name, module in one[part].items():
+                for key, value in module.items():
+                    torch.testing.assert_close(
+                        two[part][name][key], value, rtol=tolerance, atol=tolerance
+                    )
 
 
 def test_mirrored_looks_swap_the_sides_of_the_rig() -> None:
