@@ -26,6 +26,7 @@ _RENAMED: Final = {
     r"\b(query|key|value)(\d+)$": r"\1_\2",
     r"\bspread$": "std",
     r"\bear\.": "backbone.",
+    r"\btold\.": "condition.",
 }
 """tensors that were called otherwise in older checkpoints"""
 

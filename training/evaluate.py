@@ -178,7 +178,9 @@ def evaluate(options: argparse.Namespace, arguments: str) -> None:
                 told, cast, emotions, setting, stage, options.sources, sheets.show, in_sync
             )
     if options.card:
-        figures = on_card.told(rows, options.card, options.weights[0] if options.weights else "")
+        figures = on_card.figures_of(
+            rows, options.card, options.weights[0] if options.weights else ""
+        )
         made_by, name = f"python -m training.evaluate {arguments}", f"read_{options.input.name}"
         on_card.put(options.card, name, figures, made_by, statistics.SEED, options.input)
         said.append(f"on its card: {options.card}")

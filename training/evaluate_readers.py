@@ -13,7 +13,8 @@ from. OUT/answers.tsv holds every answer. Of voices it is asked twice: of strang
 speaker's other recordings were heard. --calibrate RUN puts what these answers say of confidence (a
 temperature and a bias per emotion) into the last layer of a run that learned from everybody. Of
 sources with films of people who talk calmly it also says how often these are called neutral.
-intensity compares each frame of clips whose truth is known.
+intensity compares each frame of clips whose truth is known. --card puts the figures on a weight's
+card, with this command, the seed and a hash of the data.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
-        "--calibrate", type=Path, help="a run that learned from all: its confidence is mended"
+        "--calibrate", type=Path, help="a run that learned from all: its confidence is corrected"
     )
     parser.add_argument(
         "--evenly",
@@ -52,6 +53,9 @@ def main(argv: list[str] | None = None) -> int:
         help="in calibration 1: emotions, 0: answers count alike",
     )
     parser.add_argument("--split", default="test", help="of intensity")
+    parser.add_argument(
+        "--card", type=Path, metavar="WEIGHT", help="put the figures on this weight's card"
+    )
     for name in ("visual", "speech", "intensity"):
         parser.add_argument(f"--{name}", type=Path, help="a run, for intensity")
     arguments = sys.argv[1:] if argv is None else argv
@@ -66,12 +70,23 @@ def run(options: argparse.Namespace, made_by: str) -> None:
     """Print the verdict. Raises MienError."""
     if not 0 <= options.evenly <= 1:
         raise UsageError(f"--evenly is between 0 and 1, not {options.evenly}")
-    from training.evaluation.cross_validation import cross_validate, intensities
+    from training.evaluation import on_card
 
-    lines = (
+    if options.card:
+        on_card.of(options.card, options.name)
+        if options.only:
+            raise UsageError("--card needs all folds: leave --only out")
+    from training.evaluation.cross_validation import cross_validate
+    from training.evaluation.intensities import intensities
+
+    found = (
         intensities(options) if options.name == "intensity" else cross_validate(options, made_by)
     )
-    print("\n".join(lines))
+    print("\n".join(found.lines))
+    if options.card:
+        for table, figures in found.tables.items():
+            on_card.put(options.card, table, figures, made_by, options.seed, options.data)
+        print(f"on its card: {options.card}")
 
 
 if __name__ == "__main__":

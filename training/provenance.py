@@ -75,13 +75,13 @@ def plain(value: Any) -> Any:
 @lru_cache(maxsize=64)
 def code_hash(*names: str) -> str:
     """Of the sources of files and folders, named as seen from this folder."""
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for name in names:
         place = Path(__file__).parent / name
         assert place.exists(), place
         for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
-            told.update(f"{path.name}\n".encode() + path.read_bytes())
-    return told.hexdigest()
+            digest.update(f"{path.name}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def differences(before: Stage, now: Stage) -> list[str]:

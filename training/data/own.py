@@ -43,17 +43,17 @@ def source_of(folder: Path) -> Source:
     if not path.is_file():
         return Source()
     try:
-        said = {"nc": "unknown", **tomllib.loads(path.read_text(encoding="utf-8"))}
-        told = Source(**said)
+        given = {"nc": "unknown", **tomllib.loads(path.read_text(encoding="utf-8"))}
+        source = Source(**given)
     except (OSError, TypeError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise MienError(
             f"{path} cannot be read ({error}); it says licence, nc, synthetic"
         ) from None
-    if not (isinstance(told.licence, str) and isinstance(told.synthetic, bool)):
+    if not (isinstance(source.licence, str) and isinstance(source.synthetic, bool)):
         raise MienError(f"{path}: licence is text, synthetic is true or false")
-    if not isinstance(said["nc"], bool) and said["nc"] not in STATES:
+    if not isinstance(given["nc"], bool) and given["nc"] not in STATES:
         raise MienError(f"{path}: nc is {', '.join(STATES)}")
-    return replace(told, nc=nc_of(said["nc"], told.licence))
+    return replace(source, nc=nc_of(given["nc"], source.licence))
 
 
 @dataclass(frozen=True, eq=False)

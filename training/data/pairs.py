@@ -135,7 +135,7 @@ def make(options: argparse.Namespace) -> None:
     if len(rows) < options.count:
         raise MienError(
             f"{options.data} gives {len(rows)} pairs, not {options.count} "
-            f"({told(refused)}); prepare more calm faces"
+            f"({counted(refused)}); prepare more calm faces"
         )
     _write(out, rows)
     if options.sheet is not None:
@@ -144,7 +144,7 @@ def make(options: argparse.Namespace) -> None:
     print(
         f"{len(rows)} pairs of {len({(r['key'], r['frame']) for r in rows})} faces; "
         f"lips differ by {mouths.mean():.4f} eye distances, at most {mouths.max():.4f}; "
-        f"refused: {told(refused)}"
+        f"refused: {counted(refused)}"
     )
 
 
@@ -155,7 +155,7 @@ def _write(out: Path, rows: list[dict[str, Any]]) -> None:
         np.savez_compressed(file, **columns)
 
 
-def told(refused: Counter[str]) -> str:
+def counted(refused: Counter[str]) -> str:
     return ", ".join(f"{count} {why}" for why, count in sorted(refused.items())) or "none"
 
 

@@ -167,9 +167,9 @@ def speaker_of(info: ClipInfo) -> str:
 def usual_of(talks: Sequence[Talk], own: dict[str, F32]) -> F32:
     """The amplitude of everybody [52]: the mean over speakers of whom a shape is known."""
     known = {speaker_of(talk.info): talk.shapes for talk in talks}
-    told = np.stack([known[name] for name in own])
+    there = np.stack([known[name] for name in own])
     values = np.stack(list(own.values()))
-    mean = (values * told).sum(axis=0) / np.maximum(told.sum(axis=0), 1)
+    mean = (values * there).sum(axis=0) / np.maximum(there.sum(axis=0), 1)
     return np.asarray(np.maximum(mean, 0.01), np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Readers of faces and voices asked about people left out of training, and held against truth."""
+"""Readers of faces and voices asked about people left out of training (cross-validation)."""
 
 from __future__ import annotations
 
@@ -20,19 +20,17 @@ from face.types import EMOTIONS
 from training import checkpoint, recipes
 from training.data.clip import Clip, ClipInfo, open_clips
 from training.evaluation import talkers
+from training.evaluation.on_card import Findings
 from training.metrics.calibration import applied, calibrate, expected_error, held_out
-from training.metrics.classes import judge
-from training.metrics.statistics import concordance, concordance_interval
+from training.metrics.classes import Verdict, judge
 from training.models.audio_backbone import STEP_SAMPLES
-from training.models.intensity import IntensityFusion
 from training.models.speech import SHADES, SpeechEncoder
 from training.models.visual import VisualEncoder
 from training.people import alike, by_fold, fingerprint, folds, together
+from training.provenance import sha256_of
 from training.restore import restore
 from training.running import train
-from training.trainers.intensity import fuse
-from training.trainers.readings import Reader
-from training.trainers.samples import Augmentation, Clips
+from training.trainers.samples import Augmentation
 from training.trainers.speech import LABELS, SpeechTrainer, among_others, label_of, utterance
 from training.trainers.visual import VisualTrainer
 
@@ -41,10 +39,12 @@ FACES: Final = tuple(name for name in EMOTIONS if name != "contempt")
 """the seven of most face sets"""
 VOICES: Final = tuple(name for name in LABELS if name != "contempt")
 """those that acted voices are recorded as"""
+TABLE: Final = "people_not_learned_from"
+"""of a card: figures of people left out"""
 
 
-def cross_validate(options: argparse.Namespace, command: str) -> list[str]:
-    """Train without each fold, ask about it; the verdict in lines. Raises MienError."""
+def cross_validate(options: argparse.Namespace, command: str) -> Findings:
+    """Train without each fold, ask about it. Raises MienError."""
     if options.out is None:
         raise MienError("give --out, a folder for the folds")
     clips, names = open_clips(options.data), FACES if options.name == "visual" else VOICES
@@ -91,22 +91,23 @@ def cross_validate(options: argparse.Namespace, command: str) -> list[str]:
         print(_summary(f"fold {number}", rows[-len(mine) :], names, person_of)[0], flush=True)
     _write(options.out / "answers.tsv", rows, names)
     doubles = len(person_of) - len(set(person_of.values()))
-    lines = [
+    found = Findings()
+    found.lines += [
         f"{options.name}: {len(rows)} of {len(set(person_of.values()))} people, "
         f"{len(divided)} folds ({doubles} names tied to others by the same picture)",
         *_summary("all", rows, names, person_of),
     ]
     if options.name == "speech":
-        lines += ["", *_summary("speakers heard before", known, names, person_of)]
-        lines += _by_source({"strangers": rows, "speakers heard before": known}, person_of)
-        lines += _speed(options.out / "fold-0")
+        found.lines += ["", *_summary("speakers heard before", known, names, person_of)]
+        _by_source({"strangers": rows, "speakers heard before": known}, person_of, found)
+        found.lines += _speed(options.out / "fold-0")
     else:
-        lines += _of_faces(rows, watched, names, person_of, options.evenly)
-    lines += ["", *_calibration(rows + known, names, person_of, options.evenly)]
+        _of_faces(rows, watched, names, person_of, options.evenly, found)
+    _calibration(rows + known, names, person_of, options.evenly, found)
     if options.calibrate:
-        _mend(options.calibrate, options.name, rows + known, names, options.evenly)
-        lines.append(f"{options.calibrate} is calibrated")
-    return lines
+        _calibrate_run(options.calibrate, options.name, rows + known, names, options.evenly)
+        found.lines.append(f"{options.calibrate} is calibrated")
+    return found
 
 
 def _people(asked: Sequence[Clip]) -> dict[str, str]:
@@ -121,9 +122,22 @@ def _people(asked: Sequence[Clip]) -> dict[str, str]:
 def _train(options: argparse.Namespace, run: Path, left_out: Set[str], command: str) -> None:
     torch.manual_seed(options.seed)
     recipe = recipes.recipe(options.name).config(options.config).scheduled(steps=options.steps)
+    if _is_trained(run, recipe.schedule.steps, options.data):
+        return
     make = VisualTrainer if options.name == "visual" else SpeechTrainer
     trainer = make(recipe, options.data, left_out)
     train(trainer, run, options.seed, options.device, command, lambda line: print(line, flush=True))
+
+
+def _is_trained(run: Path, steps: int, data: Path) -> bool:
+    """Whether it is at its end. Raises MienError where it learned from other data."""
+    if not (run / checkpoint.LAST).is_file():
+        return False
+    state = checkpoint.load(run)
+    learned_from = {shard for stage in state["stages"] for shard in stage["data"]}
+    if not learned_from <= {sha256_of(path) for path in data.glob("*.tar")}:
+        raise MienError(f"{run} learned from other data than {data}; give another --out")
+    return bool(state["step"] >= steps)
 
 
 def _ask(name: str, run: Path, clips: Sequence[Clip]) -> list[Floats]:
@@ -158,7 +172,7 @@ def look_at(visual: VisualEncoder, clip: Clip) -> Floats:
     return np.asarray(torch.log_softmax(out.emotion[0], dim=0).numpy())
 
 
-def _told(rows: Sequence[tuple[Clip, Floats]], names: Sequence[str]) -> Floats:
+def _logits(rows: Sequence[tuple[Clip, Floats]], names: Sequence[str]) -> Floats:
     every = EMOTIONS if len(rows[0][1]) == len(EMOTIONS) else LABELS
     return np.stack([answer[[every.index(name) for name in names]] for _, answer in rows])
 
@@ -173,33 +187,64 @@ def _summary(
     names: Sequence[str],
     person_of: dict[str, str],
 ) -> list[str]:
-    truth, told = _truth(rows, names), _told(rows, names).argmax(axis=1)
-    people = [person_of[clip.info.subject] for clip, _ in rows]
-    lines = judge(truth, told, people, len(names)).lines(names)
+    lines = _verdict(rows, names, person_of).lines(names)
     return [f"{title}: {lines[0]}", *lines[1:]]
 
 
+def _verdict(
+    rows: Sequence[tuple[Clip, Floats]], names: Sequence[str], person_of: dict[str, str]
+) -> Verdict:
+    truth, predicted = _truth(rows, names), _logits(rows, names).argmax(axis=1)
+    return judge(truth, predicted, [person_of[clip.info.subject] for clip, _ in rows], len(names))
+
+
 def _by_source(
-    asked: Mapping[str, Sequence[tuple[Clip, Floats]]], person_of: dict[str, str]
-) -> Iterator[str]:
+    asked: Mapping[str, Sequence[tuple[Clip, Floats]]],
+    person_of: dict[str, str],
+    found: Findings,
+) -> None:
     """Of each source, by how its speakers were met: how well its own classes are told apart, then
     with all that counts as neutral as one, and what becomes of that."""
+    figures = found.tables[TABLE]
     for source in sorted({clip.info.source for rows in asked.values() for clip, _ in rows}):
         for met, every in asked.items():
             rows = [row for row in every if row[0].info.source == source]
             held = {label_of(clip.info) for clip, _ in rows}
             own = [name for name in VOICES if name in held]
-            yield from ("", *_summary(f"{source}, {met}, {len(own)} classes", rows, own, person_of))
+            found.lines += (
+                "",
+                *_summary(f"{source}, {met}, {len(own)} classes", rows, own, person_of),
+            )
+            verdict = _verdict(rows, own, person_of)
+            name = f"{source}_{'strangers' if met == 'strangers' else 'heard'}"
+            figures |= {
+                f"{source}_samples": len(rows),
+                f"{source}_people": len({person_of[clip.info.subject] for clip, _ in rows}),
+                f"{name}_classes": len(own),
+                **_accuracy(name, verdict),
+            }
             folded = [(clip, _neutral_whole(answer)) for clip, answer in rows]
             truth = np.array([EMOTIONS.index(_folded(clip.info)) for clip, _ in folded])
-            told = np.stack([answer for _, answer in folded]).argmax(axis=1)
+            predicted = np.stack([answer for _, answer in folded]).argmax(axis=1)
             people = [person_of[clip.info.subject] for clip, _ in folded]
-            neutral = told[truth == EMOTIONS.index("neutral")]
+            neutral = predicted[truth == EMOTIONS.index("neutral")]
             taken = np.isin(neutral, [EMOTIONS.index(name) for name in ("sad", "angry")])
-            line = judge(truth, told, people, len(EMOTIONS)).lines(EMOTIONS)[0]
-            yield f"{source}, {met}, shades as neutral: {line}"
+            verdict = judge(truth, predicted, people, len(EMOTIONS))
+            line = verdict.lines(EMOTIONS)[0]
+            found.lines.append(f"{source}, {met}, shades as neutral: {line}")
+            figures |= _accuracy(f"{name}_shades_as_neutral", verdict)
             if len(taken):
-                yield f"of what is neutral {taken.mean():.3f} is taken for sad or angry"
+                share = float(taken.mean())
+                found.lines.append(f"of what is neutral {share:.3f} is taken for sad or angry")
+                figures[f"{name}_neutral_taken_for_sad_or_angry"] = share
+
+
+def _accuracy(name: str, verdict: Verdict) -> dict[str, float]:
+    return {
+        f"{name}_accuracy": verdict.accuracy,
+        f"{name}_accuracy_low": verdict.low,
+        f"{name}_accuracy_high": verdict.high,
+    }
 
 
 def _of_faces(
@@ -208,26 +253,41 @@ def _of_faces(
     names: Sequence[str],
     person_of: dict[str, str],
     evenly: float,
-) -> Iterator[str]:
+    found: Findings,
+) -> None:
     """Of each source, and of films of people who talk calmly: as it is, and once calibrated."""
-    told, truth = _told(rows, names), _truth(rows, names)
+    logits, truth = _logits(rows, names), _truth(rows, names)
     people = [person_of[clip.info.subject] for clip, _ in rows]
-    mended = held_out(told, truth, people, evenly)
+    calibrated = held_out(logits, truth, people, evenly)
     sources = np.array([clip.info.source for clip, _ in rows])
     for source in np.unique(sources):
         own = sources == source
         those = list(compress(rows, own))
-        error = expected_error(mended[own], truth[own])
-        right = (mended[own].argmax(axis=1) == truth[own]).mean()
-        yield from ("", *_summary(source, those, names, person_of))
-        yield f"calibrated on other people: accuracy {right:.3f}, calibration error {error:.3f}"
+        error = expected_error(calibrated[own], truth[own])
+        right = float((calibrated[own].argmax(axis=1) == truth[own]).mean())
+        found.lines += (
+            "",
+            *_summary(source, those, names, person_of),
+            f"calibrated on other people: accuracy {right:.3f}, calibration error {error:.3f}",
+        )
+        found.tables[TABLE] |= {
+            f"{source}_samples": len(those),
+            f"{source}_people": len({person_of[clip.info.subject] for clip, _ in those}),
+            **_accuracy(f"{source}_uncalibrated", _verdict(those, names, person_of)),
+            f"{source}_accuracy": right,
+            f"{source}_calibration_error": error,
+        }
     if watched:
-        bias, temperature = calibrate(told, truth, evenly)
+        bias, temperature = calibrate(logits, truth, evenly)
         lift = _lift(bias, names, EMOTIONS)
-        yield ""
-        yield from talkers.verdict("who talks calmly", watched)
-        calibrated = [(film, answer / temperature + lift) for film, answer in watched]
-        yield from talkers.verdict("once stills have calibrated it", calibrated)
+        films = [(film, answer / temperature + lift) for film, answer in watched]
+        before, after = talkers.verdict(watched), talkers.verdict(films)
+        found.lines += (
+            "",
+            f"who talks calmly: {before.line()}",
+            f"once stills have calibrated it: {after.line()}",
+        )
+        found.tables["calm_talkers_not_learned_from"] = after.figures()
 
 
 def _lift(bias: Floats, names: Sequence[str], every: Sequence[str]) -> Floats:
@@ -253,20 +313,23 @@ def _calibration(
     names: Sequence[str],
     person_of: dict[str, str],
     evenly: float,
-) -> list[str]:
+    found: Findings,
+) -> None:
     """How far confidence lies from what is right: as it is, and calibrated on other people."""
-    truth, told = _truth(rows, names), _told(rows, names)
+    truth, logits = _truth(rows, names), _logits(rows, names)
     people = [person_of[clip.info.subject] for clip, _ in rows]
-    plain = applied(told, np.zeros(len(names)), 1.0)
-    mended = held_out(told, truth, people, evenly)
-    return [
+    plain = applied(logits, np.zeros(len(names)), 1.0)
+    calibrated = held_out(logits, truth, people, evenly)
+    error = expected_error(calibrated, truth)
+    found.lines += (
+        "",
         f"calibration error {expected_error(plain, truth):.3f}, calibrated on other people "
-        f"{expected_error(mended, truth):.3f}; accuracy then "
-        f"{(mended.argmax(axis=1) == truth).mean():.3f}"
-    ]
+        f"{error:.3f}; accuracy then {(calibrated.argmax(axis=1) == truth).mean():.3f}",
+    )
+    found.tables[TABLE]["calibration_error"] = error
 
 
-def _mend(
+def _calibrate_run(
     run: Path,
     name: str,
     rows: Sequence[tuple[Clip, Floats]],
@@ -274,7 +337,7 @@ def _mend(
     evenly: float,
 ) -> None:
     """Temperature and biases become part of a run's last layer. Raises MienError."""
-    bias, temperature = calibrate(_told(rows, names), _truth(rows, names), evenly)
+    bias, temperature = calibrate(_logits(rows, names), _truth(rows, names), evenly)
     every = EMOTIONS if name == "visual" else LABELS
     lift = torch.from_numpy(_lift(bias, names, every))
     state = checkpoint.load(run)
@@ -289,9 +352,9 @@ def _mend(
 
 
 def _write(path: Path, rows: Sequence[tuple[Clip, Floats]], names: Sequence[str]) -> None:
-    told = _told(rows, names)
+    logits = _logits(rows, names)
     lines = ["\t".join(("clip", "subject", "label", *names))]
-    for (clip, _), answer in zip(rows, told, strict=True):
+    for (clip, _), answer in zip(rows, logits, strict=True):
         cells = [clip.info.key, clip.info.subject, clip.info.label]
         lines.append("\t".join([*cells, *(f"{value:.4f}" for value in answer)]))
     with atomic_write(path) as part:
@@ -315,52 +378,3 @@ def _speed(run: Path) -> list[str]:
         "",
         f"streaming in torch: {middle_ms:.2f} ms per 40 ms, real-time factor {middle_ms / 40:.4f}",
     ]
-
-
-def intensities(options: argparse.Namespace) -> list[str]:
-    """Concordance of face, voice and both with clips' known truth. Raises MienError."""
-    runs = [getattr(options, name) for name in ("visual", "speech", "intensity")]
-    if None in runs:
-        raise MienError("intensity needs --visual, --speech and --intensity, three runs")
-    clips = Clips(options.data, options.split, lambda info, frames: info.synthetic and frames > 0)
-    reader = Reader(runs[0], runs[1])
-    fusion = restore(runs[2], "intensity", IntensityFusion)
-    said: dict[str, list[Floats]] = defaultdict(list)
-    for index in clips.chosen:
-        sample = clips[index]
-        out, labels = reader.read(sample), sample.labels
-        truth = np.stack([labels.valence, labels.arousal, labels.intensity], axis=1)
-        present = torch.from_numpy(out.present)[None]
-        pair = torch.from_numpy(out.face)[None], torch.from_numpy(out.voice)[None]
-        both = out.present.all(axis=1)
-        for name, mask in (("face", (1, 0)), ("voice", (0, 1)), ("both", (1, 1))):
-            shown = present * torch.tensor(mask, dtype=torch.float32)
-            with torch.no_grad():
-                fused = fuse(fusion, *pair, shown)
-            told = torch.cat([fused.valence_arousal, fused.intensity], dim=2)[0].numpy()
-            said[name].append(told[both])
-        said["face's own"].append(out.face[both, 8:])
-        said["voice's own"].append(out.voice[both, 8:])
-        said["truth"].append(truth[both])
-    truths = said.pop("truth")
-    known = np.concatenate(truths)
-    whose = [clips.infos[index].subject for index in clips.chosen]
-    people = len(set(whose))
-    lines = [
-        f"concordance over {len(known)} frames of {len(clips.chosen)} clips of {people} people:",
-        "",
-        "| from | valence | arousal | intensity |",
-        "| --- | ---: | ---: | ---: |",
-    ]
-    for name, parts in said.items():
-        every = np.concatenate(parts)
-        cells = []
-        for i in range(3):
-            cells.append(f"{concordance(known[:, i], every[:, i]):.3f}")
-            if people > 1:
-                wanted, got = ([part[:, i] for part in both] for both in (truths, parts))
-                low, high = concordance_interval(wanted, got, whose)
-                cells[-1] += f" ({low:.3f} to {high:.3f})"
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    note = "(a to b): 95 %, people drawn anew" if people > 1 else "one person: no interval is known"
-    return [*lines, "", note]

@@ -4,7 +4,9 @@ them again: the command, the seed, hashes of the data and of the network."""
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +14,7 @@ import tomli_w
 
 from engine.errors import MienError, UsageError
 from engine.files import atomic_write
-from inference.card import CARD, read_card
+from inference.card import CARD, Card, read_card
 from inference.weight_sets import weight_folder
 from training.evaluation.protocols import Row
 from training.provenance import sha256_of
@@ -22,7 +24,7 @@ READ_BY: Final = {"face": "visual", "voice": "speech"}
 _DIGITS: Final = 4
 
 
-def told(rows: list[Row], folder: Path, weights: str) -> Mapping[str, float]:
+def figures_of(rows: list[Row], folder: Path, weights: str) -> Mapping[str, float]:
     """The figures of a weight's own reader. Raises UsageError where ``folder`` isn't one that was
     asked."""
     for reader, name in READ_BY.items():
@@ -34,6 +36,22 @@ def told(rows: list[Row], folder: Path, weights: str) -> Mapping[str, float]:
     raise UsageError(
         f"{folder} wasn't asked; --card is for the {' or '.join(READ_BY.values())} of --weights"
     )
+
+
+@dataclass
+class Findings:
+    """What an evaluation found: ``lines`` to read, and figures for a card, by table and name."""
+
+    lines: list[str] = field(default_factory=list)
+    tables: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
+
+
+def of(folder: Path, name: str) -> Card:
+    """The card of a weight called ``name``. Raises MienError, UsageError where it is another's."""
+    card = read_card(folder)
+    if card.name != name:
+        raise UsageError(f"{folder} is the card of {card.name}, not of {name}")
+    return card
 
 
 def put(

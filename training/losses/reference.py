@@ -26,17 +26,17 @@ def info_nce(code_BD: Tensor, cached_BED: Tensor, label_B: Tensor, temperature: 
     return F.cross_entropy(alike[known], label_B[known])
 
 
-def pixels(made_BCHW: Tensor, wanted_BCHW: Tensor) -> Tensor:
+def pixels(prediction_BCHW: Tensor, target_BCHW: Tensor) -> Tensor:
     """Mean squared difference of pictures (eq. 8, first term; eq. 13, L_pix)."""
-    return (made_BCHW - wanted_BCHW).square().mean()
+    return (prediction_BCHW - target_BCHW).square().mean()
 
 
-def perceptual(made: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+def perceptual(prediction: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
     """Mean squared difference of features [B, C, H, W], of unit length at every place, over their
     levels (eq. 8, second term; eq. 13, L_lpips)."""
     levels = [
         (F.normalize(a, dim=1) - F.normalize(b, dim=1)).square().sum(dim=1).mean()
-        for a, b in zip(made, wanted, strict=True)
+        for a, b in zip(prediction, target, strict=True)
     ]
     return torch.stack(levels).mean()
 

@@ -23,16 +23,17 @@ def calibrate(logits: Floats, truth: Ints, evenly: float = 1.0) -> tuple[Floats,
     likeliest (Guo et al. 2017, section 4.2). ``evenly``: 1 where classes count alike, 0 where
     samples do."""
     classes = logits.shape[1]
-    told, right = torch.from_numpy(logits.astype(np.float64)), torch.from_numpy(truth.astype(int))
-    weight = torch.bincount(right, minlength=classes).clamp(min=1).double() ** -evenly
+    predicted = torch.from_numpy(logits.astype(np.float64))
+    target = torch.from_numpy(truth.astype(int))
+    weight = torch.bincount(target, minlength=classes).clamp(min=1).double() ** -evenly
     sharp = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
     search = torch.optim.LBFGS([sharp, bias], max_iter=60, line_search_fn="strong_wolfe")
 
     def off() -> torch.Tensor:
         search.zero_grad()
-        loss = F.cross_entropy(told * sharp.exp() + bias, right, weight)
-        loss = loss + DOUBT / len(right) * (sharp.square().sum() + bias.square().sum())
+        loss = F.cross_entropy(predicted * sharp.exp() + bias, target, weight)
+        loss = loss + DOUBT / len(target) * (sharp.square().sum() + bias.square().sum())
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
@@ -43,9 +44,9 @@ def calibrate(logits: Floats, truth: Ints, evenly: float = 1.0) -> tuple[Floats,
 
 def applied(logits: Floats, bias: Floats, temperature: float) -> Floats:
     """Probabilities [N, C]."""
-    said = logits / temperature + bias
-    shares = np.exp(said - said.max(axis=1, keepdims=True))
-    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+    scaled = logits / temperature + bias
+    probabilities = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
 
 
 def held_out(logits: Floats, truth: Ints, people: Sequence[str], evenly: float = 1.0) -> Floats:
@@ -58,11 +59,11 @@ def held_out(logits: Floats, truth: Ints, people: Sequence[str], evenly: float =
     return out
 
 
-def expected_error(shares: Floats, truth: Ints) -> float:
-    """Expected calibration error (Guo et al. 2017, eq. 3): how far the confidence in what is said
-    lies from the share that is right, over ten bins of confidence."""
-    sure, right = shares.max(axis=1), shares.argmax(axis=1) == truth
+def expected_error(probabilities: Floats, truth: Ints) -> float:
+    """Expected calibration error (Guo et al. 2017, eq. 3): how far the confidence in what is
+    predicted lies from the share that is right, over ten bins of confidence."""
+    sure, target = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     bins = np.minimum((sure * BINS).astype(int), BINS - 1)
     return float(
-        sum(abs((right[bins == b] - sure[bins == b]).sum()) for b in range(BINS)) / len(sure)
+        sum(abs((target[bins == b] - sure[bins == b]).sum()) for b in range(BINS)) / len(sure)
     )

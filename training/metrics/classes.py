@@ -13,7 +13,7 @@ from training.metrics.statistics import Ints, accuracy, macro_f1, ratio_interval
 @dataclass(frozen=True)
 class Verdict:
     """``accuracy`` and between what it may lie (95 %, people drawn anew), ``balanced``: the mean
-    of the classes' own, ``macro_f1``, ``confusion`` [C, C] rows truth, columns told."""
+    of the classes' own, ``macro_f1``, ``confusion`` [C, C] rows truth, columns predicted."""
 
     accuracy: float
     low: float
@@ -37,22 +37,22 @@ class Verdict:
 
 
 def judge(
-    truth: Ints, told: Ints, people: Sequence[str], classes: int, draws: int = 2000
+    truth: Ints, predicted: Ints, people: Sequence[str], classes: int, draws: int = 2000
 ) -> Verdict:
     """Compare labels [N]; ``people`` says whose each sample is."""
     confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (truth, told), 1)
+    np.add.at(confusion, (truth, predicted), 1)
     each = confusion.sum(axis=1)
     own = np.diag(confusion)[each > 0] / each[each > 0]
     _, person = np.unique(np.asarray(people), return_inverse=True)
-    right = np.bincount(person, weights=(truth == told).astype(float))
+    right = np.bincount(person, weights=(truth == predicted).astype(float))
     count = np.bincount(person)
     low, high = ratio_interval(right, count, draws)
     return Verdict(
-        accuracy(truth, told),
+        accuracy(truth, predicted),
         low,
         high,
         float(own.mean()),
-        macro_f1(truth, told),
+        macro_f1(truth, predicted),
         confusion,
     )

@@ -49,10 +49,14 @@ class ExpressionNet(nn.Module):
 class _Block(nn.Module):
     """Half the side, then three convolutions that each see the sum of all before."""
 
-    def __init__(self, given: int, wanted: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.begin = nn.Conv2d(3, wanted, 3) if given == 3 else _Separable(given, wanted)
-        self.follow = nn.ModuleList([_Separable(wanted, wanted) for _ in range(3)])
+        self.begin = (
+            nn.Conv2d(3, out_channels, 3)
+            if in_channels == 3
+            else _Separable(in_channels, out_channels)
+        )
+        self.follow = nn.ModuleList([_Separable(out_channels, out_channels) for _ in range(3)])
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         # TensorFlow's "same" at stride 2: even sides get their odd pixel right and below.
@@ -71,10 +75,10 @@ class _Block(nn.Module):
 class _Separable(nn.Module):
     """Each channel filtered alone, then mixed."""
 
-    def __init__(self, given: int, wanted: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.deep = nn.Conv2d(given, given, 3, groups=given, bias=False)
-        self.wide = nn.Conv2d(given, wanted, 1)
+        self.deep = nn.Conv2d(in_channels, in_channels, 3, groups=in_channels, bias=False)
+        self.wide = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x_BCHW: Tensor, stride: int) -> Tensor:
         moved = F.conv2d(x_BCHW, self.deep.weight, stride=stride, groups=x_BCHW.shape[1])

@@ -71,11 +71,11 @@ def lip_error(truth: F32, made: F32) -> float:
     onto the true ones.
     """
     largest = []
-    for wanted, got in zip(truth, made, strict=True):
-        place = align(upright(got[RIGID]), upright(wanted[RIGID]))
-        moved = place.scale * upright(got[LIPS]) @ place.turn.T + place.offset
-        apart = np.linalg.norm(moved - upright(wanted[LIPS]), axis=1)
-        largest.append(float(apart.max() / eye_distance(wanted)))
+    for target, prediction in zip(truth, made, strict=True):
+        place = align(upright(prediction[RIGID]), upright(target[RIGID]))
+        moved = place.scale * upright(prediction[LIPS]) @ place.turn.T + place.offset
+        apart = np.linalg.norm(moved - upright(target[LIPS]), axis=1)
+        largest.append(float(apart.max() / eye_distance(target)))
     return float(np.mean(largest))
 
 

@@ -115,9 +115,9 @@ class Emotion:
 
         picture = aligned(pixels, landmarks, self._side, self.WIDTH_CM)
         tensor = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))[None]).float()
-        shares, features = self._network(tensor)
+        probabilities, features = self._network(tensor)
         out = np.full(len(EMOTIONS), np.nan, np.float32)
-        out[self._order] = shares[0].numpy()
+        out[self._order] = probabilities[0].numpy()
         return {"emotion": out, "feeling": features[0].numpy().copy()}
 
 
@@ -192,10 +192,10 @@ def dlib_chip(pixels: U8, landmarks: F32) -> U8:
     """
     import cv2
 
-    wanted = np.array([[129.8, 51.6], [98.7, 51.4], [20.0, 51.6], [51.2, 51.4], [75.0, 99.0]])
+    canonical = np.array([[129.8, 51.6], [98.7, 51.4], [20.0, 51.6], [51.2, 51.4], [75.0, 99.0]])
     places = [OUTER_EYE_LEFT, INNER_EYE_LEFT, OUTER_EYE_RIGHT, INNER_EYE_RIGHT, NOSE_BASE]
     points = landmarks[places, :2]
-    matrix, _ = cv2.estimateAffinePartial2D(points, wanted.astype(np.float32), method=cv2.LMEDS)
+    matrix, _ = cv2.estimateAffinePartial2D(points, canonical.astype(np.float32), method=cv2.LMEDS)
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     way = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
     chip = cv2.warpAffine(pixels, matrix, (150, 150), flags=way)

@@ -40,17 +40,17 @@ def cosine(first: Floats, second: Floats) -> float:
     return float(((first * second).sum(axis=1) / np.maximum(sizes, 1e-12)).mean())
 
 
-def accuracy(truth: Ints, told: Ints) -> float:
-    """The share told right [N]."""
-    return float((truth == told).mean())
+def accuracy(truth: Ints, predicted: Ints) -> float:
+    """The share predicted right [N]."""
+    return float((truth == predicted).mean())
 
 
-def macro_f1(truth: Ints, told: Ints) -> float:
-    """Mean F1 of the classes that occur in truth or were told."""
+def macro_f1(truth: Ints, predicted: Ints) -> float:
+    """Mean F1 of the classes that occur in truth or were predicted."""
     scores = []
-    for kind in np.union1d(truth, told):
-        right = int(((truth == kind) & (told == kind)).sum())
-        scores.append(2 * right / int((truth == kind).sum() + (told == kind).sum()))
+    for kind in np.union1d(truth, predicted):
+        right = int(((truth == kind) & (predicted == kind)).sum())
+        scores.append(2 * right / int((truth == kind).sum() + (predicted == kind).sum()))
     return float(np.mean(scores))
 
 
@@ -106,12 +106,12 @@ def f1_interval(confusions: Ints, draws: int = 2000) -> tuple[float, float]:
 
 
 def mean_recall(confusion: Floats | Ints) -> Floats:
-    """Mean over classes of the share that was told right, of confusions [..., C, C], rows truth:
-    by chance one in C. A class that doesn't occur doesn't count."""
+    """Mean over classes of the share that was predicted right, of confusions [..., C, C], rows
+    truth: by chance one in C. A class that doesn't occur doesn't count."""
     there = confusion.sum(axis=-1)
     right = np.diagonal(confusion, axis1=-2, axis2=-1)
-    shares = np.where(there > 0, right / np.maximum(there, 1), np.nan)
-    return np.asarray(np.nanmean(shares, axis=-1))
+    recalls = np.where(there > 0, right / np.maximum(there, 1), np.nan)
+    return np.asarray(np.nanmean(recalls, axis=-1))
 
 
 def recall_interval(confusions: Ints, draws: int = 2000) -> tuple[float, float]:
@@ -120,10 +120,12 @@ def recall_interval(confusions: Ints, draws: int = 2000) -> tuple[float, float]:
 
 
 def concordance_interval(
-    truth: Sequence[Floats], told: Sequence[Floats], people: Sequence[str], draws: int = 2000
+    truth: Sequence[Floats], predicted: Sequence[Floats], people: Sequence[str], draws: int = 2000
 ) -> tuple[float, float]:
     """The same of the concordance of curves [N] of some clips; ``people`` says whose each is."""
-    pairs = [(x.astype(np.float64), y.astype(np.float64)) for x, y in zip(truth, told, strict=True)]
+    pairs = [
+        (x.astype(np.float64), y.astype(np.float64)) for x, y in zip(truth, predicted, strict=True)
+    ]
     moments = [(len(x), x.sum(), y.sum(), (x * x).sum(), (y * y).sum(), x @ y) for x, y in pairs]
     _, person = np.unique(np.asarray(people), return_inverse=True)
     parts = np.zeros((person.max() + 1, 6))
@@ -134,9 +136,9 @@ def concordance_interval(
     return interval(2 * (xy - x * y) / np.maximum(spread, 1e-12))
 
 
-def concordance(truth: Floats, told: Floats) -> float:
+def concordance(truth: Floats, predicted: Floats) -> float:
     """Lin's coefficient of two curves [N] (1989, eq. 1): 1 only where they are the same."""
-    x, y = truth.astype(np.float64), told.astype(np.float64)
+    x, y = truth.astype(np.float64), predicted.astype(np.float64)
     shared = ((x - x.mean()) * (y - y.mean())).mean()
     spread = x.var() + y.var() + (x.mean() - y.mean()) ** 2
     return float(2 * shared / spread) if spread > 0 else 1.0

@@ -96,8 +96,8 @@ class Content(nn.Module):
         mapped_BND = self._map(seen)
         look_BAN = self._look(mapped_BND, query_BD)
         value_BNAD = self._heads(self.value(mapped_BND))
-        told: Tensor = self.leave(torch.einsum("ban,bnad->bad", look_BAN, value_BNAD).flatten(1))
-        return told
+        content: Tensor = self.leave(torch.einsum("ban,bnad->bad", look_BAN, value_BNAD).flatten(1))
+        return content
 
     def attention(self, seen: Tensor, query_BD: Tensor) -> Tensor:
         """Where it looks [B, H, W], or at which shapes [B, 52]: the mean over heads; sums to 1."""

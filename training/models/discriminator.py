@@ -17,8 +17,8 @@ class Discriminator(nn.Module):
     def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for given, wanted in pairwise((3, *channels)):
-            conv = nn.Conv2d(given, wanted, 4, stride=2, padding=1)
+        for in_channels, out_channels in pairwise((3, *channels)):
+            conv = nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1)
             layers += [spectral_norm(conv), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], 1, 1))
 

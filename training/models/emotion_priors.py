@@ -77,13 +77,13 @@ class EmotionPriors(nn.Module):
         places_BNC = self._places(backbone_BF)
         scores_BEN = priors_ED @ self.key(places_BNC).transpose(1, 2)
         look_BEN = F.softmax(scores_BEN / self.size.features**0.5, dim=2)
-        told_BED = F.normalize(look_BEN @ self.value(places_BNC), dim=2)
-        return (told_BED * priors_ED).sum(dim=2)
+        attended_BED = F.normalize(look_BEN @ self.value(places_BNC), dim=2)
+        return (attended_BED * priors_ED).sum(dim=2)
 
     def of_rig(self, rig_BK: Tensor) -> Tensor:
         """What a picture with these blendshapes [B, 52] probably says [B, 7]."""
-        told: Tensor = self.rigs(self.rig_scale(rig_BK).clamp(-5, 5))
-        return told
+        logits: Tensor = self.rigs(self.rig_scale(rig_BK).clamp(-5, 5))
+        return logits
 
     def embedding(self, backbone_BF: Tensor) -> Tensor:
         """v [B, D], of unit length: a picture alone, without the tracker's shapes."""

@@ -113,6 +113,6 @@ class EmotionSpace(nn.Module):
                     self.places[emotion].lerp_(mean, 1.0 if fresh else 1 - keep)
 
     def place(self, emotion_BE: Tensor, intensity_B: Tensor) -> Tensor:
-        """Of shares of emotions [B, 8] at an intensity [B]: between neutral and theirs [B, D]."""
+        """Of emotions by probability [B, 8] at an intensity [B]: from neutral to theirs [B, D]."""
         calm = self.places[NEUTRAL]
         return calm + intensity_B[:, None] * (emotion_BE @ self.places - calm)

@@ -37,7 +37,7 @@ TOKENS: Final = len(REGIONS) + 3
 DRAWN: Final = len(BLENDSHAPES) + len(EMOTIONS)
 """K"""
 SEEN: Final = len(BLENDSHAPES) + READING
-"""what E is told of a picture: shapes and a reading"""
+"""what E knows of a picture: shapes and a reading"""
 MOST: Final = 1.5
 """of an emotion's amount"""
 _SURE: Final = 0.01
@@ -64,25 +64,26 @@ def _places() -> list[int]:
 PLACES: Final = _places()
 
 
-def said(reading_BR: Tensor) -> Tensor:
+def centred_logits(reading_BR: Tensor) -> Tensor:
     """A reading [B, 11] as w holds it: logits of what is felt, about the classifier's own rows of
     the embedding, their mean taken away; valence, arousal, intensity."""
-    shares, felt = reading_BR[:, : len(EMOTIONS)], reading_BR[:, len(EMOTIONS) :]
-    logits = torch.log(shares.clamp(min=0) + _SURE)
+    probabilities, felt = reading_BR[:, : len(EMOTIONS)], reading_BR[:, len(EMOTIONS) :]
+    logits = torch.log(probabilities.clamp(min=0) + _SURE)
     return torch.cat([(logits - logits.mean(dim=1, keepdim=True)) * _LOGS, felt], dim=1)
 
 
-def told(reading_BR: Tensor) -> Tensor:
+def named_amounts(reading_BR: Tensor) -> Tensor:
     """How much of each emotion a reading [B, 11] names [B, 8]: what isn't calm, divided by the
     squares of probabilities, so that it is the likeliest rather than a bit of each."""
-    shares = reading_BR[:, : len(EMOTIONS)].clamp(min=0)
-    felt = torch.cat([torch.zeros_like(shares[:, :1]), shares[:, 1:].square()], dim=1)
-    return (1 - shares[:, :1]) * felt / (felt.sum(dim=1, keepdim=True) + 1e-4)
+    probabilities = reading_BR[:, : len(EMOTIONS)].clamp(min=0)
+    felt = torch.cat([torch.zeros_like(probabilities[:, :1]), probabilities[:, 1:].square()], dim=1)
+    return (1 - probabilities[:, :1]) * felt / (felt.sum(dim=1, keepdim=True) + 1e-4)
 
 
-def packed(shapes_BS: Tensor, said_BR: Tensor, amounts_BE: Tensor) -> Tensor:
-    """The latent w [B, N, D] of shapes [B, 52], what is said [B, 11] and amounts [B, 8]."""
-    row = torch.cat([shapes_BS, said_BR, amounts_BE, torch.zeros_like(amounts_BE[:, :1])], dim=1)
+def packed(shapes_BS: Tensor, reading_BR: Tensor, amounts_BE: Tensor) -> Tensor:
+    """The latent w [B, N, D] of shapes [B, 52], a reading as w holds it [B, 11] and amounts
+    [B, 8]."""
+    row = torch.cat([shapes_BS, reading_BR, amounts_BE, torch.zeros_like(amounts_BE[:, :1])], dim=1)
     order = [len(PLACES)] * (TOKENS * WIDTH)
     for number, place in enumerate(PLACES):
         order[place] = number
@@ -125,8 +126,8 @@ class LatentEncoder(nn.Module):
         nn.init.zeros_(self.amounts.bias)
 
     def forward(self, shapes: Tensor, reading: Tensor) -> Tensor:
-        named = told(reading)
-        reading = said(reading)
+        named = named_amounts(reading)
+        reading = centred_logits(reading)
         hidden = self.hidden(torch.cat([shapes, reading], dim=1))
         moved = (shapes + _CORRECTS * torch.tanh(self.shapes(hidden))).clamp(0.0, 1.0)
         amounts = MOST * torch.sigmoid(self.amounts(hidden)) * named

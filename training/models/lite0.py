@@ -37,9 +37,9 @@ class Lite0(nn.Module):
         self._conv_stem = nn.Conv2d(3, STEM_CHANNELS, 3, 2, bias=False)
         self._bn0 = nn.BatchNorm2d(STEM_CHANNELS, _EPS, 0.01)
         channels, made = STEM_CHANNELS, []
-        for expansion, wanted, kernel, stride in BLOCKS[:blocks]:
-            made.append(_Block(channels, wanted, expansion, kernel, stride))
-            channels = wanted
+        for expansion, out_channels, kernel, stride in BLOCKS[:blocks]:
+            made.append(_Block(channels, out_channels, expansion, kernel, stride))
+            channels = out_channels
         self._blocks = nn.ModuleList(made)
         self.channels = channels
 
@@ -81,21 +81,23 @@ class Lite0(nn.Module):
 class _Block(nn.Module):
     """Inverted residual: widen, filter each channel, narrow (Sandler et al. 2018, figure 3)."""
 
-    def __init__(self, given: int, wanted: int, expansion: int, kernel: int, stride: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, expansion: int, kernel: int, stride: int
+    ) -> None:
         super().__init__()
-        wide = given * expansion
+        wide = in_channels * expansion
         self.kernel, self.stride, self.widens = kernel, stride, expansion > 1
-        self.shortcut = stride == 1 and given == wanted
+        self.shortcut = stride == 1 and in_channels == out_channels
         if self.widens:
-            self._expand_conv = nn.Conv2d(given, wide, 1, bias=False)
+            self._expand_conv = nn.Conv2d(in_channels, wide, 1, bias=False)
             self._bn0 = nn.BatchNorm2d(wide, _EPS, 0.01)
         padding = kernel // 2 if stride == 1 else 0
         self._depthwise_conv = nn.Conv2d(
             wide, wide, kernel, stride, padding, groups=wide, bias=False
         )
         self._bn1 = nn.BatchNorm2d(wide, _EPS, 0.01)
-        self._project_conv = nn.Conv2d(wide, wanted, 1, bias=False)
-        self._bn2 = nn.BatchNorm2d(wanted, _EPS, 0.01)
+        self._project_conv = nn.Conv2d(wide, out_channels, 1, bias=False)
+        self._bn2 = nn.BatchNorm2d(out_channels, _EPS, 0.01)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         out: Tensor = x_BCHW

@@ -58,7 +58,7 @@ class ReferencePicture(nn.Module):
         self.enter = nn.Conv2d(3, fine, 3, padding=1)
         self.down = nn.Conv2d(fine, middle, 3, 2, 1)
         self.deep = nn.Conv2d(middle, coarse, 3, 2, 1)
-        self.first, self.second = Told(coarse, size.features), Told(coarse, size.features)
+        self.first, self.second = FiLM(coarse, size.features), FiLM(coarse, size.features)
         self.up = nn.Conv2d(coarse + middle, middle, 3, padding=1)
         self.out = nn.Conv2d(middle + fine, fine, 3, padding=1)
         self.leave = nn.Conv2d(fine, 7, 3, padding=1)
@@ -76,10 +76,10 @@ class ReferencePicture(nn.Module):
 
     def draw(self, crop: Tensor, seen: Tensor, reference_seen: Tensor) -> Tensor:
         """The same of what was seen of both."""
-        told = self.look(torch.cat([seen, reference_seen], dim=1))
+        condition = self.look(torch.cat([seen, reference_seen], dim=1))
         fine = F.silu(self.enter(F.avg_pool2d(crop, SMALL) - 0.5))
         middle = F.silu(self.down(fine))
-        x = self.second(self.first(F.silu(self.deep(middle)), told), told)
+        x = self.second(self.first(F.silu(self.deep(middle)), condition), condition)
         x = F.silu(self.up(torch.cat([_doubled(x), middle], dim=1)))
         x = self.leave(F.silu(self.out(torch.cat([_doubled(x), fine], dim=1))))
         x = F.interpolate(x, scale_factor=SMALL, mode="bilinear", align_corners=False)
@@ -93,17 +93,17 @@ class ReferencePicture(nn.Module):
         return torch.lerp(moved * torch.exp(light), paint, painted).clamp(0, 1)
 
 
-class Told(nn.Module):
-    """A convolution beside a shortcut, whose channels are scaled and lifted by what is told (FiLM,
-    Perez et al. 2018, eq. 1)."""
+class FiLM(nn.Module):
+    """A convolution beside a shortcut, whose channels a condition scales and shifts (Perez et al.
+    2018, eq. 1)."""
 
     def __init__(self, channels: int, features: int) -> None:
         super().__init__()
         self.filter = nn.Conv2d(channels, channels, 3, padding=1)
-        self.told = nn.Linear(features, 2 * channels)
+        self.condition = nn.Linear(features, 2 * channels)
 
-    def forward(self, x_BCHW: Tensor, told_BD: Tensor) -> Tensor:
-        gain, lift = self.told(told_BD)[:, :, None, None].chunk(2, dim=1)
+    def forward(self, x_BCHW: Tensor, condition_BD: Tensor) -> Tensor:
+        gain, lift = self.condition(condition_BD)[:, :, None, None].chunk(2, dim=1)
         out: Tensor = x_BCHW + F.silu(self.filter(x_BCHW) * (1 + gain) + lift)
         return out
 

@@ -52,8 +52,8 @@ class ReferenceRig(nn.Module):
         self.register_buffer("moved", torch.tensor(moved), persistent=False)
 
     def forward(self, shapes_BK: Tensor, reference_BR: Tensor) -> Tensor:
-        told = self.scale(torch.cat([shapes_BK, reference_BR], dim=1)).clamp(-5, 5)
-        return (shapes_BK + self.moved * torch.tanh(self.leave(self.change(told)))).clamp(0, 1)
+        inputs = self.scale(torch.cat([shapes_BK, reference_BR], dim=1)).clamp(-5, 5)
+        return (shapes_BK + self.moved * torch.tanh(self.leave(self.change(inputs)))).clamp(0, 1)
 
     def settle(self, shapes_NK: Tensor, reference_NR: Tensor) -> None:
         """Bring both to one scale, before training."""

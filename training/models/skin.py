@@ -77,12 +77,12 @@ DISPLACEMENT: Final = 0.7
 class _Block(nn.Module):
     """Two convolutions; the condition scales and shifts what the first found."""
 
-    def __init__(self, given: int, wanted: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(given, wanted, 3, padding=1)
-        self.second = nn.Conv2d(wanted, wanted, 3, padding=1)
-        self.norms = nn.ModuleList([nn.GroupNorm(4, wanted) for _ in range(2)])
-        self.film = nn.Linear(FEATURES, 2 * wanted)
+        self.first = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.second = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.norms = nn.ModuleList([nn.GroupNorm(4, out_channels) for _ in range(2)])
+        self.film = nn.Linear(FEATURES, 2 * out_channels)
 
     def forward(self, x_BCHW: Tensor, condition_BD: Tensor) -> Tensor:
         scale, shift = self.film(condition_BD)[:, :, None, None].chunk(2, dim=1)

@@ -1,7 +1,7 @@
 """Speech emotion encoder of EAP: sound to what a voice feels, by what it was like so far.
 
-Causal, 640 samples (40 ms) at a time, so that answers have the video's rate. What is said of a step
-is said one step later, so the look-ahead is 40 ms. The state is one vector and the caller's.
+Causal, 640 samples (40 ms) at a time, so that answers have the video's rate. The answer for a step
+comes one step later, so the look-ahead is 40 ms. The state is one vector and the caller's.
 
 Few voices are labelled, so what is heard comes from a backbone that was trained on many for another
 task (`audio_backbone.py`) and stays as it is. A feeling shows in how a voice varies over seconds:
@@ -38,9 +38,9 @@ _SPEAKER_STEPS: Final = 250.0  # who has spoken for ten seconds is half known
 _AT_ONCE: Final = 400  # steps: what fades further loses its digits
 _NEUTRAL: Final = EMOTIONS.index("neutral")
 SHADES: Final = ("boredom", "calm")
-"""voices that are told apart and count as neutral"""
+"""voices that are kept apart and count as neutral"""
 _EMOTIONS: Final = len(EMOTIONS) + len(SHADES)
-SAID: Final = _EMOTIONS + 3
+OUTPUTS: Final = _EMOTIONS + 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class Heard(NamedTuple):
     ``valence_arousal`` [B, 2] in -1..1, ``intensity`` [B, 1] in 0..1, the ``state`` [B, S] to hand
     to the next step; ``boredom`` [B, 1], the logit of a voice that counts as neutral being a bored
     one, and ``calm`` [B, 1], of one that isn't bored being a calm one. The embedding is all that is
-    said, before it is brought into its ranges."""
+    answered, before it is brought into its ranges."""
 
     embedding: Tensor
     emotion: Tensor
@@ -79,12 +79,12 @@ class SpeechEncoder(nn.Module):
         super().__init__()
         self.size = size
         self.backbone = AudioBackbone(size.width, size.heads, size.layers, size.past)
-        told = self.backbone.features
-        usual = torch.cat([torch.zeros(told), torch.ones(told)])
+        features = self.backbone.features
+        usual = torch.cat([torch.zeros(features), torch.ones(features)])
         self.register_buffer("usual", usual)  # mean and mean square
-        self.scale = Scale(2 * told)
-        self.feel = nn.Linear(2 * told, SAID)
-        self._parts = [self.backbone.begin(1).shape[1], 1, 2 * told, 1, 2 * told]
+        self.scale = Scale(2 * features)
+        self.feel = nn.Linear(2 * features, OUTPUTS)
+        self._parts = [self.backbone.begin(1).shape[1], 1, 2 * features, 1, 2 * features]
 
     def forward(self, sound_BN: Tensor, state_BS: Tensor) -> Heard:
         """One step; the answer belongs to the samples of the call before."""
@@ -103,10 +103,10 @@ class SpeechEncoder(nn.Module):
         Silence follows the end, so that the last steps get their look-ahead.
         """
         *heard, backbone = self.hear(sound_BN)
-        said = self.judge(*(part.flatten(0, 1) for part in heard))
+        answers = self.judge(*(part.flatten(0, 1) for part in heard))
         late = [
             part.reshape(*heard[0].shape[:2], -1)[:, LOOK_AHEAD_STEPS:]
-            for part in (*said[:4], said.boredom, said.calm)
+            for part in (*answers[:4], answers.boredom, answers.calm)
         ]
         state = torch.cat([backbone, *(part[:, -1] for part in heard)], dim=1)
         return Heard(late[0], late[1], late[2], late[3], state, late[4], late[5])
@@ -135,13 +135,13 @@ class SpeechEncoder(nn.Module):
     def judge(
         self, count_N1: Tensor, moments_NF: Tensor, speaker_count_N1: Tensor, speaker_NF: Tensor
     ) -> Heard:
-        """What is said of moments, of a speaker who is usually like that; the state is left
+        """Answers for moments, of a speaker who is usually like that; the state is left
         empty."""
         usual = self._statistics(torch.zeros_like(count_N1), moments_NF, 1)
         own = self._statistics(speaker_count_N1, speaker_NF, _SPEAKER_STEPS) - usual
         out = self.feel(self.scale(self._statistics(count_N1, moments_NF, _USUAL_STEPS) - own))
-        told, affect, intensity = torch.split(out, [_EMOTIONS, 2, 1], dim=1)
-        emotion, boredom, calm = _fold(told)
+        logits, affect, intensity = torch.split(out, [_EMOTIONS, 2, 1], dim=1)
+        emotion, boredom, calm = _fold(logits)
         affect, intensity = torch.tanh(affect), torch.sigmoid(intensity)
         whole = F.normalize(out, dim=1, eps=1e-4)
         return Heard(whole, emotion, affect, intensity, out[:, :0], boredom, calm)
@@ -200,11 +200,11 @@ def _either(one: Tensor, other: Tensor) -> Tensor:
     return larger + torch.log(torch.exp(one - larger) + torch.exp(other - larger))
 
 
-def log_shares(heard: Heard) -> Tensor:
+def log_probabilities(heard: Heard) -> Tensor:
     """Log-probabilities [..., 10] of the eight emotions, neutral without SHADES, and of SHADES."""
-    shares = torch.log_softmax(heard.emotion, dim=-1)
-    neutral = shares[..., _NEUTRAL : _NEUTRAL + 1]
+    eight = torch.log_softmax(heard.emotion, dim=-1)
+    neutral = eight[..., _NEUTRAL : _NEUTRAL + 1]
     unbored = neutral + F.logsigmoid(-heard.boredom)
     plain = unbored + F.logsigmoid(-heard.calm)
     shades = neutral + F.logsigmoid(heard.boredom), unbored + F.logsigmoid(heard.calm)
-    return torch.cat([shares[..., :_NEUTRAL], plain, shares[..., _NEUTRAL + 1 :], *shades], dim=-1)
+    return torch.cat([eight[..., :_NEUTRAL], plain, eight[..., _NEUTRAL + 1 :], *shades], dim=-1)

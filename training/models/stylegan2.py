@@ -34,8 +34,8 @@ class StyleGAN2(nn.Module):
         self.layers = 2 * len(channels)
         """L: two convolutions a block, one of the first; and the last picture's own"""
         for level, wide in enumerate(channels):
-            given = channels[level - 1] if level else 0
-            self.add_module(f"b{_FIRST_PX << level}", _Block(given, wide, width))
+            in_channels = channels[level - 1] if level else 0
+            self.add_module(f"b{_FIRST_PX << level}", _Block(in_channels, wide, width))
 
     def forward(
         self, w: Tensor, w_canvas: Tensor | None = None, canvas: Canvas | None = None
@@ -69,26 +69,26 @@ class StyleGAN2(nn.Module):
         if not levels:
             raise MienError(f"{path} holds no StyleGAN2 synthesis network: it has no b4.torgb")
         made = cls(tuple(levels), names["b4.torgb.affine.weight"].shape[1])
-        wanted = made.state_dict()
-        lacking = [n for n, v in wanted.items() if n not in names or names[n].shape != v.shape]
+        expected = made.state_dict()
+        lacking = [n for n, v in expected.items() if n not in names or names[n].shape != v.shape]
         if lacking:
             raise MienError(f"{path}: {lacking[0]} is missing or of another shape")
-        made.load_state_dict({name: names[name].float() for name in wanted})
+        made.load_state_dict({name: names[name].float() for name in expected})
         return made.eval().requires_grad_(False)
 
 
 class _Block(nn.Module):
     """One size of the picture: up, two modulated convolutions, and their share of the picture."""
 
-    def __init__(self, given: int, wanted: int, width: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, width: int) -> None:
         super().__init__()
-        self.convolutions = 2 if given else 1
-        if given:
-            self.conv0 = _Modulated(given, wanted, 3, width, up=True)
+        self.convolutions = 2 if in_channels else 1
+        if in_channels:
+            self.conv0 = _Modulated(in_channels, out_channels, 3, width, up=True)
         else:
-            self.const = nn.Parameter(torch.randn(wanted, _FIRST_PX, _FIRST_PX))
-        self.conv1 = _Modulated(wanted, wanted, 3, width)
-        self.torgb = _Modulated(wanted, 3, 1, width, demodulate=False)
+            self.const = nn.Parameter(torch.randn(out_channels, _FIRST_PX, _FIRST_PX))
+        self.conv1 = _Modulated(out_channels, out_channels, 3, width)
+        self.torgb = _Modulated(out_channels, 3, 1, width, demodulate=False)
 
     def forward(self, x: Tensor | None, picture: Tensor | None, w: Tensor) -> tuple[Tensor, Tensor]:
         styles = iter(w.unbind(dim=1))
@@ -105,20 +105,20 @@ class _Modulated(nn.Module):
     """A convolution whose weights a style scales, and brings back to one length (eq. 1 and 3)."""
 
     def __init__(
-        self, given: int, wanted: int, side: int, width: int, up: bool = False,
+        self, in_channels: int, out_channels: int, side: int, width: int, up: bool = False,
         demodulate: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.up, self.demodulate, self.given = up, demodulate, given
-        self.affine = _Affine(width, given)
-        self.weight = nn.Parameter(torch.randn(wanted, given, side, side))
-        self.bias = nn.Parameter(torch.zeros(wanted))
+        self.up, self.demodulate, self.in_channels = up, demodulate, in_channels
+        self.affine = _Affine(width, in_channels)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, side, side))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
 
     def forward(self, x_BCHW: Tensor, w_BD: Tensor) -> Tensor:
         style = self.affine(w_BD)
         side = self.weight.shape[-1]
         if not self.demodulate:
-            style = style / math.sqrt(self.given * side * side)
+            style = style / math.sqrt(self.in_channels * side * side)
         weight = self.weight[None] * style[:, None, :, None, None]
         if self.demodulate:
             weight = weight * torch.rsqrt(weight.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8)
@@ -136,10 +136,10 @@ class _Modulated(nn.Module):
 class _Affine(nn.Module):
     """A style of a latent (eq. 1's s): scaled as its authors' layers are."""
 
-    def __init__(self, width: int, wanted: int) -> None:
+    def __init__(self, width: int, out_channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(wanted, width))
-        self.bias = nn.Parameter(torch.ones(wanted))
+        self.weight = nn.Parameter(torch.randn(out_channels, width))
+        self.bias = nn.Parameter(torch.ones(out_channels))
 
     def forward(self, w_BD: Tensor) -> Tensor:
         return F.linear(w_BD, self.weight / math.sqrt(w_BD.shape[1]), self.bias)

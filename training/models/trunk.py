@@ -40,10 +40,10 @@ class FaceTrunk(nn.Module):
         self.begin_end = nn.PReLU(STEM_CHANNELS)
         channels = before = STEM_CHANNELS
         made = [nn.Sequential(*(_Block(channels, channels // 2, channels) for _ in range(BLOCKS)))]
-        for inner, wanted in STAGES[: parts - 1]:
-            blocks = (_Block(wanted, wanted // 2, wanted) for _ in range(BLOCKS))
-            made.append(nn.Sequential(_Block(channels, inner, wanted, halved=True), *blocks))
-            before, channels = channels, wanted
+        for inner, out_channels in STAGES[: parts - 1]:
+            blocks = (_Block(out_channels, out_channels // 2, out_channels) for _ in range(BLOCKS))
+            made.append(nn.Sequential(_Block(channels, inner, out_channels, halved=True), *blocks))
+            before, channels = channels, out_channels
         self.parts = nn.ModuleList(made)
         self.channels = (before, channels)
         """of the two maps"""
@@ -84,15 +84,17 @@ class _Block(nn.Module):
     """Narrow, filter each channel, widen, beside a shortcut. ``halved``: to half the side, where
     the shortcut is the largest of four. Channels that the shortcut lacks are 0."""
 
-    def __init__(self, given: int, inner: int, wanted: int, halved: bool = False) -> None:
+    def __init__(
+        self, in_channels: int, inner: int, out_channels: int, halved: bool = False
+    ) -> None:
         super().__init__()
-        self.halved, self.added = halved, wanted - given
+        self.halved, self.added = halved, out_channels - in_channels
         step = 2 if halved else 1
-        self.narrow = nn.Conv2d(given, inner, step, step)
+        self.narrow = nn.Conv2d(in_channels, inner, step, step)
         self.middle = nn.PReLU(inner)
         self.deep = nn.Conv2d(inner, inner, 3, 1, 1, groups=inner)
-        self.wide = nn.Conv2d(inner, wanted, 1)
-        self.end = nn.PReLU(wanted)
+        self.wide = nn.Conv2d(inner, out_channels, 1)
+        self.end = nn.PReLU(out_channels)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         wide = self.wide(self.deep(self.middle(self.narrow(x_BCHW))))

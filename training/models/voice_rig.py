@@ -1,6 +1,6 @@
 """Voice to face by regression: a window of audio features to the shapes of its moment.
 
-Causal, 320 samples (20 ms) at a time; what is said of a step is said LOOK_AHEAD_STEPS later, so the
+Causal, 320 samples (20 ms) at a time; the answer for a step comes LOOK_AHEAD_STEPS later, so the
 look-ahead is 80 ms. Few faces are known with their voice, so what is heard comes from a backbone
 that was trained on many for another task (`audio_backbone.py`) and stays as it is. Dilated
 convolutions (as in WaveNet, van den Oord et al. 2016, section 2.1) see a window of it and answer in
@@ -29,7 +29,7 @@ LOOK_AHEAD_STEPS: Final = 4
 LOOK_AHEAD_MS: Final = LOOK_AHEAD_STEPS * 20
 SHAPES: Final = 52
 LEVELS: Final = 4
-"""loudness is told of so many parts of a step"""
+"""parts of a step whose loudness is measured"""
 _FLOOR: Final = 1e-4
 _AT_REST: Final = -9.0
 """about the logarithm of _FLOOR: what was heard before the first step is silence"""
@@ -146,7 +146,7 @@ class VoiceRigNet(nn.Module):
         return self.follow(heard_BTF)[:, LOOK_AHEAD_STEPS:].clamp(0, 1)
 
     def follow(self, heard_BTF: Tensor) -> Tensor:
-        """Shapes [B, T, 52], as late as they are said, of what is heard from the beginning on."""
+        """Shapes [B, T, 52], as late as answers come, of what is heard from the beginning on."""
         past = heard_BTF.new_zeros(len(heard_BTF), self.window.past, heard_BTF.shape[2])
         return self.shapes(self.window(self.heard(torch.cat([past, heard_BTF], dim=1))))
 

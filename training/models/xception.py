@@ -52,7 +52,7 @@ class MiniXception(nn.Module):
         self.first, self.second = nn.Conv2d(1, _BEGIN, 3), nn.Conv2d(_BEGIN, _BEGIN, 3)
         before = (_BEGIN, *_BLOCKS)
         self.blocks = nn.Sequential(
-            *(_Block(given, wanted) for given, wanted in zip(before, _BLOCKS, strict=False))
+            *(_Block(*channels) for channels in zip(before, _BLOCKS, strict=False))
         )
         self.last = nn.Conv2d(CHANNELS, len(NAMED), 3, padding=1)
 
@@ -96,10 +96,10 @@ class MiniXception(nn.Module):
 class _Separable(nn.Module):
     """Filter each channel, then mix them."""
 
-    def __init__(self, given: int, wanted: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.deep = nn.Conv2d(given, given, 3, 1, 1, groups=given, bias=False)
-        self.wide = nn.Conv2d(given, wanted, 1)
+        self.deep = nn.Conv2d(in_channels, in_channels, 3, 1, 1, groups=in_channels, bias=False)
+        self.wide = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         out: Tensor = self.wide(self.deep(x_BCHW))
@@ -109,10 +109,11 @@ class _Separable(nn.Module):
 class _Block(nn.Module):
     """Two separable convolutions, then the largest of nine at half the side, beside a shortcut."""
 
-    def __init__(self, given: int, wanted: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.first, self.second = _Separable(given, wanted), _Separable(wanted, wanted)
-        self.beside = nn.Conv2d(given, wanted, 1, 2)
+        self.first = _Separable(in_channels, out_channels)
+        self.second = _Separable(out_channels, out_channels)
+        self.beside = nn.Conv2d(in_channels, out_channels, 1, 2)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         deep = self.second(F.relu(self.first(x_BCHW)))

@@ -21,5 +21,5 @@ def affect_outputs(state: int) -> tuple[Spec, ...]:
 
 
 def embedding(features: int) -> Spec:
-    """What is said, as one vector."""
+    """The answer, as one vector."""
     return spec("embedding", (1, features), -1, 1, "of unit length")

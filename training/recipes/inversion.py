@@ -80,9 +80,9 @@ READ = "emotion probabilities 8, valence, arousal, intensity"
 
 def reading_like(rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """A reading [1, 11] such as a visual encoder might give."""
-    shares = rng.dirichlet(np.full(READING - 3, 0.3))
+    probabilities = rng.dirichlet(np.full(READING - 3, 0.3))
     felt = [*rng.uniform(-0.7, 0.7, 2), rng.uniform(0, 1)]
-    return np.concatenate([shares, felt])[None].astype(np.float32)
+    return np.concatenate([probabilities, felt])[None].astype(np.float32)
 
 
 def _drawn(clips: Clips, rng: np.random.Generator) -> Iterator[Example]:

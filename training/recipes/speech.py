@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 
 from training.examples import Examples, in_steps, of_clips
 from training.models.audio_backbone import BACKBONE_ORIGIN, BACKBONE_WIDTH, STEP_SAMPLES
-from training.models.speech import LOOK_AHEAD_MS, SAID, SpeechEncoder, SpeechSize
+from training.models.speech import LOOK_AHEAD_MS, OUTPUTS, SpeechEncoder, SpeechSize
 from training.recipe import ANY, Ports, Recipe, Schedule, spec
 from training.recipes._affect import STATE, affect_outputs, embedding
 from training.trainers.speech import SpeechLosses, SpeechPlan, SpeechTrainer
@@ -72,7 +72,7 @@ class Speech(Recipe):
             spec("state", (1, state), -ANY, ANY, "zeros at first"),
         )
         outputs = (
-            embedding(SAID),
+            embedding(OUTPUTS),
             *affect_outputs(state),
             spec("boredom", (1, 1), -ANY, ANY, "logit: of the neutral voice, how sure it is bored"),
             spec("calm", (1, 1), -ANY, ANY, "logit: of the rest of it, how sure it is calm"),

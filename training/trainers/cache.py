@@ -58,12 +58,12 @@ def cached(kind: str, key: str, make: Callable[[], Mapping[str, Array]]) -> dict
 def key_of(clips: Clips, network: nn.Module, *settings: Any) -> str:
     """A hash of what clips hold, a network's weights, settings, and the code by which samples are
     changed and labelled."""
-    told = hashlib.sha256(repr((*settings, clips.chosen, code_hash(*MAKING))).encode())
+    digest = hashlib.sha256(repr((*settings, clips.chosen, code_hash(*MAKING))).encode())
     for path in sorted(set(clips.shards)):
-        told.update(sha256_of(path).encode())
+        digest.update(sha256_of(path).encode())
     for value in network.state_dict().values():
-        told.update(value.numpy().tobytes())
-    return told.hexdigest()[:_DIGITS]
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()[:_DIGITS]
 
 
 def compiled(module: nn.Module, shape: tuple[int, ...]) -> Callable[[F32], F32]:

@@ -68,8 +68,10 @@ class ContentTrainer(Trainer):
         self.plan: ContentPlan = recipe.plan
         self.hearing = hearing_of(self.plan)
         if self.hearing.features != recipe.size.features:
-            told = self.hearing.features
-            raise UsageError(f"this audio backbone has {told} features; say so: --size.features")
+            features = self.hearing.features
+            raise UsageError(
+                f"this audio backbone has {features} features; say so: --size.features"
+            )
         if self.plan.pretrained:
             self.hearing.backbone = pretrained_backbone(
                 self.plan.layers, self.plan.past, STEP_SAMPLES
@@ -149,8 +151,8 @@ class ContentTrainer(Trainer):
         net = self.modules[self.name]
         assert isinstance(net, Content)
         query = net.ask(batch["heard"].flatten(0, 1))
-        told = net.answer(batch["seen"].flatten(0, 1), query).reshape(len(batch["seen"]), 3, -1)
-        yield self.name, {"content": decoupled.content(*told.unbind(dim=1))}, self.weights
+        answers = net.answer(batch["seen"].flatten(0, 1), query).reshape(len(batch["seen"]), 3, -1)
+        yield self.name, {"content": decoupled.content(*answers.unbind(dim=1))}, self.weights
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
         """Where it looks, for a few sounds: a map each."""

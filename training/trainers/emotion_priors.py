@@ -64,8 +64,8 @@ class EmotionPriorsTrainer(Trainer):
         visual = restore(runs["visual"], "visual", VisualEncoder)
         net = EmotionPriors(recipe.size)
         if visual.size != net.visual.size:
-            told = f"features {visual.size.features}, parts {visual.size.parts}"
-            raise UsageError(f"that run of visual has {told}: --size.* of that")
+            sizes = f"features {visual.size.features}, parts {visual.size.parts}"
+            raise UsageError(f"that run of visual has {sizes}: give --size.* the same")
         net.visual.load_state_dict(visual.state_dict())
         self.modules = {"emotion_priors": net}
         self.clips = Clips(data, "train", shows)
@@ -116,12 +116,12 @@ class EmotionPriorsTrainer(Trainer):
         rows, emotions = batch["emotion"].shape
         # What others trained answers as it is: without noise, without dropout.
         net.visual.eval()
-        told = net.of_backbone(batch["backbone"].flatten(0, 1)).reshape(rows, emotions, -1)
-        correlation = told[:, :, batch["emotion"][0]].transpose(1, 2)
-        says = net.of_backbone(batch["seen"]).detach()
+        prediction = net.of_backbone(batch["backbone"].flatten(0, 1)).reshape(rows, emotions, -1)
+        correlation = prediction[:, :, batch["emotion"][0]].transpose(1, 2)
+        of_anyone = net.of_backbone(batch["seen"]).detach()
         parts = {
             "priors": decoupled.emotion_priors(correlation, self.plan.temperature),
-            "rigs": decoupled.alike(net.of_rig(batch["rig"]), says),
+            "rigs": decoupled.alike(net.of_rig(batch["rig"]), of_anyone),
         }
         yield "emotion_priors", parts, self.weights
 
@@ -145,6 +145,6 @@ def clearest(
     with torch.no_grad():
         unknown = torch.zeros(len(views), features.rig.shape[1])
         frame = net.visual.understand(backbone, unknown)
-        said = net.visual.judge(frame, net.visual.begin(len(views))).emotion.softmax(dim=1)
-    sure = said[:, EMOTIONS.index(emotion)].numpy()
+        probabilities = net.visual.judge(frame, net.visual.begin(len(views))).emotion.softmax(dim=1)
+    sure = probabilities[:, EMOTIONS.index(emotion)].numpy()
     return np.asarray(views[sure >= np.quantile(sure, 1 - share)])

@@ -121,7 +121,7 @@ def _run(
         return
     plain = length == 1 and number < 2
     look = Augmentation.plain(side) if plain else Augmentation.draw(rng, side)
-    seed, said = int(rng.integers(1 << 62)), sample.labels
+    seed, labels = int(rng.integers(1 << 62)), sample.labels
     for t in frames:
         picture, rig = sample.clip.frame(int(t)), look.rig(sample.clip.blendshapes[t])
         if plain and number == 1:
@@ -131,9 +131,9 @@ def _run(
         yield {
             "backbone": backbone(look.picture(picture, side)),
             "rig": rig,
-            "affect": np.array([said.valence[t], said.arousal[t]], np.float32),
-            "intensity": said.intensity[t : t + 1],
-            "known": said.known[t : t + 1],
+            "affect": np.array([labels.valence[t], labels.arousal[t]], np.float32),
+            "intensity": labels.intensity[t : t + 1],
+            "known": labels.known[t : t + 1],
         }
 
 

@@ -71,8 +71,8 @@ class IntensityTrainer(Trainer):
     def _take(self, clips: Clips) -> None:
         self.clips = clips
         self.truths, self.others = (
-            [i for i in clips.chosen if clips.infos[i].synthetic == wanted]
-            for wanted in (True, False)
+            [i for i in clips.chosen if clips.infos[i].synthetic == synthetic]
+            for synthetic in (True, False)
         )
 
     def held_out(self) -> IntensityTrainer | None:
@@ -89,20 +89,20 @@ class IntensityTrainer(Trainer):
         both = bool(self.truths and self.others)
         truth = rng.random() < self.plan.synthetic if both else bool(self.truths)
         sample = self.clips[int(rng.choice(self.truths if truth else self.others))]
-        said = self.reader.read(sample)
+        readings = self.reader.read(sample)
         faceless = not len(sample.clip)
-        there = np.ones(len(said.voice), np.bool_) if faceless else sample.clip.found
+        there = np.ones(len(readings.voice), np.bool_) if faceless else sample.clip.found
         frames = run_of_frames(there, self.plan.frames, rng)
         if frames is None:
             return None
         affect, intensity, known = felt(sample, len(there))
-        present = said.present[frames].copy()
+        present = readings.present[frames].copy()
         hidden = rng.random()
         if hidden < self.plan.hidden and present[:, 1].any():
             present[:, 0] = 0
         elif hidden > 1 - self.plan.hidden and not faceless:
             present[:, 1] = 0
-        face, voice = (self._noisy(part[frames], rng) for part in (said.face, said.voice))
+        face, voice = (self._noisy(part[frames], rng) for part in (readings.face, readings.voice))
         return {
             "face": face,
             "voice": voice,
@@ -114,7 +114,7 @@ class IntensityTrainer(Trainer):
         }
 
     def _noisy(self, readings: F32, rng: np.random.Generator) -> F32:
-        """Readings [T, 11] a little off; shares stay shares, which are never below 0."""
+        """Readings [T, 11] a little off; probabilities stay in their range, never below 0."""
         noise = rng.normal(0, self.plan.noise, readings.shape)
         noisy = readings + noise.astype(np.float32)
         noisy[:, : len(EMOTIONS)] = np.maximum(noisy[:, : len(EMOTIONS)], 0)
@@ -135,12 +135,14 @@ class IntensityTrainer(Trainer):
         yield "intensity", parts, self.weights
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
-        """The first sample's intensity over time: green the truth, red what is said."""
+        """The first sample's intensity over time: green the truth, red the prediction."""
         fusion = averaged["intensity"]
         assert isinstance(fusion, IntensityFusion)
-        said = fuse(fusion, batch["face"][:1], batch["voice"][:1], batch["present"][:1]).intensity
+        prediction = fuse(
+            fusion, batch["face"][:1], batch["voice"][:1], batch["present"][:1]
+        ).intensity
         plot = torch.zeros(3, 64, 4 * self.plan.frames)
-        for channel, line in ((0, said[0, :, 0]), (1, batch["intensity"][0, :, 0])):
+        for channel, line in ((0, prediction[0, :, 0]), (1, batch["intensity"][0, :, 0])):
             for t, value in enumerate(line.clamp(0, 1).tolist()):
                 plot[channel, 63 - round(63 * value), 4 * t : 4 * t + 4] = 1
         return {"intensity": plot}

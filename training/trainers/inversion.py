@@ -108,13 +108,13 @@ class InversionTrainer(Trainer):
     def _row(self, rng: np.random.Generator) -> dict[str, Array]:
         """A picture to be drawn upon another: as a rule the calmer one is the canvas."""
         moment = self.moments[rng.integers(len(self.moments))]
-        canvas, wanted = (int(place) for place in rng.choice(moment, 2, replace=False))
+        canvas, target = (int(place) for place in rng.choice(moment, 2, replace=False))
         calm = self.looks.reading[:, NEUTRAL]
-        if calm[canvas] < calm[wanted] and rng.random() < 0.5:
-            canvas, wanted = wanted, canvas
-        drawn, truth = self.looks.canvas_like(canvas, wanted, self.plan.side_px)
+        if calm[canvas] < calm[target] and rng.random() < 0.5:
+            canvas, target = target, canvas
+        drawn, truth = self.looks.canvas_like(canvas, target, self.plan.side_px)
         seen = self.looks.seen
-        return drawn | {"truth": truth, "of_canvas": seen[canvas], "of_truth": seen[wanted]}
+        return drawn | {"truth": truth, "of_canvas": seen[canvas], "of_truth": seen[target]}
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
         encoder, critic = self.modules["inversion"], self.modules["critic"]

@@ -94,8 +94,8 @@ class LipSyncTrainer(Trainer):
         assert isinstance(expert, LipSync)
         heard = batch["heard"]
         heard = heard + self.plan.noise * expert.scale_heard.std * torch.randn_like(heard)
-        told, seen = expert(heard, batch["rig"])
-        yield "lip_sync", {"sync": sync(told, seen, batch["together"])}, self.weights
+        sounds, mouths = expert(heard, batch["rig"])
+        yield "lip_sync", {"sync": sync(sounds, mouths, batch["together"])}, self.weights
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
         """How alike each sound is to each mouth."""

@@ -127,19 +127,19 @@ def _read(clips: Clips, visual: VisualEncoder, every: int) -> Mapping[str, Array
     def look(number: int, index: int) -> None:
         clip = clips[index].clip
         frames = np.flatnonzero(clip.found)[::every]
-        said = np.zeros((len(frames), READING), np.float32)
+        readings = np.zeros((len(frames), READING), np.float32)
         for start in range(0, len(frames), _AT_ONCE):
             part = frames[start : start + _AT_ONCE]
             crops = np.stack([plain.picture(clip.frame(int(t)), side) for t in part])
-            said[start : start + len(part)] = read(visual, crops, clip.blendshapes[part])
+            readings[start : start + len(part)] = read(visual, crops, clip.blendshapes[part])
         emotion = EMOTIONS.index(clip.info.emotion) if clip.info.emotion else -1
-        agreed = said[:, emotion] >= AGREED if emotion >= 0 else np.zeros(len(frames), np.bool_)
+        agreed = readings[:, emotion] >= AGREED if emotion >= 0 else np.zeros(len(frames), np.bool_)
         known = np.where(agreed | (clip.info.synthetic & (len(clip) == 1)), emotion, -1)
         labels.append(known.astype(np.int64))
         rows["clip"].append(np.full(len(frames), index, np.int64))
         rows["frame"].append(frames.astype(np.int64))
         rows["shapes"].append(clip.blendshapes[frames])
-        rows["reading"].append(said)
+        rows["reading"].append(readings)
 
     for _ in each(clips, look, "looking"):
         pass
@@ -151,8 +151,8 @@ def read(visual: VisualEncoder, crops: F32, shapes: F32) -> F32:
     with torch.no_grad():
         frames = visual.look(torch.from_numpy(crops), torch.from_numpy(shapes))
         answer = visual.judge(frames, visual.begin(len(crops)))
-    said: F32 = reading(*answer[1:4]).numpy()
-    return said
+    readings: F32 = reading(*answer[1:4]).numpy()
+    return readings
 
 
 def light_of(looks: Looks) -> F32:

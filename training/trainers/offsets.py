@@ -54,10 +54,10 @@ class Guess:
         rows = np.concatenate(
             [_behind(np.asarray((h.astype(np.float32) - middle) @ into, np.float32)) for h in heard]
         )
-        wanted = np.concatenate(parted)
-        lift = float(wanted.mean())
+        target = np.concatenate(parted)
+        lift = float(target.mean())
         squares = rows.T @ rows + DOUBT * len(rows) * np.eye(rows.shape[1])
-        weights = np.linalg.solve(squares, rows.T @ (wanted - lift))
+        weights = np.linalg.solve(squares, rows.T @ (target - lift))
         return Guess(middle, into.astype(np.float32), weights.astype(np.float32), lift)
 
     def __call__(self, heard: Array) -> F32:

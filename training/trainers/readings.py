@@ -31,7 +31,7 @@ class Readings:
 
 
 class Reader:
-    """Two encoders of runs, and what they said so far. Safe to use from several threads."""
+    """Two encoders of runs, and what they read so far. Safe to use from several threads."""
 
     def __init__(self, visual: Path, speech: Path) -> None:
         self.visual = restore(visual, "visual", VisualEncoder)
@@ -40,7 +40,7 @@ class Reader:
         self._lock = threading.Lock()
 
     def read(self, sample: Sample) -> Readings:
-        """What is said of a clip, as the live graph would say it."""
+        """What is read of a clip, as the live graph would read it."""
         key = sample.clip.info.key
         with self._lock:
             if key not in self._kept:
@@ -60,16 +60,16 @@ class Reader:
             if steps:
                 whole = clip.samples[: steps * STEP_SAMPLES]
                 heard = self.speech.listen(torch.from_numpy(whole)[None])
-                said = reading(*heard[1:4])[0, :frames].numpy()
-                voice[: len(said)] = said
-                present[: len(said), 1] = 1
+                readings = reading(*heard[1:4])[0, :frames].numpy()
+                voice[: len(readings)] = readings
+                present[: len(readings), 1] = 1
         return Readings(face, voice, present)
 
     def look(self, sample: Sample) -> F32:
         """The visual encoder's readings [T, 11]; it forgets where the face is lost."""
         clip, side = sample.clip, self.visual.size.crop_px
         look = Augmentation.plain(side)
-        said = np.zeros((len(clip), READING), np.float32)
+        readings = np.zeros((len(clip), READING), np.float32)
         found = np.flatnonzero(clip.found)
         state, before = self.visual.begin(1), -2
         with torch.no_grad():
@@ -83,5 +83,5 @@ class Reader:
                         state = self.visual.begin(1)
                     out = self.visual.judge(frames[position : position + 1], state)
                     state, before = out.state, int(t)
-                    said[t] = reading(*out[1:4])[0].numpy()
-        return said
+                    readings[t] = reading(*out[1:4])[0].numpy()
+        return readings

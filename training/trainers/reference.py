@@ -189,10 +189,10 @@ class ReferenceTrainer(Trainer):
             return None
         drawn = [int(place) for place in rng.choice(known, CHOICES)]
         others = [place for place in drawn if self.looks.subject[place] != subject]
-        said = self.looks.reading
+        readings = self.looks.reading
 
         def apart(place: int) -> float:
-            return abs(float(said[place, label] * said[place, -1]) - measured)
+            return abs(float(readings[place, label] * readings[place, -1]) - measured)
 
         return min(others, key=apart, default=None)
 
@@ -226,13 +226,13 @@ class ReferenceTrainer(Trainer):
         label = torch.cat([batch["label"]] * 2)
         codes, asked = self._asked(network, batch)
         flat, cached = codes.flatten(1), critic.remembered.draw(len(codes))
-        told = losses.info_nce(flat, cached, label, self.plan.temperature)
+        contrastive = losses.info_nce(flat, cached, label, self.plan.temperature)
         if "picture" not in batch:
             still = sum((p.sum() * 0 for p in critic.parameters()), torch.zeros(()))
             yield "critic", {"discriminator": still}, {"discriminator": 1.0}
             off = (asked - batch["change"].repeat(2, 1)).square().mean()
             critic.remembered.add(flat, label)
-            yield "reference", {"latent": off, "contrastive": told}, self.weights
+            yield "reference", {"latent": off, "contrastive": contrastive}, self.weights
             return
         canvas: Canvas = {name: batch[name] for name in CANVAS}
         pictures = [self.drawing.generator.draw(change, canvas) for change in asked.chunk(2)]
@@ -244,7 +244,7 @@ class ReferenceTrainer(Trainer):
             "supervised": self._supervised(batch, canvas, made),
             "latent": self._latent(batch, asked),
             "adversarial": losses.taken_for_real(critic.discriminator(made)),
-            "contrastive": told,
+            "contrastive": contrastive,
         }
         critic.remembered.add(flat, label)
         yield "reference", parts, self.weights

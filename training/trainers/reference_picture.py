@@ -59,7 +59,7 @@ class ReferencePictureLosses:
     perception: float
     """the same of what the trunk sees"""
     content: float
-    """what is said is kept (CDRL, eq. 4); 0: w/o CCRL"""
+    """the content is kept (CDRL, eq. 4); 0: w/o CCRL"""
     emotion: float
     """the reference's emotion is taken (eq. 5); 0: w/o CERL"""
 
@@ -91,7 +91,7 @@ class ReferencePictureTrainer(Trainer):
         for one in self.talk:
             self.people[one.info.subject].append(one)
         self.clips = Clips(data, "train", shows)
-        self.references, self.said = self._looked(keep)
+        self.references, self.targets = self._looked(keep)
 
     def _looked(self, keep: bool) -> tuple[Array, F32]:
         """What the trunk sees of references [N, C, H, W] float16, and what they feel [N, 7]; as
@@ -144,7 +144,7 @@ class ReferencePictureTrainer(Trainer):
         if np.abs(turns[0] - turns[1]).max() > NEAR_DEG:
             return None
         side = self.content.size.crop_px
-        look, asked = Augmentation.plain(side), int(rng.integers(len(self.said)))
+        look, asked = Augmentation.plain(side), int(rng.integers(len(self.targets)))
         return {
             "picture": look.picture(clips[0].frame(t), side),
             "seen": one.seen[0, t].astype(np.float32),
@@ -152,7 +152,7 @@ class ReferencePictureTrainer(Trainer):
             "truth": look.picture(clips[1].frame(there), side),
             "truth_seen": other.seen[0, there].astype(np.float32),
             "reference": self.references[asked].astype(np.float32),
-            "said": self.said[asked],
+            "target": self.targets[asked],
         }
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
@@ -164,17 +164,17 @@ class ReferencePictureTrainer(Trainer):
             "pixels": (made - batch["truth"]).abs().mean(),
             "perception": perceptual([net.see(made)], [batch["truth_seen"]]),
         }
-        # What isn't asked for is neither computed nor told.
+        # What isn't asked for is neither computed nor reported.
         if self.weights["content"] or self.weights["emotion"]:
             made = net.draw(picture, seen, batch["reference"])
         if self.weights["content"]:
             query = self.content.ask(batch["heard"])
-            told = (self.content.answer(one, query) for one in (seen, self.content.see(made)))
-            parts["content"] = decoupled.alike(*told)
+            contents = (self.content.answer(one, query) for one in (seen, self.content.see(made)))
+            parts["content"] = decoupled.alike(*contents)
         if self.weights["emotion"]:
             wide = self.priors.size.crop_px
             shown = nn.functional.interpolate(made, (wide, wide), mode="bilinear")
-            parts["emotion"] = decoupled.alike(batch["said"], self.priors(shown))
+            parts["emotion"] = decoupled.alike(batch["target"], self.priors(shown))
         yield "reference_picture", parts, self.weights
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:

@@ -58,7 +58,7 @@ class ReferenceRigLosses:
     same: float
     """asked for what it feels already, a rig stays"""
     content: float
-    """what is said is kept (CDRL, eq. 4); 0: w/o CCRL"""
+    """the content is kept (CDRL, eq. 4); 0: w/o CCRL"""
     emotion: float
     """the reference's emotion is taken (eq. 5); 0: w/o CERL"""
 
@@ -84,7 +84,7 @@ class ReferenceRigTrainer(Trainer):
         self.talk = moments_of(self.content, hearing, spoken, 1, keep)
         self.clips = Clips(data, "train", shows)
         self.features = face_features(self.priors.visual, self.clips, self.plan.views, keep)
-        self.reference, self.said = read(self.priors, self.features)
+        self.reference, self.targets = read(self.priors, self.features)
         self.label = np.full(len(self.reference), -1)
         for index in self.clips.chosen:
             emotion = EMOTIONS.index(self.clips.infos[index].emotion)
@@ -117,7 +117,7 @@ class ReferenceRigTrainer(Trainer):
             "own": self.reference[elsewhere],
             "known": np.array(own is not None, np.float32),
             "reference": self.reference[asked],
-            "said": self.said[asked],
+            "target": self.targets[asked],
             "emotion": np.array(self.label[asked], np.int64),
             "real": self.features.rig[real],
         }
@@ -133,13 +133,13 @@ class ReferenceRigTrainer(Trainer):
             "cycle": _off(net(made, batch["own"]), rig, known),
             "same": _off(net(rig, batch["own"]), rig, known),
         }
-        # What isn't asked for is neither computed nor told.
+        # What isn't asked for is neither computed nor reported.
         if self.weights["content"]:
             query = self.content.ask(batch["heard"])
-            told = (self.content.answer(one, query) for one in (rig, made))
-            parts["content"] = decoupled.alike(*told)
+            contents = (self.content.answer(one, query) for one in (rig, made))
+            parts["content"] = decoupled.alike(*contents)
         if self.weights["emotion"]:
-            parts["emotion"] = decoupled.alike(batch["said"], self.priors.of_rig(made))
+            parts["emotion"] = decoupled.alike(batch["target"], self.priors.of_rig(made))
         yield "reference_rig", parts, self.weights
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
@@ -150,9 +150,9 @@ class ReferenceRigTrainer(Trainer):
         return {"shapes": rows[None].expand(3, -1, -1)}
 
 
-def _off(made_BK: Tensor, wanted_BK: Tensor, known_B: Tensor) -> Tensor:
-    """Mean absolute difference, where it is known what is wanted."""
-    off = (made_BK - wanted_BK).abs().mean(dim=1) * known_B
+def _off(made_BK: Tensor, target_BK: Tensor, known_B: Tensor) -> Tensor:
+    """Mean absolute difference, where the target is known."""
+    off = (made_BK - target_BK).abs().mean(dim=1) * known_B
     return off.sum() / known_B.sum().clamp(min=1)
 
 
@@ -162,6 +162,6 @@ def read(priors: EmotionPriors, features: FaceFeatures) -> tuple[F32, F32]:
     with torch.no_grad():
         frame = priors.visual.understand(backbone, rig)
         seen = priors.visual.judge(frame, priors.visual.begin(len(frame)))
-        told = reading(seen.emotion, seen.valence_arousal, seen.intensity)
-        said = priors.of_backbone(backbone)
-    return torch.cat([rig, told], dim=1).numpy(), said.numpy()
+        readings = reading(seen.emotion, seen.valence_arousal, seen.intensity)
+        targets = priors.of_backbone(backbone)
+    return torch.cat([rig, readings], dim=1).numpy(), targets.numpy()

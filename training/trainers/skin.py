@@ -79,23 +79,23 @@ class Changes:
             return self.row(felt, calm, rng)
         return self.row(calm, felt if which < 0.96 else calm, rng)
 
-    def row(self, start: Portrait, goal: Portrait, rng: np.random.Generator) -> dict[str, F32]:
+    def row(self, start: Portrait, target: Portrait, rng: np.random.Generator) -> dict[str, F32]:
         """The network's inputs, without a batch, but the places, and ``change`` [1, ROWS, COLUMNS],
         from one photograph to another; mirrored, lit and placed at random."""
-        seen, wanted = self._details[id(start)], self._details[id(goal)]
-        moved, rig = goal.shape - start.shape, start.rig
+        seen, other = self._details[id(start)], self._details[id(target)]
+        moved, rig = target.shape - start.shape, start.rig
         if rng.random() < 0.5:
-            seen, wanted = seen[:, ::-1], wanted[:, ::-1]
+            seen, other = seen[:, ::-1], other[:, ::-1]
             moved, rig = moved[self._mirror] * FLIP, rig[MIRROR]
         strength = rng.uniform(*self._plan.strengths)
         noise = rng.normal(0, rng.uniform(0, self._plan.noise / 4), seen.shape)
         shift = self._plan.shift
         aside = tuple(rng.integers(-shift, shift + 1, 2))
         given = np.roll(seen * strength + noise, aside, (0, 1))
-        change = np.roll((wanted - seen) * strength, aside, (0, 1))
+        change = np.roll((other - seen) * strength, aside, (0, 1))
         displacement = np.roll(displacement_map(moved), aside, (1, 2))
         one = np.zeros(len(EMOTIONS), np.float32)
-        one[EMOTIONS.index(goal.emotion)] = 1
+        one[EMOTIONS.index(target.emotion)] = 1
         arrays: dict[str, Any] = {
             "detail": given[None],
             "displacement": displacement,
@@ -121,8 +121,8 @@ class Edits(Examples):
             ways["neutral"].append((felt, calm))
             ways[felt.emotion].append((calm, felt))
         for kind in cycle(name for name in EMOTIONS if name in ways):
-            start, goal = ways[kind][int(rng.integers(len(ways[kind])))]
-            row = self._changes.row(start, goal, rng)
+            start, target = ways[kind][int(rng.integers(len(ways[kind])))]
+            row = self._changes.row(start, target, rng)
             call = {name: places() if name == "places" else row[name] for name in INPUTS}
             yield Example({n: v[None] for n, v in call.items()}, True, kind, start.person)
 
@@ -171,21 +171,21 @@ class SkinTrainer(Trainer):
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
-        said = self._say(self.modules["skin"], batch)
-        wrong = (said.float() - batch["change"]) * self._mask.to(said.device)
+        prediction = self._predict(self.modules["skin"], batch)
+        wrong = (prediction.float() - batch["change"]) * self._mask.to(prediction.device)
         across, down = wrong.diff(dim=3).abs().mean(), wrong.diff(dim=2).abs().mean()
         yield "skin", {"light": wrong.abs().mean(), "folds": across + down}, self.weights
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
         """What is seen, what it should become, and what it becomes."""
-        said = self._say(averaged["skin"], batch)
+        prediction = self._predict(averaged["skin"], batch)
         first = [batch["detail"][0], batch["detail"][0] + batch["change"][0]]
-        row = torch.cat([*first, batch["detail"][0] + said[0].float()], dim=2)
+        row = torch.cat([*first, batch["detail"][0] + prediction[0].float()], dim=2)
         return {"skin": (row.repeat(3, 1, 1) + 0.5)}
 
-    def _say(self, module: nn.Module, batch: Batch) -> Tensor:
+    def _predict(self, module: nn.Module, batch: Batch) -> Tensor:
         where = self._places.to(batch["detail"].device)[None]
-        said: Tensor = module(
+        prediction: Tensor = module(
             batch["detail"], batch["displacement"], where, batch["rig"], batch["emotion"]
         )
-        return said
+        return prediction

@@ -1,6 +1,6 @@
 """Train the speech emotion encoder: emotion of a voice, and its valence-arousal where known.
 
-Emotions are learned from people alone: a synthesizer that is told to sound so misleads about them.
+Emotions are learned from people alone: a synthesizer that is made to sound so misleads about them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from training.data.clip import ClipInfo
 from training.loop import Batch, Parts, Trainer
 from training.losses import faces, labels
 from training.models.audio_backbone import pretrained_backbone
-from training.models.speech import SHADES, SpeechEncoder, SpeechSize, log_shares
+from training.models.speech import SHADES, SpeechEncoder, SpeechSize, log_probabilities
 from training.recipe import Recipe
 from training.trainers.samples import Array, Clips
 from training.trainers.voice_features import voice_features
@@ -113,16 +113,19 @@ class SpeechTrainer(Trainer):
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
         encoder = self.modules["speech"]
         assert isinstance(encoder, SpeechEncoder)
-        said = encoder.judge(
+        answers = encoder.judge(
             batch["count"], batch["moments"], batch["speaker_count"], batch["speaker"]
         )
-        wanted = labels.one_hot(batch["emotion"], len(LABELS))
-        shares, even = log_shares(said)[:, None], torch.ones(len(wanted), 1, device=wanted.device)
+        target = labels.one_hot(batch["emotion"], len(LABELS))
+        logs, even = (
+            log_probabilities(answers)[:, None],
+            torch.ones(len(target), 1, device=target.device),
+        )
         known = batch["known"]
         parts = {
-            "classification": labels.soft_classification(shares, wanted, even),
-            "affect": faces.intensity(said.valence_arousal, batch["affect"], known),
-            "intensity": faces.intensity(said.intensity, batch["intensity"], known),
+            "classification": labels.soft_classification(logs, target, even),
+            "affect": faces.intensity(answers.valence_arousal, batch["affect"], known),
+            "intensity": faces.intensity(answers.intensity, batch["intensity"], known),
             "weights": encoder.feel.weight.square().sum(),
         }
         yield "speech", parts, self.weights
@@ -143,11 +146,11 @@ def label_of(info: ClipInfo) -> str:
 
 
 def utterance(encoder: SpeechEncoder, sound: Array) -> Array:
-    """Log-probabilities [10] of LABELS for a whole recording [N]: what is said at its end, of
+    """Log-probabilities [10] of LABELS for a whole recording [N]: what is answered at its end, of
     somebody who was never heard before."""
     with torch.no_grad():
-        shares = log_shares(encoder.listen(torch.from_numpy(sound)[None]))[0, -1]
-    return np.asarray(shares.numpy())
+        logs = log_probabilities(encoder.listen(torch.from_numpy(sound)[None]))[0, -1]
+    return np.asarray(logs.numpy())
 
 
 def among_others(encoder: SpeechEncoder, sounds: Sequence[Array]) -> Array:
@@ -158,4 +161,4 @@ def among_others(encoder: SpeechEncoder, sounds: Sequence[Array]) -> Array:
         total = count.sum(dim=0, keepdim=True)
         usual = (count * moments).sum(dim=0, keepdim=True) / total
         known = total.expand(len(count), -1), usual.expand(len(count), -1)
-        return np.asarray(log_shares(encoder.judge(count, moments, *known)).numpy())
+        return np.asarray(log_probabilities(encoder.judge(count, moments, *known)).numpy())

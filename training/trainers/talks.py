@@ -50,7 +50,7 @@ AGREES: Final = 0.25
 """correlation of lips with what is heard below which a recording isn't learned from: it may be
 dubbed, or the face turned away"""
 ROUNDS: Final = 2
-"""how often offsets are told anew, by what the time before brought in step"""
+"""how often offsets are estimated anew, by what the time before brought in step"""
 STILL_S: Final = 8.0
 
 
@@ -72,8 +72,8 @@ class Shares:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """A take of a recording: ``heard`` [T, F] float16, ``rig`` [T, 52] as late as it is said, as
-    widely articulated as usual, ``felt`` [T, 52] what a feeling adds to it, ``weight`` [T, 52] 1
+    """A take of a recording: ``heard`` [T, F] float16, ``rig`` [T, 52] as late as it is answered,
+    as widely articulated as usual, ``felt`` [T, 52] what a feeling adds to it, ``weight`` [T, 52] 1
     where it is known."""
 
     talk: Talk
@@ -193,9 +193,9 @@ def audible(talk: Talk) -> bool:
     return float(np.percentile(loudness(talk.sound, len(talk)), 90)) >= AUDIBLE
 
 
-def in_step(pairs: list[Pair], told: Guess | None) -> tuple[list[Pair], Guess | None]:
+def in_step(pairs: list[Pair], known: Guess | None) -> tuple[list[Pair], Guess | None]:
     """Talks and what is heard of them; of those that were tracked the sound is brought to its
-    picture, and those whose lips don't agree with it are left out. By the guess that is ``told``,
+    picture, and those whose lips don't agree with it are left out. By the guess that is ``known``,
     else by one fitted where the truth is known, which is given too; as they are where it's neither.
     """
     sure = [pair for pair in pairs if kind_of(pair[0].info) == "rigged"]
@@ -203,11 +203,11 @@ def in_step(pairs: list[Pair], told: Guess | None) -> tuple[list[Pair], Guess | 
     for talk, own in pairs:
         if kind_of(talk.info) == "tracked":
             tracked[recording_of(talk.info)].append((talk, own))
-    if not tracked or not (sure or told):
-        return pairs, told
-    good, guess = list[Pair](), told
-    for _ in range(1 if told else ROUNDS):
-        guess = told or _fitted([*sure, *good])
+    if not tracked or not (sure or known):
+        return pairs, known
+    good, guess = list[Pair](), known
+    for _ in range(1 if known else ROUNDS):
+        guess = known or _fitted([*sure, *good])
         good = [pair for pieces in tracked.values() for pair in _moved(pieces, guess)]
     rest = [pair for pair in pairs if kind_of(pair[0].info) not in ("rigged", "tracked")]
     return [*sure, *good, *rest], guess
@@ -248,8 +248,8 @@ def heard(hearing: Hearing, sound: F32) -> Array:
     steps = len(sound) // STEP_SAMPLES
     with torch.no_grad():
         samples = torch.from_numpy(sound[: steps * STEP_SAMPLES])[None]
-        told, _ = hearing(samples, hearing.backbone.begin(1))
-    return np.asarray(told[0].numpy().astype(np.float16))
+        features, _ = hearing(samples, hearing.backbone.begin(1))
+    return np.asarray(features[0].numpy().astype(np.float16))
 
 
 def worn(talk: Talk, take: int) -> Talk:

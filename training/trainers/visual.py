@@ -126,23 +126,23 @@ class VisualTrainer(Trainer):
     def losses(self, batch: Batch, step: int) -> Iterator[tuple[str, Parts, Mapping[str, float]]]:
         encoder = self.modules["visual"]
         assert isinstance(encoder, VisualEncoder)
-        wanted = labels.one_hot(batch["emotion"], len(EMOTIONS), self.plan.label_smoothing)
+        target = labels.one_hot(batch["emotion"], len(EMOTIONS), self.plan.label_smoothing)
         batch = dict(batch)
         single = batch["rig"].shape[1] == 1
         blended = single and float(torch.rand(())) < self.plan.mixup
         if blended:
-            wanted = _blend(batch, wanted)
+            target = _blend(batch, target)
         frames = encoder.understand(batch["backbone"].flatten(0, 1), batch["rig"].flatten(0, 1))
         frames = frames.reshape(*batch["rig"].shape[:2], -1)
         seen = encoder.follow(frames.expand(-1, self.plan.repeats, -1) if single else frames)
-        shares = torch.log_softmax(seen.emotion.float(), dim=2)
-        trust = torch.ones(len(wanted), device=wanted.device)
+        logs = torch.log_softmax(seen.emotion.float(), dim=2)
+        trust = torch.ones(len(target), device=target.device)
         if single and not blended and step >= self.plan.untrusted_from * self.recipe.schedule.steps:
-            trust = labels.trusted(shares, wanted, self.plan.untrusted)
-        weight = trust[:, None].expand(shares.shape[:2])
+            trust = labels.trusted(logs, target, self.plan.untrusted)
+        weight = trust[:, None].expand(logs.shape[:2])
         known = batch["known"]
         parts = {
-            "classification": labels.soft_classification(shares, wanted, weight),
+            "classification": labels.soft_classification(logs, target, weight),
             "affect": faces.intensity(seen.valence_arousal.float(), batch["affect"], known),
             "intensity": faces.intensity(seen.intensity.float(), batch["intensity"], known),
         }
@@ -154,12 +154,12 @@ class VisualTrainer(Trainer):
         return {"backbone": (seen / seen.amax())[None].expand(3, -1, -1)}
 
 
-def _blend(batch: Batch, wanted: Tensor) -> Tensor:
-    """Each row with another, by a random share; the wanted shares alike."""
+def _blend(batch: Batch, target: Tensor) -> Tensor:
+    """Each row with another, by a random share; the targets alike."""
     share = 0.5 + 0.5 * float(torch.rand(()))
-    other = torch.randperm(len(wanted), device=wanted.device)
-    labelled = wanted.sum(dim=1) > 0
-    other = torch.where(labelled & labelled[other], other, torch.arange(len(wanted)).to(other))
+    other = torch.randperm(len(target), device=target.device)
+    labelled = target.sum(dim=1) > 0
+    other = torch.where(labelled & labelled[other], other, torch.arange(len(target)).to(other))
     for name in ("backbone", "rig", "affect", "intensity", "known"):
         batch[name] = share * batch[name] + (1 - share) * batch[name][other]
-    return share * wanted + (1 - share) * wanted[other]
+    return share * target + (1 - share) * target[other]

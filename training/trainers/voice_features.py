@@ -104,14 +104,14 @@ def _takes(encoder: SpeechEncoder, sample: Sample, takes: int) -> Iterator[tuple
     clip = sample.clip
     if len(clip.sound) < 2 * STEP_SAMPLES:
         return
-    told = felt(sample, len(clip.sound) // STEP_SAMPLES)
+    labels = felt(sample, len(clip.sound) // STEP_SAMPLES)
     for take in range(takes):
         sound = clip.samples
         if take:
             sound = worn_voice(sound, np.random.default_rng([take, *clip.info.key.encode()]))
-        count, moments, shares = _heard(encoder, sound)
-        at = (shares * len(told[0])).astype(int)
-        yield count, moments, *(values[at] for values in told)
+        count, moments, places = _heard(encoder, sound)
+        at = (places * len(labels[0])).astype(int)
+        yield count, moments, *(values[at] for values in labels)
 
 
 def _heard(encoder: SpeechEncoder, sound: F32) -> tuple[F32, F32, F32]:
@@ -121,5 +121,5 @@ def _heard(encoder: SpeechEncoder, sound: F32) -> tuple[F32, F32, F32]:
     steps = count.shape[1] - LOOK_AHEAD_STEPS
     at = np.arange(steps - 1, min(FIRST_STEPS, steps - 1) - 1, -EVERY_STEPS)[::-1]
     late = torch.from_numpy(at + LOOK_AHEAD_STEPS)
-    shares = ((at + 0.5) / steps).astype(np.float32)
-    return count[0, late].numpy(), moments[0, late].numpy(), shares
+    places = ((at + 0.5) / steps).astype(np.float32)
+    return count[0, late].numpy(), moments[0, late].numpy(), places

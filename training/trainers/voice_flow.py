@@ -30,7 +30,7 @@ from training.trainers.samples import Array
 from training.trainers.voice_rig import VoiceRigPlan, shape_weights, spoken, talks_for
 
 LABELLED: Final = 0.5
-"""how often an emotion is told by its label, as in live use, rather than by the voice"""
+"""how often an emotion is given by its label, as in live use, rather than by the voice"""
 LEVELS: Final = (0.0, 0.4, 0.7, 1.0)
 """intensity of a level; of 0, unknown, see STRONG"""
 STRONG: Final = 0.7
@@ -41,9 +41,9 @@ class VoiceFlowPlan(VoiceRigPlan):
     """How talk is drawn and what is taken away, to see what it is good for."""
 
     flow: bool = True
-    """the prior is a flow that is told content and emotion; else plain noise"""
+    """the prior is a flow with content and emotion as its condition; else plain noise"""
     style: bool = True
-    """the decoder is told a style"""
+    """the decoder is given a style"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,15 +102,15 @@ class VoiceFlowTrainer(Trainer):
         heard, steps = batch["heard"], batch["rig"].shape[1]
         emotion = self._emotion(batch)
         noisy = heard + self.plan.noise * net.content.scale.std * torch.randn_like(heard)
-        told = net.told(noisy, emotion)
+        condition = net.condition(noisy, emotion)
         truth = (batch["rig"] + batch["felt"]).clamp(0, 1)
         felt = batch["felt"].abs().amax(dim=(1, 2), keepdim=True) > 0
         everywhere = torch.from_numpy(SPOKEN).float() * felt
         weight = torch.maximum(batch["weight"], everywhere) * self.counts
-        mean, log_deviation = net.posterior(truth, told)
+        mean, log_deviation = net.posterior(truth, condition)
         z = mean + log_deviation.exp() * torch.randn_like(mean)
-        noise = net.prior.to_noise(z, told[:, :, ::STRIDE]) if self.plan.flow else z
-        rig = net.shapes(z, told, self._style(net, batch["speaker"]))
+        noise = net.prior.to_noise(z, condition[:, :, ::STRIDE]) if self.plan.flow else z
+        rig = net.shapes(z, condition, self._style(net, batch["speaker"]))
         face, was = self.space.face(rig), self.space.face(truth)
         moved, there = windows(rig), windows(heard[:, -steps:])
         parts = spoken(rig, truth, weight) | {
@@ -132,10 +132,10 @@ class VoiceFlowTrainer(Trainer):
         label, level = batch["emotion"], batch["level"]
         strength = torch.tensor(LEVELS)[level]
         strength = torch.where((level == 0) & (label >= 0), STRONG, strength)
-        shares = nn.functional.one_hot(label.clamp(min=0), len(self.space.places)).float()
-        place = self.space.place(shares, strength * (label >= 0))[:, None]
-        told = batch["labelled"][:, None, None]
-        return torch.lerp(voice, place.expand_as(voice), told)
+        one_hot = nn.functional.one_hot(label.clamp(min=0), len(self.space.places)).float()
+        place = self.space.place(one_hot, strength * (label >= 0))[:, None]
+        labelled = batch["labelled"][:, None, None]
+        return torch.lerp(voice, place.expand_as(voice), labelled)
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
         """Shapes over time: the truth above, what is generated below."""

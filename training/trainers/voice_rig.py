@@ -110,7 +110,7 @@ class VoiceRigTrainer(Trainer):
         yield "voice_rig", spoken(rig, truth, weight), self.weights
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
-        """Shapes over time: the truth above, what is said below."""
+        """Shapes over time: the truth above, the prediction below."""
         net = averaged["voice_rig"]
         assert isinstance(net, VoiceRigNet)
         rig = net.shapes(net.window(net.heard(batch["heard"][:1])))

@@ -9,7 +9,7 @@ import pytest
 from engine.errors import MienError, UsageError
 from inference.weight_sets import SHIPPED
 from training.evaluate import main
-from training.evaluation.on_card import hash_of, told
+from training.evaluation.on_card import figures_of, hash_of
 from training.evaluation.protocols import Row
 
 
@@ -18,11 +18,11 @@ def test_a_card_gets_the_figures_of_its_own_reader() -> None:
         Row("read", "judge", "all", {"accuracy": 0.1}),
         Row("read", "face", "all", {"accuracy": 0.7, "intensity": None}),
     ]
-    assert told(rows, SHIPPED / "clean" / "visual", "clean") == {"accuracy": 0.7}
-    assert told(rows, SHIPPED / "visual", "") == {"accuracy": 0.7}
+    assert figures_of(rows, SHIPPED / "clean" / "visual", "clean") == {"accuracy": 0.7}
+    assert figures_of(rows, SHIPPED / "visual", "") == {"accuracy": 0.7}
     for folder in (SHIPPED / "visual", SHIPPED / "clean" / "speech", SHIPPED / "rig"):
         with pytest.raises(UsageError, match=r"wasn't asked; --card is for the visual or speech"):
-            told(rows, folder, "clean")
+            figures_of(rows, folder, "clean")
 
 
 def test_data_is_known_by_what_it_holds(tmp_path: Path) -> None:

@@ -36,9 +36,9 @@ from training.models.latent import (
     WIDTH,
     LatentEncoder,
     LatentSize,
+    centred_logits,
     drawn,
     packed,
-    said,
 )
 from training.models.stylegan2 import StyleGAN2
 
@@ -48,7 +48,7 @@ SIDE_PX = 128
 def test_a_latent_holds_each_number_once_and_gives_it_back() -> None:
     assert len(set(PLACES)) == len(PLACES) == len(BLENDSHAPES) + READING + len(EMOTIONS)
     shapes, amounts = torch.rand(2, len(BLENDSHAPES)), torch.rand(2, len(EMOTIONS))
-    w = packed(shapes, said(torch.rand(2, READING)), amounts)
+    w = packed(shapes, centred_logits(torch.rand(2, READING)), amounts)
     assert w.shape == (2, TOKENS, WIDTH)
     assert torch.equal(drawn(w), torch.cat([shapes, amounts], dim=1))
 

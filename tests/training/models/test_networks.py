@@ -28,7 +28,7 @@ from training.models.speech import (
     SpeechEncoder,
     SpeechSize,
     forgetting,
-    log_shares,
+    log_probabilities,
 )
 from training.models.visual import VisualEncoder, VisualSize, lit
 from training.models.xception import XCEPTION, MiniXception
@@ -165,7 +165,7 @@ def test_the_bored_and_the_calm_count_as_neutral_and_are_told_apart() -> None:
     encoder = SpeechEncoder(SPEECH).eval()
     with torch.no_grad():
         heard = encoder.listen(spoken(10, 2))
-    shares, eight = log_shares(heard).exp(), heard.emotion.softmax(dim=-1)
+    shares, eight = log_probabilities(heard).exp(), heard.emotion.softmax(dim=-1)
     assert shares.shape == (2, 10, 10)
     assert torch.allclose(shares.sum(dim=-1), torch.ones(2, 10), atol=1e-5)
     assert torch.allclose(shares[..., [0, 8, 9]].sum(dim=-1), eight[..., 0], atol=1e-6)

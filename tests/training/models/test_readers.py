@@ -21,11 +21,14 @@ import torch
 
 from engine.types import F32
 from face.types import EMOTIONS
+from inference.card import read_card
+from inference.weight_sets import SHIPPED
 from tests.training.made_clips import made_clip, made_clips
 from tests.training.models.conftest import Made
 from training import checkpoint
 from training.data.clip import Clip, write_shard
 from training.evaluate_readers import main
+from training.evaluation.on_card import hash_of
 from training.evaluation.talkers import EVERY, watched
 from training.losses import labels
 from training.models.speech import SpeechEncoder, SpeechSize
@@ -373,8 +376,20 @@ def test_readers_are_cross_validated(
     assert "visual: 12 of 4 people, 2 folds" in said and "| neutral |" in said
     answers = (tmp_path / "cv" / "answers.tsv").read_text().splitlines()
     assert len(answers) == 13
-    assert main(command) == 0  # nothing is trained again
+    card = Path(shutil.copytree(SHIPPED / "visual", tmp_path / "weight"))
+    assert main([*command, "--card", str(card)]) == 0  # nothing is trained again
     assert "visual 3/3" not in capsys.readouterr().out
+    row = read_card(card).text["metrics"]["people_not_learned_from"]
+    assert row["pictures_samples"] == 12 and row["pictures_people"] == 4 and "note" not in row
+    assert f"{row['pictures_uncalibrated_accuracy']:.3f}" in said
+    assert row["command"].endswith(f"--card {card}") and row["seed"] == 0
+    assert row["data_sha256"] == hash_of(tmp_path / "data")
+    assert main([*command, "--card", str(SHIPPED / "speech")]) == 2
+    assert "is the card of speech, not of visual" in capsys.readouterr().err
+    other = [*command[:2], str(tmp_path / "other"), *command[3:]]
+    write_shard(tmp_path / "other" / "a.tar", stills[::-1])
+    assert main(other) == 1
+    assert "fold-0 learned from other data" in capsys.readouterr().err
     run = Path(shutil.copytree(tmp_path / "cv" / "fold-0", tmp_path / "visual"))
     uncalibrated = restore(run, "visual", VisualEncoder)
     before = uncalibrated.heads.emotion

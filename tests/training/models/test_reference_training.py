@@ -28,7 +28,7 @@ from training.data.pairs import Pairs, main
 from training.directions import emotion_directions, speech_basis
 from training.models.celcl import Celcl, CelclSize
 from training.models.intensity import READING
-from training.models.latent import packed, said
+from training.models.latent import centred_logits, packed
 from training.models.stylegan2 import StyleGAN2
 from training.recipes.reference import ReferenceRecipe
 from training.restore import restored
@@ -58,7 +58,7 @@ def heads(rng: np.random.Generator, people: int) -> tuple[F32, NDArray[np.int64]
 
 def codes_of(shapes: F32) -> F32:
     """Latents of heads of which nothing is known but their shapes."""
-    unread = said(torch.zeros(len(shapes), READING))
+    unread = centred_logits(torch.zeros(len(shapes), READING))
     return packed(torch.from_numpy(shapes), unread, torch.zeros(len(shapes), 8)).numpy()
 
 
