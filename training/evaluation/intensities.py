@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from engine.errors import MienError
-from training.evaluation.cross_validation import TABLE
 from training.evaluation.on_card import Findings
+from training.evaluation.reader_figures import TABLE
 from training.metrics.statistics import concordance, concordance_interval
 from training.models.intensity import IntensityFusion
 from training.restore import restore
