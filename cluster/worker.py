@@ -20,7 +20,7 @@ from cluster.kept import PEOPLE, SETTINGS, digest_of, travels
 from cluster.link import Keys, Line
 from engine.dispatch import Dispatcher
 from engine.errors import MienError, words
-from engine.loops import run_loop
+from engine.loops import input_over, run_loop
 from engine.transport.wire import from_bytes
 from nodes.web.options import Options
 from nodes.web.security import is_loopback
@@ -57,7 +57,7 @@ class Worker:
 
     async def main(self) -> int:
         """Until it is told to leave; the exit code."""
-        orphaned = asyncio.ensure_future(_input_over(self._stopping))
+        orphaned = asyncio.ensure_future(input_over(self._stopping))
         beside: list[asyncio.Future[None]] = []
         machine, code = None, 0
         try:
@@ -190,15 +190,6 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
 def _seen(place: Path) -> Seen:
     state = place.stat()
     return state.st_mtime_ns, state.st_size
-
-
-async def _input_over(stopping: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while await reader.read(4096):
-        pass
-    stopping.set()
 
 
 async def _main(task: dict[str, Any]) -> int:

@@ -23,7 +23,7 @@ from engine import plugins
 from engine.control import REPORTS_MOST, ControlSocket
 from engine.dispatch import Dispatcher
 from engine.errors import MienError, words
-from engine.loops import run_loop
+from engine.loops import input_over, run_loop
 from engine.run import Run
 from engine.transport.wire import from_bytes
 from engine.worker import TICK_S, Worker
@@ -53,7 +53,7 @@ async def main(task: dict[str, Any], parent: asyncio.StreamReader | None = None)
         events.add(note)
         note.add_done_callback(events.discard)
 
-    watch = asyncio.ensure_future(_parent_gone(stopping))
+    watch = asyncio.ensure_future(input_over(stopping))
     code = 0
     try:
         graph = graphs.load(task["graph"])
@@ -84,15 +84,6 @@ async def main(task: dict[str, Any], parent: asyncio.StreamReader | None = None)
         await peer.close()
         context.destroy(linger=200)
     return code
-
-
-async def _parent_gone(stopping: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while await reader.read(4096):
-        pass
-    stopping.set()
 
 
 def start() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -24,6 +25,16 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
         finally:
             with held():
                 runner.close()
+
+
+async def input_over(stopping: asyncio.Event) -> None:
+    """Set ``stopping`` once standard input ends: whoever started this process has gone."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while await reader.read(4096):
+        pass
+    stopping.set()
 
 
 def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -9,7 +9,6 @@ import secrets
 import subprocess
 import sys
 import urllib.request
-from types import TracebackType
 from typing import Any, Final, Self
 
 from commands.bench.server import Server
@@ -56,12 +55,7 @@ class Callers:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:

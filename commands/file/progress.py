@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
 from typing import Any
 
 from engine import terminal
@@ -62,12 +61,7 @@ class Progress:
         left_s = (now_s - since_s) * max(0, self._expected - done) / (done - there)
         return f", about {left_s:.0f} s left"
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 
@@ -102,12 +96,7 @@ class ClipProgress:
             line = f"{self._title}: {self._done}/{self._expected} clips{lost}"
             print(f"{line}, about {left_s:.0f} s left", file=sys.stderr, flush=True)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 

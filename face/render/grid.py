@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.types import F32
 
@@ -78,3 +79,19 @@ class Grid:
         top, left = (self.row - low[0]) * self.cell, (self.column - low[1]) * self.cell
         high, wide = self.bottom - self.top, self.right - self.left
         return np.asarray(fine[top : top + high, left : left + wide], np.float32)
+
+
+def carried_on(values: F32, inside: NDArray[np.bool_], cells: float) -> tuple[list[F32], F32, F32]:
+    """Values [N, rows, columns] that are known ``inside``, as they go on around: their sums over
+    about so many ``cells``, by how much to divide these, and how far the inside is [cells]."""
+    import cv2
+
+    mask = inside.astype(np.float32)
+    window = (int(cells) | 1, int(cells) | 1)
+    spread = cv2.merge([*(values * mask), mask])
+    *sums, weight = (
+        np.asarray(part, np.float32)
+        for part in cv2.split(cv2.blur(cv2.blur(spread, window), window))
+    )
+    distance = cv2.distanceTransform((~inside).view(np.uint8), cv2.DIST_L2, 3)
+    return sums, weight, np.asarray(distance, np.float32)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from engine.types import F32, U8
 from face.ramps import smoothstep
 from face.render.eyes import keep_eyes
-from face.render.grid import FADE, Grid
+from face.render.grid import FADE, Grid, carried_on
 from face.render.slits import close_slits
 from face.render.surface import (
     HEIGHT,
@@ -240,20 +240,16 @@ def _extend(mesh: F32, inside: NDArray[np.bool_], fade: float) -> list[F32]:
     ``fade`` cells, texels go on, and what faces the camera ends."""
     import cv2
 
-    mask = inside.astype(np.float32)
-    window = (int(fade) | 1, int(fade) | 1)
-    spread = cv2.merge([*(mesh[:4] * mask), mask])
-    *carried, weight = cv2.split(cv2.blur(cv2.blur(spread, window), window))
-    distance = cv2.distanceTransform((~inside).view(np.uint8), cv2.DIST_L2, 3)
-    weight = 1 / np.maximum(weight, 1e-3)
+    carried, weight, distance = carried_on(mesh[:4], inside, fade)
+    scale = 1 / np.maximum(weight, 1e-3)
     near = smoothstep(0, 1, 1 - distance / np.float32(fade))
     out: list[F32] = []
     for axis in range(2):
-        flow = np.where(inside, mesh[axis], carried[axis] * weight * near)
+        flow = np.where(inside, mesh[axis], carried[axis] * scale * near)
         out.append(np.asarray(cv2.GaussianBlur(flow, (0, 0), 1.0), np.float32))
     for axis in range(2, 4):
-        out.append(np.where(inside, mesh[axis], carried[axis] * weight).astype(np.float32))
-    out.append((mesh[4] * mask).astype(np.float32))
+        out.append(np.where(inside, mesh[axis], carried[axis] * scale).astype(np.float32))
+    out.append((mesh[4] * inside).astype(np.float32))
     return out
 
 

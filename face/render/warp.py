@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from engine.types import F32, U8
 from face.ramps import smoothstep
-from face.render.grid import FADE, MARGIN
+from face.render.grid import FADE, MARGIN, carried_on
 from face.topology import EYEBALLS
 
 FLOW_CELLS: Final = 176
@@ -153,16 +153,12 @@ def _extend(mesh: F32, inside: NDArray[np.bool_], fade: float) -> F32:
     cells."""
     import cv2
 
-    mask = inside.astype(np.float32)
-    window = (int(fade) | 1, int(fade) | 1)
-    spread = cv2.merge([*(mesh * mask), mask])
-    x, y, weight = cv2.split(cv2.blur(cv2.blur(spread, window), window))
-    distance = cv2.distanceTransform((~inside).view(np.uint8), cv2.DIST_L2, 3)
+    carried, weight, distance = carried_on(mesh, inside, fade)
     near = smoothstep(0, 1, 1 - distance / np.float32(fade)) / np.maximum(weight, 1e-3)
     still = distance >= fade
     flow = np.empty_like(mesh)
-    for axis, outer in enumerate((x, y)):
-        carried = np.where(inside, mesh[axis], outer * near)
-        flow[axis] = cv2.GaussianBlur(carried, (0, 0), 1.0)
+    for axis, outer in enumerate(carried):
+        whole = np.where(inside, mesh[axis], outer * near)
+        flow[axis] = cv2.GaussianBlur(whole, (0, 0), 1.0)
         flow[axis][still] = 0
     return flow

@@ -17,6 +17,7 @@ from face.render.badge import put_badge
 from face.rig import load_rig
 from face.types import EMOTIONS, FaceEdit, FaceTrack
 from inference.assets import FACE_LANDMARKER, locate
+from nodes import parameters
 
 if TYPE_CHECKING:
     from face.render.actor import Actor
@@ -90,13 +91,9 @@ class Compositor(Node):
         backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = parameter(
             "auto", "what runs the network; auto: the best that is here", live=False
         )
-        threads: int = parameter(2, "compute threads of the network", low=1, high=16, live=False)
-        weights: str = parameter(
-            "", "a set or a folder of weights; empty: $MIEN_WEIGHTS, else the default", live=False
-        )
-        landmarker: str = parameter(
-            "", "path of face_landmarker.task; empty: the cache, fetched once", live=False
-        )
+        threads: int = parameters.threads(2)
+        weights: str = parameters.weights()
+        landmarker: str = parameters.landmarker()
 
     config: Config
     _actor: Actor | None = None

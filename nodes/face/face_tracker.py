@@ -19,6 +19,7 @@ from face.topology import LANDMARKS
 from face.types import BLENDSHAPES, FaceTrack
 from inference.assets import FACE_LANDMARKER, locate
 from inference.runtimes import on_cpu
+from nodes import parameters
 
 CHECK_S = 0.5
 """how often the whole picture is searched while a face is followed"""
@@ -59,10 +60,8 @@ class FaceTracker(Node):
         search_interval_ms: float = parameter(
             66.0, "pause between searches while no face is seen", low=0.0, high=2000.0, unit="ms"
         )
-        threads: int = parameter(1, "compute threads of the networks", low=1, high=16, live=False)
-        landmarker: str = parameter(
-            "", "path of face_landmarker.task; empty: the cache, fetched once", live=False
-        )
+        threads: int = parameters.threads(1)
+        landmarker: str = parameters.landmarker()
 
     config: Config
 

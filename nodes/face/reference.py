@@ -11,6 +11,7 @@ from engine.node import Source
 from engine.parameters import parameter
 from engine.types import Message, Outputs
 from face.types import ReferenceTrack
+from nodes import parameters
 
 
 class Reference(Source):
@@ -29,12 +30,8 @@ class Reference(Source):
             "loop", "a clip is played over and over in its own time, or worn as its mean",
             live=False,
         )  # fmt: skip
-        weights: str = parameter(
-            "", "a set or a folder of weights; empty: $MIEN_WEIGHTS, else the default", live=False
-        )
-        landmarker: str = parameter(
-            "", "path of face_landmarker.task; empty: the cache, fetched once", live=False
-        )
+        weights: str = parameters.weights()
+        landmarker: str = parameters.landmarker()
 
     config: Config
 

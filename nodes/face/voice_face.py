@@ -21,6 +21,7 @@ from face.voice.idle import Idle
 from face.voice.talking import VoiceRig
 from face.voice.wearing import MOUTH, Wearing, wish_of
 from inference.weights import open_model
+from nodes import parameters
 
 if TYPE_CHECKING:
     from inference.model import Model
@@ -94,10 +95,8 @@ class VoiceFace(Node):
             unit="ms",
         )
         seed: int = parameter(0, "of blinks, glances and the head's motion", low=0, high=2**31 - 1)
-        threads: int = parameter(1, "compute threads of the network", low=1, high=16, live=False)
-        weights: str = parameter(
-            "", "a set or a folder of weights; empty: $MIEN_WEIGHTS, else the default", live=False
-        )
+        threads: int = parameters.threads(1)
+        weights: str = parameters.weights()
 
     config: Config
     _model: Model | None = None

@@ -14,6 +14,7 @@ from face.rig import load_rig
 from face.steady_crop import SteadyCrop, cut_out, to_tensor
 from face.types import Affect, FaceTrack
 from inference.weights import open_or_report
+from nodes import parameters
 
 if TYPE_CHECKING:
     from inference.model import Model
@@ -34,10 +35,8 @@ class FaceReader(Node):
         every: int = parameter(
             1, "look at every n-th picture; between, the last answer stands", low=1, high=10
         )
-        threads: int = parameter(1, "compute threads of the network", low=1, high=16, live=False)
-        weights: str = parameter(
-            "", "a set or a folder of weights; empty: $MIEN_WEIGHTS, else the default", live=False
-        )
+        threads: int = parameters.threads(1)
+        weights: str = parameters.weights()
 
     config: Config
     _model: Model | None = None

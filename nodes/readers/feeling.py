@@ -21,6 +21,7 @@ from face.affect.answers import (
 )
 from face.types import EMOTIONS, Affect
 from inference.weights import open_or_report
+from nodes import parameters
 
 if TYPE_CHECKING:
     from inference.model import Model
@@ -75,9 +76,7 @@ class Feeling(Node):
             high=5000.0,
             unit="ms",
         )
-        weights: str = parameter(
-            "", "a set or a folder of weights; empty: $MIEN_WEIGHTS, else the default", live=False
-        )
+        weights: str = parameters.weights()
 
     config: Config
     _model: Model | None = None

@@ -16,6 +16,7 @@ from face.affect.speech_steps import STEP_NS, SpeechSteps, Step
 from face.affect.voice_activity import Loud, Spoken, VoiceActivity
 from face.types import Affect
 from inference.weights import open_or_report
+from nodes import parameters
 
 if TYPE_CHECKING:
     from inference.model import Model
@@ -41,10 +42,8 @@ class VoiceReader(Node):
             high=5000.0,
             unit="ms",
         )
-        threads: int = parameter(1, "compute threads of the network", low=1, high=16, live=False)
-        weights: str = parameter(
-            "", "a set or a folder of weights; empty: $MIEN_WEIGHTS, else the default", live=False
-        )
+        threads: int = parameters.threads(1)
+        weights: str = parameters.weights()
 
     config: Config
     _model: Model | None = None

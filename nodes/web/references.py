@@ -17,6 +17,7 @@ from engine.node import LoopNode
 from engine.parameters import parameter
 from engine.types import Message
 from face.types import EMOTIONS, ReferenceTrack
+from nodes import parameters
 from nodes.web.operations import Wear, Worn
 from nodes.web.security import refuse
 
@@ -60,12 +61,8 @@ class References(LoopNode):
         clip: Literal["loop", "mean"] = parameter(
             "loop", "a clip is played over and over in its own time, or worn as its mean"
         )
-        weights: str = parameter(
-            "", "a set or a folder of weights; empty: $MIEN_WEIGHTS, else the default", live=False
-        )
-        landmarker: str = parameter(
-            "", "path of face_landmarker.task; empty: the cache, fetched once", live=False
-        )
+        weights: str = parameters.weights()
+        landmarker: str = parameters.landmarker()
 
     config: Config
     _reader: ReferenceReader | None = None
