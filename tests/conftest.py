@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from inference.weight_sets import VARIABLE
 
-HERE = Path(__file__).parent
 TOGETHER = ("browser", "training/models")
 """folders whose files share what is made once: a browser and an engine, trained networks"""
 
@@ -26,13 +25,21 @@ def _import_path_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each of `-n 2` workers takes whole files, or one of the folders above."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Rooms(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return next((name for name in TOGETHER if f"/{name}/" in f"/{file}"), file)
+
+    return Rooms(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of two workers each takes whole files, or one of the folders above. Tests that start a
-    cluster take long, so `-m cluster` runs them, and nothing else does."""
-    for item in items:
-        file = item.path.relative_to(HERE).as_posix()
-        folder = next((name for name in TOGETHER if file.startswith(f"{name}/")), file)
-        item.add_marker(pytest.mark.xdist_group(folder))
+    """Tests that start a cluster take long, so `-m cluster` runs them, and nothing else does."""
     if "cluster" in config.option.markexpr:
         return
     left = [item for item in items if item.get_closest_marker("cluster")]

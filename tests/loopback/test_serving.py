@@ -23,6 +23,7 @@ from av import VideoFrame as AvVideo
 from commands import capacity
 from commands.bench.callers import Callers
 from engine.errors import UsageError
+from engine.transport.shm import folder
 from nodes.web.options import Options
 from serving.machine import Machine
 from tests.loopback.rig import (
@@ -254,33 +255,34 @@ async def test_whip_makes_a_session_and_names_it(alone: Server) -> None:
             assert answer.status == 302 and answer.headers["Location"].startswith("/s/")
 
 
-def held(server: Server) -> dict[str, int]:
-    """Processes, descriptors, segments and files that there are."""
+def held(server: Server, sessions: list[int]) -> dict[str, int]:
+    """Processes, descriptors, files and those sessions' segments that there are."""
     gc.collect()
     template = psutil.Process(server.sessions.pid)
     return {
         "processes": len(psutil.Process().children(recursive=True)),
         "descriptors": psutil.Process().num_fds() + template.num_fds(),
-        "segments": len(list(Path("/dev/shm").glob("mien*"))),
+        "segments": sum(len(list(folder().glob(f"mien-{pid}-*"))) for pid in sessions),
         "files": len(list(server.folder.path.rglob("*"))),
     }
 
 
 async def test_coming_and_going_leaves_nothing(alone: Server) -> None:
     count = int(os.environ.get("MIEN_COMINGS", "20"))
-    before, memory = {}, []
+    before, memory, pids = {}, [], []
     for number in range(count):
         name = f"visitor-number-{number:04d}"
         await alone.ask(name, "metrics")
+        pids.append(alone.sessions.by_name[name].pid)
         await alone.sessions.end(name)
         if number == 4:
-            before = held(alone)
+            before = held(alone, pids)
         memory.append(
             sum(psutil.Process(pid).memory_info().rss for pid in (os.getpid(), alone.sessions.pid))
         )
     alone.sessions.open(ANNA)
     await alone.sessions.end(ANNA)  # before it is there
-    assert held(alone) == before
+    assert held(alone, pids) == before
     assert memory[-1] - memory[4] < 4 << 20
 
 
