@@ -23,7 +23,8 @@ BEGIN_WITHIN_S: Final = 2.0
 MOVE_WITHIN_S: Final = 60.0
 """how long who was with a worker that died waits for a place, which a new worker may bring"""
 GRACE_S: Final = 1.0
-"""how long a session that has moved goes on where it was, so that its page has left by itself"""
+LEFT_WITHIN_S: Final = 5.0
+"""how long a session that has moved goes on where it was, until its page has left by itself"""
 
 
 class Way:
@@ -227,16 +228,21 @@ class FarSessions:
         session.worker = other
         session.moves += 1
         self.ended["moves"] += 1
-        worker.taken.discard(session.name)
         for transport in self.lines.get(session.name, ()):
             if transport is not None:
                 transport.abort()  # without a goodbye, so that the page hurries back
 
     async def _end_there(self, session: FarSession, worker: Worker) -> None:
-        """End what has moved, where it was."""
+        """End what has moved, where it was, once nobody is connected there any more."""
+        until_s = time.monotonic() + LEFT_WITHIN_S
         await asyncio.sleep(GRACE_S)
+        while time.monotonic() < until_s and worker in self.workers.there:
+            if not worker.figures.get(session.name, {}).get("connected"):
+                break
+            await asyncio.sleep(AGAIN_S)
         with contextlib.suppress(MienError):  # the worker ends it, too, or is gone
             await self.workers.call(worker, ms.End(session.name))
+        worker.taken.discard(session.name)
 
     def _lost(self, worker: Worker) -> None:
         for session in list(self.by_name.values()):

@@ -155,6 +155,7 @@ async def test_sessions_outlive_their_node_and_a_drain(cluster: Any, tmp_path: P
                 cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
                 await until(lambda: len(house.workers.ready) == 2, "another worker", 60)
                 (full,) = [worker for worker in house.workers.ready if worker.taken]
+                twice = [each.twice() for each in visitors]
                 at_s = time.monotonic()
                 drained = int(full.name.rpartition(" ")[2])
                 assert await house.admin("POST", f"/admin/workers/{drained}/drain") == ""
@@ -163,6 +164,7 @@ async def test_sessions_outlive_their_node_and_a_drain(cluster: Any, tmp_path: P
                 assert full.name not in {row["worker"] for row in house.sessions.figures()}
                 for number, each in enumerate(visitors):
                     assert each.pause_s(at_s) < 5
+                    assert each.twice() > twice[number]  # the old place sent on until the new did
                     assert await each.value("out", "bitrate_kbps") == 700 + number
                     assert not each.foreign()
                     assert await each.ask("people") == [["anna"], []][number]

@@ -24,12 +24,14 @@ from cluster.workers import Plan, Workers
 from engine.folders import RunFolder
 from engine.types import U8
 from nodes.web.options import Options
-from tests.loopback.rig import STRAIGHT, Client, Pictures, Tone, read_number
+from tests.loopback.rig import STRAIGHT, Client, Pictures, Tone, read_number, until
 
 MARKS = 4_000
 """numbers that a visitor's pictures can have"""
 STORE_BYTES = 80 << 20
 AGAIN_S = 0.1
+OVERLAP_S = 0.5
+"""as the page: what is on its way still comes"""
 
 
 @contextlib.contextmanager
@@ -120,7 +122,8 @@ def kill_whole(node: Any) -> float:
 
 
 class Visitor:
-    """Comes, stays, and comes again whenever the line to its session breaks, as the page does."""
+    """Comes, stays, and comes again whenever the line to its session breaks, as the page does: what
+    there is goes on until its successor is there."""
 
     def __init__(self, house: House, number: int, fps: int = 15) -> None:
         self.name = f"visitor-{number:03d}-{secrets.token_hex(8)}"
@@ -130,6 +133,7 @@ class Visitor:
         """when [monotonic s] which mark came back"""
         self.comings = 0
         self._clients: list[Client] = []
+        self._leaving: asyncio.Task[None] | None = None
         self._fps = fps
         self._living = asyncio.ensure_future(self._live())
 
@@ -140,7 +144,9 @@ class Visitor:
     async def leave(self) -> None:
         self._living.cancel()
         await asyncio.gather(self._living, return_exceptions=True)
-        await self._hang_up()
+        if self._leaving is not None:
+            await self._leaving
+        await self._hang_up(self._clients)
 
     async def ask(self, op: str, **fields: Any) -> Any:
         """What its page asks its engine."""
@@ -168,6 +174,10 @@ class Visitor:
         """Marks of others that were seen here."""
         return [mark for _, mark in self.seen if mark not in self.own]
 
+    def twice(self) -> int:
+        """How many pictures came back by two connections."""
+        return len(self.seen) - len({mark for _, mark in self.seen})
+
     def pause_s(self, since_s: float) -> float:
         """The longest pause between pictures since then."""
         times = [at for at, _ in self.seen if at >= since_s - 0.5]
@@ -184,7 +194,6 @@ class Visitor:
                         await self._come()
                         async for _ in line:
                             pass
-                await self._hang_up()
                 await asyncio.sleep(AGAIN_S)
 
     async def _come(self) -> None:
@@ -193,14 +202,25 @@ class Visitor:
         self.pictures = Pictures(fps=self._fps, first=last.first)
         self.pictures.number, self.pictures.sent_ns = last.number, last.sent_ns
         self.pictures._start_s = time.monotonic() - last.number / self._fps
-        up, down = self._clients = [Client(self.address), Client(self.address)]
+        up, down = clients = [Client(self.address), Client(self.address)]
         down.pictures = _Read(self.seen)  # type: ignore[assignment]  # it is appended to
-        await asyncio.gather(up.publish("/session", self.pictures, Tone()), down.view())
+        try:
+            await _connected(await up.publish("/session", self.pictures, Tone()))
+            await _connected(await down.view())
+        except BaseException:
+            await asyncio.gather(*(client.close() for client in clients), return_exceptions=True)
+            raise
+        former, self._clients = self._clients, clients
         self.comings += 1
+        self._leaving = asyncio.ensure_future(self._hang_up(former, OVERLAP_S))
 
-    async def _hang_up(self) -> None:
-        clients, self._clients = self._clients, []
+    async def _hang_up(self, clients: list[Client], after_s: float = 0.0) -> None:
+        await asyncio.sleep(after_s)
         await asyncio.gather(*(client.close() for client in clients), return_exceptions=True)
+
+
+async def _connected(client: Client) -> None:
+    await until(lambda: client.connection.connectionState == "connected", within_s=5)
 
 
 class _Read:

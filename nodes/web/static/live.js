@@ -1,6 +1,6 @@
 // The call: the person's camera out to the engine, the avatar back, kept alive through every loss.
 
-import { BASE, recall, remember } from "./dom.js";
+import { BASE, recall, remember, sleep } from "./dom.js";
 import { capture, explain } from "./media.js";
 import { Peer } from "./peer.js";
 import { nodeOf } from "./roles.js";
@@ -9,6 +9,7 @@ const SEND_BPS = 2_500_000;
 const LONGEST_PX = 1920; // until the engine says what it asks for
 const SILENT_MS = 3000; // no packet for so long means that the path is dead
 const COOLDOWN_MS = 6000;
+const FOLLOW_WITHIN_MS = 1000;
 
 /** Fires "change" when anything a person should see did. */
 export class Call extends EventTarget {
@@ -128,8 +129,9 @@ export class Call extends EventTarget {
     if (this.phase !== "running") return;
     this.#netPid = 0; // whichever process answers next is the right one
     this.#kickedAt = performance.now();
-    if (this.sends) this.sender.again();
-    this.viewer.again();
+    const sending = this.sends ? this.sender.again() : Promise.resolve();
+    // First the camera, so that what comes back from there is the avatar from the first picture on.
+    Promise.race([sending, sleep(FOLLOW_WITHIN_MS)]).then(() => this.phase === "running" && this.viewer.again());
   }
 
   /** Read what arrives; a path that went silent is made anew. Call it about twice a second. */
@@ -244,11 +246,18 @@ export class Call extends EventTarget {
       else if ("playoutDelayHint" in receiver) receiver.playoutDelayHint = 0;
     }
     pc.addEventListener("track", ({ track }) => {
-      for (const old of this.returned.getTracks()) {
-        if (old.kind === track.kind) this.returned.removeTrack(old);
-      }
-      this.returned.addTrack(track);
-      this.dispatchEvent(new Event("returned"));
+      const take = () => {
+        if (this.viewer.pc !== pc) return;
+        for (const old of this.returned.getTracks()) {
+          if (old.kind === track.kind) this.returned.removeTrack(old);
+        }
+        this.returned.addTrack(track);
+        this.dispatchEvent(new Event("returned"));
+      };
+      // What is shown goes on until something comes instead.
+      const shown = this.returned.getTracks().some((old) => old.kind === track.kind && old.readyState === "live");
+      if (shown && track.muted) track.addEventListener("unmute", take, { once: true });
+      else take();
     });
   }
 }

@@ -10,6 +10,7 @@ const GATHER_WITHIN_MS = 1000;
 const ANSWER_WITHIN_MS = 5000;
 const CONNECT_WITHIN_MS = 5000;
 const DISCONNECTED_GRACE_MS = 1200;
+const OVERLAP_MS = 500; // pictures that are on their way still come
 
 /** Fires "change" whenever `state`, `problem` or `pc` did. */
 export class Peer extends EventTarget {
@@ -26,6 +27,8 @@ export class Peer extends EventTarget {
   #id = "";
   #lose = () => {};
   #wake = () => {};
+  #arrived = () => {};
+  /** what goes on until its successor is connected @type {{pc: RTCPeerConnection, location: string}|null} */ #former = null;
   #hurry = false;
   #triedSince = 0;
 
@@ -61,7 +64,11 @@ export class Peer extends EventTarget {
         delay_ms = RETRY_FIRST_MS;
         this.connectedAt = performance.now();
         this.#set("connected", "");
+        this.#arrived();
+        const former = this.#former;
+        if (former) sleep(OVERLAP_MS).then(() => this.#former === former && this.#endFormer());
         await lost;
+        if (this.#hurry && this.#wanted) this.#keep();
         if (this.#wanted) this.reconnects += 1;
         delay_ms = RETRY_LOST_MS;
       } catch (error) {
@@ -74,11 +81,13 @@ export class Peer extends EventTarget {
     this.#set("closed");
   }
 
-  /** Give the connection up for lost and make a new one at once. */
+  /** Make a new connection at once; what there is goes on until then. Resolves when it is connected. */
   again() {
+    const arrived = new Promise((done) => (this.#arrived = () => done(undefined)));
     this.#hurry = true;
     this.#lose();
     this.#wake();
+    return arrived;
   }
 
   /** End it, here and on the server; safe while the page is being closed. */
@@ -88,6 +97,7 @@ export class Peer extends EventTarget {
     this.#lose();
     this.#wake();
     this.#drop();
+    this.#endFormer();
   }
 
   /** Wait between two tries, unless somebody is in a hurry: then true. */
@@ -108,13 +118,21 @@ export class Peer extends EventTarget {
   }
 
   #drop() {
-    if (this.#location) {
-      // keepalive lets it through while the page unloads; a server that is gone needs no word.
-      fetch(this.#location, { method: "DELETE", keepalive: true }).catch(() => undefined);
-      this.#location = "";
-    }
-    this.pc?.close();
+    end(this.pc, this.#location);
     this.pc = null;
+    this.#location = "";
+  }
+
+  #keep() {
+    this.#endFormer();
+    this.#former = this.pc && { pc: this.pc, location: this.#location };
+    this.pc = null;
+    this.#location = "";
+  }
+
+  #endFormer() {
+    end(this.#former?.pc, this.#former?.location);
+    this.#former = null;
   }
 
   /**
@@ -183,6 +201,13 @@ export function iceServers(text) {
 /** Nobody listens there: the engine is starting, or gone. */
 class Unreachable extends Error {
   /** no answer, rather than no way there */ late = false;
+}
+
+/** @param {RTCPeerConnection|null|undefined} pc @param {string} [location] what the server calls it */
+function end(pc, location) {
+  // keepalive lets it through while the page unloads; a server that is gone needs no word.
+  if (location) fetch(location, { method: "DELETE", keepalive: true }).catch(() => undefined);
+  pc?.close();
 }
 
 function gathered(pc) {
