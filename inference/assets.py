@@ -60,11 +60,9 @@ def cache_folder() -> Path:
     """Where fetched assets are kept: $MIEN_CACHE, or `mien` in the user's cache."""
     if own := os.environ.get("MIEN_CACHE"):
         return Path(own)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "mien"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "mien"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mien"
+    import platformdirs
+
+    return platformdirs.user_cache_path("mien", appauthor=False)
 
 
 def locate(asset: Asset, path: str = "", progress: Progress | None = None) -> Path:

@@ -1,7 +1,8 @@
 """The contract of prepared data: a clip and what is known of it, and clips kept in shards.
 
 A shard is a tar file in the manner of webdataset, three members per clip: KEY.json (what is known),
-KEY.npz (arrays and the index of the pictures) and KEY.jpgs (the pictures, one JPEG after another).
+KEY.npz (arrays as they are, and the index of the pictures) and KEY.jpgs (the pictures, one JPEG
+after another). Of a clip that is opened the arrays are read, of its pictures what is asked for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 import sys
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +39,9 @@ SPLITS: Final = ("train", "val", "test")
 JPEG_QUALITY: Final = 93
 SHARD_SUFFIX: Final = ".tar"
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,120}")
+_DAMAGE: Final = (
+    OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, tarfile.TarError, zlib.error
+)  # fmt: skip
 _TRUTH: Final = ("rig", "valence", "arousal", "intensity")
 
 Report = Callable[[str], None]
@@ -93,11 +98,31 @@ class ClipInfo:
             raise ValueError(f"{self.key}: no such split: {self.split}")
 
 
+@dataclass(frozen=True)
+class Stored:
+    """Bytes of a file that are read when they are asked for; nothing stays open."""
+
+    file: Path
+    start: int
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, part: slice) -> bytes:
+        """Raises OSError."""
+        first, last, _ = part.indices(self.size)
+        with self.file.open("rb", buffering=0) as file:
+            file.seek(self.start + first)
+            return file.read(last - first)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Clip:
     """One face through T pictures of 256x256 at 25 a second.
 
-    ``jpegs`` the pictures one after another, picture t at ``index``[t]:``index``[t + 1];
+    ``jpegs`` the pictures one after another, picture t at ``index``[t]:``index``[t + 1], in memory
+    or where they lie;
     ``landmarks`` float32 [T, 478, 3] px of the crop; ``blendshapes`` float32 [T, 52];
     ``pose`` float32 [T, 4, 4] face (cm) to camera; ``found`` bool [T], where False the three are
     zeros; ``mel`` float32 [M, 80] log-mel, a row each 10 ms (M about 4 T; 0 where silent);
@@ -107,7 +132,7 @@ class Clip:
     """
 
     info: ClipInfo
-    jpegs: bytes
+    jpegs: bytes | Stored
     index: NDArray[np.int64]
     landmarks: F32
     blendshapes: F32
@@ -168,10 +193,14 @@ class Clip:
         return self.sound.astype(np.float32) / np.float32(32768)
 
     def frame(self, t: int) -> U8:
-        """Picture ``t`` uint8 [256, 256, 3], RGB."""
+        """Picture ``t`` uint8 [256, 256, 3], RGB. Raises MienError."""
         import cv2
 
-        data = np.frombuffer(self.jpegs[self.index[t] : self.index[t + 1]], np.uint8)
+        try:
+            data = np.frombuffer(self.jpegs[self.index[t] : self.index[t + 1]], np.uint8)
+        except OSError as error:
+            line = f"{self.info.key}: picture {t} cannot be read ({error.strerror})"
+            raise MienError(line) from None
         pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
         if pixels is None or pixels.shape != (FRAME_PX, FRAME_PX, 3):
             raise MienError(f"{self.info.key}: picture {t} is damaged; prepare this clip again")
@@ -272,6 +301,11 @@ class Clips(Sequence[Clip]):
             return Clips(self._entries[index])
         return self._entries[index].load()
 
+    def arrays(self, index: int, *names: str) -> list[Any]:
+        """Some arrays of a clip, by their names in it; nothing else is read. Raises MienError."""
+        read = self._entries[index].read(names)
+        return [read[name] for name in names]
+
 
 def open_clips(folder: Path, report: Report = to_stderr) -> Clips:
     """All clips of the shards in a folder, or in one shard."""
@@ -292,20 +326,31 @@ class _Entry:
     pictures: tuple[int, int]
 
     def load(self) -> Clip:
+        jpegs = Stored(self.shard, *self.pictures)
+        arrays = self.read()
         try:
-            with self.shard.open("rb") as file:
-                file.seek(self.arrays[0])
-                packed = file.read(self.arrays[1])
-                file.seek(self.pictures[0])
-                jpegs = file.read(self.pictures[1])
-            with np.load(io.BytesIO(packed), allow_pickle=False) as data:
-                arrays: dict[str, Any] = {name: data[name] for name in data.files}
-            if len(jpegs) < int(arrays["index"][-1]):
+            if jpegs.size < int(arrays["index"][-1]):
                 raise ValueError("pictures are cut off")
             return Clip(info=self.info, jpegs=jpegs, phones=self.phones, **arrays)
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            line = " ".join(str(error).split())[:160]
-            raise MienError(f"{self.shard.name}: clip {self.info.key} is damaged: {line}") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._damaged(error) from None
+
+    def read(self, names: Sequence[str] = ()) -> dict[str, Any]:
+        """Arrays by name; all where none is named. Shards of older versions are inflated."""
+        place = tarfile.TarInfo()
+        place.offset_data, place.size = self.arrays
+        try:
+            with (
+                tarfile.open(self.shard, "r:") as archive,
+                np.load(archive.extractfile(place), allow_pickle=False) as data,  # type: ignore[arg-type]
+            ):
+                return {name: data[name] for name in names or data.files}
+        except _DAMAGE as error:
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: Exception) -> MienError:
+        line = " ".join(str(error).split())[:160]
+        return MienError(f"{self.shard.name}: clip {self.info.key} is damaged: {line}")
 
 
 def _members(clip: Clip) -> Iterator[tuple[str, bytes]]:
@@ -316,9 +361,9 @@ def _members(clip: Clip) -> Iterator[tuple[str, bytes]]:
     names = ("index", "landmarks", "blendshapes", "pose", "found", "mel", "sound", *_TRUTH)
     arrays = {name: getattr(clip, name) for name in names if getattr(clip, name) is not None}
     packed = io.BytesIO()
-    np.savez_compressed(packed, **arrays)
+    np.savez(packed, **arrays)  # not deflated, which is slow to read and saves a tenth
     yield "npz", packed.getvalue()
-    yield "jpgs", clip.jpegs
+    yield "jpgs", clip.jpegs[:]
 
 
 def _entries(path: Path, report: Report) -> Iterator[_Entry]:

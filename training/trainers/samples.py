@@ -183,12 +183,12 @@ class Clips:
         frames = []
         for index in indices:
             try:
-                clip = self._source[index]
+                found, blendshapes = self._source.arrays(index, "found", "blendshapes")
             except MienError as error:
                 self._note(str(error))
                 continue
-            if clip.found.any():
-                frames.append(clip.blendshapes[clip.found])
+            if found.any():
+                frames.append(blendshapes[found])
         neutral = None
         if frames:
             every = np.concatenate(frames)

@@ -56,6 +56,49 @@ def test_a_damaged_clip_is_a_line_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert "\n" not in str(one.value)
 
 
+def test_single_pictures_and_arrays_are_read_alone(tmp_path: Path) -> None:
+    """Whatever lies around them is damaged, and isn't looked at."""
+    shard, clip = tmp_path / "a.tar", made_clip("one")
+    write_shard(shard, [clip])
+    data = bytearray(shard.read_bytes())
+    with tarfile.open(shard) as archive:
+        pictures = archive.getmember("one.jpgs").offset_data
+        packed = archive.getmember("one.npz").offset_data
+    start, end = (pictures + int(clip.index[t]) for t in (3, 4))
+    data[pictures:start], data[end:] = bytes(start - pictures), bytes(len(data) - end)
+    shard.write_bytes(data)
+    (back,) = open_clips(tmp_path)
+    np.testing.assert_array_equal(back.frame(3), clip.frame(3))
+    with pytest.raises(MienError, match="one: picture 2 is damaged"):
+        back.frame(2)
+    place = data.index(clip.landmarks.tobytes(), packed)
+    data[place : place + 40] = bytes(40)
+    shard.write_bytes(data)
+    clips = open_clips(tmp_path)
+    found, blendshapes = clips.arrays(0, "found", "blendshapes")
+    np.testing.assert_array_equal(found, clip.found)
+    np.testing.assert_array_equal(blendshapes, clip.blendshapes)
+    with pytest.raises(MienError, match="clip one is damaged: Bad CRC-32"):
+        clips[0]
+    shard.unlink()
+    with pytest.raises(MienError, match="one: picture 3 cannot be read"):
+        back.frame(3)
+    with pytest.raises(MienError, match=r"clip one is damaged: .*No such file"):
+        clips.arrays(0, "found")
+
+
+def test_a_shard_of_an_older_version_whose_arrays_are_deflated_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = made_clip("one")
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", np.savez_compressed)
+        write_shard(tmp_path / "a.tar", [clip])
+    (back,) = open_clips(tmp_path)
+    np.testing.assert_array_equal(back.landmarks, clip.landmarks)
+    np.testing.assert_array_equal(back.frames_THWC, clip.frames_THWC)
+
+
 def test_a_shard_that_is_cut_off_gives_what_is_whole(tmp_path: Path) -> None:
     shard = tmp_path / "a.tar"
     write_shard(shard, [made_clip("one"), made_clip("two")])
