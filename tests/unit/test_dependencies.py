@@ -31,6 +31,7 @@ DISTRIBUTIONS = {
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
     "tensorrt_rtx": "tensorrt-rtx-cu13",
+    "xdist": "pytest-xdist",
     "yaml": "pyyaml",
     "zmq": "pyzmq",
 }
