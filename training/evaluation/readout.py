@@ -3,13 +3,13 @@
     python -m training.evaluate readout SHARDS --split val test --content runs/content \\
         --rig-content runs/rig_content --emotion-priors runs/emotion_priors
 
-Each representation is a row, and so are what the trunk sees of a picture, the rig and what the
-audio backbone hears, which the content is made of. From each of them a linear read-out (multinomial
-logistic regression) tells the emotion that a take is labelled with, and what its phones look like,
-of people it wasn't fitted on: a fifth of them at a time. Figures are mean recalls, and what chance
-would tell. CDRL wants the emotion told by the emotion representation and not by the content, and
-phones the other way round. Phones are the recording's own, else pocketsphinx's; a still has none,
-and is told with a silence.
+Each representation is a row, that of emotion once of pictures and once of rigs, and so are what the
+trunk sees of a picture, the rig and what the audio backbone hears, which the content is made of.
+From each of them a linear read-out (multinomial logistic regression) tells the emotion that a take
+is labelled with, and what its phones look like, of people it wasn't fitted on: a fifth of them at a
+time. Figures are mean recalls, and what chance would tell. CDRL wants the emotion told by the
+emotion representation and not by the content, and phones the other way round. Phones are the
+recording's own, else pocketsphinx's; a still has none, and is told with a silence.
 """
 
 from __future__ import annotations
@@ -102,6 +102,10 @@ def main(argv: list[str]) -> int:
         )  # fmt: skip
     parser.add_argument("--every", type=int, default=3, help="take each n-th picture of a clip")
     parser.add_argument("--most", type=int, default=30, help="pictures of a clip at most")
+    parser.add_argument(
+        "--no-pictures", dest="pictures", action="store_false",
+        help="of rigs and sounds alone, many moments in little time",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, help="figures as JSON")
     options = parser.parse_args(argv)
     return command.run("evaluate readout", lambda: readout(options))
@@ -110,6 +114,8 @@ def main(argv: list[str]) -> int:
 def readout(options: argparse.Namespace) -> None:
     if unknown := set(options.split) - set(SPLITS):
         raise UsageError(f"a split is one of {', '.join(SPLITS)}, not {min(unknown)}")
+    if options.content and not options.pictures:
+        raise UsageError("--content is what pictures say; leave --no-pictures out")
     runs = Runs(
         {
             **_runs(options.content, "content", Content, "content"),
@@ -121,7 +127,9 @@ def readout(options: argparse.Namespace) -> None:
     if any(net.size.features != hearing.features for net in runs.content.values()):
         raise MienError("that content hears with another audio backbone; train it anew")
     hearing.backbone = pretrained_backbone(AUDIO_BACKBONE.layers, AUDIO_BACKBONE.past, STEP_SAMPLES)
-    told = represented(options.input, options.split, runs, hearing, options.every, options.most)
+    told = represented(
+        options.input, options.split, runs, hearing, options.every, options.most, options.pictures
+    )
     figures = {row: read(told, row) for row in told.by}
     print(as_text(figures))
     if options.out:
@@ -130,7 +138,13 @@ def readout(options: argparse.Namespace) -> None:
 
 
 def represented(
-    folder: Path, splits: Sequence[str], runs: Runs, hearing: Hearing, every: int, most: int
+    folder: Path,
+    splits: Sequence[str],
+    runs: Runs,
+    hearing: Hearing,
+    every: int,
+    most: int,
+    pictures: bool = True,
 ) -> Told:
     """All moments of a folder's clips in some splits. Raises MienError where there are none."""
     clips = open_clips(folder).where(lambda info: info.split in splits)
@@ -142,7 +156,7 @@ def represented(
         if not len(frames):
             continue
         try:
-            by = _by(clip, frames, runs, partial(heard, hearing))
+            by = _by(clip, frames, runs, partial(heard, hearing), pictures)
         except MienError as error:
             to_stderr(f"left out: {error}")
             continue
@@ -160,7 +174,9 @@ def represented(
     )
 
 
-def _by(clip: Clip, frames: Ints, runs: Runs, hear: Callable[[F32], Array]) -> dict[str, F32]:
+def _by(
+    clip: Clip, frames: Ints, runs: Runs, hear: Callable[[F32], Array], look: bool
+) -> dict[str, F32]:
     """What each representation says of some pictures [T, D]."""
     silent = len(clip.sound) < STEP_SAMPLES
     steps = hear(np.zeros(STEPS * STEP_SAMPLES, np.float32) if silent else clip.samples)
@@ -168,7 +184,7 @@ def _by(clip: Clip, frames: Ints, runs: Runs, hear: Callable[[F32], Array]) -> d
     rigs = torch.from_numpy(clip.blendshapes[frames])
     out: dict[str, list[Tensor]] = defaultdict(list)
     sides = {net.size.crop_px for net in runs.content.values() if not net.size.rigged}
-    sides |= {priors.size.crop_px for priors in runs.priors.values()}
+    sides |= {priors.size.crop_px for priors in runs.priors.values() if look}
     for start in range(0, len(frames), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         pictures = [clip.frame(int(t)) for t in frames[part]] if sides else []
@@ -182,7 +198,9 @@ def _by(clip: Clip, frames: Ints, runs: Runs, hear: Callable[[F32], Array]) -> d
                     now["picture"] = F.adaptive_avg_pool2d(seen, 2).flatten(1)
                 now[name] = net.answer(seen, net.ask(sound))
             for name, priors in runs.priors.items():
-                now[name] = priors(crops[priors.size.crop_px])
+                if look:
+                    now[name] = priors(crops[priors.size.crop_px])
+                now[name.replace("emotion", "emotion of rigs", 1)] = priors.of_rig(rig)
         for name, values in now.items():
             out[name].append(values)
     return {name: torch.cat(parts).numpy() for name, parts in out.items()}

@@ -59,9 +59,16 @@ def test_moments_of_clips_are_represented_with_what_they_are(tmp_path: Path) -> 
     write_shard(tmp_path / "made.tar", clips)
     hearing = hearing_of(AUDIO_BACKBONE)
     size = ContentSize(parts=3, crop_px=64, features=hearing.features, width=8, heads=2)
-    runs = Runs({"content": Content(size).eval()}, {"emotion": EmotionPriorsRecipe.debug().build()})
+    priors = EmotionPriorsRecipe.debug().build().eval()
+    runs = Runs({"content": Content(size).eval()}, {"emotion": priors})
     found = represented(tmp_path, ["val"], runs, hearing, every=1, most=3)
-    assert set(found.by) == {"rig", "sound", "picture", "content", "emotion"}
+    rigs = {"rig", "sound", "emotion of rigs"}
+    assert set(found.by) == rigs | {"picture", "content", "emotion"}
+    blind = represented(
+        tmp_path, ["val"], Runs({}, runs.priors), hearing, every=1, most=3, pictures=False
+    )
+    assert set(blind.by) == rigs
+    assert np.array_equal(blind.by["emotion of rigs"], found.by["emotion of rigs"])
     assert {len(values) for values in found.by.values()} == {18} == {len(found.person)}
     assert found.by["content"].shape[1] == 8 and found.by["emotion"].shape[1] == 7
     assert set(found.truth["emotion"]) == {EMOTIONS.index("happy"), EMOTIONS.index("angry")}
