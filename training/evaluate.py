@@ -82,8 +82,9 @@ def main(argv: list[str] | None = None) -> int:
         "--weights",
         nargs="+",
         default=[],
-        metavar="[NAME=]FOLDER",
-        help="folders of exported weights; each is a row of its own",
+        metavar="[METHOD:][NAME=]FOLDER",
+        help="folders of exported weights, or of --method runs; each is a row of its own, of all "
+        "methods or of the one that is named",
     )
     parser.add_argument(
         "--emotions", nargs="+", metavar="EMOTION", help="default: all; of own-talk neutral"

@@ -11,7 +11,7 @@ source's own lips.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from engine.errors import MienError
 from face.types import FaceTrack
 from training.data.align import frames_in_step
+from training.evaluation.look import Look
 from training.evaluation.protocols import Row, Show, Stage, who_of
-from training.evaluation.reference_methods import Cast
+from training.evaluation.reference_methods import Cast, OwnFaces
 from training.evaluation.renderers import to_frames
 from training.evaluation.takes import Take
 from training.evaluation.tally import Figures, Seen, Tally, frechet, merged
@@ -30,6 +31,8 @@ from training.metrics import statistics
 REFERENCE: Final = "reference"
 """its column on a sheet"""
 AVERAGE: Final = "avg"
+SHOWN: Final = 4
+"""pictures of a clip, about, that are remembered of its person"""
 
 InSync = Callable[[Take, Sequence[FaceTrack]], float | None]
 """LSE-D of a take's sound and a face; None where nothing is heard"""
@@ -57,7 +60,9 @@ def by_reference(
     for name, chosen in pairs.items():
         tallies = {way: Tally(name) for way in cast.names}
         for source, reference in stage.along(chosen, f"{setting}-ID, {name}"):
-            _edit(source, reference, cast, tallies, stage, show, setting, in_sync)
+            own = [take for take in takes if take.subject == source.subject]
+            known = [take for take in own if take not in (source, reference)]
+            _edit(source, reference, known, cast, tallies, stage, show, setting, in_sync)
         people = {source.subject for source, _ in chosen}
         own = [take for take in takes if take.emotion == name and take.subject in people]
         real = [stage.recorded(take) for take in own or [pair[1] for pair in chosen]]
@@ -74,6 +79,7 @@ def by_reference(
 def _edit(
     source: Take,
     reference: Take,
+    known: Sequence[Take],
     cast: Cast,
     tallies: Mapping[str, Tally],
     stage: Stage,
@@ -81,7 +87,8 @@ def _edit(
     setting: str,
     in_sync: InSync | None,
 ) -> None:
-    """One pair, by all methods or, where one can't use the reference, by none."""
+    """One pair, by all methods or, where one can't use the reference, by none. ``known``: the
+    person's other takes."""
     found, felt = stage.before(source), stage.recorded(reference)
     if found is None or felt is None:
         return
@@ -89,6 +96,9 @@ def _edit(
     looks = stage.looks(reference)
     places = in_step(source, reference, len(tracks), felt)
     frames = to_frames(before.pictures, name="")
+    for method in cast.of(source.subject).values():
+        if isinstance(method, OwnFaces):
+            method.show(_shown(known, stage))
     try:
         made = {
             way: [
@@ -114,6 +124,13 @@ def _edit(
         if in_sync is not None and (apart := in_sync(source, after.tracks)) is not None:
             tally.note("lse_d", who, apart)
         show(source, way, sheet, pictures[middle], face)
+
+
+def _shown(takes: Sequence[Take], stage: Stage) -> Iterator[tuple[Look, str]]:
+    """Some pictures of each take, with what they show."""
+    for take in takes:
+        looks = [look for look in stage.looks(take) if look.track.found]
+        yield from ((look, take.emotion) for look in looks[:: max(1, len(looks) // SHOWN)])
 
 
 def pair_up(

@@ -6,7 +6,7 @@ A new one is a line in METHODS.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,12 +16,19 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from engine.errors import MienError, UsageError
+from engine.node import Context
 from engine.types import U8, VideoFrame
 from face.emotions import FEELING, amounts_in
+from face.expression.people import load_people
 from face.reference import Reference, ReferenceReader, removed_for
 from face.reference_network import ReferenceNetwork
+from face.render.repertoire import Face, Repertoire
+from face.render.surface import load_surface
+from face.render.watch import Watch
+from face.rig import load_rig
 from face.types import FaceEdit, FaceTrack
 from inference.weight_sets import folder_of
+from training.data.clip import STEP_NS
 from training.data.own import in_fold
 from training.evaluation.look import Look
 from training.evaluation.renderers import Edited, Renderer, Untouched
@@ -120,6 +127,34 @@ class Learned(Reader):
         return self._network(face.blendshapes, reference)
 
 
+class OwnFaces:
+    """What is read of a reference, worn with the person's own faces: those that were shown."""
+
+    def __init__(self, weights: str) -> None:
+        from face.render.actor import Actor
+
+        self.label = "what is read of the reference, drawn with the person's other pictures"
+        self._ask, self._rig = Reader(weights), load_rig()
+        self._actor = Actor(self._rig, Context(), weights=weights, threads=1)
+        self._watch = Watch(self._rig, load_surface(), load_people(weights))
+
+    def show(self, pictures: Iterable[tuple[Look, str]]) -> None:
+        """Remember these instead, each with the emotion that it shows; another take begins."""
+        self._actor.stage(Repertoire(self._face(look, emotion) for look, emotion in pictures))
+
+    def _face(self, look: Look, emotion: str) -> Face:
+        track = look.track
+        there = self._rig.place(track.landmarks)
+        return self._watch.face(look.pixels, track.landmarks, there, track.blendshapes, emotion)
+
+    def __call__(self, frame: VideoFrame, face: FaceTrack, look: Look) -> U8:
+        edit = self._ask(face, look)
+        if not face.found:
+            return frame.pixels
+        there = self._rig.place(face.landmarks)
+        return self._actor.render(frame.pixels, face.landmarks, there, edit, step_s=STEP_NS / 1e9)
+
+
 @dataclass(frozen=True)
 class Way:
     """``make`` makes a method of a folder of weights, if it ``learned`` any; what doesn't ship
@@ -166,10 +201,19 @@ METHODS: Final[dict[str, Way]] = {
     "warp": Way(partial(_warped, feeling_copied, "feeling shapes"), learned=False),
     "rig copy": Way(partial(_warped, rig_copied, "all shapes"), learned=False),
     "reading": Way(_read),
+    "own faces": Way(OwnFaces, ships=False),
     "sserd": Way(_learned, ships=False),
     "one-stage": Way(_one_stage, ships=False),
     "two-stage": Way(_two_stage, ships=False),
 }
+
+
+def _weights_of(kind: str, weights: Sequence[str]) -> Sequence[str]:
+    """Those of a method: what is given for it alone, else for all."""
+    named = [given.partition(":") for given in weights]
+    own = [rest for method, _, rest in named if method == kind]
+    everybodys = [given for given in weights if given.partition(":")[0] not in METHODS]
+    return own or everybodys or [""]
 
 
 class Cast:
@@ -178,8 +222,9 @@ class Cast:
     def __init__(
         self, kinds: Sequence[str], weights: Sequence[str], people: Sequence[str], fold: str = ""
     ) -> None:
-        """``weights`` are FOLDER or NAME=FOLDER, a row each of what learned; {} in one stands for
-        the number of the fold, of ``fold`` N, that holds a person. Raises MienError."""
+        """``weights`` are FOLDER or NAME=FOLDER, a row each of what learned, or METHOD:FOLDER and
+        METHOD:NAME=FOLDER, of that method alone; {} in one stands for the number of the fold, of
+        ``fold`` N, that holds a person. Raises MienError."""
         if unknown := [kind for kind in kinds if kind not in METHODS]:
             raise UsageError(f"a method is one of {', '.join(METHODS)}, not {unknown[0]}")
         folded = [given for given in weights if "{}" in given]
@@ -191,10 +236,10 @@ class Cast:
         self._ways: dict[str, tuple[Way, str]] = {}
         for kind in kinds:
             way = METHODS[kind]
-            for given in (weights or [""]) if way.learned else [""]:
+            own = _weights_of(kind, weights) if way.learned else [""]
+            for given in own:
                 name, _, folder = given.rpartition("=")
-                several = len(weights) > 1 and way.learned
-                row = f"{kind}, {name or Path(folder).name}" if several else kind
+                row = f"{kind}, {name or Path(folder).name}" if len(own) > 1 else kind
                 if row in self._ways:
                     raise UsageError(f"two rows are called {row}; name them NAME=FOLDER")
                 self._ways[row] = (way, folder)

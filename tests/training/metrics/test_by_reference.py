@@ -118,6 +118,11 @@ def test_who_is_judged_is_edited_with_weights_of_their_fold(
         cast.of("dan")
     two = Cast(["none", "made"], ["clean", f"own={tmp_path}/fold-0"], people)
     assert two.names == ["none", "made, clean", "made, own"]
+    named = [f"made:ours={tmp_path}/fold-0", f"made:theirs={tmp_path}/fold-1", "clean"]
+    assert Cast(["made", "rig copy"], named, people).names == [
+        "made, ours", "made, theirs", "rig copy",
+    ]  # fmt: skip
+    assert Cast(["made", "reading"], [*named[:1], "clean"], people).names == ["made", "reading"]
     with pytest.raises(UsageError, match="two rows are called made, clean"):
         Cast(["made"], ["clean", "clean"], people)
     with pytest.raises(UsageError, match="a method is one of none"):
