@@ -14,7 +14,7 @@ from engine.types import F32, U8
 from face.affect.answers import ANSWERS, from_network
 from face.crop import crop_transform
 from face.emotions import FEELING, expression_of
-from face.expression.people import People, load_people
+from face.expression.people import NOISE, People, load_people
 from face.expression.speech import head_angles
 from face.landmarker import Landmarker, region_of
 from face.ramps import ramp
@@ -34,8 +34,6 @@ MIN_CONFIDENCE: Final = 0.5
 CALM: Final = EMOTIONS.index("neutral")
 WHOLE: Final = 0.5
 """the intensity of a whole expression, as people pose one"""
-NOISE: Final = 0.08
-"""the least deviation of a shape: what a tracker is unsure of"""
 TRUST: Final = 200.0
 """how much the network's word counts beside shapes"""
 DRAWN: Final = 1.15
@@ -161,9 +159,9 @@ def expression_in(shapes: F32, felt: Affect, people: People) -> F32:
     network alone would give; none is below 0.
     """
     told = expression_of(felt.probabilities) * np.float32(min(felt.intensity / WHOLE, 1))
-    deviation = np.maximum(people.rigs_std, NOISE)[FEELING]
-    rows = (people.rigs - people.rigs[CALM])[:, FEELING] / deviation
-    seen = (shapes - people.rigs[CALM])[FEELING] / deviation
+    rows, seen = (
+        people.deviations(one - people.rigs[CALM])[..., FEELING] for one in (people.rigs, shapes)
+    )
     curved = rows @ rows.T + np.float32(TRUST) * np.eye(len(EMOTIONS), dtype=np.float32)
     wanted = rows @ seen + np.float32(TRUST) * told
     step = 1 / float(np.linalg.eigvalsh(curved).max())
@@ -179,9 +177,8 @@ def beyond(shapes: F32, expression: F32, people: People) -> F32:
     """By how much shapes [52] are other than people's whose faces show an ``expression`` [8], less
     what people differ anyway; of shapes that show a feeling."""
     usual = people.rigs[CALM] + expression @ (people.rigs - people.rigs[CALM])
-    other = np.where(FEELING, shapes - usual, 0)
-    less: F32 = np.sign(other) * np.maximum(np.abs(other) - np.maximum(people.rigs_std, NOISE), 0)
-    return np.clip(less, -MOST, MOST).astype(np.float32)
+    other = np.where(FEELING, people.unusual(shapes - usual), 0)
+    return np.clip(other, -MOST, MOST).astype(np.float32)
 
 
 def removed_for(rig: F32, expression: F32, people: People) -> float:

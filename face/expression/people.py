@@ -22,6 +22,8 @@ from inference.weights import load_arrays
 FILE: Final = "people.npz"
 FORMER: Final = {"displacements": "worn"}
 """what earlier files call their arrays"""
+NOISE: Final = 0.08
+"""the least deviation of a shape: what a tracker is unsure of"""
 LIMIT: Final = 3.0
 """how many deviations from the mean a face may count: what is stranger is no better known"""
 
@@ -69,6 +71,17 @@ class People:
         """The displacement [478, 3] cm from neutral to an emotion at full intensity."""
         displacement: F32 = self.displacements[EMOTIONS.index(emotion)]
         return displacement
+
+    def deviations(self, shapes: F32) -> F32:
+        """Differences of shapes [..., 52] in deviations among people."""
+        deviations: F32 = (shapes / np.maximum(self.rigs_std, NOISE)).astype(np.float32)
+        return deviations
+
+    def unusual(self, shapes: F32) -> F32:
+        """What of differences of shapes [..., 52] is more than what people differ by anyway."""
+        less = np.maximum(np.abs(shapes) - np.maximum(self.rigs_std, NOISE), 0)
+        more: F32 = (np.sign(shapes) * less).astype(np.float32)
+        return more
 
     def arrays(self) -> Mapping[str, F32]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -19,6 +19,7 @@ from face.expression.people import People
 from face.expression.speech import Speech, head_angles, shut
 from face.ramps import ramp, smoothstep
 from face.render.layer import Layer, Overlay, fits, light_gain
+from face.render.own import by_own, wanted
 from face.render.repertoire import (
     NEUTRAL,
     Recalled,
@@ -151,11 +152,15 @@ class FaceRenderer:
         lips = mouth(shape)
         lips[0] *= 1 - request.free
         calm = self.repertoire.recall(NEUTRAL, lips, turn)
+        refers = calm if request.beyond.any() else None  # a reference is worn in one's own faces
+        like = None if refers is None else refers.shapes + wanted(request, self._people)
         felt = {
-            name: self.repertoire.recall(name, lips if request.free < 0.5 else _rest(), turn)
+            name: self.repertoire.recall(name, lips if request.free < 0.5 else _rest(), turn, like)
             for name, amount in zip(EMOTIONS, request.expression, strict=True)
             if amount > FAINT and name != NEUTRAL
         }
+        if refers is not None:
+            request = by_own(request, refers, felt, self._people)
         displacement = self._displacement(shape, request, calm, felt, turn)
         if not request.still:
             displacement = self._steady(displacement, request.step_s)
@@ -236,8 +241,8 @@ class FaceRenderer:
         eyes = 1.0 if request.still else 0.0
         if not layers or covered <= 0:
             return Overlay(ratio=factor, eyes=eyes)
-        total = sum(weights)
-        texture, seen = mixed(layers, [weight / total for weight in weights])
+        shares = np.multiply(trust, weights)
+        texture, seen = mixed(layers, shares / shares.sum())
         if not request.still:
             texture, seen = self._passing(texture, seen, request.step_s)
         there, known = coarse(texture, seen)

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from engine.types import F32, U8
+from face.emotions import FEELING
 from face.render.surface import COARSE, HEIGHT, WIDTH
 from face.topology import LOWER_INNER, MOUTH_CORNERS, OUTER_LIP_MIDDLES, UPPER_INNER
 from face.types import EMOTIONS
@@ -31,6 +32,8 @@ TURNS_DEG: Final = (-32.0, -17.0, -7.0, 7.0, 17.0, 32.0)
 NODS_DEG: Final = (-14.0, 14.0)
 TURN_DEG_PER_CM: Final = 20.0
 """how many degrees of turn are as far as a centimetre of the mouth"""
+CM_PER_SHAPE: Final = 1.0
+"""how many centimetres of the mouth are as far as a whole shape of an expression"""
 NEAREST: Final = 5
 SHARPNESS: Final = 4.0
 """how quickly the weight of a face falls with its distance, 1/cm"""
@@ -77,6 +80,7 @@ class Recalled:
     texture: U8
     seen: U8
     shape: F32
+    shapes: F32
     trust: float
     nearest: Face
 
@@ -142,14 +146,20 @@ class Repertoire:
         small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
         self.still = Still(small.astype(np.uint8), quality)
 
-    def recall(self, emotion: str, target: F32, turn: F32) -> Recalled | None:
+    def recall(
+        self, emotion: str, target: F32, turn: F32, shapes: F32 | None = None
+    ) -> Recalled | None:
         """The person's own face of an emotion, with a mouth like ``target`` [3] (see ``mouth``) and
-        a head turned by ``turn`` [2] degrees; None where there is none."""
+        a head turned by ``turn`` [2] degrees, its expression like ``shapes`` [52] if they are
+        given; None where there is none."""
         faces = self.of(emotion)
         if not faces:
             return None
         aside = np.array([np.linalg.norm(face.turn - turn) for face in faces]) / TURN_DEG_PER_CM
         far = np.array([np.linalg.norm(face.mouth - target) for face in faces]) + aside
+        if shapes is not None:
+            other = np.stack([face.shapes for face in faces]) - shapes
+            far += CM_PER_SHAPE * np.linalg.norm(other[:, FEELING], axis=1)
         nearest = np.argsort(far)[:NEAREST]
         weights = np.exp(-SHARPNESS * (far[nearest] - far[nearest[0]]))
         weights /= weights.sum()
@@ -158,7 +168,8 @@ class Repertoire:
         low, high = REACH_DEG
         return Recalled(
             *mixed([(face.texture, face.seen) for face in chosen], weights),
-            shape=np.tensordot(weights, [face.shape for face in chosen], 1).astype(np.float32),
+            shape=_mean(weights, [face.shape for face in chosen]),
+            shapes=_mean(weights, [face.shapes for face in chosen]),
             trust=float(np.clip((high - turned) / (high - low), 0, 1)),
             nearest=chosen[0],
         )
@@ -172,6 +183,10 @@ class Repertoire:
         }
         nearest = min(far, default=np.inf)
         return far[nearest] if nearest < LIKE_CM else None
+
+
+def _mean(weights: F32, arrays: Sequence[F32]) -> F32:
+    return np.tensordot(weights, arrays, 1).astype(np.float32)
 
 
 def mixed(layers: Sequence[tuple[U8, U8]], weights: Sequence[float] | F32) -> tuple[U8, U8]:
