@@ -1,6 +1,7 @@
 """How many sessions keep their frame rate on this machine: one is called, and what it costs taken.
 
-A made caller sends one face over real WebRTC and looks at what comes back, as a visitor would.
+A made caller sends one face and a voice that never rests over real WebRTC, and looks at what comes
+back, as a visitor would.
 What session, networks and front spend meanwhile is what one visitor costs; as many fit as the
 cores that are free hold, less a reserve.
 """
@@ -26,8 +27,9 @@ from serving.sessions import Session, usage
 FACE: Final = STATIC / "references" / "smile.jpg"
 WARM_S: Final = 3.0
 MEASURED_S: Final = 4.0
-SHARE: Final = 0.9
-"""of the cores that may be filled: what comes in bursts needs room"""
+SHARE: Final = 0.8
+"""of the cores that may be filled: bursts need room, so do those who knock, and a full core's other
+thread costs more than an idle one's"""
 LOOP: Final = 64
 CONNECTED_WITHIN_S: Final = 20.0
 

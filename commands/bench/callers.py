@@ -20,7 +20,8 @@ import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from av import AudioFrame, AudioResampler, CodecContext, Packet, VideoFrame
 
-from commands.bench.clip import marked_sound, moving_face, read_pictures
+from commands.bench.babble import babble
+from commands.bench.clip import moving_face, read_pictures
 from commands.bench.markers import (
     NUMBER_BITS,
     cell_means,
@@ -83,9 +84,9 @@ def encode_sound(samples: np.ndarray[Any, Any]) -> list[bytes]:
 
 
 def sound_of(path: str) -> np.ndarray[Any, Any]:
-    """A file's sound, int16 [N] at 48 kHz; without one a hum with marks."""
+    """A file's sound, int16 [N] at 48 kHz; without one a made voice."""
     if not path:
-        return marked_sound()
+        return babble(LOOP_S, SOUND_HZ)
     import av
 
     parts = []
@@ -300,22 +301,46 @@ class Callers:
         return sum(len(caller.rows) >= 10 for caller in self.callers)
 
     async def measure(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Figures of each over ``seconds``."""
+        """Figures of each over ``seconds``; meanwhile others ``knock``, at one of those addresses
+        each ``every_s``, and ``told`` is what they were told."""
+        knocks = _knock(asked.get("knock", []), asked.get("every_s", 0.0))
+        knocking = asyncio.ensure_future(knocks)
         for caller in self.callers:
             caller.forget()
         used_s = time.process_time()
         await asyncio.sleep(asked["seconds"])
         used_s = time.process_time() - used_s
-        return {
-            "callers": [caller.figures() for caller in self.callers],
-            "cpu_s": round(used_s, 2),
-        }
+        figures = [caller.figures() for caller in self.callers]
+        return {"callers": figures, "cpu_s": round(used_s, 2), "told": await knocking}
 
     async def leave(self, asked: dict[str, Any]) -> dict[str, Any]:
         """All of them."""
         await asyncio.gather(*(caller.leave() for caller in self.callers))
         self.callers.clear()
         return {}
+
+
+async def _knock(urls: list[str], every_s: float) -> list[str]:
+    """Ask for a place and offer, as a page and a publisher do; what each was told, "" where it was
+    let in."""
+    import aiohttp
+
+    if not urls:
+        return []
+    told = []
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    connection.addTransceiver("video", "sendonly")
+    await connection.setLocalDescription(await connection.createOffer())
+    offer, headers = connection.localDescription.sdp, {"Content-Type": "application/sdp"}
+    async with aiohttp.ClientSession() as http:
+        for url in urls:
+            seat = http.get(url + "seat")
+            for asked in (seat, http.post(url + "whip", data=offer, headers=headers)):
+                async with asked as answer:
+                    told.append("" if answer.ok else (await answer.text()).strip())
+            await asyncio.sleep(every_s)
+    await connection.close()
+    return told
 
 
 async def _main() -> None:

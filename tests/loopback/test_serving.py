@@ -324,6 +324,10 @@ async def test_synthetic_callers_measure_and_see_nobody_else(alone: Server) -> N
         assert row["fps"] > 5 and 0 < row["latency_ms"]["p50"] < 1000
     again = await callers.call({"urls": [alone.address("one-too-many-here")]})
     assert "2 people are here, as many as this machine can carry" in again["told"][0]
+    knocks = [alone.address(f"one-too-many-{number:04d}") + "/" for number in range(3)]
+    measured = await callers.measure({"seconds": 0.3, "knock": knocks, "every_s": 0.1})
+    assert len(measured["told"]) == 6 and len(alone.sessions.by_name) == 2
+    assert all("2 people are here" in told for told in measured["told"])
     await callers.leave({})
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from commands.bench.babble import babble
 from engine.types import F32
 from face.affect.speech_steps import STEP_SAMPLES
 from face.affect.voice_activity import Loud, Spoken, VoiceActivity
@@ -70,6 +71,11 @@ def keys(seconds: float, rng: np.random.Generator) -> F32:
         click = rng.normal(0, 0.4, 300) * np.exp(-np.arange(300) / 60)
         sound[int(start * RATE_HZ) :][:300] += click
     return sound.astype(np.float32)
+
+
+def test_a_made_voice_speaks_all_the_time(spoken: Spoken) -> None:
+    sound = babble(8, 3 * RATE_HZ).reshape(-1, 3).mean(1).astype(np.float32) / 32767
+    assert share(spoken, np.concatenate([sound, sound])) > 0.95
 
 
 def test_a_voice_speaks(spoken: Spoken, tmp_path: Path) -> None:
