@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
+import importlib
 import signal
 import sys
 from pathlib import Path
@@ -18,8 +20,10 @@ from cluster.certificate import Certificate
 from cluster.door import Door
 from cluster.kept import PEOPLE, SETTINGS, digest_of, travels
 from cluster.link import Keys, Line
+from cluster.references import unpack
 from engine.dispatch import Dispatcher
 from engine.errors import MienError, words
+from engine.folders import RunFolder
 from engine.loops import input_over, run_loop
 from engine.transport.wire import from_bytes
 from nodes.web.options import Options
@@ -35,9 +39,10 @@ Seen = tuple[int, int]
 
 
 class Worker:
-    """``task``: graph, most, linger_s, networks, device, first (what sessions begin with, digests
-    by path); address, cert, key; of the front endpoint and server_key; name, keys (public,
-    secret)."""
+    """``task``: graph, most (None: as many as fit, with cameras as ``expect`` says, into ``cores``,
+    which the module ``measure`` finds out), linger_s, networks, device, first (what sessions begin
+    with, digests by path), references (`cluster.references`); address, cert, key; of the front
+    endpoint and server_key; name, keys (public, secret)."""
 
     _machine: Machine
 
@@ -60,14 +65,16 @@ class Worker:
         orphaned = asyncio.ensure_future(input_over(self._stopping))
         beside: list[asyncio.Future[None]] = []
         machine, code = None, 0
+        given = RunFolder()
         try:
-            machine = self._machine = self._make()
+            machine = self._machine = self._make(await self._graph(given.path))
             certificate = self._certificate()
             cert, key = (certificate.cert, certificate.key) if certificate else ("", "")
             await machine.start()
             machine.sessions.first = await self._load(self._task["first"])
-            await machine.warm()
-            await machine.open(Options(host=self._task["address"], port=0, cert=cert, key=key))
+            await self._settle(machine)
+            place = Options(host=self._task["address"], port=0, cert=cert, key=key)
+            await machine.open(place, watched=self._task["most"] is None)
             fingerprint = certificate.fingerprint if certificate else ""
             url = machine.front.binding.url.partition("/?")[0]  # its token is nobody's
             hello = ms.Hello(url, fingerprint, machine.places.most)
@@ -89,12 +96,30 @@ class Worker:
                 await machine.stop()
             await asyncio.gather(*self._told)
             await self._line.close()
+            given.release()
         return code
 
-    def _make(self) -> Machine:
+    async def _graph(self, folder: Path) -> dict[str, Any]:
+        """With its references on this machine."""
+        graph: dict[str, Any] = copy.deepcopy(self._task["graph"])
+        rows = self._task["references"]
+        unpack(graph, rows, {digest: await self._fetch(digest) for digest, *_ in rows}, folder)
+        return graph
+
+    async def _settle(self, machine: Machine) -> None:
+        """One session there and gone; how many fit, where that is to be measured."""
+        task = self._task
+        if task["most"] is not None:
+            await machine.warm()
+            return
+        fits = importlib.import_module(task["measure"]).fits
+        machine.places.most, told = await fits(machine, task["expect"], task["cores"])
+        self._news("info", told)
+
+    def _make(self, graph: dict[str, Any]) -> Machine:
         task = self._task
         machine = Machine(
-            task["graph"], self._news, most=task["most"], linger_s=task["linger_s"],
+            graph, self._news, most=task["most"] or 1, linger_s=task["linger_s"],
             networks=task["networks"], device=device_of(task["device"]), front=Door,
         )  # fmt: skip
         machine.sessions.on_end = self._ended
@@ -124,11 +149,14 @@ class Worker:
         for path, digest in files.items():
             if not travels(path):
                 raise MienError(f"{path} is no file of a session")
-            data = await self._front.call(ms.Load(digest), timeout_s=CALL_S)
-            if digest_of(data) != digest:
-                raise MienError(f"{path} isn't what it should be")
-            contents[path] = data
+            contents[path] = await self._fetch(digest)
         return contents
+
+    async def _fetch(self, digest: str) -> bytes:
+        data = await self._front.call(ms.Load(digest), timeout_s=CALL_S)
+        if digest_of(data) != digest:
+            raise MienError("what came of a file isn't what was asked for")
+        return data
 
     def _ended(self, session: Session) -> None:
         for name, path in [key for key in self._seen if key[0] == session.name]:

@@ -56,15 +56,25 @@ def camera(text: str) -> Camera:
     return Camera(width // 2 * 2, height // 2 * 2, fps)
 
 
-async def measure(machine: Machine, expected: Camera) -> tuple[int, float]:
+async def fits(machine: Machine, expect: str, cores: float | None = None) -> tuple[int, str]:
+    """How many visitors with cameras as ``expect`` says fit into so many cores, None: into those
+    that are free; and that for a person. Raises MienError."""
+    expected = camera(expect)
+    most, each = await measure(machine, expected, cores)
+    return most, told(most, each, expected)
+
+
+async def measure(
+    machine: Machine, expected: Camera, cores: float | None = None
+) -> tuple[int, float]:
     """How many such visitors fit, and the cores that one takes. Raises MienError."""
     session = machine.sessions.open(TRIED)
     try:
         await session.ready()
-        cores = await _cost(machine, session, expected)
+        each = await _cost(machine, session, expected)
     finally:
         await machine.sessions.end(TRIED)
-    return max(1, int(SHARE * (await _free_cores(cores)) / cores)), cores
+    return max(1, int(SHARE * (cores or await _free_cores(each)) / each)), each
 
 
 async def _cost(machine: Machine, session: Session, expected: Camera) -> float:

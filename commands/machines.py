@@ -12,8 +12,10 @@ from typing import Any, Final
 from cluster import joining
 from cluster.front import ClusterFront, FarPlaces
 from cluster.kept import PEOPLE, Kept, digest_of
+from cluster.references import packed
 from cluster.sessions import FarSessions
 from cluster.workers import Plan, Workers
+from commands import capacity
 from commands.live import page_options
 from commands.numbers import within
 from engine.errors import MienError
@@ -23,8 +25,6 @@ from nodes.web.security import is_loopback
 from serving.front import Front
 from serving.sessions import Event
 
-MOST: Final = 4
-"""sessions of a worker where --max-sessions doesn't say it"""
 _RANGE: Final = re.compile(r"([1-9]\d{0,3})(?:-([1-9]\d{0,3}))?")
 
 
@@ -69,13 +69,15 @@ async def opened(
     ray: Any, options: argparse.Namespace, graph: dict[str, Any], event: Event
 ) -> AsyncIterator[Front]:
     """The front, with workers ready. Raises MienError."""
+    capacity.camera(options.expect)  # says now what is wrong with it
     folder = RunFolder()
     kept = Kept(folder.path)
     alive = sum(node["Alive"] and node["Resources"].get("CPU", 0) > 0 for node in ray.nodes())
     least, most = options.workers or (max(1, alive), max(1, alive))
     plan = Plan(least=least, most=most, spare=options.spare, cores=options.cores, gpus=options.gpus)
     task = {
-        "graph": graph, "most": options.max_sessions or MOST, "linger_s": options.linger,
+        "graph": graph, "most": options.max_sessions, "linger_s": options.linger,
+        "expect": options.expect, "cores": options.cores, "measure": capacity.__name__,
         "networks": options.networks, "device": options.device,
         "cert": options.worker_cert, "key": options.worker_key,
     }  # fmt: skip
@@ -84,7 +86,8 @@ async def opened(
         for path, data in first_files(options).items():
             kept.hold(digest_of(data))
             first[path] = kept.put(data)
-        workers = Workers(ray, task | {"first": first}, plan, kept, event)
+        given = {"first": first, "references": packed(graph, kept)}
+        workers = Workers(ray, task | given, plan, kept, event)
         sessions = FarSessions(workers, kept, event, first)
         redirects = bool(options.worker_cert) or is_loopback(workers.address)
         try:

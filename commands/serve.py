@@ -60,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     many.add_argument(
         "--max-sessions", type=_most, default=None, metavar="N|auto",
         help="how many at once; who comes later is told so, and waits in line. auto (the default) "
-        "measures at the start how many keep their frame rate here; a worker of --cluster has 4",
+        "measures at the start how many keep their frame rate here; each worker of --cluster, in "
+        "its --cores",
     )  # fmt: skip
     many.add_argument(
         "--expect", default="640x480@30", metavar="WxH@FPS",
@@ -141,9 +142,8 @@ async def _on_this_machine(
         machine.sessions.first = machines.first_files(options)
         await machine.start()
         if options.max_sessions is None:
-            expected = capacity.camera(options.expect)
-            machine.places.most, cores = await capacity.measure(machine, expected)
-            console.print(capacity.told(machine.places.most, cores, expected), highlight=False)
+            machine.places.most, told = await capacity.fits(machine, options.expect)
+            console.print(told, highlight=False)
         else:
             await machine.warm()
         await machine.open(page_options(options), watched=options.max_sessions is None)

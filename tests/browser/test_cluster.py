@@ -42,6 +42,7 @@ class Served:
     def __init__(self, log: Path) -> None:
         self._log = log
         command = ["serve", "--cluster", "auto", "--workers", "2", "--cores", "0.5", "--port", "0"]
+        command += ["--max-sessions", "4"]
         with log.open("wb") as told:
             self.process = subprocess.Popen(
                 [sys.executable, "-u", "run_engine.py", *command],

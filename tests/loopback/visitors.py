@@ -24,6 +24,7 @@ from cluster.workers import Plan, Workers
 from engine.folders import RunFolder
 from engine.types import U8
 from nodes.web.options import Options
+from tests.loopback import fits
 from tests.loopback.rig import STRAIGHT, Client, Pictures, Tone, read_number, until
 
 MARKS = 4_000
@@ -64,13 +65,14 @@ class House:
     certificate of theirs, offers are handed through to them over TLS."""
 
     def __init__(
-        self, ray: Any, workers: int, most: int, certificate: Certificate | None = None
+        self, ray: Any, workers: int, most: int | None, certificate: Certificate | None = None
     ) -> None:
         self.events: list[str] = []
         self._folder = RunFolder()
         kept = Kept(self._folder.path)
-        task = {
-            "graph": STRAIGHT, "first": {}, "most": most, "linger_s": 10.0,
+        task: dict[str, Any] = {
+            "graph": STRAIGHT, "first": {}, "references": [], "most": most,
+            "measure": fits.__name__, "expect": "320x240@15", "cores": 1.0, "linger_s": 10.0,
             "networks": "own", "device": "cpu",
             "cert": certificate.cert if certificate else "",
             "key": certificate.key if certificate else "",

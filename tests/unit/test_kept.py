@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cluster.certificate import Certificate
 from cluster.kept import Kept, digest_of, travels
+from cluster.references import packed, unpack
 from engine.errors import MienError
+from face.reference_file import shared
 
 ANNA = b"anna's faces"
 
@@ -65,3 +68,33 @@ def test_a_worker_has_a_certificate_of_its_own(tmp_path: Path) -> None:
     assert len(bytes.fromhex(made.fingerprint)) == 32
     with pytest.raises(MienError, match="can't be read as a certificate"):
         Certificate.read(made.key, made.key)
+
+
+def wearing(path: str) -> dict[str, Any]:
+    return {"nodes": {"like": {"parameters": {"path": path}}}, "roles": {"reference": "like"}}
+
+
+def test_references_are_named_where_they_have_come_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there, kept = tmp_path / "here", tmp_path / "there", Kept(tmp_path)
+    for folder in (here / "a", here / "b", there):
+        folder.mkdir(parents=True)
+    (here / "a" / "smile.jpg").write_bytes(b"a smile")
+    (here / "b" / "smile.jpg").write_bytes(b"another")
+    rows = packed(wearing(f"{here}/a/smile.jpg:0.5\n{here}/b/smile.jpg"), kept)
+    graph = wearing(f"{here}/a/smile.jpg")
+    unpack(graph, rows, {digest: kept.get(digest) for digest, *_ in rows}, there)
+    named = [shared(line) for line in graph["nodes"]["like"]["parameters"]["path"].splitlines()]
+    assert [(place.read_bytes(), share) for place, share in named] == [
+        (b"a smile", 0.5), (b"another", 1.0),
+    ]  # fmt: skip
+    assert all(
+        place.is_relative_to(there) and place.stat().st_mode & 0o077 == 0 for place, _ in named
+    )
+    assert packed({"nodes": {}}, kept) == []
+    with pytest.raises(MienError, match="no such file"):
+        packed(wearing(f"{here}/none.jpg"), kept)
+    monkeypatch.setattr("cluster.references.FILE_MOST", 3)
+    with pytest.raises(MienError, match="the most that travels"):
+        packed(wearing(f"{here}/b/smile.jpg"), kept)
