@@ -29,6 +29,7 @@ import psutil
 from rich.table import Table
 
 from commands.bench import predict
+from commands.bench.cards import Cards
 from commands.bench.live import _flag_of_interrupt, _size
 from commands.bench.report import (
     check_writable,
@@ -41,6 +42,7 @@ from commands.bench.served import Callers, Serve
 from commands.bench.server import EngineServer, Server
 from commands.numbers import within
 from engine.errors import UsageError
+from serving.device import device_of
 from serving.sessions import usage
 
 SECONDS: Final = 15.0
@@ -105,6 +107,7 @@ def run(options: argparse.Namespace) -> int:
     for path in filter(None, (options.input, options.voice)):
         if not Path(path).is_file():
             raise UsageError(f"{path}: there is no such file")
+    device_of(options.device)  # says now what is missing
     about = environment()
     settings = {
         "size": options.size, "camera_fps": options.fps, "seconds": options.seconds,
@@ -170,7 +173,8 @@ def _round(
         callers.ask("measure", seconds=options.warmup)
         trees = [server.pid for server in servers]
         before_s, began_s, busy_s = _cpu_s(trees), time.monotonic(), _busy_s()
-        measured = callers.ask("measure", seconds=options.seconds)
+        with Cards() as cards:
+            measured = callers.ask("measure", seconds=options.seconds)
         passed_s = time.monotonic() - began_s
         spent_s, all_s = _cpu_s(trees) - before_s, _busy_s() - busy_s
         memory = _memory(trees)
@@ -186,7 +190,7 @@ def _round(
         "callers": rows, "cores_used": round(spent_s / passed_s, 3),
         "cores_of_callers": round(measured["cpu_s"] / passed_s, 3),
         "cores_of_others": round((all_s - spent_s - measured["cpu_s"]) / passed_s, 3),
-        **memory, "devices": state.get("devices", []),
+        **memory, "cards": cards.figures(), "devices": state.get("devices", []),
         "sessions_own_mb": [one["own_mb"] for one in state.get("sessions", [])],
         "sessions_pss_mb": [one["pss_mb"] for one in state.get("sessions", [])],
     }  # fmt: skip
@@ -285,6 +289,10 @@ def _tell(row: dict[str, Any]) -> None:
     console.print(
         f"{row['count']} {row['mode']}: {min(rates, default=0):.1f} to {max(rates, default=0):.1f} "
         f"fps, {row['cores_used']:.2f} cores, {row['pss_mb']:.0f} MB"
+        + "".join(
+            f", {card['name']} {card['percent']:.0f} % and {card['memory_mb']:.0f} MB"
+            for card in row["cards"]
+        )
         + ("" if row["held"] else ": too many")
         + "".join(f"; {text}" for text in row["refused"])
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from commands.bench.cards import Cards
 from commands.bench.predict import rates, sessions_of, times_of
 from commands.bench.sessions import _knee
 from commands.line import main
@@ -56,3 +59,34 @@ def test_a_prediction_says_that_it_is_one(
     assert main(asked) == 1 and "run bench models anew" in capsys.readouterr().err
     figures.write_text("{}")
     assert main(asked) == 1 and "holds no figures" in capsys.readouterr().err
+
+
+def test_a_gpu_that_is_asked_for_and_not_there_is_said_in_a_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.device.missing", lambda _: "no NVIDIA driver here")
+    for asked in (["bench", "sessions", "--counts", "1"], ["serve", "--port", "0"]):
+        assert main([*asked, "--device", "gpu"]) == 1
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if "--device" in line]
+        assert line == "mien: --device gpu: no NVIDIA driver here"
+
+
+def test_what_cards_do_is_asked_of_nvidia_smi(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = (
+        "0, NVIDIA RTX 4090, 20, 1000\n1, NVIDIA T4, [N/A], [N/A]\n0, NVIDIA RTX 4090, 41, 1200\n"
+    )
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\necho $* > {tmp_path}/asked\nprintf '{told}'\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with Cards() as cards:
+        while len(cards._rows["0"]) < 2:
+            time.sleep(0.01)
+    assert cards.figures() == [{"name": "NVIDIA RTX 4090", "percent": 30.5, "memory_mb": 1200.0}]
+    assert "utilization.gpu" in (tmp_path / "asked").read_text()
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    with Cards() as none:
+        pass
+    assert none.figures() == []
