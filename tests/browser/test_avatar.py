@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import pytest
 
 from engine.types import F32, U8
 from nodes.web.avatar_file import HEAD, avatar_file
+from nodes.web.rigs import NAMES
 from tests.browser.conftest import launched
 from tests.browser.engine import Engine
 from tests.browser.firefox import Firefox
@@ -182,11 +184,15 @@ def test_in_firefox(
     page.close()
 
 
-def old_avatar(path: Path) -> Path:
-    """The head as a VRM 0 without ARKit's shapes: presets alone move it."""
-    data = HEAD.read_bytes()
+def parts(data: bytes) -> tuple[Any, bytes]:
+    """A VRM's scene, and what it refers to."""
     (size,) = struct.unpack("<I", data[12:16])
-    scene = json.loads(data[20 : 20 + size])
+    return json.loads(data[20 : 20 + size]), data[20 + size :]
+
+
+def old_scene() -> Any:
+    """The head's as a VRM 0 without ARKit's shapes: presets alone move it."""
+    scene, _ = parts(HEAD.read_bytes())
     said = scene["extensions"].pop("VRMC_vrm")
     shapes = scene["meshes"][0]["extras"]["targetNames"]
     bones = [
@@ -206,12 +212,97 @@ def old_avatar(path: Path) -> Path:
         "materialProperties": [],
     }  # fmt: skip
     scene["extensionsUsed"] = ["KHR_mesh_quantization", "VRM"]
-    packed = json.dumps(scene).encode()
+    return scene
+
+
+def old_avatar(path: Path) -> Path:
+    packed = json.dumps(old_scene()).encode()
     packed += b" " * (-len(packed) % 4)
-    rest = data[20 + size :]
+    _, rest = parts(HEAD.read_bytes())
     start = struct.pack("<4s4I", b"glTF", 2, 20 + len(packed) + len(rest), len(packed), 0x4E4F534A)
     path.write_bytes(start + packed + rest)
     return avatar_file(str(path))
+
+
+MOVED = """async ([scene, names]) => {
+  const { Figure } = await import("/static/figure.js");
+  const whole = await (await fetch("/static/avatar/head.vrm")).arrayBuffer();
+  const rest = new Uint8Array(whole).slice(20 + new DataView(whole).getUint32(12, true));
+  const length = new TextEncoder().encode(scene).length;
+  const told = new TextEncoder().encode(scene + " ".repeat(-length & 3));
+  const bytes = new Uint8Array(20 + told.length + rest.length);
+  new Uint32Array(bytes.buffer, 0, 5).set([0x46546C67, 2, bytes.length, told.length, 0x4E4F534A]);
+  bytes.set(told, 20);
+  bytes.set(rest, 20 + told.length);
+  let figure = null;
+  try {
+    figure = await Figure.of(document.createElement("canvas"), bytes.buffer);
+    figure.expect(names);
+    figure.wear(new Float32Array(names.length).fill(0.5));
+    figure.drawNow();
+    const all = figure.vrm.expressionManager?.expressions ?? [];
+    return all.filter(({ weight }) => weight > 0).map(({ expressionName }) => expressionName);
+  } catch (error) {
+    return error.message;
+  } finally {
+    figure?.dispose();
+  }
+}"""
+"""what of an avatar moves where everything is half worn, or why it can't be shown"""
+
+
+def others(scene: Any, old: Any) -> dict[str, Any]:
+    """Avatars as other programs make them, by what is unusual of them: scenes."""
+    made = {name: copy.deepcopy(scene) for name in (
+        "bones with any name", "no expressions", "capitals", "eyes that block", "no neck, no look",
+        "a bone that isn't there", "no head", "no author", "of tomorrow",
+    )}  # fmt: skip
+    says = {name: one["extensions"]["VRMC_vrm"] for name, one in made.items()}
+    for number, node in enumerate(made["bones with any name"]["nodes"]):
+        node["name"] = "骨 / [.]" if number % 2 else ""
+    del says["no expressions"]["expressions"]
+    named = says["capitals"]["expressions"]
+    named["custom"] = {key[0].upper() + key[1:]: one for key, one in named["custom"].items()}
+    named["custom"]["Ahoge"] = {"morphTargetBinds": [{"node": 999, "index": 0, "weight": 1}]}
+    for one in says["eyes that block"]["expressions"]["preset"].values():
+        one |= {"overrideBlink": "block", "overrideMouth": "blend", "overrideLookAt": "?"}
+    del (
+        says["no neck, no look"]["lookAt"],
+        says["no neck, no look"]["humanoid"]["humanBones"]["neck"],
+    )
+    says["a bone that isn't there"]["humanoid"]["humanBones"]["jaw"] = {"node": 999}
+    del says["no head"]["humanoid"]["humanBones"]["head"]
+    del says["no author"]["meta"]
+    says["of tomorrow"]["specVersion"] = "2.0"
+    made["old, with groups of its own"] = old
+    said = old["extensions"]["VRM"]
+    said["humanoid"]["humanBones"].append({"bone": "jaw", "node": -1})
+    said["secondaryAnimation"] = {"boneGroups": [{"bones": [-1], "center": -1}]}
+    said["blendShapeMaster"]["blendShapeGroups"] += [
+        {"name": "", "presetName": "", "binds": []},
+        {"name": "Vrc.V_oh", "presetName": "unknown", "binds": [{"mesh": 9, "index": 0}]},
+    ]
+    return made
+
+
+def test_avatars_of_others_move_or_say_why_not(live: LivePage) -> None:
+    scene, _ = parts(HEAD.read_bytes())
+    moved = {
+        name: live.page.evaluate(MOVED, [json.dumps(one), NAMES])
+        for name, one in others(scene, old_scene()).items()
+    }
+    assert moved.pop("no expressions") == []
+    assert set(moved.pop("old, with groups of its own")) == {"happy", "sad"}
+    assert "JawOpen" in moved["capitals"]
+    for name in ("bones with any name", "capitals", "eyes that block", "no neck, no look"):
+        assert len(moved.pop(name)) >= 51, name
+    assert "required but not exist: head" in moved.pop("no head")
+    said = moved.pop("a bone that isn't there")
+    assert said == "it is no whole VRM file (it speaks of parts that it doesn't have)"
+    assert moved == {
+        "no author": "it doesn't say whose it is (VRM's meta); export it again",
+        "of tomorrow": "it is of VRM 2.0, and 0 and 1.0 can be shown; export it as one of them",
+    }
 
 
 def test_a_vrm_0_and_what_is_none(

@@ -159,10 +159,19 @@ async function read(bytes) {
   try {
     model = await loader.parseAsync(bytes, "");
   } catch (error) {
-    throw new Error(`it is no whole VRM file (${error.message})`);
+    const why = error instanceof TypeError ? "it speaks of parts that it doesn't have" : error.message;
+    throw new Error(`it is no whole VRM file (${why})`);
   }
   const { vrm } = model.userData;
-  if (!vrm?.humanoid?.getRawBoneNode("head")) throw new Error("it is a 3D model, but no VRM avatar with a head");
+  if (!vrm?.humanoid?.getRawBoneNode("head")) throw new Error(whyNone(model.parser.json.extensions ?? {}));
   VRMUtils.rotateVRM0(vrm);
   return vrm;
+}
+
+/** Why nothing is made of a model that could be read, by its extensions. */
+function whyNone({ VRMC_vrm: one, VRM: zero }) {
+  const version = one?.specVersion ?? "1.0";
+  if (!version.startsWith("1.0")) return `it is of VRM ${version}, and 0 and 1.0 can be shown; export it as one of them`;
+  if ((one ?? zero) && !(one ?? zero).meta) return "it doesn't say whose it is (VRM's meta); export it again";
+  return "it is a 3D model, but no VRM avatar with a head";
 }
