@@ -31,10 +31,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _all(folders: list[Path]) -> None:
     for folder in folders:
-        print(f"{folder}: {mended(folder)}")
+        print(f"{folder}: {corrected(folder)}")
 
 
-def mended(folder: Path) -> str:
+def corrected(folder: Path) -> str:
     """Rewrite a weight's card; what was changed. Raises MienError."""
     path = folder / CARD
     try:

@@ -27,6 +27,8 @@ _RENAMED: Final = {
     r"\bspread$": "std",
     r"\bear\.": "backbone.",
     r"\btold\.": "condition.",
+    r"\bencoder\.widen\.": "encoder.fc1.",
+    r"\bencoder\.narrow\.": "encoder.fc2.",
 }
 """tensors that were called otherwise in older checkpoints"""
 

@@ -125,15 +125,15 @@ def fit(found: Sequence[Portrait], rig: Rig, strength: Mapping[str, float] = STR
     rows += calm_rows + [_mirrored(row, rig) for row in calm_rows]
     shapes = np.stack([shape.ravel() for shape, _, _ in rows])
     rigs = np.stack([shapes_ for _, shapes_, _ in rows])
-    moves = np.stack([(calm - shape).ravel() for shape, _, calm in rows])
+    displacements = np.stack([(calm - shape).ravel() for shape, _, calm in rows])
     shape_mean, shape_basis, shape_std = _components(shapes, SHAPES)
-    calm_mean, calm_basis, _ = _components(moves, MOVES)
+    calm_mean, calm_basis, _ = _components(displacements, MOVES)
     rig_mean, rig_std = rigs.mean(axis=0), rigs.std(axis=0) + 0.03
     scores = (shapes - shape_mean) @ shape_basis.T / shape_std
     given = np.column_stack([np.ones(len(rows)), (rigs - rig_mean) / rig_std, scores])
-    wanted = (moves - calm_mean) @ calm_basis.T
+    target = (displacements - calm_mean) @ calm_basis.T
     penalty = PENALTY * len(rows) / 100 * np.eye(given.shape[1])
-    weights = np.linalg.solve(given.T @ given + penalty, given.T @ wanted)
+    weights = np.linalg.solve(given.T @ given + penalty, given.T @ target)
     seen, deviation = _rigs(found)
     at_rest = np.stack([one.shape for one in found if one.emotion == "neutral"])
     fitted = {
@@ -193,26 +193,29 @@ def _worn(
     both: Sequence[tuple[Portrait, Portrait]], rig: Rig, strength: Mapping[str, float]
 ) -> F32:
     """From neutral to each emotion [8, 478, 3] cm; what nobody shows is what the rig has of it."""
-    worn = np.zeros((len(EMOTIONS), *rig.mean.shape), np.float32)
+    expressions = np.zeros((len(EMOTIONS), *rig.mean.shape), np.float32)
     for place, emotion in enumerate(EMOTIONS[1:], 1):
-        moves = np.array([one.shape - calm.shape for one, calm in both if one.emotion == emotion])
-        if len(moves) < FEWEST:
-            worn[place] = np.tensordot(prototype(emotion), rig.basis, axes=1)
+        displacements = np.array(
+            [one.shape - calm.shape for one, calm in both if one.emotion == emotion]
+        )
+        if len(displacements) < FEWEST:
+            expressions[place] = np.tensordot(prototype(emotion), rig.basis, axes=1)
             continue
         shut = (
-            np.array([mouth_aperture(rig.mean + one) for one in moves]) - mouth_aperture(rig.mean)
+            np.array([mouth_aperture(rig.mean + one) for one in displacements])
+            - mouth_aperture(rig.mean)
             < SHUT_CM
         )
-        moves = moves[shut] if shut.mean() > 0.5 else moves
-        moves = (moves + moves[:, rig.mirror] * FLIP) / 2
-        middle = np.median(moves, axis=0)
+        displacements = displacements[shut] if shut.mean() > 0.5 else displacements
+        displacements = (displacements + displacements[:, rig.mirror] * FLIP) / 2
+        middle = np.median(displacements, axis=0)
         size = float(np.linalg.norm(middle))
         # Alike is what points the same way, and at least as far: the weak say little.
-        along = moves.reshape(len(moves), -1) @ middle.ravel() / size
-        apart = np.linalg.norm((moves - middle).reshape(len(moves), -1), axis=1)
-        nearest = np.argsort(apart - along)[: max(round(LIKE * len(moves)), FEWEST // 2)]
-        worn[place] = moves[nearest].mean(axis=0) * strength.get(emotion, 1.0)
-    return worn
+        along = displacements.reshape(len(displacements), -1) @ middle.ravel() / size
+        apart = np.linalg.norm((displacements - middle).reshape(len(displacements), -1), axis=1)
+        nearest = np.argsort(apart - along)[: max(round(LIKE * len(displacements)), FEWEST // 2)]
+        expressions[place] = displacements[nearest].mean(axis=0) * strength.get(emotion, 1.0)
+    return expressions
 
 
 def _rigs(found: Sequence[Portrait]) -> tuple[F32, F32]:

@@ -50,8 +50,8 @@ class Cast(msgspec.Struct, forbid_unknown_fields=True):
 class StudyServer:
     """Serves one sheet. No name of a method, and no path that could hold one, leaves it."""
 
-    def __init__(self, sheet: Sheet, votes: Votes, say: Callable[[str], None]) -> None:
-        self._sheet, self._votes, self._say = sheet, votes, say
+    def __init__(self, sheet: Sheet, votes: Votes, log: Callable[[str], None]) -> None:
+        self._sheet, self._votes, self._log = sheet, votes, log
         self._gate = Gate()
         self._runner: web.AppRunner | None = None
         self._listening: asyncio.Server | None = None
@@ -118,7 +118,7 @@ class StudyServer:
         rater = self._votes.enter(asked.name.strip(), asked.again)
         if rater is None:
             return refuse(409, "somebody of this name has begun")
-        self._say(f"{rater.name} {'goes on' if asked.again else 'begins'}")
+        self._log(f"{rater.name} {'goes on' if asked.again else 'begins'}")
         response = web.json_response({"rater": rater.name})
         response.set_cookie(COOKIE, rater.key, httponly=True, samesite="Strict", max_age=90 * 86400)
         return response
@@ -137,7 +137,7 @@ class StudyServer:
         self._votes.cast(rater, clip.name, asked.question, method, asked.choice)
         every = len(self._sheet.clips) * len(QUESTIONS)
         if before < every == len(self._votes.all(rater)):
-            self._say(f"{rater.name} is done")
+            self._log(f"{rater.name} is done")
         return web.json_response({"kept": True})
 
     async def _media(self, request: web.Request) -> web.StreamResponse:
@@ -192,7 +192,7 @@ class StudyServer:
 
 @web.middleware
 async def _in_words(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """What a person can mend, in a line: a name that is none, a disk that is full."""
+    """What a person can correct, in a line: a name that is none, a disk that is full."""
     try:
         return await handler(request)
     except MienError as error:

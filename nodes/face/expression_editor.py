@@ -101,7 +101,10 @@ class ExpressionEditor(Node):
             1.0, "how far surprise and fear open the mouth of who is silent", low=0.0, high=1.0
         )
         smoothing: float = parameter(
-            0.5, "steadiness of the measured feeling: 0 raw, 1 calmest", low=0.0, high=1.0
+            0.5,
+            "how much the measured feeling is smoothed over time: 0 not at all, 1 most",
+            low=0.0,
+            high=1.0,
         )
         ease_ms: float = parameter(
             200.0, "how long a change of emotion takes", low=0.0, high=2000.0, unit="ms"
@@ -125,7 +128,7 @@ class ExpressionEditor(Node):
     def reset(self) -> None:
         self._measured.reset()
         self._still_lips.reset()
-        self._worn: Wish | None = None
+        self._current: Wish | None = None
         self._last_ns: int | None = None
 
     def on_voice(self, message: Affect) -> None:
@@ -142,8 +145,8 @@ class ExpressionEditor(Node):
         step_s = 0.0 if self._last_ns is None else (face.capture_ns - self._last_ns) / 1e9
         self._last_ns = face.capture_ns
         wish = self._wish(face)
-        worn = wish if self._worn is None else self._worn.towards(wish, self._left(step_s))
-        self._worn = worn
+        current = wish if self._current is None else self._current.towards(wish, self._left(step_s))
+        self._current = current
         if not face.found:
             self._measured.reset()
             self._still_lips.reset()
@@ -153,19 +156,19 @@ class ExpressionEditor(Node):
         if self.config.smoothing > 0:
             smooth = self._measured(face.blendshapes, step_s)
             source = np.where(FEELING, smooth, face.blendshapes).astype(np.float32)
-        if worn.presence < 0.01:
+        if current.presence < 0.01:
             return _leave(face, source)
-        added = expression_shapes(worn.expression) + worn.beyond
+        added = expression_shapes(current.expression) + current.beyond
         return FaceEdit(
             capture_ns=face.capture_ns,
             active=True,
             source=source,
-            target=target_shapes(source, added, worn.gone, opens * worn.parts),
-            expression=worn.expression,
-            removed=worn.gone,
+            target=target_shapes(source, added, current.gone, opens * current.parts),
+            expression=current.expression,
+            removed=current.gone,
             opens=opens,
-            beyond=worn.beyond,
-            parts=worn.parts,
+            beyond=current.beyond,
+            parts=current.parts,
         )
 
     def _wish(self, face: FaceTrack) -> Wish:

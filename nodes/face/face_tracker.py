@@ -55,7 +55,10 @@ class FaceTracker(Node):
             "was followed before, as long as it is there",
         )
         smoothing: float = parameter(
-            0.5, "steadiness of the landmarks: 0 raw, 1 calmest", low=0.0, high=1.0
+            0.5,
+            "how much the landmarks are smoothed over time: 0 not at all, 1 most",
+            low=0.0,
+            high=1.0,
         )
         search_interval_ms: float = parameter(
             66.0, "pause between searches while no face is seen", low=0.0, high=2000.0, unit="ms"

@@ -39,7 +39,7 @@ from inference.assets import FACE_LANDMARKER, locate
 from inference.weights import open_model
 from training import command
 from training.data.clip import FRAME_PX
-from training.metrics.faces import mouth_opening
+from training.metrics.faces import relative_aperture
 
 if TYPE_CHECKING:
     from training.models.generator import Canvas
@@ -289,7 +289,7 @@ class Maker:
         points = self._track(picture, landmarks)
         shapes = self._landmarker.blendshapes(points)
         seen = np.concatenate([shapes, self._read(drawn, shapes)]).astype(np.float32)
-        return Made(change, picture, float(mouth_opening(points)), seen)
+        return Made(change, picture, float(relative_aperture(points)), seen)
 
     def _read(self, made: F32, shapes: F32) -> F32:
         """What the visual encoder says [11] of a picture [3, S, S]."""

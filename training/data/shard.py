@@ -42,6 +42,6 @@ def make(job: Job) -> Made:
         note(job.shard, problems)  # before the shard has its name: it is done from then on
 
     count = write_shard(job.shard, clips())
-    if not count:  # an empty one would count as done when the recordings have been mended
+    if not count:  # an empty one would count as done when the recordings have been repaired
         job.shard.unlink()
     return count, problems

@@ -146,9 +146,9 @@ def _of_person(
 
 def _edited(actor: Actor, one: Portrait, emotion: int) -> U8:
     """The photograph neutralized, and wearing an emotion where one is named."""
-    worn = np.zeros(len(EMOTIONS), np.float32)
-    worn[emotion] = float(emotion > 0)
-    edit = FaceEdit(capture_ns=1, active=True, source=one.rig, target=one.rig, expression=worn)
+    asked = np.zeros(len(EMOTIONS), np.float32)
+    asked[emotion] = float(emotion > 0)
+    edit = FaceEdit(capture_ns=1, active=True, source=one.rig, target=one.rig, expression=asked)
     return actor.render(one.pixels, one.landmarks, one.placement, edit, still=True)
 
 
@@ -185,10 +185,10 @@ class Eyes:
 
     def asked(self, pixels: U8, landmarks: F32) -> Seen:
         """The face at landmarks [478, 3] px."""
-        said: dict[str, F32] = {}
+        answers: dict[str, F32] = {}
         for judge in self._judges:
-            said |= judge(pixels, landmarks)
-        return Seen(int(np.nanargmax(said["emotion"])), said["faceres"])
+            answers |= judge(pixels, landmarks)
+        return Seen(int(np.nanargmax(answers["emotion"])), answers["faceres"])
 
 
 def _line(memory: str, asked: str, by_person: Answers) -> Line:

@@ -34,7 +34,7 @@ from training.data.media import pictures
 from training.evaluation.own_neutral import Eyes, Seen
 from training.evaluation.renderers import ready, to_frames
 from training.evaluation.report import columns, write_rows
-from training.metrics.faces import feeling_energy, flicker, inside, mouth_opening
+from training.metrics.faces import feeling_energy, flicker, inside, relative_aperture
 from training.metrics.networks import Judge
 
 PROTOCOL: Final = "own-talk"
@@ -145,8 +145,9 @@ def _line(name: str, film: Film, shown: Film, emotion: str, actor: Actor, eyes: 
         raise MienError(f"no face is left in what became of {name}")
     tracked = Film(film.frames, _tracks(to_frames(made)))
     kept = [t for t in film.found() if tracked.tracks[t].found]
-    openings = [
-        mouth_opening(np.stack([one.tracks[t].landmarks for t in kept])) for one in (film, tracked)
+    apertures = [
+        relative_aperture(np.stack([one.tracks[t].landmarks for t in kept]))
+        for one in (film, tracked)
     ]
     blinked, blinks = _blinks(film, tracked)
     size = film.frames[0].pixels.shape[:2]
@@ -157,7 +158,7 @@ def _line(name: str, film: Film, shown: Film, emotion: str, actor: Actor, eyes: 
         "read": _read(after, place),
         "read_before": _read(before, place),
         "read_own": _read(own, place),
-        "mouth": _correlation(*openings),
+        "mouth": _correlation(*apertures),
         "blinks": blinks,
         "flicker": flicker([frame.pixels for frame in film.frames], made, masks),
     }

@@ -41,9 +41,9 @@ def divided(films: Sequence[Clip], count: int, seed: int) -> dict[str, int]:
 def watched(visual: VisualEncoder, film: Clip) -> Floats:
     """Log-probabilities [T, 8] of EMOTIONS, in a row, of the frames that show a face."""
     side, state, answers = visual.size.crop_px, visual.begin(1), []
-    look = Augmentation.plain(side)
+    augmentation = Augmentation.plain(side)
     for t in np.flatnonzero(film.found)[::EVERY]:
-        crop = torch.from_numpy(look.picture(film.frame(int(t)), side))[None]
+        crop = torch.from_numpy(augmentation.picture(film.frame(int(t)), side))[None]
         with torch.no_grad():
             out = visual(crop, torch.from_numpy(film.blendshapes[t : t + 1]), state)
         state = out.state

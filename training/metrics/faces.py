@@ -52,7 +52,7 @@ def eye_distance(landmarks: F32) -> NDArray[np.float32]:
     return np.asarray(np.linalg.norm(across, axis=-1), np.float32)
 
 
-def mouth_opening(landmarks: F32) -> NDArray[np.float32]:
+def relative_aperture(landmarks: F32) -> NDArray[np.float32]:
     """Inner lips' distance over that of the outer eye corners [...]."""
     upper, lower = LIP_MIDDLES
     apart = landmarks[..., upper, :2] - landmarks[..., lower, :2]
@@ -61,7 +61,7 @@ def mouth_opening(landmarks: F32) -> NDArray[np.float32]:
 
 def mouth_opening_change(before: F32, after: F32) -> float:
     """Mean change of the opening, in eye distances, of landmarks [478 or N, 478, 2..3]."""
-    return float(np.abs(mouth_opening(after) - mouth_opening(before)).mean())
+    return float(np.abs(relative_aperture(after) - relative_aperture(before)).mean())
 
 
 def lip_error(truth: F32, made: F32) -> float:

@@ -38,7 +38,7 @@ from face.topology import (
 from face.types import EMOTIONS
 from training.metrics.fetch import FACE_API, HUMAN_MODELS, judges_folder
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 class Judge(Protocol):
@@ -157,8 +157,8 @@ JUDGES: Final[dict[str, Callable[[], Judge]]] = {
 }
 
 
-def judges(wanted: Iterable[str] | None = None, say: Say = print) -> list[Judge]:
-    """Those that are ``wanted``, else all that are here; what is not here is a line to ``say``.
+def judges(wanted: Iterable[str] | None = None, log: Log = print) -> list[Judge]:
+    """Those that are ``wanted``, else all that are here; what is not here is a line to ``log``.
 
     Raises MienError where one that is wanted by name is missing.
     """
@@ -171,7 +171,7 @@ def judges(wanted: Iterable[str] | None = None, say: Say = print) -> list[Judge]
         except MienError as error:
             if wanted is not None:
                 raise
-            say(f"left out: {error}")
+            log(f"left out: {error}")
     return found
 
 

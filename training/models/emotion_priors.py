@@ -108,13 +108,13 @@ class TokenEncoder(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.mix = nn.Linear(width, 3 * width)
-        self.widen, self.narrow = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.fc1, self.fc2 = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
         self.leave = nn.Linear(width, features)
 
     def forward(self, x_EMW: Tensor) -> Tensor:
         query, key, value = self.mix(self.norm1(x_EMW)).chunk(3, dim=2)
-        look = F.softmax(query @ key.transpose(1, 2) / query.shape[2] ** 0.5, dim=2)
-        x_EMW = x_EMW + look @ value
-        x_EMW = x_EMW + self.narrow(F.gelu(self.widen(self.norm2(x_EMW))))
+        attention = F.softmax(query @ key.transpose(1, 2) / query.shape[2] ** 0.5, dim=2)
+        x_EMW = x_EMW + attention @ value
+        x_EMW = x_EMW + self.fc2(F.gelu(self.fc1(self.norm2(x_EMW))))
         out: Tensor = self.leave(x_EMW.mean(dim=1))
         return out

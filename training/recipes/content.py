@@ -84,11 +84,11 @@ class ContentRecipe(Recipe):
 
     def _drawn(self, clips: Clips, rng: np.random.Generator) -> Iterator[Example]:
         side = self.size.crop_px
-        look = Augmentation.plain(side)
+        augmentation = Augmentation.plain(side)
         for sample in faces(clips, rng):
             t = int(rng.choice(np.flatnonzero(sample.clip.found)))
             heard = rng.normal(0, 1, (1, STEPS, self.size.features)).astype(np.float32)
             shown: Call = {"rig": sample.clip.blendshapes[t][None]}
             if not self.size.rigged:
-                shown = {"crop": look.picture(sample.clip.frame(t), side)[None]}
+                shown = {"crop": augmentation.picture(sample.clip.frame(t), side)[None]}
             yield Example(shown | {"heard": heard})

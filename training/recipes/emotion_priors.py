@@ -81,7 +81,7 @@ class EmotionPriorsRecipe(Recipe):
 
     def _drawn(self, clips: Clips, rng: np.random.Generator) -> Iterator[Example]:
         side = self.size.crop_px
-        look = Augmentation.plain(side)
+        augmentation = Augmentation.plain(side)
         for sample in faces(clips, rng):
             t = int(rng.choice(np.flatnonzero(sample.clip.found)))
-            yield Example({"crop": look.picture(sample.clip.frame(t), side)[None]})
+            yield Example({"crop": augmentation.picture(sample.clip.frame(t), side)[None]})

@@ -83,11 +83,14 @@ class ReferencePictureRecipe(Recipe):
 
     def _drawn(self, clips: Clips, rng: np.random.Generator) -> Iterator[Example]:
         side = self.size.crop_px
-        look = Augmentation.plain(side)
+        augmentation = Augmentation.plain(side)
         every = faces(clips, rng)
         for sample, other in zip(every, every, strict=False):
             t, there = (int(rng.choice(np.flatnonzero(s.clip.found))) for s in (sample, other))
-            crop = look.picture(sample.clip.frame(t), side)[None]
+            crop = augmentation.picture(sample.clip.frame(t), side)[None]
             yield Example(
-                {"crop": crop, "reference": look.picture(other.clip.frame(there), side)[None]}
+                {
+                    "crop": crop,
+                    "reference": augmentation.picture(other.clip.frame(there), side)[None],
+                }
             )

@@ -103,7 +103,7 @@ class Visual(Recipe):
 
 
 def _drawn(side: int) -> Drawn:
-    look = Augmentation.plain(side)
+    augmentation = Augmentation.plain(side)
 
     def drawn(clips: Clips, rng: np.random.Generator) -> Iterator[Example]:
         for sample in faces(clips, rng):
@@ -112,7 +112,7 @@ def _drawn(side: int) -> Drawn:
             start = int(rng.integers(len(found)))
             for position, t in enumerate(found[start : start + FRAMES_IN_A_ROW]):
                 call = {
-                    "crop": look.picture(clip.frame(int(t)), side)[None],
+                    "crop": augmentation.picture(clip.frame(int(t)), side)[None],
                     "rig": clip.blendshapes[t][None].astype(np.float32),
                 }
                 yield Example(call, begins=not position)

@@ -19,8 +19,8 @@ from engine.types import F32
 from face.emotions import MIRROR
 from training.models.visual import VisualEncoder
 from training.trainers.cache import cached, compiled, each, key_of
+from training.trainers.degradation import degraded_picture
 from training.trainers.samples import Array, Augmentation, Clips, Sample, run_of_frames
-from training.trainers.wear import worn_picture
 
 WORN_EVERY: Final = 3
 """of so many views one is of a poor camera"""
@@ -87,7 +87,7 @@ def _made(encoder: VisualEncoder, clips: Clips, plan: Plan) -> dict[str, Array]:
         """How many runs of how many frames."""
         return (plan.stills, 1) if clips.lengths[index] == 1 else (plan.runs, plan.frames)
 
-    def look(number: int, index: int) -> list[dict[str, Array]]:
+    def looked_at(number: int, index: int) -> list[dict[str, Array]]:
         runs, frames = length(index)
         sample, rng = clips[index], np.random.default_rng([number, 7])
         side = encoder.size.crop_px
@@ -95,7 +95,7 @@ def _made(encoder: VisualEncoder, clips: Clips, plan: Plan) -> dict[str, Array]:
             row for run in range(runs) for row in _run(sample, side, run, frames, rng, backbone)
         ]
 
-    for index, seen in each(clips, look, "looking"):
+    for index, seen in each(clips, looked_at, "looking"):
         if seen:
             rows.append((index, len(columns["rig"]), *length(index)))
         for row in seen:
@@ -120,16 +120,16 @@ def _run(
     if frames is None:
         return
     plain = length == 1 and number < 2
-    look = Augmentation.plain(side) if plain else Augmentation.draw(rng, side)
+    augmentation = Augmentation.plain(side) if plain else Augmentation.draw(rng, side)
     seed, labels = int(rng.integers(1 << 62)), sample.labels
     for t in frames:
-        picture, rig = sample.clip.frame(int(t)), look.rig(sample.clip.blendshapes[t])
+        picture, rig = sample.clip.frame(int(t)), augmentation.rig(sample.clip.blendshapes[t])
         if plain and number == 1:
             picture, rig = np.ascontiguousarray(picture[:, ::-1]), rig[MIRROR]
         elif number % WORN_EVERY == WORN_EVERY - 1:
-            picture = worn_picture(picture, np.random.default_rng(seed))
+            picture = degraded_picture(picture, np.random.default_rng(seed))
         yield {
-            "backbone": backbone(look.picture(picture, side)),
+            "backbone": backbone(augmentation.picture(picture, side)),
             "rig": rig,
             "affect": np.array([labels.valence[t], labels.arousal[t]], np.float32),
             "intensity": labels.intensity[t : t + 1],

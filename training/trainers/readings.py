@@ -68,14 +68,14 @@ class Reader:
     def look(self, sample: Sample) -> F32:
         """The visual encoder's readings [T, 11]; it forgets where the face is lost."""
         clip, side = sample.clip, self.visual.size.crop_px
-        look = Augmentation.plain(side)
+        augmentation = Augmentation.plain(side)
         readings = np.zeros((len(clip), READING), np.float32)
         found = np.flatnonzero(clip.found)
         state, before = self.visual.begin(1), -2
         with torch.no_grad():
             for start in range(0, len(found), _AT_ONCE):
                 part = found[start : start + _AT_ONCE]
-                crops = np.stack([look.picture(clip.frame(int(t)), side) for t in part])
+                crops = np.stack([augmentation.picture(clip.frame(int(t)), side) for t in part])
                 rigs = torch.from_numpy(clip.blendshapes[part])
                 frames = self.visual.look(torch.from_numpy(crops), rigs)
                 for position, t in enumerate(part):

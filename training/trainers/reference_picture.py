@@ -144,12 +144,12 @@ class ReferencePictureTrainer(Trainer):
         if np.abs(turns[0] - turns[1]).max() > NEAR_DEG:
             return None
         side = self.content.size.crop_px
-        look, asked = Augmentation.plain(side), int(rng.integers(len(self.targets)))
+        augmentation, asked = Augmentation.plain(side), int(rng.integers(len(self.targets)))
         return {
-            "picture": look.picture(clips[0].frame(t), side),
+            "picture": augmentation.picture(clips[0].frame(t), side),
             "seen": one.seen[0, t].astype(np.float32),
             "heard": one.sound(t),
-            "truth": look.picture(clips[1].frame(there), side),
+            "truth": augmentation.picture(clips[1].frame(there), side),
             "truth_seen": other.seen[0, there].astype(np.float32),
             "reference": self.references[asked].astype(np.float32),
             "target": self.targets[asked],

@@ -40,9 +40,9 @@ from training.data.talk import (
 )
 from training.models.voice_rig import LOOK_AHEAD_STEPS, Hearing
 from training.trainers.cache import cached, key_of
+from training.trainers.degradation import degraded_voice
 from training.trainers.offsets import Guess, offset_of
 from training.trainers.samples import Array, Clips
-from training.trainers.wear import worn_voice
 
 AUDIBLE: Final = -6.5
 """logarithm of the loudness of a recording's louder tenth below which nobody speaks in it"""
@@ -139,7 +139,7 @@ class Talks:
     ) -> list[list[Array]]:
         def make() -> dict[str, Array]:
             return {
-                f"{number}_{take}": heard(hearing, worn(talk, take).sound)
+                f"{number}_{take}": heard(hearing, degraded(talk, take).sound)
                 for number, talk in enumerate(talks)
                 for take in range(takes)
             }
@@ -252,12 +252,12 @@ def heard(hearing: Hearing, sound: F32) -> Array:
     return np.asarray(features[0].numpy().astype(np.float16))
 
 
-def worn(talk: Talk, take: int) -> Talk:
+def degraded(talk: Talk, take: int) -> Talk:
     """Take 0 is the recording itself; the others are of other voices and places."""
     if not take:
         return talk
     rng = np.random.default_rng([take, *talk.info.key.encode()])
-    sound = worn_voice(talk.sound, rng)
+    sound = degraded_voice(talk.sound, rng)
     return replace(talk, sound=sound)
 
 

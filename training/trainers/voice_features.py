@@ -20,9 +20,9 @@ from engine.types import F32
 from training.models.audio_backbone import STEP_SAMPLES
 from training.models.speech import LOOK_AHEAD_STEPS, SpeechEncoder
 from training.trainers.cache import cached, each, key_of
+from training.trainers.degradation import degraded_voice
 from training.trainers.felt import felt
 from training.trainers.samples import Array, Clips, Sample
-from training.trainers.wear import worn_voice
 
 FIRST_STEPS, EVERY_STEPS = 50, 10
 """two seconds can't tell much; then moments are so far apart, back from the end"""
@@ -51,7 +51,7 @@ class VoiceFeatures:
         self, clip: int, before: Sequence[int], rng: np.random.Generator
     ) -> tuple[int, F32, F32] | None:
         """A moment of any take, and what the speaker was like until then: ``count`` [1] and
-        ``moments`` [2 F] of it and of the clips heard ``before``; who sounds worn was never heard
+        ``moments`` [2 F] of it and of the clips heard ``before``; what is degraded was never heard
         before. None where there is none."""
         if clip not in self.rows:
             return None
@@ -67,7 +67,7 @@ class VoiceFeatures:
 
 def voice_features(encoder: SpeechEncoder, clips: Clips, takes: int, keep: bool) -> VoiceFeatures:
     """Those of all clips: the kept, where they were made of the same; else made anew. Take 0 is
-    the recording itself, the others are worn, always in the same way."""
+    the recording itself, the others are degraded, always in the same way."""
 
     def make() -> dict[str, Array]:
         return _made(encoder, clips, takes)
@@ -108,7 +108,7 @@ def _takes(encoder: SpeechEncoder, sample: Sample, takes: int) -> Iterator[tuple
     for take in range(takes):
         sound = clip.samples
         if take:
-            sound = worn_voice(sound, np.random.default_rng([take, *clip.info.key.encode()]))
+            sound = degraded_voice(sound, np.random.default_rng([take, *clip.info.key.encode()]))
         count, moments, places = _heard(encoder, sound)
         at = (places * len(labels[0])).astype(int)
         yield count, moments, *(values[at] for values in labels)

@@ -1,4 +1,4 @@
-"""Losses: nothing to mend costs nothing, what is worse costs more, and the equations hold."""
+"""Losses: nothing wrong costs nothing, what is worse costs more, and the equations hold."""
 
 from __future__ import annotations
 

@@ -96,9 +96,14 @@ def test_tensors_of_older_checkpoints_have_their_names_of_now(tmp_path: Path) ->
     loaded = checkpoint.load(tmp_path)
     for part in ("modules", "ema"):
         module.load_state_dict(loaded[part]["speech"])
-    state["ema"] = {"voice_flow": {"decode.told.0.weight": torch.zeros(1)}}
+    names = {
+        "decode.told.0.weight": "decode.condition.0.weight",
+        "encoder.widen.bias": "encoder.fc1.bias",
+        "encoder.narrow.bias": "encoder.fc2.bias",
+    }
+    state["ema"] = {"other": dict.fromkeys(names, torch.zeros(1))}
     checkpoint.save(tmp_path, state | {"modules": {}})
-    assert [*checkpoint.load(tmp_path)["ema"]["voice_flow"]] == ["decode.condition.0.weight"]
+    assert [*checkpoint.load(tmp_path)["ema"]["other"]] == [*names.values()]
 
 
 @pytest.mark.parametrize(

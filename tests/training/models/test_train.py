@@ -1,4 +1,5 @@
-"""Trainers: exact resume, full disks, several processes, and one line for what a user can mend."""
+"""Trainers: exact resume, full disks, several processes, and one line for what a user can
+correct."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ HARSH: Final = 0.3
 """share of voices that come from far, in noise; the others are clean but for another throat"""
 
 
-def worn_picture(picture: U8, rng: np.random.Generator) -> U8:
+def degraded_picture(picture: U8, rng: np.random.Generator) -> U8:
     """A crop [256, 256, 3] after a poor camera, in the dark, behind a hand, as a small JPEG; most
     crops are spared most of it."""
     import cv2
@@ -48,7 +48,7 @@ def worn_picture(picture: U8, rng: np.random.Generator) -> U8:
     return out
 
 
-def worn_voice(sound: F32, rng: np.random.Generator) -> F32:
+def degraded_voice(sound: F32, rng: np.random.Generator) -> F32:
     """Samples [N] of another throat, rate, microphone and room; their number changes."""
     from scipy.signal import fftconvolve, firwin2
 
