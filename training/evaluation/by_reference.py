@@ -174,18 +174,18 @@ def _as_the_reference(tally: Tally, made: Seen, reference: Seen, who: str) -> No
     often the reference itself is read as what it is."""
     means = []
     for seen in (made, reference):
-        features = seen.said.get("feeling")
+        features = seen.answers.get("feeling")
         good = None if features is None else features[np.isfinite(features).all(axis=1)]
         if good is not None and len(good):
             means.append(good.mean(axis=0, keepdims=True))
     if len(means) == 2:
         tally.note("csim", who, statistics.cosine(means[0], means[1]))
-    tally.read_reference(who, reference.said.get("emotion"))
+    tally.read_reference(who, reference.answers.get("emotion"))
 
 
 def _fd_dlib(tally: Tally, real: Iterable[Seen | None]) -> Figures:
     """Frechet distance of identity features between what was made and what was recorded."""
-    said = [seen.said["dlib"] for seen in real if seen is not None and "dlib" in seen.said]
+    said = [seen.answers["dlib"] for seen in real if seen is not None and "dlib" in seen.answers]
     looks = [rows[np.isfinite(rows).all(axis=1)] for rows in said]
     recorded = [rows for rows in looks if len(rows)]
     made = tally.after.get("dlib")

@@ -51,7 +51,7 @@ class FirstStage:
 
     def __call__(self, face: FaceTrack, look: Look) -> FaceEdit:
         if look not in self._read:
-            self._read[look] = told(self._reader.read(look.pixels, "the reference")[0])
+            self._read[look] = numbers_of(self._reader.read(look.pixels, "the reference")[0])
         given = (torch.from_numpy(a.copy())[None] for a in (face.blendshapes, self._read[look]))
         with torch.no_grad():
             rig = self._net(*given)[0].numpy()
@@ -60,7 +60,7 @@ class FirstStage:
         )
 
 
-def told(reference: Reference) -> F32:
+def numbers_of(reference: Reference) -> F32:
     """What a reference was read as [63], as the first stage takes it."""
     felt = [reference.valence, reference.arousal, reference.intensity]
     return np.concatenate([reference.shapes, reference.probabilities, felt]).astype(np.float32)

@@ -165,7 +165,7 @@ def _line(name: str, film: Film, shown: Film, emotion: str, actor: Actor, eyes: 
     return Line(name, emotion, blinked, figures)
 
 
-def _watch(actor: Actor, film: Film, told: str = "") -> None:
+def _watch(actor: Actor, film: Film, emotion: str = "") -> None:
     rig = load_rig()
     for t in film.found():
         track = film.tracks[t]
@@ -176,7 +176,7 @@ def _watch(actor: Actor, film: Film, told: str = "") -> None:
             placement,
             track.blendshapes,
             STEP_NS / 1e9,
-            told,
+            emotion,
         )
 
 
@@ -240,8 +240,8 @@ def as_text(lines: Sequence[Line]) -> str:
     """The table for a terminal."""
     rows: list[tuple[str, ...]] = [("film", "asked", *FIGURES, "of blinks")]
     for line in lines:
-        told = [f"{line.figures[name]:.3f}" for name in FIGURES]
-        rows.append((line.film, line.asked, *told, str(line.blinked)))
+        cells = [f"{line.figures[name]:.3f}" for name in FIGURES]
+        rows.append((line.film, line.asked, *cells, str(line.blinked)))
     return columns(rows)
 
 

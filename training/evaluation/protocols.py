@@ -106,7 +106,7 @@ class Stage:
             found = self.before(take)
             if found is None:
                 return None
-            self._seen[id(take)] = Seen((), found[0].tracks, found[0].said)
+            self._seen[id(take)] = Seen((), found[0].tracks, found[0].answers)
         return self._seen[id(take)]
 
     def looks(self, take: Take) -> list[Look]:
@@ -158,13 +158,15 @@ def worn(
         raise MienError(f"not one of {len(takes)} takes shows a face; there is nothing to judge")
     rows = [Row("wear", way, name, tally.row()) for (way, name), tally in tallies.items()]
     for way in methods:
-        told = [
+        rows_read = [
             (EMOTIONS.index(name), place, who)
             for name in emotions
-            for place, who in zip(tallies[way, name].told(), tallies[way, name].people, strict=True)
+            for place, who in zip(
+                tallies[way, name].predicted(), tallies[way, name].people, strict=True
+            )
         ]
-        if len(emotions) > 1 and told:
-            rows.append(Row("wear", way, "all", agreement(*zip(*told, strict=True))))
+        if len(emotions) > 1 and rows_read:
+            rows.append(Row("wear", way, "all", agreement(*zip(*rows_read, strict=True))))
     return rows
 
 
@@ -173,18 +175,18 @@ def who_of(take: Take) -> str:
     return take.subject or take.name
 
 
-def agreement(truth: Sequence[int], told: Sequence[int], people: Sequence[str]) -> Figures:
+def agreement(truth: Sequence[int], predicted: Sequence[int], people: Sequence[str]) -> Figures:
     """Accuracy and macro F1 of readings against what was asked for or recorded, with 95 %
     intervals; ``people`` says whose each is."""
-    right, said = np.array(truth), np.array(told)
+    right, read = np.array(truth), np.array(predicted)
     _, person = np.unique(np.asarray(people), return_inverse=True)
     confusions = np.zeros((person.max() + 1, len(EMOTIONS), len(EMOTIONS)), np.int64)
-    np.add.at(confusions, (person, right, said), 1)
+    np.add.at(confusions, (person, right, read), 1)
     out: Figures = {
         "looks": len(right),
         "people": len(confusions),
-        "accuracy": statistics.accuracy(right, said),
-        "macro_f1": statistics.macro_f1(right, said),
+        "accuracy": statistics.accuracy(right, read),
+        "macro_f1": statistics.macro_f1(right, read),
     }
     if len(confusions) > 1:
         hits, count = np.trace(confusions, axis1=1, axis2=2), confusions.sum(axis=(1, 2))

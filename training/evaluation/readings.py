@@ -29,7 +29,7 @@ from training.metrics import statistics
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """``emotion`` [T, 8] probabilities; ``intensity`` [T'] for each picture, where it is told."""
+    """``emotion`` [T, 8] probabilities; ``intensity`` [T'] for each picture, where known."""
 
     emotion: F32
     intensity: F32 | None = None
@@ -44,7 +44,7 @@ class Reader(Protocol):
 
 
 def shown(folder: Path) -> str:
-    """A folder as it is told: one that ships by its place in there."""
+    """A folder as it is shown: one that ships by its place in there."""
     ships = folder.resolve().is_relative_to(SHIPPED.parent)
     return str(folder.resolve().relative_to(SHIPPED.parent) if ships else folder)
 
@@ -55,17 +55,17 @@ class FaceEncoder:
     def __init__(self, weights: str) -> None:
         folder = weight_folder("visual", weights)
         read_card(folder)
-        said: dict[str, object] = {}
-        self._node = ready(FaceReader, Context(gauge=said.__setitem__), weights=weights)
-        self.network = f"{shown(folder)} on {said.get('backend', '')}"
+        gauges: dict[str, object] = {}
+        self._node = ready(FaceReader, Context(gauge=gauges.__setitem__), weights=weights)
+        self.network = f"{shown(folder)} on {gauges.get('backend', '')}"
 
     def __call__(self, take: Take, seen: Seen | None) -> Reading | None:
         if seen is None:
             return None
         pairs = zip(to_frames(seen.pictures), seen.tracks, strict=True)
-        said = [self._node.process(frame, track) for frame, track in pairs]
-        emotion = [affect.probabilities for affect in said if affect.known]
-        intensity = [affect.intensity if affect.known else np.nan for affect in said]
+        answers = [self._node.process(frame, track) for frame, track in pairs]
+        emotion = [affect.probabilities for affect in answers if affect.known]
+        intensity = [affect.intensity if affect.known else np.nan for affect in answers]
         return Reading(np.stack(emotion), np.array(intensity, np.float32)) if emotion else None
 
 
@@ -82,13 +82,13 @@ class VoiceEncoder:
         steps = sound[: len(sound) // STEP_SAMPLES * STEP_SAMPLES].reshape(-1, STEP_SAMPLES)
         if not len(steps):
             return None
-        state, said = self._model.begin(), []
+        state, answers = self._model.begin(), []
         for step in [*steps, np.zeros_like(steps[0])]:
             answer = self._model(sound=step[None], **state)
             state = self._model.carry(answer)
-            said.append(from_network(answer, "voice", 0))
-        emotion = np.stack([affect.probabilities for affect in said[1:]])
-        return Reading(emotion, np.array([affect.intensity for affect in said[1:]], np.float32))
+            answers.append(from_network(answer, "voice", 0))
+        emotion = np.stack([affect.probabilities for affect in answers[1:]])
+        return Reading(emotion, np.array([affect.intensity for affect in answers[1:]], np.float32))
 
 
 class JudgedFace:
@@ -98,10 +98,10 @@ class JudgedFace:
         self.network = network
 
     def __call__(self, take: Take, seen: Seen | None) -> Reading | None:
-        said = None if seen is None else seen.said.get("emotion")
-        if said is None:
+        answers = None if seen is None else seen.answers.get("emotion")
+        if answers is None:
             return None
-        good = said[np.isfinite(said).any(axis=1)]
+        good = answers[np.isfinite(answers).any(axis=1)]
         return Reading(np.nan_to_num(good)) if len(good) else None
 
 
@@ -131,10 +131,10 @@ def readers(weights: Sequence[str], names: dict[str, str]) -> dict[str, Reader]:
 class _Told:
     truth: list[int] = field(default_factory=list)
     people: list[str] = field(default_factory=list)
-    told: list[int] = field(default_factory=list)
-    wanted: list[F32] = field(default_factory=list)
+    predicted: list[int] = field(default_factory=list)
+    target: list[F32] = field(default_factory=list)
     whose: list[str] = field(default_factory=list)
-    got: list[F32] = field(default_factory=list)
+    prediction: list[F32] = field(default_factory=list)
 
 
 def read(
@@ -142,7 +142,7 @@ def read(
 ) -> list[Row]:
     """A row per reader over the takes that are labelled with one of ``emotions``, among which it
     has to choose; a take counts once, by its mean probabilities. Where the intensity of each frame
-    is known, the concordance with it is told too."""
+    is known, the concordance with it is measured too."""
     places = [EMOTIONS.index(name) for name in emotions]
     notes = {name: _Told() for name in by}
     for take in stage.along([one for one in takes if one.emotion in emotions], "reading"):
@@ -157,12 +157,12 @@ def read(
             mean = reading.emotion.mean(axis=0)
             note.truth.append(EMOTIONS.index(take.emotion))
             note.people.append(who_of(take))
-            note.told.append(places[int(np.argmax(mean[places]))])
+            note.predicted.append(places[int(np.argmax(mean[places]))])
             if truth is not None and reading.intensity is not None:
                 length = min(len(truth), len(reading.intensity))
                 good = np.isfinite(reading.intensity[:length])
-                note.wanted.append(truth[:length][good])
-                note.got.append(reading.intensity[:length][good])
+                note.target.append(truth[:length][good])
+                note.prediction.append(reading.intensity[:length][good])
                 note.whose.append(who_of(take))
     rows = [Row("read", name, "all", _figures(note)) for name, note in notes.items() if note.truth]
     if not rows:
@@ -171,12 +171,12 @@ def read(
 
 
 def _figures(note: _Told) -> Figures:
-    figures = agreement(note.truth, note.told, note.people)
-    if note.wanted:
-        wanted, got = np.concatenate(note.wanted), np.concatenate(note.got)
-        figures["intensity"] = statistics.concordance(wanted, got)
+    figures = agreement(note.truth, note.predicted, note.people)
+    if note.target:
+        target, prediction = np.concatenate(note.target), np.concatenate(note.prediction)
+        figures["intensity"] = statistics.concordance(target, prediction)
         if len(set(note.whose)) > 1:
-            low, high = statistics.concordance_interval(note.wanted, note.got, note.whose)
+            low, high = statistics.concordance_interval(note.target, note.prediction, note.whose)
             figures |= {"intensity_low": low, "intensity_high": high}
     return figures
 

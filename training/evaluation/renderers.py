@@ -47,15 +47,15 @@ class Edited:
         ``remember`` nobody's own faces are used. Raises MienError where the networks cannot be
         loaded: a comparison never falls back to the warp."""
         self._why = ""
-        said: dict[str, object] = {}
+        gauges: dict[str, object] = {}
 
         def status(condition: str, text: str) -> None:
             self._why = text if condition == "degraded" else ""
 
-        context = Context(status=status, gauge=said.__setitem__)
+        context = Context(status=status, gauge=gauges.__setitem__)
         values = {"renderer": renderer, "weights": weights, "threads": 1, "remember": remember}
         self._node = ready(Compositor, context, **values)
-        self.label = ", ".join(part for part in (weights, str(said.get("backend", ""))) if part)
+        self.label = ", ".join(part for part in (weights, str(gauges.get("backend", ""))) if part)
 
     def process(self, frame: VideoFrame, face: FaceTrack, edit: FaceEdit) -> VideoFrame:
         out: VideoFrame = self._node.process(frame, face, edit)

@@ -70,12 +70,12 @@ class Expert:
         self._hearing.backbone = pretrained_backbone(plan.layers, plan.past, STEP_SAMPLES)
         self._net, self._features = net, features
 
-    def __call__(self, talk: Talk, said: F32) -> InTime:
-        """Of a face [T, 52] that says a talk."""
+    def __call__(self, talk: Talk, rig: F32) -> InTime:
+        """Of a face [T, 52] that speaks a talk."""
         with torch.no_grad():
             heard = self._features(self._hearing, talk)[:, : len(talk)]
             # an answer of a step is due LOOK_AHEAD_STEPS later, as the expert learned it
-            due = np.concatenate([np.repeat(said[:1], LOOK_AHEAD_STEPS, axis=0), said])[: len(talk)]
+            due = np.concatenate([np.repeat(rig[:1], LOOK_AHEAD_STEPS, axis=0), rig])[: len(talk)]
             sounds, mouths = self._net(windows(heard, 1), windows(torch.from_numpy(due)[None], 1))
         apart = np.array([_distance(sounds, mouths, lag) for lag in range(-LAGS, LAGS + 1)])
         late_ms = (int(apart.argmin()) - LAGS) * 1000 / STEPS_HZ

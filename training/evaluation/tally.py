@@ -30,12 +30,12 @@ F64 = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A take as it was seen: its pictures, a raw track of each, and what the judges said of
+    """A take as it was seen: its pictures, a raw track of each, and what the judges answered about
     LOOKS of them [K, D] (a row of nan where no face was found)."""
 
     pictures: Sequence[U8]
     tracks: Sequence[FaceTrack]
-    said: Mapping[str, F32]
+    answers: Mapping[str, F32]
 
     @property
     def found(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -57,7 +57,7 @@ class Eyes:
         self._tracker = ready(FaceTracker, smoothing=0.0, search_interval_ms=0.0)
         self._judges = judges
         self.names = {"landmarker": faces.NETWORK} | {
-            said: name for judge in judges for said, name in judge.names.items()
+            answer: name for judge in judges for answer, name in judge.names.items()
         }
 
     def see(self, pictures: Sequence[U8]) -> Seen:
@@ -110,8 +110,8 @@ class Tally:
             self.note("control_error", who, faces.control_error(asked[both], has))
         if len(both) == len(before.tracks) >= 3:
             self.note("flicker", who, _flicker(before, after))
-        for name in before.said.keys() & after.said.keys():
-            first, second = before.said[name], after.said[name]
+        for name in before.answers.keys() & after.answers.keys():
+            first, second = before.answers[name], after.answers[name]
             good = np.isfinite(first).any(axis=1) & np.isfinite(second).any(axis=1)
             if good.any():
                 self._said(name, who, first[good], second[good])
@@ -121,11 +121,11 @@ class Tally:
         own = self.parts.setdefault(name, {})
         own[who] = own.get(who, np.zeros(2)) + np.array([over, under])
 
-    def read_reference(self, who: str, said: F32 | None) -> None:
+    def read_reference(self, who: str, answers: F32 | None) -> None:
         """What the emotion judge says [N, 8] of the reference: whether what was asked for."""
         asked = EMOTIONS.index(self.emotion)
-        if said is not None and (good := np.isfinite(said[:, asked])).any():
-            hits = np.nanargmax(said[good], axis=1) == asked
+        if answers is not None and (good := np.isfinite(answers[:, asked])).any():
+            hits = np.nanargmax(answers[good], axis=1) == asked
             self.note("read_reference", who, float(hits.sum()), float(good.sum()))
 
     def row(self) -> Figures:
@@ -145,15 +145,15 @@ class Tally:
                 out |= frechet(name, *map(np.concatenate, sides))
         return out
 
-    def told(self) -> list[int]:
+    def predicted(self) -> list[int]:
         """What each face was read as afterwards, as places in EMOTIONS; ``people`` says whose."""
         if "emotion" not in self.after:
             return []
-        said = np.concatenate(self.after["emotion"])
-        return [int(place) for place in np.nanargmax(said, axis=1)]
+        answers = np.concatenate(self.after["emotion"])
+        return [int(place) for place in np.nanargmax(answers, axis=1)]
 
     def _said(self, name: str, who: str, before: F32, after: F32) -> None:
-        """What a network said of both [N, D]."""
+        """What a network answered about both [N, D]."""
         self.before.setdefault(name, []).append(before)
         self.after.setdefault(name, []).append(after)
         count = len(before)
@@ -170,16 +170,16 @@ class Tally:
         """Probabilities [N, 8] before and after: neutral, and what was asked for."""
         asked = EMOTIONS.index(self.emotion) if self.emotion in EMOTIONS else None
         known = asked is not None and bool(np.isfinite(after[:, asked]).all())
-        for when, said in (("before", before), ("after", after)):
-            self.note(f"neutral_{when}", who, float(said[:, 0].sum()), len(said))
+        for when, answers in (("before", before), ("after", after)):
+            self.note(f"neutral_{when}", who, float(answers[:, 0].sum()), len(answers))
             if known and asked is not None:
-                hits = int((np.nanargmax(said, axis=1) == asked).sum())
-                self.note(f"read_{when}", who, hits, len(said))
-                self.note(f"share_{when}", who, float(said[:, asked].sum()), len(said))
+                hits = int((np.nanargmax(answers, axis=1) == asked).sum())
+                self.note(f"read_{when}", who, hits, len(answers))
+                self.note(f"share_{when}", who, float(answers[:, asked].sum()), len(answers))
 
 
 def merged(tallies: Sequence[Tally]) -> Tally:
-    """Several emotions as one: all but what the networks said of each face."""
+    """Several emotions as one: all but what the networks answered about each face."""
     out = Tally(
         takes=sum(tally.takes for tally in tallies),
         lost=sum(tally.lost for tally in tallies),

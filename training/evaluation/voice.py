@@ -4,10 +4,10 @@
     python -m training.evaluate voice SHARDS --flow full=runs/flow without-sync=runs/other \\
         --space runs/emotion_space --sync runs/lip_sync --rig runs/voice_rig
 
-Each method is a row: the truth itself, the regression (--rig, a run), generators (--flow), and
-what ships with --weights, told nothing, told the labelled feeling, or told what the speech encoder
-of --speech hears, at its own intensity frame by frame (EAP's ERA) or always whole. Columns need
-what they are named by: faces of clips for correlation and lips, phones for closures, labels for
+Each method is a row: the truth itself, the regression (--rig, a run), generators (--flow), and what
+ships with --weights, given nothing, given the labelled feeling, or given what the speech encoder of
+--speech hears, at its own intensity frame by frame (EAP's ERA) or always whole. Columns need what
+they are named by: faces of clips for correlation and lips, phones for closures, labels for
 emotions, --space for VE-FID, --sync for LSE. Neither the emotion space nor the sync expert is the
 papers' network, and the judge of emotions reads shapes, not pictures.
 """
@@ -149,7 +149,7 @@ def methods(options: argparse.Namespace, judges: Judges) -> dict[str, Method]:
         run, _, own = runs.partition(",")
         space = restore(Path(own), "emotion_space", EmotionSpace) if own else judges.space
         if space is None:
-            raise MienError("a generator is told emotions by --space, or NAME=RUN,SPACE")
+            raise MienError("a generator needs emotions: --space, or NAME=RUN,SPACE")
         net = restore(Path(run), "voice_flow", VoiceFlow)
         found[name or Path(run).name] = generated(net, space, features)
     if options.weights:
@@ -168,25 +168,25 @@ def truth(talk: Talk) -> F32:
 def regression(net: VoiceRigNet, features: AudioFeatureCache) -> Method:
     """The regression, with no feeling."""
 
-    def said(talk: Talk) -> F32:
+    def prediction(talk: Talk) -> F32:
         with torch.no_grad():
             rig = net.follow(features(net.hearing, talk)).clamp(0, 1)
         return np.asarray(rig[0, LOOK_AHEAD_STEPS:][: len(talk)])
 
-    return said
+    return prediction
 
 
 def generated(net: VoiceFlow, space: EmotionSpace, features: AudioFeatureCache) -> Method:
-    """A generator that is told what the voice feels, in nobody's style."""
+    """A generator that is given what the voice feels, in nobody's style."""
 
-    def said(talk: Talk) -> F32:
+    def prediction(talk: Talk) -> F32:
         with torch.no_grad():
             heard = features(net.hearing, talk)
             style = torch.zeros(1, net.size.styles)
             rig = net.generate(heard, space.voice(heard), style).clamp(0, 1)
         return np.asarray(rig[0, LOOK_AHEAD_STEPS:][: len(talk)])
 
-    return said
+    return prediction
 
 
 def shipped(weights: Path, speech: Path | None) -> dict[str, Method]:
@@ -209,26 +209,26 @@ def shipped(weights: Path, speech: Path | None) -> dict[str, Method]:
 
 def labelled(talk: Talk) -> tuple[F32, F32]:
     """The labelled feeling as probabilities [1, 8], and its level as an intensity [1]."""
-    shares = np.zeros((1, len(EMOTIONS)), np.float32)
-    shares[0, EMOTIONS.index(talk.info.emotion or "neutral")] = 1
-    return shares, np.array([(0.7, 0.4, 0.7, 1.0)[talk.info.level]], np.float32)
+    probabilities = np.zeros((1, len(EMOTIONS)), np.float32)
+    probabilities[0, EMOTIONS.index(talk.info.emotion or "neutral")] = 1
+    return probabilities, np.array([(0.7, 0.4, 0.7, 1.0)[talk.info.level]], np.float32)
 
 
 def heard(reader: Model, talk: Talk) -> tuple[F32, F32]:
     """What the speech encoder says [S, 8] and how intense it is [S], each 40 ms."""
-    state, shares, strength = reader.begin(), [], []
+    state, probabilities, strength = reader.begin(), [], []
     steps = talk.sound[: len(talk.sound) // SPEECH_SAMPLES * SPEECH_SAMPLES]
     for step in [*steps.reshape(-1, SPEECH_SAMPLES), np.zeros(SPEECH_SAMPLES, np.float32)]:
         answer = reader(sound=step[None], **state)
         state = reader.carry(answer)
         affect = from_network(answer, "voice", 0)
-        shares.append(affect.probabilities)
+        probabilities.append(affect.probabilities)
         strength.append(affect.intensity)
-    return np.stack(shares)[1:], np.array(strength[1:], np.float32)
+    return np.stack(probabilities)[1:], np.array(strength[1:], np.float32)
 
 
 def stepped(rig: VoiceRig, talk: Talk, emotion: F32 | None, intensity: F32 | None) -> F32:
-    """A talk in steps; feelings are told as often as they are known, whole where not how much."""
+    """A talk in steps; feelings are given as often as they are known, whole where not how much."""
     rig.reset()
     quiet = np.zeros((LOOK_AHEAD_STEPS, STEP_SAMPLES), np.float32)
     out = []
@@ -240,46 +240,50 @@ def stepped(rig: VoiceRig, talk: Talk, emotion: F32 | None, intensity: F32 | Non
     return np.stack(out[LOOK_AHEAD_STEPS:])
 
 
-def judged(method: Method, talks: Sequence[Talk], judges: Judges, told: bool) -> Row:
-    """All figures of a method; ``told``: also of what nobody says and of silence."""
+def judged(method: Method, talks: Sequence[Talk], judges: Judges, unspoken: bool) -> Row:
+    """All figures of a method; ``unspoken``: also of what nobody says and of silence."""
     row, made = Row(), [(talk, method(talk)) for talk in talks]
-    faces = [(talk, said) for talk, said in made if kind_of(talk.info) in ("tracked", "rigged")]
+    faces = [
+        (talk, prediction)
+        for talk, prediction in made
+        if kind_of(talk.info) in ("tracked", "rigged")
+    ]
     _against_truth(row, faces)
     row.add("closed at p b m", [float(x) for t, s in made for x in metrics.closures(s, t.phones)])
     _felt(row, made, judges.space)
     if judges.expert is not None:
         _in_sync(row, faces, judges.expert)
-    if told:
+    if unspoken:
         still = [method(talk) for talk in stills_of(STILLS, seed=8)]
-        row.add("open in noise", [metrics.opens_share(said) for said in still])
+        row.add("open in noise", [metrics.opens_share(prediction) for prediction in still])
         row.add("shut within ms", [_shuts(method, talk) for talk, _ in faces])
     return row
 
 
 def _against_truth(row: Row, faces: Sequence[tuple[Talk, F32]]) -> None:
     recordings: dict[str, list[tuple[F32, F32, Talk]]] = defaultdict(list)
-    for talk, said in faces:
+    for talk, prediction in faces:
         now = truth(talk)
-        recordings[recording_of(talk.info)].append((said[talk.known], now[talk.known], talk))
+        recordings[recording_of(talk.info)].append((prediction[talk.known], now[talk.known], talk))
     columns: dict[str, list[float]] = defaultdict(list)
     for pieces in recordings.values():
-        said, now = (np.concatenate([piece[i] for piece in pieces]) for i in range(2))
-        if len(said) < STEPS_HZ:
+        prediction, now = (np.concatenate([piece[i] for piece in pieces]) for i in range(2))
+        if len(prediction) < STEPS_HZ:
             continue
         shapes = pieces[0][2].shapes
-        columns["jaw r"].append(metrics.correlation(said[:, JAW], now[:, JAW]))
-        columns["lips r"].append(metrics.correlation(parted(said), parted(now)))
-        late, agrees = metrics.offset_ms(parted(said), parted(now))
+        columns["jaw r"].append(metrics.correlation(prediction[:, JAW], now[:, JAW]))
+        columns["lips r"].append(metrics.correlation(parted(prediction), parted(now)))
+        late, agrees = metrics.offset_ms(parted(prediction), parted(now))
         columns["lips late ms"].append(late)
         columns["lips r, in step"].append(agrees)
         moved = round(late * STEPS_HZ / 1000)
-        a, b = metrics.moved(said, now, moved)
+        a, b = metrics.moved(prediction, now, moved)
         columns["jaw r, in step"].append(metrics.correlation(a[:, JAW], b[:, JAW]))
-        columns["mouth MAE"].append(metrics.error(said, now, shapes & MOUTH))
-        own = gain(amplitude(now), np.maximum(amplitude(said), 0.01))
-        columns["mouth MAE, own gain"].append(metrics.error(said * own, now, shapes & MOUTH))
+        columns["mouth MAE"].append(metrics.error(prediction, now, shapes & MOUTH))
+        own = gain(amplitude(now), np.maximum(amplitude(prediction), 0.01))
+        columns["mouth MAE, own gain"].append(metrics.error(prediction * own, now, shapes & MOUTH))
         only = shapes.astype(np.float32)
-        eyes, mm = metrics.lip_error(said * only, now * only)
+        eyes, mm = metrics.lip_error(prediction * only, now * only)
         columns["LVE eyes"].append(eyes)
         columns["LVE mm"].append(mm)
     for name, values in columns.items():
@@ -302,16 +306,17 @@ def _shuts(method: Method, talk: Talk) -> float:
 
 def _felt(row: Row, made: Sequence[tuple[Talk, F32]], space: EmotionSpace | None) -> None:
     """Emotions: VE-FID over what has a truth, which emotion is read, how much levels differ."""
-    labels = [(talk, said) for talk, said in made if talk.info.emotion]
+    labels = [(talk, prediction) for talk, prediction in made if talk.info.emotion]
     if space is not None and len(made) > 1:
         row.figures["VE-FID"] = 100 * frechet_distance(
-            _places(space, [said for _, said in made]), _places(space, [truth(t) for t, _ in made])
+            _places(space, [prediction for _, prediction in made]),
+            _places(space, [truth(t) for t, _ in made]),
         )
         row.counts["VE-FID"] = len(made)
     names = [index for index, name in enumerate(EMOTIONS) if name != "neutral"]
     right, strength = [], dict[tuple[str, ...], dict[int, float]]()
-    for talk, said in labels:
-        info, amounts = talk.info, amounts_in(said[len(said) // 3 :].mean(axis=0))
+    for talk, prediction in labels:
+        info, amounts = talk.info, amounts_in(prediction[len(prediction) // 3 :].mean(axis=0))
         if info.emotion != "neutral":
             best = names[int(np.argmax(amounts[names]))]
             right.append(float(EMOTIONS[best] == info.emotion and amounts[best] > 0.1))
@@ -321,7 +326,7 @@ def _felt(row: Row, made: Sequence[tuple[Talk, F32]], space: EmotionSpace | None
     pairs = [felt for felt in strength.values() if len(felt) > 1]
     row.add("strong above normal", [float(felt[max(felt)] > felt[min(felt)]) for felt in pairs])
     if labels:
-        spread = np.stack([said.mean(axis=0) for _, said in labels]).std(axis=0)
+        spread = np.stack([prediction.mean(axis=0) for _, prediction in labels]).std(axis=0)
         row.figures["diversity"], row.counts["diversity"] = float(spread.mean()), len(labels)
 
 
@@ -337,7 +342,7 @@ def _places(space: EmotionSpace, rigs: Sequence[F32]) -> F32:
 
 def _in_sync(row: Row, faces: Sequence[tuple[Talk, F32]], expert: Expert) -> None:
     """LSE-D and LSE-C by the expert."""
-    heard = [expert(talk, said) for talk, said in faces]
+    heard = [expert(talk, prediction) for talk, prediction in faces]
     row.add("LSE-D", [one.distance for one in heard])
     row.add("LSE-C", [one.confidence for one in heard])
     row.add("late by expert ms", [one.late_ms for one in heard])

@@ -66,9 +66,9 @@ def test_a_method_is_judged_against_the_truth(tmp_path: Path) -> None:
     recording(tmp_path, "one", frames=91)
     write_shard(tmp_path / "a.tar", clips_in(tmp_path))
     (talk,) = evaluation.talks_in(tmp_path, "", [], 1)
-    row = judged(truth, [talk], Judges(), told=False)
+    row = judged(truth, [talk], Judges(), unspoken=False)
     assert row.figures["jaw r"] == pytest.approx(1) and row.figures["mouth MAE"] == 0
-    row = judged(lambda t: truth(t) * 0.5, [talk], Judges(), told=False)
+    row = judged(lambda t: truth(t) * 0.5, [talk], Judges(), unspoken=False)
     assert row.figures["jaw r"] == pytest.approx(1) and row.figures["mouth MAE"] > 0.001
     assert row.figures["mouth MAE, own gain"] < 0.2 * row.figures["mouth MAE"]
 
@@ -80,7 +80,7 @@ def test_who_wears_the_labelled_feeling_is_read_by_it(tmp_path: Path) -> None:
     write_shard(tmp_path / "a.tar", clips_in(tmp_path))
     (talk,) = evaluation.talks_in(tmp_path, "", [], 1)
     felt = [replace(talk, info=replace(talk.info, emotion=name)) for name in ("happy", "sad")]
-    smiles = judged(lambda t: truth(t) + prototype("happy"), felt, Judges(), told=False)
+    smiles = judged(lambda t: truth(t) + prototype("happy"), felt, Judges(), unspoken=False)
     assert smiles.figures["emotion read"] == 0.5 and smiles.counts["emotion read"] == 2
 
 
