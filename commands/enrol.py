@@ -1,9 +1,9 @@
 """Show Mien a person's faces once, so that it knows them from the first picture on.
 
-Give photographs or films of one person: calm, smiling, surprised, angry, as they are. An emotion
-that a file's name or its folder's begins with is taken at its word (happy_1.jpg, calm/1.jpg); the
-others are read. A film of a minute in which they talk and pull faces is the best of all. What is
-learned stays on this machine, in one file, and is forgotten with --forget.
+Give photographs or films of one person: calm, smiling, surprised, angry, as they are. A file whose
+name, or whose folder's, begins with an emotion counts as showing it (happy_1.jpg, calm/1.jpg); of
+the others Mien judges for itself. A film of a minute in which they talk and pull faces is the best
+of all. What is learned stays on this machine, in one file, and is forgotten with --forget.
 
 examples:
   run_engine.py enrol anna --from photos/ talk.mp4

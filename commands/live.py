@@ -10,7 +10,7 @@ Examples:
   run_engine.py --person anna                    her own faces from the start (see enrol)
   run_engine.py --set editor.mode=voice          let the voice drive the face
   run_engine.py live --camera 0 --mic default --virtual-camera
-  run_engine.py live --no-settings               as delivered, whatever was set before
+  run_engine.py live --no-settings               with the defaults, whatever was set before
   run_engine.py live --portrait face.jpg         a picture that says what your microphone hears
   run_engine.py live --person anna --camera none
                                                  yourself with the camera off, moved by your voice
@@ -83,7 +83,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         nargs="?",
         const="127.0.0.1:39539",
-        help="tell a VTuber tool how the face stands, by VMC (default 127.0.0.1:39539)",
+        help="send the face's pose and expression to a VTuber tool, by VMC (default "
+        "127.0.0.1:39539)",
     )
     devices.add_argument(
         "--publish", metavar="URL",
@@ -128,7 +129,7 @@ def add_page_arguments(page: Any) -> None:
     page.add_argument(
         "--token", default=os.environ.get("MIEN_TOKEN", ""),
         help="what the page asks for when others can open it: 12 characters or more; MIEN_TOKEN "
-        "says it without showing it in lists of processes",
+        "keeps it out of lists of processes",
     )  # fmt: skip
     page.add_argument("--cert", default="", help="TLS certificate (PEM)")
     page.add_argument("--key", default="", help="TLS key (PEM)")
@@ -169,13 +170,14 @@ def add_face_arguments(parser: Any) -> None:
         "FILE:SHARE, they are blended",
     )  # fmt: skip
     parser.add_argument(
-        "--intensity", type=float, help="how strong, 0 to 1; of a reference 0 to 1.5"
-    )
+        "--intensity", type=float,
+        help="how strong the expression is: 0 to 1, with --reference 0 to 1.5",
+    )  # fmt: skip
     parser.add_argument(
         "--person", metavar="NAME", help="an enrolled person, whose own faces are used (see enrol)"
     )
     parser.add_argument(
-        "--badge", action="store_true", help="a small mark in the picture says that it was made"
+        "--badge", action="store_true", help="mark the picture, in a corner, as generated"
     )
 
 

@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     many.add_argument(
         "--expect", default="640x480@30", metavar="WxH@FPS",
-        help="the cameras that auto reckons with (default 640x480@30)",
+        help="the cameras that auto expects (default 640x480@30)",
     )  # fmt: skip
     many.add_argument(
         "--linger", type=SECONDS, default=5.0, metavar="SECONDS",
@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     many.add_argument(
         "--admin-token", default=os.environ.get("MIEN_ADMIN_TOKEN", ""),
         help="what /admin and /metrics ask for; made up and printed without it. MIEN_ADMIN_TOKEN "
-        "says it without showing it in lists of processes",
+        "keeps it out of lists of processes",
     )  # fmt: skip
     machines.add_arguments(parser)
     add_page_arguments(parser.add_argument_group("page"))

@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--predict", type=Path, metavar="FILE",
-        help="reckon a card's sessions from what `bench models --json` wrote on another machine",
+        help="estimate a card's sessions from what `bench models --json` wrote on another machine",
     )  # fmt: skip
     parser.add_argument("--input", default="", help="a video to take the face from")
     parser.add_argument("--voice", default="", help="a file whose sound is the callers' voice")

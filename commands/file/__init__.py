@@ -20,19 +20,19 @@ A video becomes .mp4 .m4v .mov .mkv (H.264) or .webm (VP9): every frame keeps it
 size and pixel shape; the sound is copied bit for bit where the new file can hold it, encoded as
 AAC (mp4, mov) or Opus (mkv, webm) where it can't or with --set writer.sound=encode. A folder of
 pictures (jpg, png, webp, bmp, tiff, avif) becomes a folder with the same names; a picture in which
-nothing changes, for want of a face, is copied as it is. What can't be kept is said.
+nothing changes, for want of a face, is copied as it is. What can't be kept is named.
 
-A voice (any file with sound) becomes a talking picture with --portrait; the face feels what the
-voice does, or --emotion. OUT.json holds fps, ARKit's names and 52 weights a frame instead, OUT.csv
-the same as Live Link Face writes it.
+A voice (any file with sound) becomes a talking picture with --portrait; the face shows the voice's
+feeling, or --emotion. OUT.json holds fps, ARKit's names and 52 weights a frame instead, OUT.csv the
+same as Live Link Face writes it.
 
 With --cluster, a folder of films (with --portrait, of voices) becomes a folder with the same names,
 on all processors of a machine or of a cluster; --report and --plot then name folders. The same
-command goes on where it was stopped, and OUT/mien-bulk.json names each clip that failed.
+command continues where it was stopped, and OUT/mien-bulk.json names each clip that failed.
 
-The output is written beside its place and renamed when whole; what had its name before is then
-replaced. Ctrl-C leaves no output and ends with 130. Pictures that can't be read are named, the
-others are done, and the exit code is 1.
+The output is written under a hidden name and renamed when it is complete; only then does it replace
+what was there. Ctrl-C leaves no output and ends with 130. Pictures that can't be read are named,
+the others are done, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--mark", choices=["none", "c2pa"], default="none",
-        help="c2pa: a signed note in OUT says that it was made (Content Credentials)",
+        help="c2pa: a signed note in OUT says that it was generated (Content Credentials)",
     )  # fmt: skip
     talk = parser.add_argument_group("a voice becomes a face")
     add_portrait_arguments(talk)

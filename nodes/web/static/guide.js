@@ -17,7 +17,7 @@ const STEPS = [
   ["Look angry", "angry", "angry"],
   ["Be disgusted", "disgusted", "disgusted"],
   ["Be frightened", "fear", "fear"],
-  ["Raise one corner of your mouth, as who knows better", "contempt", "contempt"],
+  ["Raise one corner of your mouth, as if you knew better", "contempt", "contempt"],
   ["Say calmly: “My own face is the one that I know best.”", "neutral", "read"],
 ];
 

@@ -33,7 +33,7 @@ export class PresetsPanel {
     $("presets-import").addEventListener("click", () => $("presets-file").click());
     $("presets-file").addEventListener("change", () => this.#import());
     $("presets-defaults").addEventListener("click", async () => {
-      if (await this.#ask("defaults")) this.#done("Everything is as delivered.");
+      if (await this.#ask("defaults")) this.#done("Everything is back to the defaults.");
     });
   }
 
