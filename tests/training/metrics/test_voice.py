@@ -99,7 +99,7 @@ def test_the_command_prints_a_table_and_says_what_is_wrong(
         ([], "nothing to judge"),
         (["--split", "sometimes"], "a split is one of"),
         (["--sources", "nobody", "--weights", "weights"], "no talk of that kind"),
-        (["--flow", "a=b"], "told emotions by --space"),
+        (["--flow", "a=b"], "a generator needs emotions: --space"),
     ):
         assert main(["voice", str(tmp_path), *wrong]) == 1
         error = capsys.readouterr().err
