@@ -53,12 +53,13 @@ def run(arguments: list[str], made_by: str) -> None:
     if name.startswith("-"):
         raise UsageError(f"the network's name comes first: {_names()}")
     kind = recipes.recipe(name)
-    import torch
-
     from training.options import parse
-    from training.running import train
 
     options = parse(kind, arguments[1:], f"{called} {name}")
+    import torch
+
+    from training.running import train
+
     first = int(os.environ.get("RANK", 0)) == 0
 
     def log(line: str) -> None:

@@ -1,10 +1,12 @@
-"""What two processes do in a test: train a network each, then two networks against each other.
+"""What two processes do in a test: train a network, then two networks against each other, which
+is interrupted and resumed.
 
 torchrun --nproc-per-node 2 -m tests.training.models.both FOLDER ARGUMENTS-OF-A-TRAINING
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections import Counter
@@ -72,6 +74,13 @@ def play(out: Path, batch: int, accumulate: int, bf16: bool) -> None:
     running.train(Game(schedule), out, 0, "cpu", "made", lambda line: None)
 
 
+def _interrupted(run: running.Run, drawn: Any) -> Any:
+    if run.step == 2 and run.out not in _stopped:
+        _stopped.add(run.out)
+        raise KeyboardInterrupt
+    return _ready(run, drawn)
+
+
 def _checked(run: running.Run, name: str = checkpoint.LAST, agreed: bool = True) -> None:
     _save(run, name, agreed)
     if name != checkpoint.LAST:
@@ -88,6 +97,14 @@ if __name__ == "__main__":
     running.Run._save = _checked  # type: ignore[assignment, method-assign]
     parallel.end = lambda: None  # one group for all trainings
     assert main(sys.argv[2:]) == 0
+    _stopped = set[Path]()
+    _ready = running.Run._ready
+    running.Run._ready = _interrupted  # type: ignore[assignment, method-assign]
     for name, bf16 in (("32", False), ("bf16", True)):
-        play(Path(sys.argv[1]) / f"two-{name}", BATCH // 4, 2, bf16)
+        out = Path(sys.argv[1]) / f"two-{name}"
+        with contextlib.suppress(KeyboardInterrupt):
+            play(out, BATCH // 4, 2, bf16)
+        torch.distributed.barrier()
+        assert checkpoint.load(out)["step"] == 2
+        play(out, BATCH // 4, 2, bf16)
     end()
