@@ -14,7 +14,7 @@ from engine.errors import MienError
 from engine.types import F32
 from inference.terms import Nc, together
 from training.data.clip import ClipInfo
-from training.trainers.samples import Clips, Sample
+from training.trainers.samples import Augmentation, Clips, Sample
 
 HELD_OUT: Final = 3
 """of so many people one is held out where no split says who"""
@@ -104,6 +104,15 @@ def faces(clips: Clips, rng: np.random.Generator) -> Iterator[Sample]:
         if not unseen:
             yield sample
     raise MienError("no clip shows a face; give others with --data")
+
+
+def crops(clips: Clips, rng: np.random.Generator, side: int) -> Iterator[tuple[Sample, int, F32]]:
+    """A moment of each sample with a face: the sample, its frame, and the crop [1, 3, side, side].
+    Raises MienError where there are none."""
+    augmentation = Augmentation.plain(side)
+    for sample in faces(clips, rng):
+        t = int(rng.choice(np.flatnonzero(sample.clip.found)))
+        yield sample, t, augmentation.picture(sample.clip.frame(t), side)[None]
 
 
 def voices(clips: Clips, rng: np.random.Generator, samples: int) -> Iterator[F32]:

@@ -10,14 +10,14 @@ from typing import Self
 import numpy as np
 
 from face.types import BLENDSHAPES
-from training.examples import Call, Example, Examples, faces, of_clips
+from training.examples import Example, Examples, crops, of_clips
 from training.models.audio_backbone import BACKBONE_WIDTH
 from training.models.content import STEPS, Content, ContentSize
 from training.models.trunk import TRUNK_ORIGIN
 from training.models.voice_rig import LEVELS
 from training.recipe import ANY, Ports, Recipe, Schedule, spec
 from training.trainers.content import ContentLosses, ContentPlan, ContentTrainer
-from training.trainers.samples import Augmentation, Clips
+from training.trainers.samples import Clips
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +83,7 @@ class ContentRecipe(Recipe):
         return of_clips(data, lambda info, frames: frames > 0, self._drawn)
 
     def _drawn(self, clips: Clips, rng: np.random.Generator) -> Iterator[Example]:
-        side = self.size.crop_px
-        augmentation = Augmentation.plain(side)
-        for sample in faces(clips, rng):
-            t = int(rng.choice(np.flatnonzero(sample.clip.found)))
+        for sample, t, crop in crops(clips, rng, self.size.crop_px):
             heard = rng.normal(0, 1, (1, STEPS, self.size.features)).astype(np.float32)
-            shown: Call = {"rig": sample.clip.blendshapes[t][None]}
-            if not self.size.rigged:
-                shown = {"crop": augmentation.picture(sample.clip.frame(t), side)[None]}
-            yield Example(shown | {"heard": heard})
+            rig = sample.clip.blendshapes[t][None]
+            yield Example({"heard": heard} | ({"rig": rig} if self.size.rigged else {"crop": crop}))

@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from training.examples import Example, Examples, faces, of_clips
+from training.examples import Example, Examples, crops, of_clips
 from training.models.emotion_priors import PRIORS, EmotionPriors, EmotionPriorsSize
 from training.models.trunk import PARTS, SIDE_PX, TRUNK_ORIGIN
 from training.models.xception import XCEPTION_ORIGIN
@@ -20,7 +20,7 @@ from training.trainers.emotion_priors import (
     EmotionPriorsTrainer,
 )
 from training.trainers.face_features import Plan
-from training.trainers.samples import Augmentation, Clips
+from training.trainers.samples import Clips
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +80,5 @@ class EmotionPriorsRecipe(Recipe):
         return of_clips(data, lambda info, frames: frames > 0, self._drawn)
 
     def _drawn(self, clips: Clips, rng: np.random.Generator) -> Iterator[Example]:
-        side = self.size.crop_px
-        augmentation = Augmentation.plain(side)
-        for sample in faces(clips, rng):
-            t = int(rng.choice(np.flatnonzero(sample.clip.found)))
-            yield Example({"crop": augmentation.picture(sample.clip.frame(t), side)[None]})
+        for _, _, crop in crops(clips, rng, self.size.crop_px):
+            yield Example({"crop": crop})

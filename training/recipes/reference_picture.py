@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from training.examples import Example, Examples, faces, of_clips
+from training.examples import Example, Examples, crops, of_clips
 from training.models.audio_backbone import BACKBONE_WIDTH
 from training.models.reference_picture import ReferencePicture, ReferencePictureSize
 from training.models.trunk import TRUNK_ORIGIN
@@ -19,7 +19,7 @@ from training.trainers.reference_picture import (
     ReferencePicturePlan,
     ReferencePictureTrainer,
 )
-from training.trainers.samples import Augmentation, Clips
+from training.trainers.samples import Clips
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +82,6 @@ class ReferencePictureRecipe(Recipe):
         return of_clips(data, lambda info, frames: frames > 0, self._drawn)
 
     def _drawn(self, clips: Clips, rng: np.random.Generator) -> Iterator[Example]:
-        side = self.size.crop_px
-        augmentation = Augmentation.plain(side)
-        every = faces(clips, rng)
-        for sample, other in zip(every, every, strict=False):
-            t, there = (int(rng.choice(np.flatnonzero(s.clip.found))) for s in (sample, other))
-            crop = augmentation.picture(sample.clip.frame(t), side)[None]
-            yield Example(
-                {
-                    "crop": crop,
-                    "reference": augmentation.picture(other.clip.frame(there), side)[None],
-                }
-            )
+        every = crops(clips, rng, self.size.crop_px)
+        for (_, _, crop), (_, _, reference) in zip(every, every, strict=False):
+            yield Example({"crop": crop, "reference": reference})
