@@ -14,7 +14,7 @@ speaker's other recordings were heard. --calibrate RUN puts what these answers s
 temperature and a bias per emotion) into the last layer of a run that learned from everybody. Of
 sources with films of people who talk calmly it also says how often these are called neutral.
 intensity compares each frame of clips whose truth is known. --card puts the figures on a weight's
-card, with this command, the seed and a hash of the data.
+card, with this command, the seed and a hash of the data; the tables' names end in the sources.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def run(options: argparse.Namespace, made_by: str) -> None:
     print("\n".join(found.lines))
     if options.card:
         for table, figures in found.tables.items():
-            on_card.put(options.card, table, figures, made_by, options.seed, options.data)
+            name = "_".join([table, *options.of])
+            on_card.put(options.card, name, figures, made_by, options.seed, options.data)
         print(f"on its card: {options.card}")
 
 

@@ -380,8 +380,8 @@ def test_readers_are_cross_validated(
     card = Path(shutil.copytree(SHIPPED / "visual", tmp_path / "weight"))
     assert main([*command, "--card", str(card)]) == 0  # nothing is trained again
     assert "visual 3/3" not in capsys.readouterr().out
-    row = read_card(card).text["metrics"]["people_not_learned_from"]
-    assert row["pictures_samples"] == 12 and row["pictures_people"] == 4 and "note" not in row
+    row = read_card(card).text["metrics"]["people_not_learned_from_pictures"]
+    assert row["pictures_samples"] == 12 and row["pictures_people"] == 4
     assert f"{row['pictures_uncalibrated_accuracy']:.3f}" in said and row["calibration_error"] > 0
     assert row["command"].endswith(f"--card {card}") and row["seed"] == 0
     assert row["data_sha256"] == hash_of(tmp_path / "data")
