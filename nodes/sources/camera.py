@@ -12,6 +12,7 @@ from engine.node import Source
 from engine.parameters import parameter
 from engine.program import program
 from engine.types import VideoFrame
+from nodes.sources.retries import Retries
 
 _NS: Final = 1_000_000_000
 _REOPEN_NS: Final = _NS
@@ -38,26 +39,24 @@ class Camera(Source):
     _capture: Any = None
 
     def setup(self) -> None:
-        self._next_try_ns = 0
+        self._retries = Retries(self.context.clock, _REOPEN_NS)
         self._cut = True
         self._restart_count(0)
         self._last_ns = 0
 
     def read(self) -> VideoFrame | None:
         clock = self.context.clock
-        now_ns = clock.now_ns()
         if self._capture is None:
-            if now_ns < self._next_try_ns:
-                clock.wait_until(min(self._next_try_ns, now_ns + _NS // 5))
+            if not self._retries.due():
                 return None
             if not self._open():
-                self._next_try_ns = clock.now_ns() + _REOPEN_NS
+                self._retries.failed()
                 return None
         taken, pixels = self._capture.read()
         now_ns = clock.now_ns()
         if not taken or pixels is None:
             self._lose()
-            self._next_try_ns = now_ns + _REOPEN_NS
+            self._retries.failed()
             return None
         capture_ns = max(self._stamp_ns(now_ns), self._last_ns + 1)
         self._last_ns = capture_ns

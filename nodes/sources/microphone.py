@@ -14,6 +14,7 @@ from engine.node import Source
 from engine.parameters import parameter
 from engine.program import program
 from engine.types import I16, AudioFrame
+from nodes.sources.retries import Retries
 
 _NS: Final = 1_000_000_000
 _DEPTH: Final = 64
@@ -55,19 +56,17 @@ class Microphone(Source):
     def setup(self) -> None:
         self._sound: Any = None
         self._blocks: queue.Queue[tuple[int, bytes]] = queue.Queue(_DEPTH)
-        self._next_try_ns = 0
+        self._retries = Retries(self.context.clock, _REOPEN_NS)
         self._expected_ns: int | None = None
         self._heard_ns = 0
 
     def read(self) -> AudioFrame | None:
         clock = self.context.clock
-        now_ns = clock.now_ns()
         if self._stream is None:
-            if now_ns < self._next_try_ns:
-                clock.wait_until(min(self._next_try_ns, now_ns + _NS // 5))
+            if not self._retries.due():
                 return None
             if not self._open():
-                self._next_try_ns = clock.now_ns() + _REOPEN_NS
+                self._retries.failed()
                 return None
         try:
             measured_ns, content = self._blocks.get(timeout=0.2)
@@ -133,7 +132,7 @@ class Microphone(Source):
     def _lose(self) -> None:
         self.close()
         rescan(self._sound)
-        self._next_try_ns = self.context.clock.now_ns() + _REOPEN_NS
+        self._retries.failed()
         self.context.count("lost", 1)
         self.context.status("failed", "the microphone went silent; plug it in again")
 

@@ -16,6 +16,7 @@ from engine.parameters import parameter
 from engine.types import VideoFrame
 from media.colours import PictureReader
 from media.probing import video_stream
+from nodes.sources.retries import Retries
 
 SCHEMES: Final = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "tcp", "udp")
 _NS: Final = 1_000_000_000
@@ -48,17 +49,15 @@ class NetworkCamera(Source):
 
     def setup(self) -> None:
         check_address(self.config.address)
-        self._next_try_ns = 0
+        self._retries = Retries(self.context.clock, _REOPEN_NS)
         self._last_ns = 0
         self._pictures = PictureReader()
         self._shown = without_secrets(self.config.address)
 
     def read(self) -> VideoFrame | None:
         clock = self.context.clock
-        now_ns = clock.now_ns()
         if self._reception is None:
-            if now_ns < self._next_try_ns:
-                clock.wait_until(min(self._next_try_ns, now_ns + _NS // 5))
+            if not self._retries.due():
                 return None
             self._reception = _Reception(self.config.address, self.config.answer_s, clock)
             self._cut = True
@@ -82,7 +81,7 @@ class NetworkCamera(Source):
 
     def _lose(self, problem: str) -> None:
         self.close()
-        self._next_try_ns = self.context.clock.now_ns() + _REOPEN_NS
+        self._retries.failed()
         if not self._cut:
             self.context.count("lost", 1)
         self.context.status("failed", f"camera {self._shown} {problem}; it is tried again")
