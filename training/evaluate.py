@@ -8,6 +8,8 @@ examples:
   python -m training.evaluate BEFORE --after EDITED
   python -m training.evaluate FILMS --protocol own-talk --memory OTHER_FILMS
   python -m training.evaluate voice SHARDS --split test --weights weights
+  python -m training.evaluate heard SHARDS --portraits FACES
+  python -m training.evaluate style SHARDS --rig runs/voice_rig
   python -m training.evaluate readout SHARDS --content runs/content
   python -m training.evaluate rigs SHARDS --judge FACES --visual runs/visual --run runs/rig
 
@@ -21,9 +23,10 @@ the emotion judge read labelled takes. own-neutral compares with each person's o
 EMOTION/PERSON_SESSION.jpg, with their other session as memory and without; give --weights that
 never saw them, and their --fold. own-talk edits films, and compares with the person's own calm
 moments, or with their own talk in an emotion, as --memory shows it. voice judges faces that voices
-move: its own --help tells how. --out gets results.json, report.html and a sheet of pictures per
-emotion. --card puts what `read` says of a weight on its card, with this command and hashes of data
-and network.
+move, heard follows their feelings into pictures, style tells what ten seconds of a speaker are good
+for: their own --help tells how. --out gets
+results.json, report.html and a sheet of pictures per emotion. --card puts what `read` says of a
+weight on its card, with this command and hashes of data and network.
 
 Figures rest on the networks that are named below the tables: others give other figures.
 Judges that are not installed are named and left out.
@@ -126,6 +129,14 @@ def main(argv: list[str] | None = None) -> int:
         from training.evaluation import readout
 
         return readout.main(arguments[1:])
+    if arguments[:1] == ["heard"]:
+        from training.evaluation import heard
+
+        return heard.main(arguments[1:])
+    if arguments[:1] == ["style"]:
+        from training.evaluation import style
+
+        return style.main(arguments[1:])
     if arguments[:1] == ["rigs"]:
         from training.evaluation import rigs
 

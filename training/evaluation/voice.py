@@ -309,8 +309,8 @@ def _felt(row: Row, made: Sequence[tuple[Talk, F32]], space: EmotionSpace | None
     labels = [(talk, prediction) for talk, prediction in made if talk.info.emotion]
     if space is not None and len(made) > 1:
         row.figures["VE-FID"] = 100 * frechet_distance(
-            _places(space, [prediction for _, prediction in made]),
-            _places(space, [truth(t) for t, _ in made]),
+            places(space, [prediction for _, prediction in made]),
+            places(space, [truth(t) for t, _ in made]),
         )
         row.counts["VE-FID"] = len(made)
     names = [index for index, name in enumerate(EMOTIONS) if name != "neutral"]
@@ -335,7 +335,8 @@ def recording_key(talk: Talk) -> str:
     return talk.info.key.rpartition("-")[0][-2:]
 
 
-def _places(space: EmotionSpace, rigs: Sequence[F32]) -> F32:
+def places(space: EmotionSpace, rigs: Sequence[F32]) -> F32:
+    """Where in the emotion space rigs lie, step by step."""
     with torch.no_grad():
         return np.concatenate([space(torch.from_numpy(rig)[None]).numpy() for rig in rigs])
 

@@ -5,10 +5,17 @@ Legend: B batch, T steps, K shapes.
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch import Tensor
 
 from face.voice.lips import CLOSED, OPENS
+
+MOVES: Final = 0.02
+"""a curve's deviation below which nobody can say when it moves"""
+LEAST: Final = 20
+"""steps that must be known of it"""
 
 
 def shapes(guess_BTK: Tensor, truth_BTK: Tensor, weight_BTK: Tensor) -> Tensor:
@@ -43,3 +50,17 @@ def lips(guess_BTK: Tensor, truth_BTK: Tensor, known_BT: Tensor) -> Tensor:
     sealed = (truth < CLOSED) & (guess > truth)
     off = (guess - truth).square() * torch.where(sealed, 4.0, 1.0) * known_BT
     return off.sum() / known_BT.sum().clamp(min=1)
+
+
+def out_of_step(guess_BT: Tensor, truth_BT: Tensor, known_BT: Tensor) -> Tensor:
+    """1 - r of two curves, however wide each is; a mean over rows, of which those whose truth
+    hardly moves, or is hardly known, count as none."""
+    count = known_BT.sum(dim=1, keepdim=True).clamp(min=1)
+    guess, truth = (
+        (curve - (curve * known_BT).sum(dim=1, keepdim=True) / count) * known_BT
+        for curve in (guess_BT, truth_BT)
+    )
+    energies = guess.square().sum(dim=1) * truth.square().sum(dim=1)
+    agrees = (guess * truth).sum(dim=1) / torch.sqrt(energies + 1e-6)
+    moves = truth.square().sum(dim=1) / count[:, 0] > MOVES**2
+    return ((1 - agrees) * (moves & (count[:, 0] > LEAST))).mean()

@@ -65,7 +65,7 @@ class VoiceRig(Recipe):
                 stills=16,
                 shares=Shares(rigged=0.35, tracked=0.3, by_phones=0.15, made=0.05, still=0.15),
             ),
-            losses=VoiceRigLosses(shapes=1.0, motion=10.0, lips=4.0),
+            losses=VoiceRigLosses(shapes=1.0, motion=10.0, lips=4.0, step=0.1),
         )
 
     @classmethod

@@ -1,7 +1,7 @@
 """Train the regression from a voice to a face's shapes, the baseline of the generator.
 
 Mean squared error of shapes, of their motion and of how far the lips are apart, by NVIDIA's example
-(Audio2Face-3D, 2025), over silence and noise too.
+(Audio2Face-3D, 2025), over silence and noise too; and whether jaw and lips open when they should.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ class VoiceRigLosses:
     """of what changes from step to step"""
     lips: float
     """of how far lips are apart"""
+    step: float
+    """1 less the correlation of how far jaw and lips open: when they do, however widely"""
 
 
 class VoiceRigTrainer(Trainer):
@@ -107,7 +109,10 @@ class VoiceRigTrainer(Trainer):
         heard = heard + self.plan.noise * net.window.scale.std * torch.randn_like(heard)
         rig, truth = net.shapes(net.window(heard)), batch["rig"]
         weight = batch["weight"] * self.counts.to(truth)
-        yield "voice_rig", spoken(rig, truth, weight), self.weights
+        known = (batch["weight"][:, :, JAW] > 0).float()
+        jaw = voice.out_of_step(rig[..., JAW], truth[..., JAW], known)
+        lips = voice.out_of_step(voice.parted(rig), voice.parted(truth), known)
+        yield "voice_rig", spoken(rig, truth, weight) | {"step": jaw + lips}, self.weights
 
     def pictures(self, batch: Batch, averaged: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
         """Shapes over time: the truth above, the prediction below."""
@@ -142,7 +147,7 @@ def talks_of_split(
 
 
 def spoken(rig_BTK: Tensor, truth_BTK: Tensor, weight_BTK: Tensor) -> dict[str, Tensor]:
-    """The losses of VoiceRigLosses; lips count where the jaw is known."""
+    """Those losses that every face of a voice has; lips count where the jaw is known."""
     return {
         "shapes": voice.shapes(rig_BTK, truth_BTK, weight_BTK),
         "motion": voice.motion(rig_BTK, truth_BTK, weight_BTK),

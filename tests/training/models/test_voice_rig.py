@@ -127,6 +127,24 @@ def test_closed_lips_that_are_drawn_open_cost_most() -> None:
     )
 
 
+def test_when_lips_open_counts_however_widely() -> None:
+    truth, known = torch.rand(2, 40), torch.ones(2, 40)
+    assert voice.out_of_step(3 * truth + 1, truth, known) == pytest.approx(0, abs=1e-3)
+    assert voice.out_of_step(-truth, truth, known) == pytest.approx(2, abs=1e-3)
+    assert voice.out_of_step(truth.roll(1, 1), truth, known) > 0.5
+    unknown = known.clone()
+    unknown[:, 20:] = 0
+    half = torch.cat([truth[:, :20], -truth[:, 20:]], 1)
+    assert voice.out_of_step(half, truth, unknown) == 0  # too little is known
+    unknown[:, 20:30] = 1
+    half[:, 20:30] = truth[:, 20:30]
+    assert voice.out_of_step(half, truth, unknown) == pytest.approx(0, abs=1e-3)
+    still = torch.full((2, 40), 0.3).requires_grad_()
+    loss = voice.out_of_step(still, torch.zeros(2, 40), known)
+    (slope,) = torch.autograd.grad(loss, still)
+    assert loss == 0 and slope.abs().sum() == 0
+
+
 def test_nobody_speaks_in_what_is_still() -> None:
     for talk in stills_of(5):
         assert len(talk.sound) == len(talk) * STEP_SAMPLES and not talk.rig.any()
