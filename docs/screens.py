@@ -69,7 +69,7 @@ def shoot(browser: Browser, url: str) -> tuple[U8, U8]:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        camera = write_video(Path(name, "camera.mjpeg"))
+        camera = write_video(Path(name, "camera.y4m"))
         voice = write_sound(Path(name, "voice.wav"))
         browser = playwright.chromium.launch(
             executable_path=find_chromium(),

@@ -62,7 +62,7 @@ def playwright() -> Iterator[Playwright]:
 def media(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The camera's and the microphone's files."""
     folder = tmp_path_factory.mktemp("devices")
-    return write_video(folder / "camera.mjpeg"), write_sound(folder / "voice.wav")
+    return write_video(folder / "camera.y4m"), write_sound(folder / "voice.wav")
 
 
 @pytest.fixture(scope="package")

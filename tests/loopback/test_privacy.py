@@ -141,7 +141,7 @@ from training.recipes.intensity import Intensity
 from training.train import main as train
 
 run, data = Path("runs/intensity"), Path("data")
-quick = ["--data", "data", "--steps", "1", "--batch", "2"]
+quick = ["--config", "debug", "--data", "data", "--steps", "1", "--batch", "2"]
 read = ["--visual", "runs/visual", "--speech", "runs/speech"]
 assert train(["visual", *quick, "--out", "runs/visual"]) == 0
 assert train(["speech", *quick, "--out", "runs/speech"]) == 0
