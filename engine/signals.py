@@ -85,8 +85,8 @@ def told(callback: Callable[[], object]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def held() -> Iterator[None]:
-    """One that comes while the block runs is heard after it.
+def held() -> Iterator[list[int]]:
+    """One that comes while the block runs is heard after it; those that came so far.
 
     Not by a mask: that is one thread's, and another thread would take it.
     """
@@ -96,7 +96,7 @@ def held() -> Iterator[None]:
         for number in _heard()
     }
     try:
-        yield
+        yield came
     finally:
         _give_back(before)
         for number in came:

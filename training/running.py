@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -107,7 +108,11 @@ class Run:
         folder = self.out if self.rank == 0 else None
         shown = Progress(trainer.name, folder, schedule, self.world, self.step, self.log)
         try:
-            with shown, profiled(self.out, profile and self.rank == 0, self.log) as stepped:
+            with (
+                shown,
+                profiled(self.out, profile and self.rank == 0, self.log) as stepped,
+                self._together() as stopped,
+            ):
                 for drawn in self._batches():
                     with signals.held():
                         batches = [self._ready(part) for part in drawn]
@@ -127,13 +132,26 @@ class Run:
                         self._save()
                     if better:
                         self._save(checkpoint.BEST, agreed=False)
+                    if stopped():
+                        raise KeyboardInterrupt
         except KeyboardInterrupt:
             if self.whole and self.step > self.saved:
-                # Others may be elsewhere: nothing is asked of them.
-                self._save(agreed=False)
-                self.log(f"saved at step {self.step}")
+                with signals.held():  # torchrun tells its processes again
+                    # Others may be elsewhere: nothing is asked of them.
+                    self._save(agreed=False)
+                    self.log(f"saved at step {self.step}")
             raise
         return self.out / checkpoint.LAST
+
+    @contextlib.contextmanager
+    def _together(self) -> Iterator[Callable[[], bool]]:
+        """Whether this process or another was told to stop: several do after the same step, one by
+        itself."""
+        if self.world == 1:
+            yield lambda: False
+            return
+        with signals.held() as came:
+            yield lambda: self.fabric.strategy.reduce_boolean_decision(bool(came), all=False)
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.schedule.steps

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from engine import signals
 from training import checkpoint, parallel, running
 from training.loop import Trainer
 from training.recipe import Schedule
@@ -75,9 +77,9 @@ def play(out: Path, batch: int, accumulate: int, bf16: bool) -> None:
 
 
 def _interrupted(run: running.Run, drawn: Any) -> Any:
-    if run.step == 2 and run.out not in _stopped:
+    if run.step == run.rank == 1 and run.out not in _stopped:
         _stopped.add(run.out)
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGTERM)  # of one process alone
     return _ready(run, drawn)
 
 
@@ -102,7 +104,7 @@ if __name__ == "__main__":
     running.Run._ready = _interrupted  # type: ignore[assignment, method-assign]
     for name, bf16 in (("32", False), ("bf16", True)):
         out = Path(sys.argv[1]) / f"two-{name}"
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt), signals.as_interrupt():
             play(out, BATCH // 4, 2, bf16)
         torch.distributed.barrier()
         assert checkpoint.load(out)["step"] == 2
