@@ -1,4 +1,4 @@
-"""Parameters that many nodes have: threads of a network, and where its files lie."""
+"""Parameters that several nodes have: threads of a network, where its files lie, what is worn."""
 
 from __future__ import annotations
 
@@ -19,3 +19,15 @@ def weights() -> Any:
 
 def landmarker() -> Any:
     return parameter("", "path of face_landmarker.task; empty: the cache, fetched once", live=False)
+
+
+def intensity() -> Any:
+    return parameter(0.7, "how strongly it is worn", low=0.0, high=1.0)
+
+
+def voice_gain() -> Any:
+    return parameter(1.0, "how strongly the voice's feeling is worn", low=0.0, high=2.0)
+
+
+def reference_gain() -> Any:
+    return parameter(1.0, "how strongly a reference is worn", low=0.0, high=1.5)

@@ -26,6 +26,7 @@ from face.types import (
     FaceTrack,
     ReferenceTrack,
 )
+from nodes import parameters
 
 Mode = Literal["emotion", "valence_arousal", "scale", "voice", "reference", "off"]
 
@@ -82,18 +83,14 @@ class ExpressionEditor(Node):
             "reference: what a picture or a clip shows; off: leave the face as it is",
         )
         emotion: Emotion = parameter("neutral", "what the face wears")
-        intensity: float = parameter(0.7, "how strongly it is worn", low=0.0, high=1.0)
+        intensity: float = parameters.intensity()
         valence: float = parameter(0.0, "unpleasant -1 to pleasant 1", low=-1.0, high=1.0)
         arousal: float = parameter(0.0, "calm -1 to aroused 1", low=-1.0, high=1.0)
         scale: float = parameter(
             1.0, "how much of one's own feeling shows: 0 none, 1 as it is", low=0.0, high=2.0
         )
-        voice_gain: float = parameter(
-            1.0, "how strongly the voice's feeling is worn", low=0.0, high=2.0
-        )
-        reference_gain: float = parameter(
-            1.0, "how strongly a reference is worn", low=0.0, high=1.5
-        )
+        voice_gain: float = parameters.voice_gain()
+        reference_gain: float = parameters.reference_gain()
         neutralize: float = parameter(
             1.0, "share of the person's own feeling that is taken away", low=0.0, high=1.0
         )

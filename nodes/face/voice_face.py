@@ -61,13 +61,9 @@ class VoiceFace(Node):
             "picture or a clip shows",
         )
         emotion: Emotion = parameter("neutral", "what the face wears")
-        intensity: float = parameter(0.7, "how strongly it is worn", low=0.0, high=1.0)
-        voice_gain: float = parameter(
-            1.0, "how strongly the voice's feeling is worn", low=0.0, high=2.0
-        )
-        reference_gain: float = parameter(
-            1.0, "how strongly a reference is worn", low=0.0, high=1.5
-        )
+        intensity: float = parameters.intensity()
+        voice_gain: float = parameters.voice_gain()
+        reference_gain: float = parameters.reference_gain()
         articulation: float = parameter(
             1.0, "how far the lips move: 0.5 mumbles, 1.5 is clear from afar", low=0.0, high=2.0
         )
