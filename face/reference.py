@@ -158,16 +158,16 @@ def expression_in(shapes: F32, felt: Affect, people: People) -> F32:
     The least squares of shapes, in deviations of people, and of amounts from those that the
     network alone would give; none is below 0.
     """
-    told = expression_of(felt.probabilities) * np.float32(min(felt.intensity / WHOLE, 1))
+    named = expression_of(felt.probabilities) * np.float32(min(felt.intensity / WHOLE, 1))
     rows, seen = (
         people.deviations(one - people.rigs[CALM])[..., FEELING] for one in (people.rigs, shapes)
     )
     curved = rows @ rows.T + np.float32(TRUST) * np.eye(len(EMOTIONS), dtype=np.float32)
-    wanted = rows @ seen + np.float32(TRUST) * told
+    target = rows @ seen + np.float32(TRUST) * named
     step = 1 / float(np.linalg.eigvalsh(curved).max())
-    amounts = told
+    amounts = named
     for _ in range(STEPS):
-        amounts = np.maximum(amounts - step * (curved @ amounts - wanted), 0)
+        amounts = np.maximum(amounts - step * (curved @ amounts - target), 0)
         amounts[CALM] = 0
     moved = ramp(*MOVED, 1 - float(felt.probabilities[CALM]))
     return (moved * amounts).astype(np.float32)

@@ -39,12 +39,12 @@ class ReferenceNetwork:
         """The reference as a face with shapes ``source`` [52] is to wear it; ``felt``: what that
         face feels, where somebody read it. Amounts that are more than a whole expression together
         are one: beyond it only likeness changes."""
-        told = reference.probabilities, [reference.valence, reference.arousal, reference.intensity]
+        parts = reference.probabilities, [reference.valence, reference.arousal, reference.intensity]
         answer = self._model(
             source=source[None],
             source_reading=(UNREAD if felt is None or not felt.known else reading(felt))[None],
             reference=reference.shapes[None],
-            reference_reading=np.concatenate(told)[None].astype(np.float32),
+            reference_reading=np.concatenate(parts)[None].astype(np.float32),
         )
         expression = answer["expression"][0] / max(1.0, float(answer["expression"].sum()))
         other = beyond(answer["shapes"][0], expression, self._people)

@@ -163,15 +163,15 @@ def evaluate(options: argparse.Namespace, arguments: str) -> None:
     takes = takes_in(options.input, options.every, options.split, voices, options.seconds)
     if options.minutes is not None:
         takes.sort(key=lambda take: zlib.crc32(take.name.encode()))
-    told = labelled(takes, options.input) if set(options.protocol) - {"wear"} else []
+    labelled_takes = labelled(takes, options.input) if set(options.protocol) - {"wear"} else []
     wears = "wear" in options.protocol and not options.after
     methods = renderers(kinds, options.weights) if wears else {}
     settings = [name for name in SETTINGS if name in options.protocol and not options.after]
-    people = sorted({take.subject for take in told})
+    people = sorted({take.subject for take in labelled_takes})
     cast = Cast(options.method, options.weights, people, options.fold) if settings else None
-    said: list[str] = []
+    notes: list[str] = []
     made: dict[str, str] = {}
-    stage = Stage(Eyes(judges(options.judges, said.append)), options.minutes)
+    stage = Stage(Eyes(judges(options.judges, notes.append)), options.minutes)
     columns = [REFERENCE, *cast.names] if cast else []
     sheets = report.Sheets([name for name in dict.fromkeys([*methods, *columns]) if name != "none"])
     rows: list[Row] = []
@@ -181,13 +181,20 @@ def evaluate(options: argparse.Namespace, arguments: str) -> None:
         rows += worn(takes, methods, emotions, options.intensity, stage, sheets.show)
     if "read" in options.protocol and not options.after:
         by = readers(options.weights, stage.names)
-        rows += read(told, emotions, stage, by)
+        rows += read(labelled_takes, emotions, stage, by)
         made = networks_of(by)
     if cast is not None:
         in_sync = _in_sync(options.sync) if options.sync else None
         for setting in settings:
             rows += by_reference(
-                told, cast, emotions, setting, stage, options.sources, sheets.show, in_sync
+                labelled_takes,
+                cast,
+                emotions,
+                setting,
+                stage,
+                options.sources,
+                sheets.show,
+                in_sync,
             )
     if options.card:
         figures = on_card.figures_of(
@@ -195,7 +202,7 @@ def evaluate(options: argparse.Namespace, arguments: str) -> None:
         )
         made_by, name = f"python -m training.evaluate {arguments}", f"read_{options.input.name}"
         on_card.put(options.card, name, figures, made_by, statistics.SEED, options.input)
-        said.append(f"on its card: {options.card}")
+        notes.append(f"on its card: {options.card}")
     made = made or {name: way.label for name, way in methods.items()} | (
         cast.labels if cast else {}
     )
@@ -207,7 +214,7 @@ def evaluate(options: argparse.Namespace, arguments: str) -> None:
         "methods": made,
         "networks": report.networks(rows, stage.names),
         "rests_on": rests_on,
-        "left_out": [*said, *stage.left],
+        "left_out": [*notes, *stage.left],
     }
     if options.json:
         print(report.as_json(rows, facts))
@@ -215,7 +222,7 @@ def evaluate(options: argparse.Namespace, arguments: str) -> None:
         for table in report.tables(rows):
             print(report.as_text(table))
         print(rests_on)
-    for line in (*said, *_short(stage.left)):
+    for line in (*notes, *_short(stage.left)):
         print(line, file=sys.stderr)
     if options.out:
         report.write(options.out, rows, facts, sheets.write(options.out))
@@ -233,10 +240,10 @@ def _against_own(options: argparse.Namespace, emotions: Sequence[str], arguments
     (asked,) = options.protocol if len(options.protocol) == 1 else ("",)
     if asked not in OWN or len(options.weights) > 1:
         raise UsageError(f"{' and '.join(OWN)} are asked alone, of one folder of --weights")
-    said: list[str] = []
+    notes: list[str] = []
     weights = options.weights[0] if options.weights else ""
-    seeing = judges(options.judges or ("emotion", "faceres"), said.append)
-    names = {name: told for judge in seeing for name, told in judge.names.items()}
+    seeing = judges(options.judges or ("emotion", "faceres"), notes.append)
+    names = {name: title for judge in seeing for name, title in judge.names.items()}
     by = "Judged by " + "; ".join(names.values()) + "."
     facts = {"command": f"python -m training.evaluate {arguments}", "networks": names}
     if asked == own_talk.PROTOCOL:

@@ -106,10 +106,10 @@ def inversions(
     chosen = [asked.moments[int(n)] for n in rng.permutation(len(asked.moments))]
     for moment in (chosen * options.most)[: options.most]:
         calmest = int(moment[asked.reading[moment, NEUTRAL].argmax()])
-        wanted = int(rng.choice(moment[moment != calmest]))
-        canvas, truth = asked.canvas_like(calmest, wanted, FRAME_PX)
+        target = int(rng.choice(moment[moment != calmest]))
+        canvas, truth = asked.canvas_like(calmest, target, FRAME_PX)
         batch = batched([canvas])
-        codes = torch.from_numpy(asked.seen[[wanted, calmest]])
+        codes = torch.from_numpy(asked.seen[[target, calmest]])
         pictures = {"canvas": batch["picture"]}
         with torch.no_grad():
             for name, one in (("tracked", fresh), ("inversion", encoder)):
@@ -133,7 +133,7 @@ def inversions(
                 float(np.abs(made.rig - found.rig).mean()),
             ]
         if len(figures) == len(pictures):
-            people.add(asked.subject[wanted])
+            people.add(asked.subject[target])
             for name, row in figures.items():
                 rows[name].append(row)
     if not rows:

@@ -99,8 +99,8 @@ def explain(change: F32, emotion: str = "") -> tuple[F32, F32]:
     score = -(left**2).sum(axis=2) / UNEXPLAINED
     prior = np.array([1 / _CAUSES.count(name) for name in _CAUSES])
     if emotion in _FELT:
-        told = np.array([name == emotion for name in _CAUSES])
-        prior *= np.where(told, LABEL_TRUST, (1 - LABEL_TRUST) / (len(_FELT) - 1))
+        labelled = np.array([name == emotion for name in _CAUSES])
+        prior *= np.where(labelled, LABEL_TRUST, (1 - LABEL_TRUST) / (len(_FELT) - 1))
     score = score + np.log(prior)
     share = np.exp(score - score.max(axis=1, keepdims=True))
     share /= share.sum(axis=1, keepdims=True)
@@ -164,16 +164,18 @@ def agreement(data: Path, split: str | None = None) -> list[str]:
     neutral = _neutrals(clips)
     truth = [np.concatenate([_truth(clip)[i] for clip in clips]) for i in range(3)]
     lines = []
-    for told in (True, False):
+    for known in (True, False):
         labels = [
-            measure(clip.blendshapes, neutral[clip.info.subject], clip.info.emotion if told else "")
+            measure(
+                clip.blendshapes, neutral[clip.info.subject], clip.info.emotion if known else ""
+            )
             for clip in clips
         ]
         for i, name in enumerate(("valence", "arousal", "intensity")):
             guess = np.concatenate(
                 [label[i][clip.found] for label, clip in zip(labels, clips, strict=True)]
             )
-            how = "told" if told else "not told"
+            how = "told" if known else "not told"
             lines.append(f"{name}, emotion {how}: concordance {concordance(guess, truth[i]):.3f}")
     people = len({clip.info.subject for clip in clips})
     return [*lines, f"over {len(truth[0])} frames of {len(clips)} clips of {people} people"]
@@ -204,14 +206,14 @@ def fit(data: Path) -> list[str]:
 def _row(shapes: F32) -> Row:
     """Shapes [52] as a row of SEEN: in steps of 0.05, from 0.1 on."""
     steps = np.round(shapes / 0.05) * 0.05
-    told = {
+    values = {
         name: round(float(value), 2) if abs(value) > 0.07 else 0.0
         for name, value in zip(BLENDSHAPES, steps, strict=True)
     }
     row: dict[str, float | tuple[float, float]] = {}
-    for name, value in told.items():
+    for name, value in values.items():
         if name.endswith("Left"):
-            plain, other = name.removesuffix("Left"), told[name.removesuffix("Left") + "Right"]
+            plain, other = name.removesuffix("Left"), values[name.removesuffix("Left") + "Right"]
             if value or other:
                 row[plain] = value if value == other else (value, other)
         elif value and not name.endswith("Right"):

@@ -82,14 +82,14 @@ def parse(kind: type[R], arguments: Sequence[str], prog: str) -> Options[R]:
     )
     short = ", ".join(f"{a} for {b}" for a, b in SHORT.items())
     text = _TEXT.format(name=kind.name, task=kind.task, prog=prog, config=config, short=short)
-    said = io.StringIO()
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(printed):
             found = tyro.cli(given, args=_long(arguments), prog=prog, description=text)
     except SystemExit as end:
         if end.code in (0, None):
             raise
-        raise UsageError(f"{_line(said.getvalue())}; {prog} --help") from None
+        raise UsageError(f"{_line(printed.getvalue())}; {prog} --help") from None
     named = {one.name: getattr(found.runs, one.name) for one in dataclasses.fields(found.runs)}
     return Options(found.where, named, found.recipe)
 
@@ -116,11 +116,11 @@ def _long(arguments: Sequence[str]) -> list[str]:
     return out
 
 
-def _line(told: str) -> str:
+def _line(text: str) -> str:
     """What tyro tells in a box or between rules, in a line: what is wrong, and what was perhaps
     meant."""
     blocks: list[list[str]] = [[]]
-    for row in told.splitlines():
+    for row in text.splitlines():
         row = row.strip("│| ")
         if row.startswith(("╭", "╰")):
             continue
@@ -128,7 +128,7 @@ def _line(told: str) -> str:
             blocks[-1].append(row)
         else:
             blocks.append([])
-    if not told.lstrip().startswith("╭"):
+    if not text.lstrip().startswith("╭"):
         blocks.pop(0)  # the title
     line = " ".join(" ".join(blocks[0]).split())
     if len(blocks) > 1 and blocks[1][0].startswith("Perhaps"):

@@ -199,8 +199,8 @@ class Recipe(Interface):
 
     def scheduled(self, **changes: Any) -> Self:
         """The same with other figures in its schedule; None leaves one as it is."""
-        told = {name: value for name, value in changes.items() if value is not None}
-        return replace(self, schedule=replace(self.schedule, **told))
+        given = {name: value for name, value in changes.items() if value is not None}
+        return replace(self, schedule=replace(self.schedule, **given))
 
     def choices(self) -> dict[str, Any]:
         """All that was chosen, as plain values."""
@@ -212,11 +212,11 @@ class Recipe(Interface):
 
 
 def _told(values: Mapping[str, Any]) -> str:
-    said = (
+    parts = (
         f"{name} ({_told(value)})" if value and isinstance(value, dict) else f"{name} {value!r}"
         for name, value in values.items()
     )
-    return ", ".join(said)
+    return ", ".join(parts)
 
 
 def spec(name: str, shape: tuple[int, ...], low: float, high: float, meaning: str) -> Spec:

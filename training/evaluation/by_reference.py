@@ -148,8 +148,8 @@ def pair_up(
     for source in [take for take in others if take.emotion == "neutral"] or others:
         same = setting == "intra"
         fitting = [one for one in references if (one.subject == source.subject) == same]
-        said = [one for one in fitting if same and source.sentence == one.sentence != ""]
-        if choice := said or fitting:
+        same_words = [one for one in fitting if same and source.sentence == one.sentence != ""]
+        if choice := same_words or fitting:
             draw = zlib.crc32(f"{source.name}>{emotion}".encode())
             pairs.append((source, choice[draw % len(choice)]))
     pairs.sort(key=lambda pair: zlib.crc32(pair[0].name.encode()))
@@ -185,8 +185,10 @@ def _as_the_reference(tally: Tally, made: Seen, reference: Seen, who: str) -> No
 
 def _fd_dlib(tally: Tally, real: Iterable[Seen | None]) -> Figures:
     """Frechet distance of identity features between what was made and what was recorded."""
-    said = [seen.answers["dlib"] for seen in real if seen is not None and "dlib" in seen.answers]
-    looks = [rows[np.isfinite(rows).all(axis=1)] for rows in said]
+    features = [
+        seen.answers["dlib"] for seen in real if seen is not None and "dlib" in seen.answers
+    ]
+    looks = [rows[np.isfinite(rows).all(axis=1)] for rows in features]
     recorded = [rows for rows in looks if len(rows)]
     made = tally.after.get("dlib")
     if not made or not recorded:

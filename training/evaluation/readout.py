@@ -58,7 +58,7 @@ _WEIGHT: Final = 1e-2
 _STEPS: Final = 50
 _AT_ONCE: Final = 32
 _MOUTHS: Final = tuple(dict.fromkeys(MOUTHS.values()))
-TOLD: Final[Mapping[str, Sequence[str]]] = {"emotion": EMOTIONS, "phones": _MOUTHS}
+CLASSES: Final[Mapping[str, Sequence[str]]] = {"emotion": EMOTIONS, "phones": _MOUTHS}
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class Runs:
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
-    """N moments: ``by`` row [N, D], ``person`` of each, what each is [N] by TOLD; -1: unknown."""
+class Moments:
+    """N moments: ``by`` row [N, D], ``person`` of each, what it is [N] of CLASSES; unknown: -1."""
 
     by: Mapping[str, F32]
     person: Sequence[str]
@@ -127,10 +127,10 @@ def readout(options: argparse.Namespace) -> None:
     if any(net.size.features != hearing.features for net in runs.content.values()):
         raise MienError("that content hears with another audio backbone; train it anew")
     hearing.backbone = pretrained_backbone(AUDIO_BACKBONE.layers, AUDIO_BACKBONE.past, STEP_SAMPLES)
-    told = represented(
+    moments = represented(
         options.input, options.split, runs, hearing, options.every, options.most, options.pictures
     )
-    figures = {row: read(told, row) for row in told.by}
+    figures = {row: read(moments, row) for row in moments.by}
     print(as_text(figures))
     if options.out:
         made = {r: {c: vars(f) for c, f in row.items()} for r, row in figures.items()}
@@ -145,7 +145,7 @@ def represented(
     every: int,
     most: int,
     pictures: bool = True,
-) -> Told:
+) -> Moments:
     """All moments of a folder's clips in some splits. Raises MienError where there are none."""
     clips = open_clips(folder).where(lambda info: info.split in splits)
     rows: dict[str, list[F32]] = defaultdict(list)
@@ -167,7 +167,7 @@ def represented(
         truth["phones"].append(_said(clip, frames))
     if not people:
         raise MienError(f"{folder} has no face in its {' or '.join(splits)} split; prepare clips")
-    return Told(
+    return Moments(
         {name: np.concatenate(parts) for name, parts in rows.items()},
         people,
         {name: np.concatenate(parts) for name, parts in truth.items()},
@@ -230,22 +230,24 @@ def _said(clip: Clip, frames: Ints) -> Ints:
     return out
 
 
-def read(told: Told, row: str) -> dict[str, Figure]:
+def read(moments: Moments, row: str) -> dict[str, Figure]:
     """What a line tells from a representation: a figure each of what is known of enough people."""
-    figures, person = {}, np.asarray(told.person)
-    for name, truth in told.truth.items():
-        seen = [kind for kind in range(len(TOLD[name])) if _people(person, truth == kind) >= LEAST]
+    figures, person = {}, np.asarray(moments.person)
+    for name, truth in moments.truth.items():
+        seen = [
+            kind for kind in range(len(CLASSES[name])) if _people(person, truth == kind) >= LEAST
+        ]
         rows = np.flatnonzero(np.isin(truth, seen))
         if len(seen) < 2:
             continue
         labels = np.searchsorted(seen, truth[rows])
         who, index = np.unique(person[rows], return_inverse=True)
         confusions = np.zeros((len(who), len(seen), len(seen)), np.int64)
-        x = told.by[row][rows].astype(np.float32)
+        x = moments.by[row][rows].astype(np.float32)
         for fold in range(min(FOLDS, len(who))):
             held = index % min(FOLDS, len(who)) == fold
-            said = fitted(x[~held], labels[~held], len(seen))(x[held]).argmax(axis=1)
-            np.add.at(confusions, (index[held], labels[held], said), 1)
+            predicted = fitted(x[~held], labels[~held], len(seen))(x[held]).argmax(axis=1)
+            np.add.at(confusions, (index[held], labels[held], predicted), 1)
         low, high = recall_interval(confusions)
         recall = float(mean_recall(confusions.sum(axis=0)))
         figures[name] = Figure(recall, low, high, len(rows), len(who), 1 / len(seen))
@@ -263,13 +265,13 @@ def fitted(x: F32, label: Ints, classes: int) -> Callable[[F32], F32]:
     count = np.bincount(label, minlength=classes)
     share = torch.from_numpy((1 / np.maximum(count, 1))[label].astype(np.float32))
     share /= share.sum()
-    given, wanted = torch.from_numpy((x - mean) / spread), torch.from_numpy(label)
+    inputs, target = torch.from_numpy((x - mean) / spread), torch.from_numpy(label)
     line = torch.zeros(x.shape[1] + 1, classes, requires_grad=True)
     search = torch.optim.LBFGS([line], max_iter=_STEPS, line_search_fn="strong_wolfe")
 
     def lost() -> Tensor:
         search.zero_grad()
-        each = F.cross_entropy(given @ line[1:] + line[0], wanted, reduction="none")
+        each = F.cross_entropy(inputs @ line[1:] + line[0], target, reduction="none")
         loss = (each * share).sum() + _WEIGHT * line[1:].square().sum() / 2
         torch.autograd.backward(loss)
         return loss
@@ -288,9 +290,9 @@ def as_text(figures: Mapping[str, Mapping[str, Figure]]) -> str:
         "| representation | " + " | ".join(columns) + " |",
         "| --- " * (1 + len(columns)) + "|",
     ]
-    for row, told in figures.items():
+    for row, found in figures.items():
         cells = [
-            f"{f.recall:.2f} ({f.low:.2f} to {f.high:.2f})" for f in (told[c] for c in columns)
+            f"{f.recall:.2f} ({f.low:.2f} to {f.high:.2f})" for f in (found[c] for c in columns)
         ]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     some = next(iter(figures.values()))

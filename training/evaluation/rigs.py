@@ -102,8 +102,8 @@ def copied(rig: F32, asked: F32) -> F32:
 def by(net: ReferenceRig) -> Method:
     def made(rig: F32, asked: F32) -> F32:
         with torch.no_grad():
-            told = torch.from_numpy(asked)[None].expand(len(rig), -1)
-            out: F32 = net(torch.from_numpy(rig), told).numpy()
+            condition = torch.from_numpy(asked)[None].expand(len(rig), -1)
+            out: F32 = net(torch.from_numpy(rig), condition).numpy()
         return out
 
     return made
@@ -159,8 +159,8 @@ def read_of(clip: Clip, visual: VisualEncoder) -> Asked:
     rig = torch.from_numpy(clip.blendshapes[t])[None]
     with torch.no_grad():
         seen = visual(crop, rig, visual.begin(1))
-        told = reading(seen.emotion, seen.valence_arousal, seen.intensity)
-    return Asked(clip, torch.cat([rig, told], dim=1)[0].numpy())
+        readings = reading(seen.emotion, seen.valence_arousal, seen.intensity)
+    return Asked(clip, torch.cat([rig, readings], dim=1)[0].numpy())
 
 
 def _drawn(source: Clip, asked: Sequence[Asked], emotion: str, same: bool) -> Asked | None:
@@ -189,15 +189,15 @@ def _figures(
         made.setdefault(emotion, []).append(out)
         real.setdefault(emotion, []).append(asked.clip.blendshapes[asked.clip.found])
         lips.append(float(np.abs(parted(out) - parted(rig)).mean()))
-        said, wanted = judge(out), judge(asked.read[None, : len(BLENDSHAPES)])
-        alike.append(cosine(said.mean(axis=0, keepdims=True), wanted))
-        named.append(float((said.argmax(axis=1) == PRIORS.index(emotion)).mean()))
+        predicted, target = judge(out), judge(asked.read[None, : len(BLENDSHAPES)])
+        alike.append(cosine(predicted.mean(axis=0, keepdims=True), target))
+        named.append(float((predicted.argmax(axis=1) == PRIORS.index(emotion)).mean()))
         if sync is not None and source.found.all() and len(source.sound) >= RATE_HZ:
             late.append(_apart(source, out, sync))
     apart = [frechet_distance(np.concatenate(made[e]), np.concatenate(real[e])) for e in made]
     figures = {"FD": apart, "LVE": lips, "LSE-D": late, "CSIM": alike, "read as": named}
-    told = {name: float(np.mean(values)) for name, values in figures.items() if values}
-    return told | {"pairs": float(len(pairs))}
+    means = {name: float(np.mean(values)) for name, values in figures.items() if values}
+    return means | {"pairs": float(len(pairs))}
 
 
 def _apart(source: Clip, out: F32, sync: Expert) -> float:
@@ -219,7 +219,7 @@ def as_text(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
         pairs = int(next(iter(rows.values()))["pairs"])
         lines = [f"| {setting}-ID, {pairs} pairs | " + " | ".join(names) + " |"]
         lines.append("| --- " * (1 + len(names)) + "|")
-        for row, told in rows.items():
-            lines.append(f"| {row} | " + " | ".join(f"{told[name]:.3f}" for name in names) + " |")
+        for row, means in rows.items():
+            lines.append(f"| {row} | " + " | ".join(f"{means[name]:.3f}" for name in names) + " |")
         tables.append("\n".join(lines))
     return "\n\n".join(tables)

@@ -17,13 +17,13 @@ from tests.training.made_clips import made_clip
 from training.data.clip import Phone, write_shard
 from training.data.phones import MOUTHS
 from training.evaluate import main as evaluate
-from training.evaluation.readout import AUDIO_BACKBONE, Runs, Told, as_text, read, represented
+from training.evaluation.readout import AUDIO_BACKBONE, Moments, Runs, as_text, read, represented
 from training.models.content import Content, ContentSize
 from training.recipes.emotion_priors import EmotionPriorsRecipe
 from training.trainers.lip_sync import hearing_of
 
 
-def told(noise: float) -> Told:
+def told(noise: float) -> Moments:
     """Eight people in three emotions; a row tells them, another tells the person alone."""
     rng = np.random.default_rng(0)
     person = [f"p{place // 30}" for place in range(240)]
@@ -31,7 +31,7 @@ def told(noise: float) -> Told:
     says = np.eye(8)[emotion] + noise * rng.normal(size=(240, 8))
     who = np.eye(8)[np.arange(240) // 30] + 0.1 * rng.normal(size=(240, 8))
     rows = {"says": says.astype(np.float32), "who": who.astype(np.float32)}
-    return Told(rows, person, {"emotion": emotion, "phones": np.full(240, -1)})
+    return Moments(rows, person, {"emotion": emotion, "phones": np.full(240, -1)})
 
 
 def test_what_is_told_is_found_and_who_somebody_is_doesnt_help() -> None:

@@ -61,11 +61,13 @@ def table(data: Path) -> list[str]:
             continue
         line = f"{emotion}: {100 * float(np.mean(found[emotion])):.1f} % found"
         if seen[emotion]:
-            got, wanted = (np.concatenate(rows[emotion]).mean(axis=0) for rows in (seen, asked))
+            seen_mean, target = (
+                np.concatenate(rows[emotion]).mean(axis=0) for rows in (seen, asked)
+            )
             for index in np.argsort(-prototype(emotion), kind="stable"):
                 if prototype(emotion)[index] >= TELLING:
                     name = BLENDSHAPES[index]
-                    line += f"; {name} {wanted[index]:.2f} -> {got[index]:+.2f}"
+                    line += f"; {name} {target[index]:.2f} -> {seen_mean[index]:+.2f}"
         lines.append(line)
     return lines
 
