@@ -13,8 +13,6 @@ import json
 import re
 import sys
 import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +28,7 @@ from face.topology import LANDMARKS
 from face.types import BLENDSHAPES, EMOTIONS
 from inference.terms import Nc, checked, nc_of
 from media.mel import HOP, RATE_HZ
+from training.data.stored import DAMAGE, Stored
 
 FPS: Final = 25
 STEP_NS: Final = 1_000_000_000 // FPS
@@ -39,9 +38,6 @@ SPLITS: Final = ("train", "val", "test")
 JPEG_QUALITY: Final = 93
 SHARD_SUFFIX: Final = ".tar"
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,120}")
-_DAMAGE: Final = (
-    OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, tarfile.TarError, zlib.error
-)  # fmt: skip
 _TRUTH: Final = ("rig", "valence", "arousal", "intensity")
 
 Report = Callable[[str], None]
@@ -96,25 +92,6 @@ class ClipInfo:
         checked(self.nc)
         if self.split not in SPLITS:
             raise ValueError(f"{self.key}: no such split: {self.split}")
-
-
-@dataclass(frozen=True)
-class Stored:
-    """Bytes of a file that are read when they are asked for; nothing stays open."""
-
-    file: Path
-    start: int
-    size: int
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, part: slice) -> bytes:
-        """Raises OSError."""
-        first, last, _ = part.indices(self.size)
-        with self.file.open("rb", buffering=0) as file:
-            file.seek(self.start + first)
-            return file.read(last - first)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -321,31 +298,24 @@ class _Entry:
     info: ClipInfo
     frames: int
     phones: tuple[Phone, ...]
-    arrays: tuple[int, int]
-    """offset and size in bytes"""
-    pictures: tuple[int, int]
+    packed: Stored
+    """its arrays"""
+    pictures: Stored
 
     def load(self) -> Clip:
-        jpegs = Stored(self.shard, *self.pictures)
         arrays = self.read()
         try:
-            if jpegs.size < int(arrays["index"][-1]):
+            if self.pictures.size < int(arrays["index"][-1]):
                 raise ValueError("pictures are cut off")
-            return Clip(info=self.info, jpegs=jpegs, phones=self.phones, **arrays)
+            return Clip(info=self.info, jpegs=self.pictures, phones=self.phones, **arrays)
         except (ValueError, KeyError, TypeError) as error:
             raise self._damaged(error) from None
 
     def read(self, names: Sequence[str] = ()) -> dict[str, Any]:
-        """Arrays by name; all where none is named. Shards of older versions are inflated."""
-        place = tarfile.TarInfo()
-        place.offset_data, place.size = self.arrays
+        """Arrays by name; all where none is named."""
         try:
-            with (
-                tarfile.open(self.shard, "r:") as archive,
-                np.load(archive.extractfile(place), allow_pickle=False) as data,  # type: ignore[arg-type]
-            ):
-                return {name: data[name] for name in names or data.files}
-        except _DAMAGE as error:
+            return self.packed.arrays(names)
+        except DAMAGE as error:
             raise self._damaged(error) from None
 
     def _damaged(self, error: Exception) -> MienError:
@@ -389,8 +359,8 @@ def _entries(path: Path, report: Report) -> Iterator[_Entry]:
                         Phone(name=name, start_s=start, end_s=end)
                         for name, start, end in known.get("phones", [])
                     ),
-                    arrays=(arrays.offset_data, arrays.size),
-                    pictures=(pictures.offset_data, pictures.size),
+                    packed=Stored(path, arrays.offset_data, arrays.size),
+                    pictures=Stored(path, pictures.offset_data, pictures.size),
                 )
     except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
         line = " ".join(str(error).split())[:160]
