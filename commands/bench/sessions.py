@@ -56,7 +56,9 @@ KNOCKING: Final = 5
 """how many want to come in where there is no place"""
 KNOCK_EVERY_S: Final = 0.5
 IDLE_S: Final = 4.0
-"""less than a session waits for a visitor who has left"""
+SETTLED_S: Final = 2.0
+LINGER_S: Final = 30
+"""more than what passes before its visitor comes"""
 WEARS: Final = ("--emotion", "happy", "--intensity", "0.8")
 
 
@@ -207,13 +209,15 @@ def _admission(options: argparse.Namespace, size: tuple[int, int], report: dict[
     """As many as there are places, then one too many, who knocks for as long as it is measured; and
     what a session costs in which nothing happens."""
     count = options.counts[-1]
-    arguments = ["--max-sessions", str(count), "--device", options.device, *WEARS]
+    arguments = ["--max-sessions", str(count), "--linger", str(LINGER_S)]
+    arguments += ["--device", options.device, *WEARS]
     with Callers() as callers, Serve(arguments) as server:
         _prepare(callers, options, size)
         urls = [f"{server.url}/s/caller-number-{number:04d}/" for number in range(count)]
         nobody = _idle_cores(server)
         for url in urls:
             urllib.request.urlopen(f"{url}seat", timeout=60).close()
+        time.sleep(SETTLED_S)
         idle = max(0.0, _idle_cores(server) - nobody) / count
         report["refused_before"] = [text for text in callers.ask("call", urls=urls)["told"] if text]
         callers.ask("connected", within_s=CONNECTED_WITHIN_S)

@@ -15,6 +15,7 @@ from media.av_sync import BLOCK, RATE_HZ, AvSync
 
 PERIOD_NS = 10_000_000
 BEHIND_NS = 200_000_000
+IDLE_S = 0.05  # how often it is asked whether somebody wants to hear
 RAMP: F32 = np.linspace(0, 1, BLOCK, dtype=np.float32)[:, None]
 
 
@@ -96,6 +97,8 @@ class Voice:
                 if opus is not None:
                     opus = None
                     self._sync.reset()
+                await asyncio.sleep(IDLE_S)
+                number = (self._clock.now_ns() - start_ns) // PERIOD_NS
                 continue
             if opus is None:
                 opus = Opus()
