@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -129,3 +130,34 @@ def draw_face(points: F32, skin: F32) -> U8:
         hull = np.rint(points[contour, :2] * 16).astype(np.int32)
         cv2.fillPoly(canvas, [hull], [float(c) for c in colour], cv2.LINE_AA, 4)
     return canvas
+
+
+def still(key: str, subject: str, emotion: str, seed: int = 0) -> Clip:
+    """One picture of somebody, from the end of a made clip."""
+    clip = made_clip(key, subject=subject, emotion=emotion, frames=3, spoken=False, seed=seed)
+    start, end = int(clip.index[-2]), int(clip.index[-1])
+    return replace(
+        clip,
+        jpegs=clip.jpegs[start:end],
+        index=np.array([0, end - start]),
+        landmarks=clip.landmarks[-1:],
+        blendshapes=clip.blendshapes[-1:],
+        pose=clip.pose[-1:],
+        found=clip.found[-1:],
+        info=replace(clip.info, source="pictures"),
+    )
+
+
+def voice(key: str, **known: Any) -> Clip:
+    clip = made_clip(key, frames=8)
+    nothing = still(key, "one", "happy")
+    return replace(
+        clip,
+        jpegs=b"",
+        index=np.zeros(1, np.int64),
+        landmarks=nothing.landmarks[:0],
+        blendshapes=nothing.blendshapes[:0],
+        pose=nothing.pose[:0],
+        found=nothing.found[:0],
+        info=replace(clip.info, **known),
+    )
