@@ -28,6 +28,7 @@ from training.evaluation.reader_figures import (
     lift_of,
     logits_of,
     of_faces,
+    of_talkers,
     of_voices,
     summary,
     truth_of,
@@ -99,15 +100,22 @@ def cross_validate(options: argparse.Namespace, command: str) -> Findings:
         f"{len(divided)} folds ({doubles} names tied to others by the same picture)",
         *summary("all", rows, names, person_of),
     ]
+    probabilities = calibrated(rows + known, names, person_of, options.evenly)
     if options.name == "speech":
         found.lines += ["", *summary("speakers heard before", known, names, person_of)]
-        probabilities = calibrated(rows + known, names, person_of, options.evenly)
         of_voices("strangers", rows, probabilities[: len(rows)], person_of, found)
         of_voices("speakers heard before", known, probabilities[len(rows) :], person_of, found)
         found.lines += _speed(options.out / "fold-0")
     else:
-        of_faces(rows, watched, names, person_of, options.evenly, found)
-    confidence(rows + known, names, person_of, options.evenly, found)
+        of_faces(rows, probabilities, names, person_of, found)
+        if watched:
+            of_talkers(
+                watched,
+                calibrate(logits_of(rows, names), truth_of(rows, names), options.evenly),
+                names,
+                found,
+            )
+    confidence(rows + known, probabilities, names, found)
     if options.calibrate:
         _calibrate_run(options.calibrate, options.name, rows + known, names, options.evenly)
         found.lines.append(f"{options.calibrate} is calibrated")

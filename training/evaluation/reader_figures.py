@@ -13,7 +13,7 @@ from face.types import EMOTIONS
 from training.data.clip import Clip, ClipInfo
 from training.evaluation import talkers
 from training.evaluation.on_card import Findings
-from training.metrics.calibration import applied, calibrate, expected_error, held_out
+from training.metrics.calibration import applied, expected_error, held_out
 from training.metrics.classes import Verdict, judge
 from training.models.speech import SHADES
 from training.trainers.speech import LABELS, label_of
@@ -116,15 +116,13 @@ def _accuracy(name: str, verdict: Verdict) -> dict[str, float]:
 
 def of_faces(
     rows: Answers,
-    watched: Answers,
+    probabilities: Floats,
     names: Sequence[str],
     person_of: dict[str, str],
-    evenly: float,
     found: Findings,
 ) -> None:
-    """Of each source, and of films of people who talk calmly: as it is, and once calibrated."""
-    logits, truth = logits_of(rows, names), truth_of(rows, names)
-    probabilities = calibrated(rows, names, person_of, evenly)
+    """Of each source: as it is, and once calibrated on other people."""
+    truth = truth_of(rows, names)
     sources = np.array([clip.info.source for clip, _ in rows])
     for source in np.unique(sources):
         own = sources == source
@@ -144,17 +142,23 @@ def of_faces(
             **_accuracy(f"{source}_uncalibrated", _verdict(those, names, person_of)),
             f"{source}_calibration_error": error,
         }
-    if watched:
-        bias, temperature = calibrate(logits, truth, evenly)
-        lift = lift_of(bias, names, EMOTIONS)
-        films = [(film, answer / temperature + lift) for film, answer in watched]
-        before, after = talkers.verdict(watched), talkers.verdict(films)
-        found.lines += (
-            "",
-            f"who talks calmly: {before.line()}",
-            f"once stills have calibrated it: {after.line()}",
-        )
-        found.tables["calm_talkers_not_learned_from"] = after.figures()
+
+
+def of_talkers(
+    watched: Answers, fit: tuple[Floats, float], names: Sequence[str], found: Findings
+) -> None:
+    """Films of people who talk calmly: as they are, and with the bias and temperature of a ``fit``
+    on stills."""
+    bias, temperature = fit
+    lift = lift_of(bias, names, EMOTIONS)
+    films = [(film, answer / temperature + lift) for film, answer in watched]
+    before, after = talkers.verdict(watched), talkers.verdict(films)
+    found.lines += (
+        "",
+        f"who talks calmly: {before.line()}",
+        f"once stills have calibrated it: {after.line()}",
+    )
+    found.tables["calm_talkers_not_learned_from"] = after.figures()
 
 
 def lift_of(bias: Floats, names: Sequence[str], every: Sequence[str]) -> Floats:
@@ -175,17 +179,10 @@ def _neutral_whole(answer: Floats) -> Floats:
     return eight
 
 
-def confidence(
-    rows: Answers,
-    names: Sequence[str],
-    person_of: dict[str, str],
-    evenly: float,
-    found: Findings,
-) -> None:
+def confidence(rows: Answers, probabilities: Floats, names: Sequence[str], found: Findings) -> None:
     """How far confidence lies from what is right: as it is, and calibrated on other people."""
-    truth, logits = truth_of(rows, names), logits_of(rows, names)
-    plain = applied(logits, np.zeros(len(names)), 1.0)
-    probabilities = calibrated(rows, names, person_of, evenly)
+    truth = truth_of(rows, names)
+    plain = applied(logits_of(rows, names), np.zeros(len(names)), 1.0)
     error = expected_error(probabilities, truth)
     found.lines += (
         "",
