@@ -35,10 +35,10 @@ Call = Mapping[str, F32]
 
 
 class Batches(Protocol):
-    """``most`` calls go into one ``run``; ``lanes`` runs may go on at once, in threads."""
+    """``most`` calls go into one ``run``; ``streams`` runs may go on at once, in threads."""
 
     label: str
-    lanes: int
+    streams: int
 
     @property
     def most(self) -> int: ...
@@ -91,15 +91,15 @@ class Streams:
 
     most = 1
 
-    def __init__(self, card: Card, outputs: frozenset[str], lanes: int) -> None:
-        self.lanes = lanes
+    def __init__(self, card: Card, outputs: frozenset[str], streams: int) -> None:
+        self.streams = streams
         self._free = [OpenVinoRuntime(card, card.openvino, 1, outputs)]
-        self._free += [self._free[0].another() for _ in range(lanes - 1)]
+        self._free += [self._free[0].another() for _ in range(streams - 1)]
         alone = self._free[0].label.rpartition(", ")[0]
-        self.label = f"{lanes} stream{'s'[: lanes != 1]} ({alone})"
+        self.label = f"{streams} stream{'s'[: streams != 1]} ({alone})"
 
     def run(self, calls: Sequence[Call]) -> list[dict[str, F32]]:
-        request = self._free.pop()  # there are as many as lanes
+        request = self._free.pop()  # there are as many as streams
         try:
             return [request.run(calls[0])]
         finally:
@@ -120,7 +120,7 @@ class Streams:
 class OpenVinoBatches:
     """A network compiled for each size of batch; a batch that isn't full is filled up."""
 
-    lanes = 1
+    streams = 1
 
     def __init__(self, card: Card, outputs: frozenset[str], sizes: Sequence[int]) -> None:
         """Raises MienError where the network can't be widened."""

@@ -98,7 +98,7 @@ class Network:
         self._waiting: list[Caller] = []
         self._crowded = 0
         self._changed = threading.Condition()
-        for number in range(self._batches.lanes):
+        for number in range(self._batches.streams):
             name = f"{card.name}-{number}"
             threading.Thread(target=self._run, name=name, daemon=True).start()
 
@@ -133,7 +133,7 @@ class Network:
                 self._changed.wait(left_s)
             taken, self._waiting = self._waiting[:most], self._waiting[most:]
             self._crowded = max(0, self._crowded + (1 if self._waiting else -1))
-            if self._crowded >= CROWDED and self._batches.lanes == 1:
+            if self._crowded >= CROWDED and self._batches.streams == 1:
                 self._crowded = 0
                 threading.Thread(target=self._batches.grow, daemon=True).start()
             return [(caller, caller.inputs, caller.outputs) for caller in taken]

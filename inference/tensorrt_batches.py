@@ -19,7 +19,7 @@ class TensorRtBatches:
     """A network on the NVIDIA card for batches of up to 16; one that isn't full is filled up."""
 
     most = SIZES[-1]
-    lanes = 1
+    streams = 1
 
     def __init__(self, card: Card, log: Callable[[str], None]) -> None:
         """Raises MienError where there is no card, or the network takes no batches."""
