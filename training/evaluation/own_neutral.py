@@ -128,14 +128,14 @@ def _of_person(
             ("neutral", 0, felt, calm_seen, felt_seen),
             (emotion, place, calm, felt_seen, calm_seen),
         )
-        for asked, wanted, start, own, before in edits:
-            made = eyes.look(_edited(actor, start, wanted))
+        for asked, target, start, own, before in edits:
+            made = eyes.look(_edited(actor, start, target))
             if made is None:
                 continue
             rows.append(
                 (asked, {
-                    "read": float(made.emotion == wanted),
-                    "read_own": float(own.emotion == wanted),
+                    "read": float(made.emotion == target),
+                    "read_own": float(own.emotion == target),
                     "identity": made.likeness(own),
                     "identity_before": before.likeness(own),
                     "gain": made.likeness(own) - before.likeness(own),

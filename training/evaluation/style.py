@@ -45,11 +45,11 @@ class Speaker:
     name: str
     style: Style
     truth: F32
-    said: F32
+    prediction: F32
     shapes: NDArray[np.bool_]
 
     def in_style(self, style: Style) -> F32:
-        return np.asarray(np.clip(self.said * style.gain + style.rest, 0, 1), np.float32)
+        return np.asarray(np.clip(self.prediction * style.gain + style.rest, 0, 1), np.float32)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -82,17 +82,17 @@ def speakers_of(talks: Sequence[Talk], say: Method, usual: F32, steps: int) -> l
     own: dict[str, list[tuple[F32, F32, Talk]]] = defaultdict(list)
     for talk in talks:
         if kind_of(talk.info) == "tracked":
-            face, said = talk.rig + talk.rest, say(talk)
+            face, prediction = talk.rig + talk.rest, say(talk)
             seen = talk.known[1:] & talk.known[:-1]
-            pair = face[1:][seen], said[: len(talk) - 1][seen]
+            pair = face[1:][seen], prediction[: len(talk) - 1][seen]
             own[speaker_of(talk.info)].append((*pair, talk))
     found = []
     for name, pieces in own.items():
-        face, said = (np.concatenate([piece[i] for piece in pieces]) for i in range(2))
+        face, prediction = (np.concatenate([piece[i] for piece in pieces]) for i in range(2))
         if len(face) >= steps + LEAST_S * STEPS_HZ:
             first = style_of(face[:steps], usual)
             shapes = pieces[0][2].shapes
-            found.append(Speaker(name, first, face[steps:], said[steps:], shapes))
+            found.append(Speaker(name, first, face[steps:], prediction[steps:], shapes))
     return found
 
 

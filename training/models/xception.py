@@ -62,7 +62,7 @@ class MiniXception(nn.Module):
         return out
 
     def name(self, map_BCHW: Tensor) -> Tensor:
-        """Logarithms of the shares [B, 7] of NAMED in what its last map shows."""
+        """Log-probabilities [B, 7] of NAMED in what its last map shows."""
         return F.log_softmax(self.last(map_BCHW).mean(dim=(2, 3)), dim=1)
 
     def load_learned(self, path: Path | None = None) -> MiniXception:
