@@ -25,8 +25,8 @@ def intensity() -> Any:
     return parameter(0.7, "how strongly it is worn", low=0.0, high=1.0)
 
 
-def voice_gain() -> Any:
-    return parameter(1.0, "how strongly the voice's feeling is worn", low=0.0, high=2.0)
+def voice_gain(usual: float = 1.0) -> Any:
+    return parameter(usual, "how strongly the voice's feeling is worn", low=0.0, high=2.0)
 
 
 def reference_gain() -> Any:

@@ -90,25 +90,28 @@ def test_an_emotion_is_worn_while_the_lips_speak(node: VoiceFace) -> None:
 
 
 def test_what_the_voice_feels_is_worn(node: VoiceFace) -> None:
-    node.reset()
-    node.reconfigure(VoiceFace.Config())
+    found: list[FaceRig] = []
     felt = np.full(len(EMOTIONS), 0.02, np.float32)
     felt[EMOTIONS.index("sad")] = 0.86
-    found: list[FaceRig] = []
-    for block in blocks(hum(3), 640):
-        node.on_voice(
-            Affect(
-                capture_ns=block.capture_ns, source="voice", known=True, probabilities=felt,
-                intensity=0.7,
-            )
-        )  # fmt: skip
-        found += node.process(block)
-    assert found[-1].expression.argmax() == EMOTIONS.index("sad")
-    assert 0.4 < found[-1].expression.max() <= 0.7
+    worn = []
+    for gain in (1.0, 1.5):
+        node.reset()
+        node.reconfigure(VoiceFace.Config(voice_gain=gain))
+        for block in blocks(hum(3), 640):
+            node.on_voice(
+                Affect(
+                    capture_ns=block.capture_ns, source="voice", known=True, probabilities=felt,
+                    intensity=0.5,
+                )
+            )  # fmt: skip
+            found = list(node.process(block)) or found
+        assert found[-1].expression.argmax() == EMOTIONS.index("sad")
+        worn.append(found[-1].expression.max())
+    assert 0.4 < worn[0] <= 0.5 and worn[1] == pytest.approx(1.5 * worn[0], rel=0.01)
 
 
 def test_a_file_knows_from_the_first_frame_what_the_voice_will_feel() -> None:
-    node = VoiceFace(VoiceFace.Config(feels_ahead_ms=1000, ease_ms=0))
+    node = VoiceFace(VoiceFace.Config(feels_ahead_ms=1000, ease_ms=0, voice_gain=1))
     node.setup()
     felt = np.zeros(len(EMOTIONS), np.float32)
     felt[EMOTIONS.index("angry")] = 1

@@ -7,17 +7,19 @@
 Each labelled voice goes through the nodes of `file VOICE --portrait FACE`. At each stage it is
 asked which feeling that is, of four: what the encoder of the voice says, the expression that the
 face is told to wear, its shapes (the nearest mixture of prototypes), and what is drawn, as the
-emotion judge reads it in a few pictures of each portrait. Rows are the voice by itself, the same
-told its label, and nothing worn, which is what a judge says of the portraits anyway. The last
-columns tell in how many pairs of takes, alike but for their level, the stronger one shows more.
-With --folds, people are divided as `training.evaluate_readers speech --folds` divides them, and
-folder K of --speech is of the reader that never heard those of fold K.
+emotion judge reads it in a few pictures of each portrait (then also of all that it knows, neutral
+among them). Rows are the voice by itself, the same told its label, and nothing worn, which is
+what a judge says of the portraits anyway. The last columns tell in how many pairs of takes, alike
+but for their level, the stronger one shows more. With --folds, people are divided as
+`training.evaluate_readers speech --folds` divides them, and folder K of --speech is of the reader
+that never heard those of fold K.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -46,6 +48,7 @@ from training.people import folds
 
 ASKED: Final = ("angry", "fear", "happy", "sad")
 STAGES: Final = ("heard", "asked", "shapes", "drawn")
+OF_ALL: Final = "drawn, of all"
 WAYS: Final = ("voice", "label", "nothing")
 LEVELS: Final = (0.7, 0.4, 0.7, 1.0)
 """how strongly a label is worn, by its level; 0: unknown"""
@@ -66,8 +69,9 @@ class Followed:
 
     def right(self, stage: str) -> float:
         """Whether the labelled emotion is the first of those asked about."""
-        shares = self.stages[stage][[EMOTIONS.index(name) for name in ASKED]]
-        return float(shares.max() > 0 and ASKED[int(shares.argmax())] == self.clip.info.emotion)
+        names = EMOTIONS if stage == OF_ALL else ASKED
+        shares = self.stages[stage.split(",")[0]][[EMOTIONS.index(name) for name in names]]
+        return float(shares.max() > 0 and names[int(shares.argmax())] == self.clip.info.emotion)
 
     def strength(self, stage: str) -> float:
         """How much is felt, whatever it is."""
@@ -111,6 +115,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--of", nargs="*", default=[], help="sources whose people folds divide")
     parser.add_argument("--sources", nargs="*", default=[], help="only voices of these")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), help=" ".join(WAYS))
+    parser.add_argument(
+        "--gain", type=float, default=VoiceFace.Config().voice_gain, help="voice_face.voice_gain"
+    )
     parser.add_argument("--moments", type=int, default=3, help="pictures of each portrait")
     parser.add_argument("--every", type=int, default=1, help="take each n-th pair of takes")
     parser.add_argument("--out", type=Path, help="a JSON file")
@@ -132,11 +139,12 @@ def heard(options: argparse.Namespace) -> None:
     for clip in acted:
         if len(clip.sound):
             pairs[_pair(clip.info)].append(clip)
-    clips = [clip for pair in list(pairs.values())[:: max(1, options.every)] for clip in pair]
+    mixed = sorted(pairs, key=lambda pair: zlib.crc32(repr(pair).encode()))
+    clips = [clip for pair in mixed[:: max(1, options.every)] for clip in pairs[pair]]
     if not clips:
         raise MienError(f"{options.input} has no voice that is {', '.join(ASKED)}; prepare others")
     stage = Stage(options.portraits, judges(["emotion"])[0], options.moments)
-    rows = list(followed(clips, options.ways, readers, stage))
+    rows = list(followed(clips, options.ways, readers, stage, options.gain))
     stage.close()
     print(as_text(rows))
     if options.out:
@@ -166,10 +174,14 @@ def readers_of(clips: Clips, options: argparse.Namespace) -> dict[str, str]:
 
 
 def followed(
-    clips: Sequence[Clip], ways: Sequence[str], readers: Mapping[str, str], stage: Stage
+    clips: Sequence[Clip],
+    ways: Sequence[str],
+    readers: Mapping[str, str],
+    stage: Stage,
+    gain: float,
 ) -> Iterator[Followed]:
     """Each voice on each way."""
-    face: VoiceFace = ready(VoiceFace, feels_ahead_ms=AHEAD_MS)
+    face: VoiceFace = ready(VoiceFace, feels_ahead_ms=AHEAD_MS, voice_gain=gain)
     hearers: dict[str, VoiceReader] = {}
     for clip in clips:
         for way in ways:
@@ -245,13 +257,14 @@ class Counted:
 def as_text(rows: Sequence[Followed]) -> str:
     """A table in Markdown: shares of voices, with what 95 % of draws of speakers give."""
     count = len({row.clip.info.key for row in rows})
-    titles = [*STAGES, *(f"{stage}, stronger shows more" for stage in STAGES)]
+    titles = [*STAGES, OF_ALL, *(f"{stage}, stronger shows more" for stage in STAGES)]
     lines = [f"| {count} voices | {' | '.join(titles)} |", "| --- " * (1 + len(titles)) + "|"]
     for way in dict.fromkeys(row.way for row in rows):
         mine = [row for row in rows if row.way == way]
         cells = []
-        for stage in STAGES:
-            cells.append(_right([row for row in mine if stage in row.stages], stage))
+        for stage in (*STAGES, OF_ALL):
+            known = [row for row in mine if stage.split(",")[0] in row.stages]
+            cells.append(_right(known, stage))
         for stage in STAGES:
             cells.append(_stronger([row for row in mine if stage in row.stages], stage))
         lines.append(f"| {way} | {' | '.join(cells)} |")

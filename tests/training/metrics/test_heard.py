@@ -52,6 +52,7 @@ def test_a_label_is_worn_and_drawn_by_its_level(
     assert main([*told, "--moments", "1", "--out", str(out)]) == 0
     _, by_label, by_nothing = capsys.readouterr().out.splitlines()[2:]
     assert by_label.startswith("| label | - | 1.00 (1.00 to 1.00) | 1.00")
+    assert by_label.split(" | ")[5].startswith("0.00")  # of all, so wide a mouth is neutral
     assert by_label.endswith("| 1.00 (1.00 to 1.00) | 1.00 (1.00 to 1.00) | 1.00 (1.00 to 1.00) |")
     assert by_nothing.startswith("| nothing | - | 0.00 (0.00 to 0.00)")
     rows: dict[tuple[str, str], Any] = {
