@@ -238,11 +238,13 @@ class Run:
         self.judge.modules = {name: module.eval() for name, module in modules.items()}
         figures: dict[str, float] = defaultdict(float)
         count = self.schedule.validation_batches
-        with torch.no_grad(), self.fabric.autocast():
+        with torch.no_grad():
             for number in range(count):
                 torch.manual_seed(number)
                 drawn = self.judge.draw(np.random.default_rng([self.seed, number]), number)
-                for _, parts, weights in self.judge.losses(self._ready(drawn), self.step):
+                with self.fabric.autocast():
+                    turns = list(self.judge.losses(self._ready(drawn), self.step))
+                for _, parts, weights in turns:
                     figures["validation"] += float(total(parts, weights)) / count
                     for name, part in parts.items():
                         figures[f"validation/{name}"] += float(part) / count

@@ -108,7 +108,7 @@ class EmotionSpace(nn.Module):
         with torch.no_grad():
             for emotion in sorted(set(label_B.tolist())):
                 if emotion >= 0:
-                    mean = z_BD[label_B == emotion].mean(dim=0)
+                    mean = z_BD[label_B == emotion].mean(dim=0).float()
                     fresh = not self.places[emotion].any()
                     self.places[emotion].lerp_(mean, 1.0 if fresh else 1 - keep)
 

@@ -83,6 +83,7 @@ class ReferencePicture(nn.Module):
         x = F.silu(self.up(torch.cat([_doubled(x), middle], dim=1)))
         x = self.leave(F.silu(self.out(torch.cat([_doubled(x), fine], dim=1))))
         x = F.interpolate(x, scale_factor=SMALL, mode="bilinear", align_corners=False)
+        x = x.float()  # a training may compute the layers in less
         flow, light = REACH * torch.tanh(x[:, :2]), LIGHT * torch.tanh(x[:, 2:3])
         painted, paint = torch.sigmoid(x[:, 3:4] + _UNPAINTED), torch.sigmoid(x[:, 4:])
         still = torch.eye(2, 3, device=x.device, dtype=x.dtype).expand(len(x), -1, -1)

@@ -128,9 +128,9 @@ class VoiceFlowTrainer(Trainer):
         """Where the emotion lies at each step [B, T, E]: by the voice, or by its label."""
         steps = batch["rig"].shape[1]
         with torch.no_grad():
-            voice = self.space.voice(batch["heard"])[:, -steps:]
+            voice = self.space.voice(batch["heard"])[:, -steps:].float()
         label, level = batch["emotion"], batch["level"]
-        strength = torch.tensor(LEVELS)[level]
+        strength = torch.tensor(LEVELS, device=level.device)[level]
         strength = torch.where((level == 0) & (label >= 0), STRONG, strength)
         one_hot = nn.functional.one_hot(label.clamp(min=0), len(self.space.places)).float()
         place = self.space.place(one_hot, strength * (label >= 0))[:, None]

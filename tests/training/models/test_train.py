@@ -25,7 +25,7 @@ from face.types import EMOTIONS
 from tests.training.made_clips import made_clip, made_clips
 from tests.training.models import both
 from tests.training.models.conftest import Made
-from training import checkpoint
+from training import checkpoint, recipes
 from training.data.clip import write_shard
 from training.data.own import portraits
 from training.models.visual import VisualEncoder
@@ -74,6 +74,19 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(
     first, second = checkpoint.load(whole), checkpoint.load(parts)
     for part in ("modules", "ema", "optimizers", "step"):
         assert same(first[part], second[part]), part
+
+
+@pytest.mark.parametrize("name", ["emotion_space", "intensity", "reference_picture", "voice_flow"])
+def test_less_precision_and_gathered_batches_are_every_trainers(
+    name: str, made: Made, tmp_path: Path
+) -> None:
+    """Of those that keep, compare or draw what was computed in bfloat16."""
+    asked = recipes.recipe(name).leans_on
+    runs = [f"--{other.replace('_', '-')}={made.runs / other}" for other in asked]
+    more = ("--steps", "1", "--schedule.bf16", "--schedule.accumulate", "2", *runs)
+    assert train(name, made.data, tmp_path, *more) == 0
+    schedule = checkpoint.load(tmp_path)["stages"][0]["recipe"]["schedule"]
+    assert schedule["bf16"] and schedule["accumulate"] == 2
 
 
 def test_another_seed_trains_otherwise(data: Path, tmp_path: Path) -> None:
