@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from skimage import data
 
+from engine.node import Context
 from engine.types import F32, U8, VideoFrame
 from face.landmarker import Landmarker, region_of
 from face.rig import Placement, load_rig
-from face.types import FaceTrack
+from face.types import FaceEdit, FaceTrack
 from inference.assets import FACE_LANDMARKER, locate
 
 FRAME_NS = 33_333_333
@@ -68,3 +69,16 @@ def seen_face(pixels: U8) -> Seen:
 @lru_cache(maxsize=1)
 def seen_astronaut() -> Seen:
     return seen_face(astronaut())
+
+
+@lru_cache(maxsize=1)
+def calm_astronaut() -> U8:
+    """The same face with its smile taken away."""
+    from face.render.actor import Actor
+
+    seen = seen_face(astronaut())
+    actor = Actor(load_rig(), Context(), threads=1)
+    edit = FaceEdit(capture_ns=1, active=True, source=seen.rig, target=seen.rig)
+    calm = actor.render(seen.pixels, seen.landmarks, seen.placement, edit, still=True)
+    actor.close()
+    return calm

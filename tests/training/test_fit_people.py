@@ -10,14 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.node import Context
 from face.expression.people import load_people
-from face.render.actor import Actor
 from face.render.repertoire import mouth_aperture
 from face.rig import load_rig
-from face.types import EMOTIONS, FaceEdit
+from face.types import EMOTIONS
 from inference.weight_sets import SHIPPED, forbids, nc_of_weight
-from tests.faces import astronaut, seen_face
+from tests.faces import astronaut, calm_astronaut
 from training.data.own import SOURCE, Source, portraits, source_of
 from training.fit_people import FEWEST, main
 from training.recipes.skin import Skin
@@ -30,11 +28,7 @@ SMILE = [44, 45]
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fourteen people, each happy and calm, as one face narrower, longer and in other light."""
     folder = tmp_path_factory.mktemp("many")
-    seen = seen_face(astronaut())
-    actor = Actor(load_rig(), Context(), threads=1)
-    edit = FaceEdit(capture_ns=1, active=True, source=seen.rig, target=seen.rig)
-    calm = actor.render(seen.pixels, seen.landmarks, seen.placement, edit, still=True)
-    actor.close()
+    calm = calm_astronaut()
     rng = np.random.default_rng(0)
     for name in ("happy", "neutral"):
         (folder / name).mkdir()

@@ -13,13 +13,10 @@ import numpy as np
 import pytest
 
 from engine.errors import MienError
-from engine.node import Context
 from engine.types import F32, U8
-from face.render.actor import Actor
-from face.rig import load_rig
-from face.types import EMOTIONS, FaceEdit
+from face.types import EMOTIONS
 from inference.weight_sets import weight_folder
-from tests.faces import astronaut, seen_face
+from tests.faces import astronaut, calm_astronaut, seen_face
 from training.data.own import in_fold, pairs, portraits
 from training.evaluate import main
 from training.evaluation.own_neutral import ANY, own_neutral
@@ -46,11 +43,7 @@ class Judge:
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One person, happy as she is and made calm, in two sessions."""
     folder = tmp_path_factory.mktemp("people")
-    seen = seen_face(astronaut())
-    actor = Actor(load_rig(), Context(), threads=1)
-    edit = FaceEdit(capture_ns=1, active=True, source=seen.rig, target=seen.rig)
-    calm = actor.render(seen.pixels, seen.landmarks, seen.placement, edit, still=True)
-    actor.close()
+    calm = calm_astronaut()
     for emotion, pixels in (("happy", astronaut()), ("neutral", calm)):
         (folder / emotion).mkdir()
         for session, light in (("A", 1.0), ("B", 0.8)):
