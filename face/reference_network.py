@@ -10,12 +10,11 @@ import numpy as np
 from engine.node import Context
 from engine.types import F32
 from face.affect.answers import READING, reading
-from face.expression.people import load_people
-from face.reference import Reference, beyond
-from face.types import EMOTIONS, Affect
+from face.reference import CALM, DRAWN, Reference
+from face.types import Affect
 from inference.weights import open_model
 
-UNREAD: Final = np.eye(1, READING, EMOTIONS.index("neutral"), dtype=np.float32)[0]
+UNREAD: Final = np.eye(1, READING, CALM, dtype=np.float32)[0]
 """what stands for a reading that nobody made: calm"""
 
 
@@ -24,7 +23,6 @@ class ReferenceNetwork:
 
     def __init__(self, weights: str = "") -> None:
         """Of a set or a folder of ``weights``. Raises MienError without it."""
-        self._people = load_people(weights)
         self._model = open_model(
             "reference", weights, Context(),
             inputs=("source", "source_reading", "reference", "reference_reading"),
@@ -37,8 +35,9 @@ class ReferenceNetwork:
 
     def __call__(self, source: F32, reference: Reference, felt: Affect | None = None) -> Reference:
         """The reference as a face with shapes ``source`` [52] is to wear it; ``felt``: what that
-        face feels, where somebody read it. Amounts that are more than a whole expression together
-        are one: beyond it only likeness changes."""
+        face feels, where somebody read it. Amounts are the network's; what the reference's shapes
+        are beyond those of its expression stays as it was read: shapes that the network asks for
+        are what people have in common, and the statistics of that move more than shapes do."""
         parts = reference.probabilities, [reference.valence, reference.arousal, reference.intensity]
         answer = self._model(
             source=source[None],
@@ -46,6 +45,4 @@ class ReferenceNetwork:
             reference=reference.shapes[None],
             reference_reading=np.concatenate(parts)[None].astype(np.float32),
         )
-        expression = answer["expression"][0] / max(1.0, float(answer["expression"].sum()))
-        other = beyond(answer["shapes"][0], expression, self._people)
-        return replace(reference, expression=expression, beyond=other)
+        return replace(reference, expression=np.float32(DRAWN) * answer["expression"][0])

@@ -62,6 +62,32 @@ def from_own_neutral(
     return own, known & (label >= 0)
 
 
+def mean_directions(codes_MND: F32, label: NDArray[np.int64], speech: F32) -> Mapping[int, F32]:
+    """The same from the mean of neutral to that of each emotion: what faces do, where a boundary's
+    normal is what tells them apart. Raises MienError where nothing is neutral."""
+    flat = codes_MND.reshape(len(codes_MND), -1)
+    calm = _calm(label)
+    found = {}
+    for emotion in _felt(label):
+        change = flat[label == emotion].mean(axis=0) - flat[calm].mean(axis=0)
+        change -= change @ speech.T @ speech
+        change /= np.linalg.norm(change)
+        found[emotion] = change.reshape(codes_MND.shape[1:]).astype(np.float32)
+    return found
+
+
+def _calm(label: NDArray[np.int64]) -> NDArray[np.bool_]:
+    calm = label == NEUTRAL
+    if calm.sum() < FEWEST:
+        raise MienError(f"{calm.sum()} neutral faces are too few to tell emotions from; add some")
+    return np.asarray(calm)
+
+
+def _felt(label: NDArray[np.int64]) -> list[int]:
+    """Emotions of which there are enough codes."""
+    return [e for e in range(len(EMOTIONS)) if e != NEUTRAL and (label == e).sum() >= FEWEST]
+
+
 def emotion_directions(codes_MND: F32, label: NDArray[np.int64], speech: F32) -> Mapping[int, F32]:
     """The unit vector [N, D] from neutral towards each emotion (eq. 11), by its place in EMOTIONS;
     those of which there are too few codes are left out. ``speech`` [K, N * D] is what they are
@@ -69,9 +95,7 @@ def emotion_directions(codes_MND: F32, label: NDArray[np.int64], speech: F32) ->
     from sklearn.svm import LinearSVC
 
     flat = codes_MND.reshape(len(codes_MND), -1)
-    calm = label == NEUTRAL
-    if calm.sum() < FEWEST:
-        raise MienError(f"{calm.sum()} neutral faces are too few to tell emotions from; add some")
+    calm = _calm(label)
     blind = flat - flat @ speech.T @ speech
     middle = blind.mean(axis=0)
     _, sizes, right = np.linalg.svd((blind - middle).astype(np.float64), full_matrices=False)
@@ -80,10 +104,8 @@ def emotion_directions(codes_MND: F32, label: NDArray[np.int64], speech: F32) ->
     spread = sizes[:count, None] / np.sqrt(len(flat)) * right[:count]
     white = (blind - middle) @ np.linalg.pinv(spread)
     found = {}
-    for emotion in range(len(EMOTIONS)):
+    for emotion in _felt(label):
         felt = label == emotion
-        if emotion == NEUTRAL or felt.sum() < FEWEST:
-            continue
         both = calm | felt
         machine = LinearSVC(C=SOFTNESS, class_weight="balanced", random_state=0, max_iter=20_000)
         machine.fit(white[both], felt[both])

@@ -190,7 +190,7 @@ class Maker:
         from face.rig import load_rig
         from training.directions import emotion_directions, from_own_neutral, speech_basis
         from training.models.generator import SurfaceGenerator, fields_of
-        from training.models.latent import LatentEncoder, drawn
+        from training.models.latent import LatentEncoder
         from training.models.visual import VisualEncoder
         from training.restore import restore
         from training.trainers.inversion import encode
@@ -207,11 +207,7 @@ class Maker:
         own, known = from_own_neutral(codes, looks.label, looks.subject)
         speech = speech_basis(*calm_talk(looks, codes))
         normals = emotion_directions(own[known], looks.label[known], speech)
-        felt = np.concatenate([FEELING, np.ones(len(EMOTIONS), np.bool_)])
-        self.directions = {
-            emotion: drawn(torch.from_numpy(normal)[None])[0].numpy() * felt
-            for emotion, normal in normals.items()
-        }
+        self.directions = {emotion: shown(normal) for emotion, normal in normals.items()}
         light = light_of(looks)
         fields = fields_of(load_people(options.weights), load_rig(), light)
         self._generator = SurfaceGenerator(fields)
@@ -300,6 +296,17 @@ class Maker:
         """Landmarks [478, 3] px of an RGB picture whose face is about there."""
         bgr = np.ascontiguousarray(picture[..., ::-1])
         return self._landmarker.landmarks(bgr, region_of(landmarks))[0]
+
+
+def shown(direction_ND: F32) -> F32:
+    """What is drawn [60] of a direction: shapes that show a feeling, and amounts."""
+    import torch
+
+    from training.models.latent import drawn
+
+    change: F32 = drawn(torch.from_numpy(direction_ND)[None])[0].numpy()
+    change[: len(BLENDSHAPES)] *= FEELING
+    return change
 
 
 def calm_talk(looks: Looks, codes: F32) -> tuple[F32, list[int]]:

@@ -42,6 +42,7 @@ class ReferenceRecipe(Recipe):
             plan=ReferencePlan(
                 every=6, people="clean", pretrained=True, side_px=64, channels=(24, 48, 96),
                 temperature=0.1, synthetic=0.5, unread=0.3, alpha=0.8, codes_first=440, codes=64,
+                along=True,
             ),
             losses=ReferenceLosses(supervised=50.0, latent=100.0, adversarial=0.1, contrastive=0.1),
         )  # fmt: skip

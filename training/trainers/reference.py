@@ -20,8 +20,10 @@ from torch import Tensor, nn
 from engine.errors import UsageError
 from engine.types import F32
 from face.reference_network import UNREAD
+from face.types import BLENDSHAPES, EMOTIONS
 from inference.terms import together
-from training.data.pairs import FILE, Pairs
+from training.data.pairs import FILE, Pairs, calm_talk, shown
+from training.directions import from_own_neutral, mean_directions, speech_basis
 from training.loop import Batch, Parts, Trainer
 from training.losses import reference as losses
 from training.models.celcl import Reference
@@ -61,6 +63,9 @@ class ReferencePlan(DrawingPlan):
     """steps at first in which no picture is drawn: strict pairs' latents alone teach"""
     codes: int
     """pairs of such a step"""
+    along: bool
+    """pairs of such a step lie along the directions of emotions (eq. 12), as far as their reference
+    does, of every picture; else they are the strict pairs that were drawn"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +107,8 @@ class ReferenceTrainer(Trainer):
             raise UsageError("inversion was trained for another size of reference")
         self._take(Clips(data, "train", lambda info, frames: frames > 0))
         self.drawing = Drawing(self.looks, self.plan)
+        if self.plan.along and self.plan.codes_first:
+            self.ways, self.far = ways(self.looks, encoder)
         network = recipe.build()
         assert isinstance(network, Reference)
         network.encoder.load_state_dict(encoder.state_dict())
@@ -136,9 +143,11 @@ class ReferenceTrainer(Trainer):
         return known
 
     def draw(self, rng: np.random.Generator, step: int) -> Mapping[str, Array]:
-        if self.bases and step < self.plan.codes_first:
+        if (self.bases or self.plan.along) and step < self.plan.codes_first:
             return self.clips.gather(
-                self.plan.codes, lambda: self._strict(rng, drawn=False), "makes a pair of emotions"
+                self.plan.codes,
+                lambda: self._along(rng) if self.plan.along else self._strict(rng, drawn=False),
+                "makes a pair of emotions",
             )
         return self.clips.gather(
             self.recipe.schedule.batch, lambda: self._row(rng), "makes a pair of emotions"
@@ -164,6 +173,21 @@ class ReferenceTrainer(Trainer):
         same = seen[rng.integers(len(seen))]
         row = self._seen(base, source.seen, target.change, same, other, label, rng)
         return row | self._pictures(base, other, strict=1) if drawn else row
+
+    def _along(self, rng: np.random.Generator) -> dict[str, Array] | None:
+        """A real picture moved along directions alone: from what it feels to what a reference does,
+        as far as each lies from calm."""
+        labels = list(self.looks.by_emotion)
+        source, label = (int(e) for e in rng.choice(labels, 2, replace=False))
+        base = int(rng.choice(self.looks.by_emotion[source]))
+        subject, other = self.looks.subject[base], int(rng.choice(self.looks.by_emotion[label]))
+        if self.looks.subject[other] == subject:
+            return None
+        own = self.looks.by_subject.get((subject, label), [other])
+        same = int(own[rng.integers(len(own))])
+        change = self.far[other] * self.ways[label] - self.far[base] * self.ways[source]
+        seen = self.looks.seen
+        return self._seen(base, seen[base], change, seen[same], other, label, rng)
 
     def _unpaired(self, rng: np.random.Generator) -> dict[str, Array] | None:
         """A real picture that is to feel another emotion, and nothing to compare with."""
@@ -291,6 +315,28 @@ class ReferenceTrainer(Trainer):
         target = self.drawing.generator.draw(batch["change"], canvas)
         row = [batch["picture"], target, *made, batch["real"]]
         return {"faces": torch.cat([torch.cat(list(one[:4]), dim=1) for one in row], dim=2)}
+
+
+def ways(looks: Looks, encoder: LatentEncoder) -> tuple[F32, F32]:
+    """What is drawn of the unit step towards each emotion [8, 60], nothing towards calm; and how
+    far along its own emotion's each picture lies from calm ones [N], 0 at least.
+
+    Where pictures of an emotion lie on average, the whole of its statistics is drawn: E's own
+    amounts tell appearance alone, and a face that is moved by shapes alone is read as calm.
+    """
+    with torch.no_grad():
+        codes = encode(encoder, torch.from_numpy(looks.seen)).numpy()
+    own, known = from_own_neutral(codes, looks.label, looks.subject)
+    found = mean_directions(own[known], looks.label[known], speech_basis(*calm_talk(looks, codes)))
+    calm = codes[looks.label == NEUTRAL].mean(axis=0)
+    steps, far = np.zeros((len(EMOTIONS), DRAWN), np.float32), np.zeros(len(looks), np.float32)
+    for emotion, way in found.items():
+        there = looks.label == emotion
+        far[there] = np.maximum(np.tensordot(codes[there] - calm, way, 2), 0)
+        steps[emotion] = shown(way)
+        steps[emotion, len(BLENDSHAPES) :] = 0
+        steps[emotion, len(BLENDSHAPES) + emotion] = 1 / max(float(far[there].mean()), 1e-3)
+    return steps, far
 
 
 def variants(looks: Looks, pairs: Pairs) -> dict[int, list[Variant]]:

@@ -17,15 +17,14 @@ from numpy.typing import NDArray
 from engine.errors import MienError
 from engine.types import F32
 from face.emotions import prototype
-from face.expression.people import load_people
-from face.reference import Reference, beyond
+from face.reference import DRAWN, Reference
 from face.reference_network import UNREAD, ReferenceNetwork
 from face.types import BLENDSHAPES, EMOTIONS
 from tests.training.models.conftest import Made
 from training.data.clip import Phone
 from training.data.heads.acting import script_of, style_of
 from training.data.pairs import Pairs, main
-from training.directions import emotion_directions, speech_basis
+from training.directions import emotion_directions, mean_directions, speech_basis
 from training.models.celcl import Celcl, CelclSize
 from training.models.intensity import READING
 from training.models.latent import centred_logits, packed
@@ -86,6 +85,17 @@ def test_one_emotion_lies_on_one_side_whatever_the_mouth_says() -> None:
         assert others[felt, jaw].std() > 0.03  # the mouths do differ
         along = np.tensordot(asked, normal, 2)[felt]
         assert abs(np.corrcoef(along, others[felt, jaw])[0, 1]) < 0.3
+
+
+def test_means_lead_from_calm_to_an_emotion_whatever_the_mouth_says() -> None:
+    shapes, labels, whose = heads(np.random.default_rng(0), 8)
+    codes, calm = codes_of(shapes), labels == 0
+    speech = speech_basis(codes[calm], [one for one, c in zip(whose, calm, strict=True) if c])
+    for emotion, way in mean_directions(codes, labels, speech).items():
+        assert np.linalg.norm(way) == pytest.approx(1, abs=1e-5)
+        assert np.abs(speech @ way.ravel()).max() < 1e-4
+        far = np.tensordot(codes - codes[calm].mean(axis=0), way, 2)
+        assert far[labels == emotion].min() > far[calm].max()
 
 
 def test_a_face_that_speaks_is_all_that_speech_takes_out() -> None:
@@ -180,6 +190,23 @@ def test_at_first_the_pairs_latents_teach_alone(made: Made) -> None:
     assert float(parts["latent"].detach()) > 0 == float(nothing["discriminator"].detach())
 
 
+def test_a_face_goes_as_far_as_its_reference_and_loses_what_it_felt(made: Made) -> None:
+    trainer = trainer_of(made, 1.0)
+    looks, count = trainer.looks, len(BLENDSHAPES)
+    assert looks.by_emotion.keys() - {0} and not trainer.ways[0].any()
+    for emotion, places in looks.by_emotion.items():
+        if not trainer.ways[emotion].any():
+            continue
+        amounts = trainer.ways[emotion, count:]
+        assert np.flatnonzero(amounts).tolist() == [emotion]
+        assert (trainer.far[places] * amounts[emotion]).mean() == pytest.approx(1, abs=1e-3)
+    rows = [trainer._along(np.random.default_rng(seed)) for seed in range(20)]
+    for row in filter(None, rows):
+        amounts, label = row["change"][count:], int(row["label"])
+        assert amounts[label] >= 0
+        assert (np.delete(amounts, label) <= 0).all()
+
+
 def test_a_pairs_target_is_the_base_in_the_emotion_that_both_references_feel(made: Made) -> None:
     trainer = trainer_of(made, 1.0)
     rng = np.random.default_rng(1)
@@ -229,8 +256,7 @@ def test_the_exported_network_says_what_a_face_is_to_wear(made: Made) -> None:
     module = restored(ReferenceRecipe, made.runs / "reference")[1]
     reading = np.concatenate([read.probabilities, [0.1, 0.2, 0.3]]).astype(np.float32)
     rows = [torch.from_numpy(row)[None] for row in (source, UNREAD, shapes, reading)]
-    expression, asked = (part[0].numpy() for part in module(*rows))
-    expression = expression / max(1.0, expression.sum())
-    assert np.allclose(worn.expression, expression, atol=1e-5)
-    assert np.allclose(worn.beyond, beyond(asked, expression, load_people()), atol=1e-5)
+    expression = module(*rows)[0][0].numpy()
+    assert np.allclose(worn.expression, DRAWN * expression, atol=1e-5)
+    assert worn.beyond is read.beyond
     assert worn.shapes is read.shapes and worn.intensity == 0.3
