@@ -34,6 +34,8 @@ WAIT_S: Final = 0.002
 """less than half a frame of any camera up to 250 pictures a second"""
 CROWDED: Final = 8
 """batches that left calls behind, less those that didn't, after which a larger size pays"""
+AMPLE: Final = 8
+"""callers for each call of the largest batch, from which on a larger one is worth its memory"""
 Key = tuple[str, frozenset[str]]
 
 
@@ -133,7 +135,8 @@ class Network:
                 self._changed.wait(left_s)
             taken, self._waiting = self._waiting[:most], self._waiting[most:]
             self._crowded = max(0, self._crowded + (1 if self._waiting else -1))
-            if self._crowded >= CROWDED and self._batches.streams == 1:
+            ample = self._batches.streams == 1 and self.callers >= AMPLE * most
+            if self._crowded >= CROWDED and ample:
                 self._crowded = 0
                 threading.Thread(target=self._batches.grow, daemon=True).start()
             return [(caller, caller.inputs, caller.outputs) for caller in taken]

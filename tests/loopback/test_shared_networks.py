@@ -28,7 +28,7 @@ from tests.loopback.rig import until
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROOT = Path(__file__).parents[2]
 NETWORK = ROOT / "weights" / "activity"
-CALLERS, STEPS = 6, 5
+CALLERS, STEPS = 8, 5
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
