@@ -24,7 +24,7 @@ class Serve(Server):
 
     def __init__(self, arguments: list[str]) -> None:
         super().__init__(
-            "serve", [*launcher(), "serve", "--port", "0", "--admin-token", TOKEN, *arguments]
+            "serve", [*launcher(), "serve", "--port", "0", f"--admin-token={TOKEN}", *arguments]
         )
 
     def _ready(self) -> bool:
