@@ -187,21 +187,11 @@ def evaluate(options: argparse.Namespace, arguments: str) -> None:
         in_sync = _in_sync(options.sync) if options.sync else None
         for setting in settings:
             rows += by_reference(
-                labelled_takes,
-                cast,
-                emotions,
-                setting,
-                stage,
-                options.sources,
-                sheets.show,
+                labelled_takes, cast, emotions, setting, stage, options.sources, sheets.show,
                 in_sync,
-            )
+            )  # fmt: skip
     if options.card:
-        figures = on_card.figures_of(
-            rows, options.card, options.weights[0] if options.weights else ""
-        )
-        made_by, name = f"python -m training.evaluate {arguments}", f"read_{options.input.name}"
-        on_card.put(options.card, name, figures, made_by, statistics.SEED, options.input)
+        _on_its_card(options, rows, arguments)
         notes.append(f"on its card: {options.card}")
     made = made or {name: way.label for name, way in methods.items()} | (
         cast.labels if cast else {}
@@ -226,6 +216,12 @@ def evaluate(options: argparse.Namespace, arguments: str) -> None:
         print(line, file=sys.stderr)
     if options.out:
         report.write(options.out, rows, facts, sheets.write(options.out))
+
+
+def _on_its_card(options: argparse.Namespace, rows: list[Row], arguments: str) -> None:
+    figures = on_card.figures_of(rows, options.card, options.weights[0] if options.weights else "")
+    made_by, name = f"python -m training.evaluate {arguments}", f"read_{options.input.name}"
+    on_card.put(options.card, name, figures, made_by, statistics.SEED, options.input)
 
 
 def _in_sync(run: Path) -> OfTakes:
