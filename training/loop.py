@@ -31,8 +31,8 @@ Parts = Mapping[str, Tensor]
 
 class Trainer(ABC):
     """One model's training, as its recipe has it. ``modules`` are trained and saved by name; those
-    in ``averaged`` get an EMA, which is what is exported. A trainer only sequences; losses live in
-    training.losses."""
+    in ``averaged`` get an EMA, which is what is exported. Modules that are attributes are asked
+    where the others are trained. A trainer only sequences; losses live in training.losses."""
 
     averaged: ClassVar[tuple[str, ...]]
     modules: dict[str, nn.Module]

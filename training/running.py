@@ -72,6 +72,11 @@ class Run:
         if unknown := schedule.group_lr.keys() - trainer.modules.keys():
             known = ", ".join(trainer.modules)
             raise MienError(f"schedule.group_lr names {sorted(unknown)}; there is {known}")
+        # Before anything lies on a card: it reads recordings, as the trainer itself did.
+        self.judge = trainer.held_out() if self.rank == 0 else None
+        for held in vars(trainer).values():
+            if isinstance(held, nn.Module):
+                held.to(fabric.device)
         for module in trainer.modules.values():
             # Channels last is 1.5 to 2 times as quick for convolutions on a CPU; torch's types
             # don't know that a module can be told so without a dtype.
@@ -88,7 +93,6 @@ class Run:
             for name, module in trainer.modules.items()
         }
         self.schedulers: dict[str, LambdaLR] = {}
-        self.judge: Trainer | None = None
         self.best: dict[str, float] = {}
         self.step = self.saved = 0
         self.whole = True
@@ -101,10 +105,8 @@ class Run:
         self._resume(accept_changes)
         self._begin_schedulers()
         self.log("\n".join(trainer.recipe.lines()))
-        if self.rank == 0 and (judge := trainer.held_out()) is None:
+        if self.rank == 0 and self.judge is None:
             self.log("nobody is held out: no best checkpoint is kept")
-        elif self.rank == 0:
-            self.judge = judge
         folder = self.out if self.rank == 0 else None
         shown = Progress(trainer.name, folder, schedule, self.world, self.step, self.log)
         try:

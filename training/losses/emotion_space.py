@@ -36,7 +36,8 @@ def triplet(z_BD: Tensor, label_B: Tensor, level_B: Tensor, margin: float) -> Te
     apart = (z_BD[:, None] - z_BD[None]).square().sum(dim=2)
     one = (label_B[:, None] == label_B) & (label_B[:, None] >= 0)
     known = (level_B[:, None] > 0) & (level_B > 0)
-    same = one & known & (level_B[:, None] == level_B) & ~torch.eye(len(z_BD), dtype=torch.bool)
+    itself = torch.eye(len(z_BD), dtype=torch.bool, device=z_BD.device)
+    same = one & known & (level_B[:, None] == level_B) & ~itself
     other = one & known & (level_B[:, None] != level_B)
     usable = same.any(dim=1) & other.any(dim=1)
     if not usable.any():

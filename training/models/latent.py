@@ -62,6 +62,9 @@ def _places() -> list[int]:
 
 
 PLACES: Final = _places()
+_ORDER: Final = torch.full((TOKENS * WIDTH,), len(PLACES))
+_ORDER[list(PLACES)] = torch.arange(len(PLACES))
+_DRAWN: Final = torch.tensor([*PLACES[: len(BLENDSHAPES)], *PLACES[-len(EMOTIONS) :]])
 
 
 def centred_logits(reading_BR: Tensor) -> Tensor:
@@ -84,16 +87,13 @@ def packed(shapes_BS: Tensor, reading_BR: Tensor, amounts_BE: Tensor) -> Tensor:
     """The latent w [B, N, D] of shapes [B, 52], a reading as w holds it [B, 11] and amounts
     [B, 8]."""
     row = torch.cat([shapes_BS, reading_BR, amounts_BE, torch.zeros_like(amounts_BE[:, :1])], dim=1)
-    order = [len(PLACES)] * (TOKENS * WIDTH)
-    for number, place in enumerate(PLACES):
-        order[place] = number
-    return row[:, order].reshape(-1, TOKENS, WIDTH)
+    return row[:, _ORDER].reshape(-1, TOKENS, WIDTH)
 
 
 def drawn(w_BND: Tensor) -> Tensor:
     """What a generator draws of a latent [B, K]: shapes [52], then amounts [8]."""
     row = w_BND.flatten(1)
-    return row[:, [*PLACES[: len(BLENDSHAPES)], *PLACES[-len(EMOTIONS) :]]]
+    return row[:, _DRAWN]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,11 +50,12 @@ class DrawingPlan:
     """of the contrastive loss (tau of eq. 5)"""
 
 
-class Drawing:
+class Drawing(nn.Module):
     """The frozen generator, and how its pictures are judged."""
 
     def __init__(self, looks: Looks, plan: DrawingPlan) -> None:
         """Raises MienError."""
+        super().__init__()
         self.plan = plan
         fields = fields_of(load_people(plan.people), load_rig(), light_of(looks))
         coarse = nn.functional.avg_pool2d(torch.from_numpy(fields), FINER)
@@ -99,7 +100,8 @@ class Remembered(nn.Module):
     def draw(self, many: int) -> Tensor:
         """One code of each emotion, so many times [B, E, D]; zeros where there is none."""
         most = self.count.clamp(1, CACHED)
-        chosen = (torch.rand(many, len(EMOTIONS)) * most).long().clamp(max=CACHED - 1)
+        share = torch.rand(many, len(EMOTIONS)).to(self.codes)
+        chosen = (share * most).long().clamp(max=CACHED - 1)
         return self.codes[torch.arange(len(EMOTIONS)), chosen]
 
 

@@ -93,7 +93,7 @@ class EmotionSpaceTrainer(Trainer):
             "contrastive": sum(
                 (losses.contrastive(z, label, tau) for z in means), voice.new_zeros(())
             ),
-            "audio_visual": losses.audio_visual(voice, face, torch.ones(len(label))),
+            "audio_visual": losses.audio_visual(voice, face, voice.new_ones(len(label))),
             "triplet": sum(
                 (losses.triplet(z, label, level, margin) for z in means), voice.new_zeros(())
             ),

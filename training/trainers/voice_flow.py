@@ -105,8 +105,8 @@ class VoiceFlowTrainer(Trainer):
         condition = net.condition(noisy, emotion)
         truth = (batch["rig"] + batch["felt"]).clamp(0, 1)
         felt = batch["felt"].abs().amax(dim=(1, 2), keepdim=True) > 0
-        everywhere = torch.from_numpy(SPOKEN).float() * felt
-        weight = torch.maximum(batch["weight"], everywhere) * self.counts
+        everywhere = torch.from_numpy(SPOKEN).to(truth) * felt
+        weight = torch.maximum(batch["weight"], everywhere) * self.counts.to(truth)
         mean, log_deviation = net.posterior(truth, condition)
         z = mean + log_deviation.exp() * torch.randn_like(mean)
         noise = net.prior.to_noise(z, condition[:, :, ::STRIDE]) if self.plan.flow else z
@@ -130,7 +130,7 @@ class VoiceFlowTrainer(Trainer):
         with torch.no_grad():
             voice = self.space.voice(batch["heard"])[:, -steps:].float()
         label, level = batch["emotion"], batch["level"]
-        strength = torch.tensor(LEVELS, device=level.device)[level]
+        strength = torch.tensor(LEVELS).to(batch["heard"])[level]
         strength = torch.where((level == 0) & (label >= 0), STRONG, strength)
         one_hot = nn.functional.one_hot(label.clamp(min=0), len(self.space.places)).float()
         place = self.space.place(one_hot, strength * (label >= 0))[:, None]

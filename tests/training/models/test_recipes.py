@@ -17,6 +17,8 @@ from export.__main__ import main as export
 from inference.model import Model
 from inference.runtimes import zeros
 from tests.loopback.test_contributing import block_after
+from tests.training.models.conftest import Made
+from tests.training.models.elsewhere import trained_elsewhere
 from training import checkpoint, recipes
 from training.recipe import Recipe
 from training.recipes.skin import Skin
@@ -46,6 +48,18 @@ def test_what_was_chosen_is_kept_in_a_run_whole(kind: type[Recipe]) -> None:
         told = json.loads(json.dumps(recipe.choices()))
         assert told.keys() == {"size", "schedule", "plan", "losses"}
         assert kind.sized(told["size"]).size == recipe.size
+
+
+@pytest.mark.parametrize("kind", TRAINED, ids=lambda kind: kind.name)
+def test_a_network_is_trained_on_another_device(
+    kind: type[Recipe], made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [kind.name, "--config", "debug", "--data", str(made.taught(kind.name))]
+    for other in kind.leans_on:
+        command += [f"--{other.replace('_', '-')}", str(made.runs / other)]
+    with trained_elsewhere(monkeypatch):
+        assert train([*command, "--out", str(tmp_path), "--steps", "2"]) == 0
+    assert (tmp_path / checkpoint.LAST).exists()
 
 
 def test_networks_are_trained_after_those_that_they_lean_on() -> None:
