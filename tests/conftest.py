@@ -27,7 +27,7 @@ def _import_path_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Each of `-n 2` workers takes whole files, or one of the folders above."""
+    """Each of the workers takes whole files, or one of the folders above."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Rooms(LoadScopeScheduling):  # type: ignore[misc]

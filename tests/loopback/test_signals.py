@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,13 @@ ENGINE = Path(__file__).resolve().parents[2] / "run_engine.py"
 INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 IMPORTED = "import time:"
 WEIGHTS = "weights default: "
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Of a short name: the engine's sockets, which lie in it, have no room for a long one."""
+    with tempfile.TemporaryDirectory(prefix="m") as folder:
+        yield Path(folder)
 
 
 def end(

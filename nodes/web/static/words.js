@@ -89,7 +89,7 @@ const PARAMETERS = {
   "publish.bitrate_kbps": "Picture bitrate",
   "out.host": "Address",
   "out.public_url": "Address behind a proxy",
-  "out.trusted_proxies": "Trusted proxies",
+  "out.trusted_proxies": "Reverse proxies to trust",
   "out.cert": "TLS certificate",
   "out.key": "TLS key",
   "out.ice_servers": "STUN and TURN servers",
