@@ -12,7 +12,7 @@ from typing import Any, Final
 from engine.errors import MienError
 from engine.program import ROOT
 from engine.transport.wire import from_bytes, to_bytes
-from serving.template import LINE_MOST, pair
+from serving.line import pair, received
 
 START_WITHIN_S: Final = 60.0
 END_WITHIN_S: Final = 3.0
@@ -81,12 +81,8 @@ class Forks:
 
     def _heard(self) -> None:
         assert self._line is not None
-        try:
-            data = self._line.recv(LINE_MOST)
-        except BlockingIOError:
+        if (data := received(self._line)) is None:
             return
-        except OSError:
-            data = b""
         if not data:
             asyncio.get_running_loop().remove_reader(self._line)
             self._ready.set()

@@ -22,12 +22,12 @@ from engine.solo import Solo
 from engine.transport.wire import from_bytes, to_bytes
 from face.render.person_file import FOLDER as PEOPLE
 from nodes.web import server
+from serving.line import received
 
 BEAT_S: Final = 0.5
 """how often a session says that it is alive"""
 FIGURES_EVERY: Final = 4
 """beats; to sum all figures up takes a while"""
-LINE_MOST: Final = 1 << 16
 
 
 def warm() -> None:
@@ -110,12 +110,8 @@ class _Session:
         ended.cancel()
 
     def _heard(self) -> None:
-        try:
-            data = self._line.recv(LINE_MOST)
-        except BlockingIOError:
+        if (data := received(self._line)) is None:
             return
-        except OSError:
-            data = b""
         if not data or "stop" in from_bytes(data):
             self._over.set()
 

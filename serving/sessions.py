@@ -23,7 +23,7 @@ from engine.errors import MienError
 from engine.process import how_it_ended
 from engine.transport.wire import from_bytes, to_bytes
 from serving.forks import END_WITHIN_S, Forks
-from serving.template import LINE_MOST, pair
+from serving.line import pair, received
 
 READY_WITHIN_S: Final = 60.0
 WATCH_EVERY_S: Final = 0.5
@@ -222,12 +222,8 @@ class Sessions:
             session.tell({"stop": True})
 
     def _beat(self, session: Session, line: socket.socket) -> None:
-        try:
-            data = line.recv(LINE_MOST)
-        except BlockingIOError:
+        if (data := received(line)) is None:
             return
-        except OSError:
-            data = b""
         if not data:
             asyncio.get_running_loop().remove_reader(line)
             return

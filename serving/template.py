@@ -20,9 +20,8 @@ import traceback
 from typing import Any, Final, NoReturn
 
 from engine.transport.wire import from_bytes, to_bytes
+from serving.line import LINE_MOST
 
-LINE_MOST: Final = 1 << 20
-"""bytes of one message on a line"""
 END_WITHIN_S: Final = 2.0
 IMPORTED: Final = (
     "aiohttp.web", "aiortc", "av", "cv2", "numpy", "uvloop", "prometheus_client",
@@ -34,11 +33,6 @@ IMPORTED: Final = (
     "face.render.warp", "face.expression.people",
 )  # fmt: skip
 """what sessions need sooner or later"""
-
-
-def pair() -> tuple[socket.socket, socket.socket]:
-    """Both ends of a line that keeps messages apart."""
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 class Template:
