@@ -63,7 +63,6 @@ class EncodedSound:
         self._resampler = av.AudioResampler("s16", self._layout, self._rate_hz)
         self._source: tuple[int, int] = (0, 0)
         self._samples = 0
-        self.silence_samples = 0
 
     def take(self, frame: AudioFrame, at_s: Fraction) -> list[Any]:
         samples = self._resampled(frame)
@@ -72,7 +71,6 @@ class EncodedSound:
         missing = misplaced(round(at_s * self._rate_hz), self._samples, self._rate_hz)
         packets = []
         if missing > 0:
-            self.silence_samples += missing
             while missing > 0:
                 count = min(missing, self._rate_hz)
                 packets += self._encode(np.zeros((count, self._channels), np.int16))

@@ -99,7 +99,6 @@ class Sessions:
         event: Event,
         *,
         linger_s: float = 5.0,
-        stalled_after_s: float = 10.0,
         silent_after_s: float = 5.0,
     ) -> None:
         self.by_name: dict[str, Session] = {}
@@ -113,7 +112,6 @@ class Sessions:
         self._folder = folder
         self._event = event
         self._silent_after_s = silent_after_s
-        self._stalled_after_s = stalled_after_s
         self._numbers = itertools.count(1)
         self._forks = Forks(self._lost)
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -77,7 +77,6 @@ class Idle:
     def reset(self) -> None:
         """Begin anew, as it began."""
         self._rng = np.random.default_rng(self._seed)
-        self._time_s = 0.0
         self._blink_s = float(self._rng.uniform(1.0, BLINK_EVERY_S))
         self._blinking_s: float | None = None
         self._glance_s = 0.0
@@ -93,7 +92,6 @@ class Idle:
 
     def __call__(self, sound: F32, step_s: float) -> Moment:
         """The next moment, while ``sound`` [N] in -1..1 is heard for ``step_s`` seconds."""
-        self._time_s += step_s
         stress, speaks = self._hear(sound, step_s)
         shapes = np.zeros(len(BLENDSHAPES), np.float32)
         shapes[_BLINKS] = self._lids(step_s)

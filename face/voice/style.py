@@ -16,7 +16,6 @@ REST: Final = 10.0
 """per cent of the frames that lie below what counts as rest"""
 RANGE: Final = (1 / 3, 3.0)
 """how far from the usual a speaker may be"""
-STYLE: Final = 2 * len(BLENDSHAPES)
 
 
 @dataclass(frozen=True, eq=False)

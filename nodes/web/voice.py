@@ -58,7 +58,6 @@ class Voice:
 
     def __init__(self, clock: Clock, sync: AvSync, send: Callable[[bytes, int, int], None]) -> None:
         self.muted = False
-        self.late_blocks = 0
         self._clock = clock
         self._sync = sync
         self._send = send
@@ -90,9 +89,7 @@ class Voice:
             if wait_ns > 0:
                 await asyncio.sleep(wait_ns / 1e9)
             elif wait_ns < -BEHIND_NS:
-                missed = -wait_ns // PERIOD_NS
-                number += missed
-                self.late_blocks += missed
+                number += -wait_ns // PERIOD_NS  # those are too late to be sent
             if not wanted():
                 if opus is not None:
                     opus = None

@@ -90,7 +90,6 @@ class WebrtcOut(LoopNode):
         self._workers: dict[str, EncodeWorker] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._shown: U8 | None = None
-        self._shown_capture_ns = 0
         self._video_ns = self._raw_ns = self._sent_ns = -AWAY_NS
         self._made, self._seen = Rate(), Rate()  # pictures of the avatar, of the camera
         self._timestamp = 0
@@ -205,7 +204,6 @@ class WebrtcOut(LoopNode):
 
     def _show(self, message: VideoFrame) -> None:
         self._shown = message.pixels
-        self._shown_capture_ns = message.capture_ns
         self._submit(message.pixels, message.capture_ns, live=True)
 
     def _submit(self, pixels: U8, capture_ns: int, *, live: bool) -> None:

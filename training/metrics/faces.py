@@ -35,17 +35,6 @@ def feeling_energy(shapes: F32) -> NDArray[np.float32]:
     return np.asarray(shapes[..., FEELING].sum(axis=-1), np.float32)
 
 
-def feeling_energy_ratio(before: F32, after: F32, least: float = LEAST_ENERGY) -> float:
-    """Mean energy after over before, of faces [N, 52] with at least ``least`` before; nan if none.
-
-    ``least`` 0 takes every face.
-    """
-    energy = feeling_energy(before)
-    chosen = energy >= least
-    total = float(energy[chosen].sum())
-    return float(feeling_energy(after)[chosen].sum()) / total if total > 0 else float("nan")
-
-
 def eye_distance(landmarks: F32) -> NDArray[np.float32]:
     """Between the outer corners [...] px, of landmarks [..., 478, 2..3]."""
     across = landmarks[..., OUTER_EYE_LEFT, :2] - landmarks[..., OUTER_EYE_RIGHT, :2]

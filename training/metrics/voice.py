@@ -20,8 +20,6 @@ from training.data.clip import Phone
 from training.data.talk import STEPS_HZ
 
 BILABIALS: Final = ("P", "B", "M")
-SHUT_WITHIN_S: Final = 0.15
-"""silence is to close the mouth within this"""
 _NEAR_S: Final = 0.04
 """by how much lips may close before or after a phone that was heard by machine"""
 _LAGS: Final = 15
