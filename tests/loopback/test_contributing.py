@@ -57,7 +57,7 @@ def test_the_node_passes_its_own_tests_and_the_types(folder: Path) -> None:
 
 
 def test_the_graph_is_checked_drawn_and_run_as_it_says(folder: Path) -> None:
-    commands = block_after("Check it, draw it, run it, run it otherwise:").splitlines()
+    commands = block_after("Check it, draw it, run it, run it with other parameters:").splitlines()
     assert len(commands) == 4
     told = ""
     for line in commands:

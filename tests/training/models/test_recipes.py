@@ -143,7 +143,7 @@ def test_a_new_network_is_one_file(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worked examples of CONTRIBUTING.md, a trainer and a model, by their own commands."""
-    (tmp_path / "jaw_trainer.py").write_text(block_after("teaches how far a jaw is open:"))
+    (tmp_path / "jaw_trainer.py").write_text(block_after("measures how far a jaw is open:"))
     (tmp_path / "jaw.py").write_text(block_after("`jaw.py`, beside `jaw_trainer.py`:"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
