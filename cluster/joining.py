@@ -22,8 +22,8 @@ from inference.weight_sets import VARIABLE as WEIGHTS
 
 AUTO: Final = "auto"
 HELP: Final = (
-    "auto: the cluster that $RAY_ADDRESS names, else one of this machine alone; or HOST:PORT of a "
-    "cluster that this machine belongs to"
+    "auto: the cluster in $RAY_ADDRESS, else a new one on this machine; or HOST:PORT of a cluster "
+    "that this machine belongs to"
 )
 _ALONG: Final = (WEIGHTS, FACE_LANDMARKER.variable, PROGRAM)
 """variables that processes on other machines get, too"""

@@ -1,6 +1,6 @@
 """List cameras and microphones, with the modes that really work.
 
-Every camera is opened in the usual sizes, and what it then delivers is listed, not what its
+Every camera is opened in the usual sizes. The list has what it really delivers, not what its
 driver claims. --measure also counts its pictures for a second in each mode.
 
 examples:

@@ -1,9 +1,9 @@
 """Show Mien a person's faces once, so that it knows them from the first picture on.
 
-Give photographs or films of one person: calm, smiling, surprised, angry, as they are. A file whose
-name, or whose folder's, begins with an emotion counts as showing it (happy_1.jpg, calm/1.jpg); of
-the others Mien judges for itself. A film of a minute in which they talk and pull faces is the best
-of all. What is learned stays on this machine, in one file, and is forgotten with --forget.
+Give photographs or films of one person: calm, smiling, surprised, angry. A file whose name or
+folder begins with an emotion counts as showing it (happy_1.jpg, calm/1.jpg); in the
+others Mien judges for itself. Best is a film of a minute in which they talk and pull faces.
+What is learned stays on this machine, in one file; --forget deletes it.
 
 examples:
   run_engine.py enrol anna --from photos/ talk.mp4
@@ -40,19 +40,19 @@ CAMERA: Final = "camera"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", help="what to call them here")
+    parser.add_argument("name", nargs="?", help="a name for the person")
     parser.add_argument(
         "--from", dest="sources", nargs="+", metavar="WHAT", default=[],
         help="pictures, films, folders of them, or 'camera'",
     )  # fmt: skip
     parser.add_argument("--camera", default="0", help="which camera: a number or a device")
-    parser.add_argument("--seconds", type=SECONDS, default=60.0, help="how long the camera looks")
+    parser.add_argument("--seconds", type=SECONDS, default=60.0, help="how long to use the camera")
     add_weights(parser)
-    parser.add_argument("--consent", action="store_true", help="they agree to be remembered here")
-    parser.add_argument("--seal", action="store_true", help="encrypt it under $MIEN_PASSPHRASE")
-    parser.add_argument("--list", action="store_true", help="who is enrolled here")
-    parser.add_argument("--rename", metavar="NEW", help="give them another name")
-    parser.add_argument("--forget", action="store_true", help="remove all that is known of them")
+    parser.add_argument("--consent", action="store_true", help="the person agrees to be enrolled")
+    parser.add_argument("--seal", action="store_true", help="encrypt it with $MIEN_PASSPHRASE")
+    parser.add_argument("--list", action="store_true", help="list enrolled people")
+    parser.add_argument("--rename", metavar="NEW", help="give the person another name")
+    parser.add_argument("--forget", action="store_true", help="delete the person's faces")
     parser.add_argument("--json", action="store_true", help="what was learned, as JSON")
 
 

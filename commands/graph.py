@@ -37,7 +37,7 @@ from engine.supervisor import Supervisor
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "graph", nargs="?", help="a graph file (TOML), or the name of one that ships"
+        "graph", nargs="?", help="a graph file (TOML), or the name of a shipped graph"
     )
     add_settings(parser)
     add_weights(parser)
@@ -49,14 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NODE.PORT=FILE",
         action="append",
         default=[],
-        help="write what leaves a port to a file; may be given several times",
+        help="record the messages of a port in a file; may be given several times",
     )
     parser.add_argument(
         "--replay",
         metavar="NODE.PORT=FILE",
         action="append",
         default=[],
-        help="play recordings in place of a node, with their timing",
+        help="play recordings instead of a node, with their timing",
     )
     parser.add_argument("--host", default="", help="which host of the graph this machine is")
     parser.add_argument("--seconds", type=SECONDS, default=0, help="end after so many seconds")

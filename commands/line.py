@@ -13,14 +13,14 @@ from engine.program import COMMAND, as_called, program
 
 COMMANDS = {
     "live": "a camera and a microphone in, an avatar out, on a page (the default)",
-    "serve": "a session of their own for each of many visitors",
-    "file": "a video, or a folder of pictures, in and out",
-    "enrol": "show a person's faces once, to be known from the first picture on",
+    "serve": "a separate session for each visitor",
+    "file": "edit a video, a picture or a folder of pictures",
+    "enrol": "learn a person's faces once, to know them from the first picture on",
     "graph": "run, check or draw a graph file",
     "set": "change a parameter of a running engine",
     "study": "ask people which of several methods edits a face best",
-    "bench": "measure: hop, live, file, models",
-    "doctor": "what works on this machine, and why not",
+    "bench": "measure speed: hop, live, file, voice, governor, sessions, models",
+    "doctor": "what works on this machine, and what doesn't",
     "devices": "cameras and microphones, with the modes that really work",
 }
 

@@ -63,15 +63,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     devices.add_argument(
         "--camera",
         metavar="N|URL|FILE",
-        help="a camera of this machine (its number or path, see devices), one of the network "
-        "(rtsp://..., http://...), a video that is played over and over, or none: your voice alone "
+        help="a camera of this machine (its number or path, see devices), a network camera "
+        "(rtsp://..., http://...), a video that is played in a loop, or none: then only your voice "
         "moves the picture of --person, or an avatar",
     )
     devices.add_argument(
         "--mic",
         metavar="NAME",
         help="a microphone of this machine: default, a number or a name; with --portrait also a "
-        "file with sound, which is played over and over",
+        "file with sound, which is played in a loop",
     )
     devices.add_argument(
         "--virtual-camera",
@@ -88,10 +88,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     devices.add_argument(
         "--publish", metavar="URL",
-        help="broadcast to a server: rtmp://HOST/APP, rtmps://... or, for WHIP, https://...; its "
-        "key is in MIEN_PUBLISH_KEY or --publish-key, never in the address",
+        help="broadcast to a server: rtmp://HOST/APP, rtmps://... or, for WHIP, https://...; give "
+        "the stream key in MIEN_PUBLISH_KEY or --publish-key, never in the address",
     )  # fmt: skip
-    devices.add_argument("--publish-key", metavar="FILE", help="a file that holds the stream's key")
+    devices.add_argument("--publish-key", metavar="FILE", help="a file with the stream key")
     devices.add_argument(
         "--vtube-studio",
         metavar="HOST:PORT",
@@ -102,7 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     page = parser.add_argument_group("page")
     page.add_argument(
         "--avatar", metavar="head|FILE.vrm",
-        help="show a 3D avatar in the picture's place: a head that comes with Mien, or your own",
+        help="show a 3D avatar instead of the picture: a head that comes with Mien, or your own",
     )  # fmt: skip
     add_page_arguments(page)
     face = parser.add_argument_group("face")
@@ -112,10 +112,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings(parser)
     kept = parser.add_mutually_exclusive_group()
     kept.add_argument(
-        "--settings", metavar="FILE", dest="kept", help="keep settings and presets in this file"
+        "--settings", metavar="FILE", dest="kept", help="save settings and presets in this file"
     )
     kept.add_argument(
-        "--no-settings", action="store_true", help="start fresh and keep nothing of this run"
+        "--no-settings", action="store_true", help="start with the defaults and save nothing"
     )
     parser.add_argument("--seconds", type=SECONDS, default=0, help="end after so many seconds")
 
@@ -128,21 +128,21 @@ def add_page_arguments(page: Any) -> None:
     page.add_argument("--address", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
     page.add_argument(
         "--token", default=os.environ.get("MIEN_TOKEN", ""),
-        help="what the page asks for when others can open it: 12 characters or more; MIEN_TOKEN "
-        "keeps it out of lists of processes",
+        help="the token for the page when others can open it, 12 characters or more; MIEN_TOKEN "
+        "hides it from process lists",
     )  # fmt: skip
     page.add_argument("--cert", default="", help="TLS certificate (PEM)")
     page.add_argument("--key", default="", help="TLS key (PEM)")
     page.add_argument(
-        "--ice", default="", metavar="URLS", help="STUN and TURN servers, commas between"
+        "--ice", default="", metavar="URLS", help="STUN and TURN servers, separated by commas"
     )
     page.add_argument(
         "--public-url", default="", metavar="URL",
-        help="the page's address where a proxy stands before it: https://HOST",
+        help="the page's address behind a proxy: https://HOST",
     )  # fmt: skip
     page.add_argument(
         "--trust-proxy", default="", metavar="ADDRESSES",
-        help="whose forwarded headers (X-Forwarded-...) count, commas between",
+        help="proxies whose X-Forwarded-... headers are trusted, separated by commas",
     )  # fmt: skip
 
 
@@ -166,8 +166,8 @@ def add_face_arguments(parser: Any) -> None:
     parser.add_argument("--emotion", choices=EMOTIONS, help="the emotion to wear (default neutral)")
     parser.add_argument(
         "--reference", metavar="FILE", action="append",
-        help="a picture or a clip of a face whose expression is worn; given several times, also as "
-        "FILE:SHARE, they are blended",
+        help="a picture or a clip of a face with the expression to wear; several, also as "
+        "FILE:SHARE, are blended",
     )  # fmt: skip
     parser.add_argument(
         "--intensity", type=float,
@@ -177,7 +177,7 @@ def add_face_arguments(parser: Any) -> None:
         "--person", metavar="NAME", help="an enrolled person, whose own faces are used (see enrol)"
     )
     parser.add_argument(
-        "--badge", action="store_true", help="mark the picture, in a corner, as generated"
+        "--badge", action="store_true", help="mark the picture as generated, in a corner"
     )
 
 

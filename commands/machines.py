@@ -34,27 +34,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--cluster", metavar="auto|ADDRESS", help=joining.HELP)
     group.add_argument(
         "--workers", type=_workers, default=None, metavar="N|N-M",
-        help="how many workers there are, each with --max-sessions; of N-M, as many as visitors "
+        help="how many workers, each with --max-sessions; with N-M, as many as visitors "
         "need (default: one per machine)",
     )  # fmt: skip
     group.add_argument(
         "--spare", type=within(int, 0, 1000), default=1, metavar="N",
-        help="places kept free: below it another worker is asked for (default 1)",
+        help="places to keep free: with fewer, another worker is started (default 1)",
     )  # fmt: skip
     group.add_argument(
         "--cores", type=within(float, 0.1, 1024), default=1, metavar="N",
-        help="processor cores a worker takes (default 1)",
+        help="processor cores for a worker (default 1)",
     )  # fmt: skip
     group.add_argument(
         "--gpus", type=within(float, 0, 64), default=0, metavar="SHARE",
-        help="share of a GPU, or GPUs, a worker takes (default 0)",
+        help="GPUs, or the share of one, for a worker (default 0)",
     )  # fmt: skip
     group.add_argument(
         "--worker-cert", default="", metavar="FILE",
-        help="TLS certificate (PEM) on every machine, for workers' addresses: visitors are then "
+        help="TLS certificate (PEM) on every machine for workers' addresses: visitors are then "
         "sent to the workers themselves",
     )  # fmt: skip
-    group.add_argument("--worker-key", default="", metavar="FILE", help="and its key")
+    group.add_argument("--worker-key", default="", metavar="FILE", help="its key (PEM)")
 
 
 def joined(options: argparse.Namespace) -> contextlib.AbstractContextManager[Any]:

@@ -1,8 +1,8 @@
-"""Many people at once: a page, WHIP and WHEP, and a session of their own for each visitor.
+"""Many people at once: a page, WHIP and WHEP, and a separate session for each visitor.
 
-Whoever opens the printed address gets a session: an address of its own, with its own settings,
-presets, people and figures. It ends when its visitor has left. --max-sessions says how many there
-may be at once; without it that is measured.
+Whoever opens the printed address gets a session with its own address, settings,
+presets, people and figures. It ends when its visitor has left. --max-sessions limits how many there
+are at once; without it Mien measures how many fit.
 
 Examples:
   run_engine.py serve
@@ -59,9 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     many = parser.add_argument_group("sessions")
     many.add_argument(
         "--max-sessions", type=_most, default=None, metavar="N|auto",
-        help="how many at once; who comes later is told so, and waits in line. auto (the default) "
-        "measures at the start how many keep their frame rate here; each worker of --cluster, in "
-        "its --cores",
+        help="how many at once; further visitors wait in a queue. auto (the default) measures at "
+        "the start how many keep their frame rate here (with --cluster, in each worker's --cores)",
     )  # fmt: skip
     many.add_argument(
         "--expect", default="640x480@30", metavar="WxH@FPS",
@@ -73,16 +72,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     many.add_argument(
         "--networks", choices=("shared", "own"), default="shared",
-        help="shared: one process per device runs them for all sessions; own: each session does",
+        help="shared: one process per device runs them for all sessions; own: each session runs "
+        "its own",
     )  # fmt: skip
     many.add_argument(
         "--device", choices=("auto", "cpu", "gpu"), default="auto",
-        help="what runs shared networks (default auto: a GPU where there is one)",
+        help="what runs shared networks (default auto: a GPU if there is one)",
     )  # fmt: skip
     many.add_argument(
         "--admin-token", default=os.environ.get("MIEN_ADMIN_TOKEN", ""),
-        help="what /admin and /metrics ask for; made up and printed without it. MIEN_ADMIN_TOKEN "
-        "keeps it out of lists of processes",
+        help="the token for /admin and /metrics (default: a random one, which is printed). "
+        "MIEN_ADMIN_TOKEN hides it from process lists",
     )  # fmt: skip
     machines.add_arguments(parser)
     add_page_arguments(parser.add_argument_group("page"))

@@ -20,11 +20,11 @@ def add_portrait_arguments(parser: Any, several: bool = False) -> None:
     more = "; again for more to choose from" if several else ""
     parser.add_argument(
         "--portrait", metavar="PICTURE", action="append" if several else "store",
-        help=f"a photograph or a painting that says what is heard{more}",
+        help=f"a photograph or a painting that says what the voice says{more}",
     )  # fmt: skip
     parser.add_argument(
         "--consent", action="store_true",
-        help="it is your face, or its person agrees (asked once for each picture)",
+        help="confirm that it is your face, or that its person agrees (once for each picture)",
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
         "--weights",
         default="",
         metavar="SET|FOLDER",
-        help=f"default, clean (no research data in it) or a folder; without it, ${VARIABLE}",
+        help=f"networks: default, clean (made without research data) or a folder; else ${VARIABLE}",
     )
 
 

@@ -44,8 +44,10 @@ SIDE_PX = 512
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--peers", action="store_true", help="time decoding and encoding alone")
-    parser.add_argument("--input", type=Path, help="a video in place of the made one")
+    parser.add_argument(
+        "--peers", action="store_true", help="compare with decoding and encoding only"
+    )
+    parser.add_argument("--input", type=Path, help="a video instead of the generated one")
     parser.add_argument(
         "--emotion", choices=EMOTIONS, default="happy", help="what the face wears (default happy)"
     )

@@ -59,7 +59,7 @@ Row = dict[str, float]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--loads", type=_loads, default=[0, 1, 2, 4, 0], metavar="N,N,...",
-        help="processes that compute beside it, step by step (default 0,1,2,4,0)",
+        help="busy processes beside the engine, step by step (default 0,1,2,4,0)",
     )  # fmt: skip
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw it over time")
 

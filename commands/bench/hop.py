@@ -54,7 +54,7 @@ Rows = NDArray[np.int64]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--peers", action="store_true", help="time three other ways beside it")
+    parser.add_argument("--peers", action="store_true", help="compare with three other ways")
     parser.add_argument("--size", default="1280x720", help="of the picture (default 1280x720)")
     parser.add_argument(
         "--rate",
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pictures per second (default 60)",
     )
     parser.add_argument(
-        "--rounds", type=within(int, 1, 1000), default=3, help="turns that each gets (default 3)"
+        "--rounds", type=within(int, 1, 1000), default=3, help="turns for each way (default 3)"
     )
 
 

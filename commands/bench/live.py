@@ -1,12 +1,12 @@
 """Camera to screen through a real browser: latency, frame rate, freezes, drift of the sound.
 
-A headless Chromium is the user. It sends a clip of a moving face whose pictures carry a number
-and whose sound carries a marker each second, to the engine as `run_engine.py live` runs it, and
-plays what returns. Latency counts from the camera's picture in the page to the moment that the
-browser expects the returned one on the glass. The first seconds (--warmup) don't count.
+A headless Chromium plays the user. It sends a clip of a moving face, with numbered pictures
+and a marker in the sound each second, to the engine of `run_engine.py live`, and
+plays what comes back. Latency is the time from the camera's picture in the page to the moment at
+which the browser expects to show the returned one. The first seconds (--warmup) don't count.
 
---peers runs the same browser, clip and page through a bare aiortc echo, half of it before and
-half after the engine. Ctrl-C ends early with the figures so far.
+--peers sends the same clip from the same browser and page through a bare aiortc echo, half of it
+before and half after the engine. Ctrl-C ends early with the figures so far.
 
 Examples:
   run_engine.py bench live --seconds 60 --peers --json live.json

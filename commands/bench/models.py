@@ -43,7 +43,7 @@ WAYS: Final[tuple[tuple[Backend, str], ...]] = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="these networks")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="measure these networks only")
     parser.add_argument("--threads", type=THREADS, default=2, help="of the CPU's runtimes (2)")
 
 

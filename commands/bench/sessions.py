@@ -1,11 +1,11 @@
 """How many people fit on this machine: sessions of `serve`, called by synthetic people over WebRTC.
 
-Each caller sends pictures that carry a number and reads the numbers of what comes back: frame rate,
-glass to glass, drops, and whether a picture of somebody else ever came. Rounds go up through
+Each caller sends numbered pictures and reads the numbers in the pictures that come back. This gives
+frame rate, latency, drops, and whether a picture of another caller ever came. The rounds go through
 --counts, in each of --modes, in turns: networks `shared` by one process per device, each session
-with its `own`, and `separate`, a whole `live` per caller as without `serve`. A mode ends with the
-first round in which, tried twice, a caller gets less than 95 % of the camera's pictures: the knee
-is the last one before. The picture is the full one, whatever it costs (the governor is held).
+with its `own`, and `separate`, one `live` per caller without `serve`. A mode ends with the
+first round in which a caller, twice, gets less than 95 % of the camera's pictures; the round before
+is the knee. Pictures keep their full quality (the governor is fixed).
 
 --predict simulates the calls of sessions to a card's networks, by the times that `bench models
 --json` wrote on a machine with that card: a prediction, and it says so.
@@ -65,7 +65,7 @@ WEARS: Final = ("--emotion", "happy", "--intensity", "0.8")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--counts", type=_counts, default=[1, 2, 4, 8], metavar="N,N,...",
-        help="how many call at once, round by round (default 1,2,4,8)",
+        help="how many callers in each round (default 1,2,4,8)",
     )  # fmt: skip
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES[:2]))
     parser.add_argument(
@@ -81,7 +81,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--admission", action="store_true",
-        help="the last of --counts at once, then one too many: what changes for the others",
+        help="fill the last of --counts places, then let more callers try: what changes for the "
+        "others",
     )  # fmt: skip
     parser.add_argument(
         "--predict", type=Path, metavar="FILE",

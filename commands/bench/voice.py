@@ -41,8 +41,8 @@ RATE_HZ = 16_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--voice", type=Path, help="a file with sound in place of the made one")
-    parser.add_argument("--portrait", type=Path, help="a picture in place of the drawn head")
+    parser.add_argument("--voice", type=Path, help="a file with sound instead of the generated one")
+    parser.add_argument("--portrait", type=Path, help="a picture instead of the drawn head")
 
 
 def run(options: argparse.Namespace) -> int:

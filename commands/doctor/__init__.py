@@ -1,7 +1,7 @@
 """Say what works on this machine and what doesn't, and how to fix it.
 
-Each line is a fact. A cross is what live needs and lacks; a dash is what it can do without.
-The exit code is 0 when everything that live needs works, 1 otherwise.
+A cross marks something that live needs and that doesn't work, a dash something optional.
+The exit code is 0 if everything that live needs works, 1 otherwise.
 
 examples:
   run_engine.py doctor

@@ -19,12 +19,12 @@ examples:
 A video becomes .mp4 .m4v .mov .mkv (H.264) or .webm (VP9): every frame keeps its time, colours,
 size and pixel shape; the sound is copied bit for bit where the new file can hold it, encoded as
 AAC (mp4, mov) or Opus (mkv, webm) where it can't or with --set writer.sound=encode. A folder of
-pictures (jpg, png, webp, bmp, tiff, avif) becomes a folder with the same names; a picture in which
-nothing changes, for want of a face, is copied as it is. What can't be kept is named.
+pictures (jpg, png, webp, bmp, tiff, avif) becomes a folder with the same names; a picture without a
+face is copied as it is. A line names what can't be kept.
 
-A voice (any file with sound) becomes a talking picture with --portrait; the face shows the voice's
-feeling, or --emotion. OUT.json holds fps, ARKit's names and 52 weights a frame instead, OUT.csv the
-same as Live Link Face writes it.
+With --portrait, a voice (any file with sound) becomes a talking picture; the face shows the emotion
+of the voice, or --emotion. OUT.json gets fps, ARKit's names and 52 weights a frame instead, OUT.csv
+the same in the format of Live Link Face.
 
 With --cluster, a folder of films (with --portrait, of voices) becomes a folder with the same names,
 on all processors of a machine or of a cluster; --report and --plot then name folders. The same
@@ -32,7 +32,7 @@ command continues where it was stopped, and OUT/mien-bulk.json names each clip t
 
 The output is written under a hidden name and renamed when it is complete; only then does it replace
 what was there. Ctrl-C leaves no output and ends with 130. Pictures that can't be read are named,
-the others are done, and the exit code is 1.
+the others are edited, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -79,18 +79,18 @@ _READERS = ("face_reader", "voice_reader", "feeling")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="IN", help="a video, a picture or a folder of pictures")
-    parser.add_argument("output", metavar="OUT", help="the same kind of thing, to be written")
+    parser.add_argument("output", metavar="OUT", help="where to write the same kind of thing")
     add_face_arguments(parser)
     add_weights(parser)
     parser.add_argument(
-        "--report", metavar="JSON", help="write frames, timings, edits and feelings there"
+        "--report", metavar="JSON", help="write frames, timings, edits and emotions to this file"
     )
     parser.add_argument(
-        "--plot", metavar="SVG", help="draw what face and voice felt over the time of a video"
+        "--plot", metavar="SVG", help="draw the emotions of face and voice over time"
     )
     parser.add_argument(
         "--mark", choices=["none", "c2pa"], default="none",
-        help="c2pa: a signed note in OUT says that it was generated (Content Credentials)",
+        help="c2pa: sign a note into OUT that it was generated (Content Credentials)",
     )  # fmt: skip
     talk = parser.add_argument_group("a voice becomes a face")
     add_portrait_arguments(talk)

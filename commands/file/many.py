@@ -72,10 +72,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("a folder of films or voices, on many machines")
     group.add_argument("--cluster", metavar="auto|ADDRESS", help=HELP)
     group.add_argument(
-        "--cores", type=float, default=1, metavar="N", help="processor cores a clip takes (1)"
+        "--cores", type=float, default=1, metavar="N", help="processor cores for a clip (1)"
     )
     group.add_argument(
-        "--gpus", type=float, default=0, metavar="SHARE", help="share of a GPU a clip takes (0)"
+        "--gpus", type=float, default=0, metavar="SHARE", help="share of a GPU for a clip (0)"
     )
 
 

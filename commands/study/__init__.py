@@ -1,10 +1,10 @@
 """Ask people which of several methods edits a face best: a page, its votes, the papers' table.
 
-A sheet (TOML) names the clips and where the files of each method lie. Each rater sees what all
-methods made of a clip side by side, in an order of their own and without names, beside source and
-reference, and says which looks most real, which feels most like the reference, and whose mouth is
-most like the source's. Every vote is in an SQLite file beside the sheet at once; who comes back
-goes on where they were. Ctrl-C ends the page and prints the table.
+A sheet (TOML) names the clips and the files of each method. Each rater sees the results of all
+methods for a clip side by side, without names and in random order, together with source and
+reference, and says which looks most real, which expression is most like the reference, and whose
+mouth is most like the source. Votes are stored at once in an SQLite file beside the sheet; raters
+who come back continue where they stopped. Ctrl-C ends the page and prints the table.
 
     source = "source/{clip}.mp4"
     reference = "reference/{clip}.jpg"
@@ -46,13 +46,11 @@ from engine.loops import run_loop
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sheet", metavar="SHEET.toml", type=Path)
     parser.add_argument(
-        "--votes", type=Path, metavar="FILE", help="keep votes here (default SHEET.sqlite)"
+        "--votes", type=Path, metavar="FILE", help="store votes here (default SHEET.sqlite)"
     )
+    parser.add_argument("--table", action="store_true", help="print the table of the votes so far")
     parser.add_argument(
-        "--table", action="store_true", help="print the table of the votes that there are"
-    )
-    parser.add_argument(
-        "--csv", type=Path, metavar="FILE", help="write the votes there are, one a line"
+        "--csv", type=Path, metavar="FILE", help="write the votes so far, one a line"
     )
     parser.add_argument(
         "--port", type=PORT, default=8090, help="port of the page (default 8090; 0: a free one)"
@@ -62,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--token", default=os.environ.get("MIEN_TOKEN", ""),
-        help="what the page asks for when others can open it: 12 characters or more",
+        help="the token for the page when others can open it, 12 characters or more",
     )  # fmt: skip
 
 
