@@ -40,7 +40,7 @@ from commands.graph import add_settings
 from commands.numbers import PORT, SECONDS
 from commands.paths import GRAPHS
 from commands.running import console, run_supervised
-from commands.talking import add_portrait_arguments, add_stand_in, portrait_graph, without_camera
+from commands.talking import add_portrait_arguments, add_voice, portrait_graph, without_camera
 from commands.weights import add_weights, use_weights
 from engine.errors import MienError, UsageError
 from engine.files import unusual
@@ -250,10 +250,7 @@ def live_graph(options: argparse.Namespace) -> dict[str, Any]:
             reader = raw["roles"].pop("voice_reader")
             del nodes[reader]
             processes["feelings"]["nodes"].remove(reader)
-    video, rig = f"{roles['compositor']}.video", nodes[roles["avatar"]]["inputs"]["rig"]
-    if add_stand_in(raw, options.person, video, rig):
-        video, rig = "stand_in.video", "stand_in.rig"
-    return _with_outputs(raw, options, video, rig)
+    return _with_outputs(raw, options, *add_voice(raw, options))
 
 
 def _with_outputs(

@@ -73,32 +73,43 @@ def portrait_graph(options: argparse.Namespace) -> dict[str, Any]:
     return raw
 
 
-def add_stand_in(raw: dict[str, Any], person: str | None, video: str, rig: str) -> bool:
-    """Let an enrolled person's own picture talk, and the avatar with it, while the camera, of which
-    ``video`` and ``rig`` are made, is lost; False where none is kept, or nobody's voice is heard.
+def add_voice(raw: dict[str, Any], options: argparse.Namespace) -> tuple[str, str]:
+    """Let the voice move avatars, and an enrolled person's own picture, while the camera shows no
+    face, where they are asked for and a voice is heard. The picture and the rig that others get.
     Raises MienError."""
     nodes, roles = raw["nodes"], Roles(raw)
-    if person is None or "voice_reader" not in roles:
-        return False
-    from face.render import person_file
-
-    if person_file.load(person_file.place_of(person)).still is None:
-        return False
+    video, rig = f"{roles['compositor']}.video", nodes[roles["avatar"]]["inputs"]["rig"]
+    pictured = options.person is not None and _is_pictured(options.person)
+    if "voice_reader" not in roles or not (pictured or _moves_avatar(options)):
+        return video, rig
     reader = roles["voice_reader"]
     nodes["voice_face"] = {
-        "type": "nodes.face.voice_face:VoiceFace",
-        "inputs": {"audio": nodes[reader]["inputs"]["audio"], "voice": f"{reader}.affect"},
+        "type": "nodes.face.face_or_voice:FaceOrVoice",
+        "inputs": {
+            "seen": rig,
+            "audio": nodes[reader]["inputs"]["audio"],
+            "voice": f"{reader}.affect",
+        },
         "parameters": {"late_ms": 600},
     }
-    nodes["stand_in"] = {
-        "type": "nodes.face.stand_in:StandIn",
-        "inputs": {"video": video, "seen": rig, "rig": "voice_face.rig"},
-        "parameters": {"person": person},
-    }
-    nodes[roles["out"]]["inputs"]["video"] = "stand_in.video"
-    nodes[roles["avatar"]]["inputs"]["rig"] = "stand_in.rig"
-    raw["processes"]["face"]["nodes"] += ["voice_face", "stand_in"]
-    return True
+    rig = nodes[roles["avatar"]]["inputs"]["rig"] = "voice_face.rig"
+    raw["processes"]["face"]["nodes"].append("voice_face")
+    if pictured:
+        nodes["stand_in"] = {
+            "type": "nodes.face.stand_in:StandIn",
+            "inputs": {"video": video, "rig": rig},
+            "parameters": {"person": options.person},
+        }
+        video = nodes[roles["out"]]["inputs"]["video"] = "stand_in.video"
+        raw["processes"]["face"]["nodes"].append("stand_in")
+    return video, rig
+
+
+def _is_pictured(person: str) -> bool:
+    """Whether a picture of somebody who is enrolled is kept. Raises MienError."""
+    from face.render import person_file
+
+    return person_file.load(person_file.place_of(person)).still is not None
 
 
 def _voice(device: str) -> dict[str, Any]:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from engine.parameters import parameter
-from engine.types import Input, Latest, Message, VideoFrame
+from engine.types import Input, Latest, VideoFrame
 from face.types import FaceRig
 from nodes.face.portrait import Portrait
 
+STARTS_NS: Final = 3_000_000_000
+"""so long a camera may take for its first picture"""
+
 
 class StandIn(Portrait):
-    """video, seen, rig -> video, rig: picture and rig of the camera's face, or, while it is lost, a
-    picture that talks and the voice's rig, which moves it."""
+    """video, rig -> video: the camera's picture, or, while none comes, one that talks."""
 
-    inputs: ClassVar[Mapping[str, Input]] = {
-        "video": Latest(VideoFrame),
-        "seen": Latest(FaceRig),
-        "rig": Latest(FaceRig),
-    }
-    outputs: ClassVar[Mapping[str, type[Message]]] = {"video": VideoFrame, "rig": FaceRig}
+    inputs: ClassVar[Mapping[str, Input]] = {"video": Latest(VideoFrame), "rig": Latest(FaceRig)}
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config(Portrait.Config):
@@ -33,25 +30,23 @@ class StandIn(Portrait):
 
     def setup(self) -> None:
         super().setup()
-        self._last_ns: int | None = None
+        self._due_ns: int | None = None
         self._stands = False
 
-    def on_video(self, frame: VideoFrame) -> dict[str, Message]:
+    def on_video(self, frame: VideoFrame) -> VideoFrame:
         """The camera is there."""
-        self._last_ns = self.context.clock.now_ns()
+        self._due_ns = self.context.clock.now_ns() + round(self.config.after_ms * 1e6)
         if self._stands:
             self._stands = False
             self.context.status("ok", "")
-        return {"video": frame}
+        return frame
 
-    def on_seen(self, rig: FaceRig) -> dict[str, Message] | None:
-        """The camera's, until it gives way together with the picture."""
-        return None if self._stands else {"rig": rig}
-
-    def on_rig(self, rig: FaceRig) -> dict[str, Message] | None:
-        """Stand in, where the camera was there and isn't any more."""
+    def on_rig(self, rig: FaceRig) -> VideoFrame | None:
+        """Stand in, where the camera isn't there."""
         now_ns = self.context.clock.now_ns()
-        if self._last_ns is None or now_ns - self._last_ns < self.config.after_ms * 1e6:
+        if self._due_ns is None:
+            self._due_ns = now_ns + STARTS_NS
+        if now_ns < self._due_ns:
             return None
         if not self._stands:
             self._stands = True
@@ -59,4 +54,4 @@ class StandIn(Portrait):
             self.context.status(
                 "degraded", f"no pictures come; the picture of {self.config.person} stands in"
             )
-        return {"video": self.process(rig), "rig": rig}
+        return self.process(rig)

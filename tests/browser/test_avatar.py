@@ -184,6 +184,54 @@ def test_in_firefox(
     page.close()
 
 
+UNPLUG = """() => {
+  for (const track of document.querySelector("#self").srcObject.getVideoTracks()) {
+    track.stop();
+    track.dispatchEvent(new Event("ended"));
+  }
+}"""
+NO_CAMERA = """() => {
+  const devices = navigator.mediaDevices;
+  window.asks = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = (wanted) =>
+    wanted.video ? Promise.reject(new DOMException("none", "NotFoundError")) : window.asks(wanted);
+}"""
+PLUG_IN = """() => {
+  if (window.asks) navigator.mediaDevices.getUserMedia = window.asks;
+  navigator.mediaDevices.dispatchEvent(new Event("devicechange"));
+}"""
+
+
+def test_without_a_camera_the_voice_moves_it(live: LivePage, avatar_engine: Engine) -> None:
+    page, says = live.page, live.page.locator("#say")
+
+    def voice() -> tuple[int, int]:
+        node = avatar_engine.call("metrics")["nodes"]["voice_face"]
+        return node["count_out"], node["counters"].get("handed_over", 0)
+
+    def lives_on(handed: int) -> bool:
+        before, _ = voice()
+        return avatar_engine.wait(lambda: voice()[1] >= handed and voice()[0] > before + 10)
+
+    assert avatar_engine.wait(
+        lambda: avatar_engine.call("metrics")["nodes"]["rig_out"]["fps_out"] > 3
+    )
+    _, handed = voice()
+    page.evaluate(UNPLUG)
+    says.get_by_text("The camera went away: your voice moves the avatar").wait_for()
+    assert lives_on(handed + 1) and live.data("state") != "trouble"
+    page.evaluate(PLUG_IN)
+    assert lives_on(handed + 2) and live.data("self") == "shown"
+    page.locator("#start").click()
+    page.evaluate(NO_CAMERA)
+    page.locator("#start").click()
+    says.get_by_text("No camera found: your voice moves the avatar").wait_for()
+    assert lives_on(handed + 3) and page.locator(".self-pane").is_hidden()
+    assert live.data("state") not in ("trouble", "waiting")
+    page.evaluate(PLUG_IN)
+    assert lives_on(handed + 4)
+
+
 def parts(data: bytes) -> tuple[Any, bytes]:
     """A VRM's scene, and what it refers to."""
     (size,) = struct.unpack("<I", data[12:16])

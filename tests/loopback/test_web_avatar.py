@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,25 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import cv2
 import numpy as np
 import pytest
-from oscpy.parser import read_packet
 
-from engine.clock import FakeClock
 from engine.errors import MienError
-from engine.node import Context
-from engine.types import VideoFrame
 from face.emotions import shapes_of
 from face.rotations import from_angles, quaternion
 from face.types import EMOTIONS, FaceRig
-from nodes.face.stand_in import StandIn
-from nodes.sinks.vmc import Vmc
 from nodes.web.avatar import Avatar
 from nodes.web.avatar_file import HEAD
 from nodes.web.rigs import NAMES, RATE_HZ
 from nodes.web.websocket import SOCKETS_MOST
-from tests.faces import astronaut
 from tests.loopback.conftest import Start
 from tests.loopback.rig import until
 
@@ -94,47 +85,6 @@ async def _feed(avatar: Any) -> None:
     while True:
         avatar.on_rig(rig(0.5))
         await asyncio.sleep(0.001)
-
-
-def jaw_told(receiver: socket.socket) -> float:
-    """By the VMC stream's next bundle."""
-    told = {
-        values[0]: values[-1] for _, _, values, _ in read_packet(receiver.recv(65536)) if values
-    }
-    return float(told[b"jawOpen"])
-
-
-async def test_tools_and_pages_get_the_rig_that_stands_in(web: Start, tmp_path: Path) -> None:
-    pair = await web()
-    avatar: Any = await pair.engine.add("avatar", Avatar)
-    still, clock = tmp_path / "still.png", FakeClock(0)
-    cv2.imwrite(str(still), astronaut())
-    stand_in = StandIn(StandIn.Config(path=str(still), after_ms=500), Context(clock=clock))
-    stand_in.setup()
-    seen, spoken = rig(0.25), rig(0.75)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
-        receiver.bind(("127.0.0.1", 0))
-        receiver.settimeout(10)
-        vmc = Vmc(Vmc.Config(port=receiver.getsockname()[1]))
-        vmc.setup()
-
-        async def hear(answer: Any, jaw: float) -> None:
-            avatar.on_rig(answer["rig"])
-            vmc.process(answer["rig"])
-            assert (await told(opened))["jawOpen"] == jaw
-            assert any(jaw_told(receiver) == jaw for _ in range(120))  # first what was sent before
-
-        async with line(pair.url) as opened:
-            await opened.receive(5)
-            frame = VideoFrame(capture_ns=0, pixels=astronaut())
-            stand_in.on_video(frame)
-            await hear(stand_in.on_seen(seen), 0.25)
-            clock.advance(600_000_000)  # no picture comes
-            await hear(stand_in.on_rig(spoken), 0.75)
-            stand_in.on_video(frame)
-            await hear(stand_in.on_seen(seen), 0.25)
-        vmc.close()
-    stand_in.close()
 
 
 async def test_who_talks_on_that_line_or_asks_without_one(web: Start) -> None:

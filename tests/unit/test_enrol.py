@@ -198,14 +198,14 @@ def test_somebody_who_was_enrolled_talks_without_a_camera(photos: Path, people: 
     assert node.process(rig).pixels.shape == astronaut().shape
     node.close()
     person_file.save(Person("bert", load(place_of("anna")).faces), place_of("bert"))
-    for name, video, moves in (("anna", "stand_in", "stand_in"), ("bert", "compositor", "rig_out")):
+    for name, video in (("anna", "stand_in"), ("bert", "compositor")):
         parser = argparse.ArgumentParser()
         add_arguments(parser)
         asked = ["--person", name, "--vmc", "127.0.0.1:39539", "--vtube-studio", "127.0.0.1:8001"]
         made = graphs.load(live_graph(parser.parse_args(asked)))
         assert made.nodes["out"].inputs["video"] == (video, "video")
         for told in ("avatar", "vmc", "vtube_studio"):
-            assert made.nodes[told].inputs["rig"] == (moves, "rig")
+            assert made.nodes[told].inputs["rig"] == ("voice_face", "rig")
     with pytest.raises(MienError, match="no picture of bert is kept"):
         Portrait(Portrait.Config(person="bert")).setup()
 

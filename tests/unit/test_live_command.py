@@ -115,6 +115,15 @@ def test_an_avatar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = graph("--avatar", "head", "--camera", "0", "--vmc")
     assert Path(made.nodes["avatar"].config.file) == HEAD
     assert made.nodes["vmc"].inputs["rig"] == made.nodes["avatar"].inputs["rig"]
+    assert made.nodes["avatar"].inputs["rig"] == ("rig_out", "rig")  # nobody's voice is heard
+    for heard in ((), ("--camera", "0", "--mic", "default")):
+        made = graph("--avatar", "head", "--vtube-studio", *heard)
+        for told in ("avatar", "vtube_studio"):
+            assert made.nodes[told].inputs["rig"] == ("voice_face", "rig")
+        voice = made.nodes["voice_face"].inputs
+        assert voice["seen"] == ("rig_out", "rig")
+        assert voice["audio"] == made.nodes["out"].inputs["audio"]
+    assert "voice_face" not in graph().nodes
     (tmp_path / "me.vrm").write_text("no avatar")
     assert main(["live", "--no-settings", "--avatar", str(tmp_path / "me.vrm")]) == 1
     assert capsys.readouterr().err.strip().endswith("is no VRM avatar; give a .vrm file, or head")

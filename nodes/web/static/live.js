@@ -1,7 +1,7 @@
 // The call: the person's camera out to the engine, the avatar back, kept alive through every loss.
 
 import { BASE, recall, remember, sleep } from "./dom.js";
-import { capture, explain } from "./media.js";
+import { VOICE_GOES_ON, capture, explain } from "./media.js";
 import { Peer } from "./peer.js";
 import { nodeOf } from "./roles.js";
 
@@ -25,7 +25,8 @@ export class Call extends EventTarget {
   };
   muted = false;
   sends = true; // false: the engine has a camera of its own, or this page only watches
-  asks = { video: true, audio: true }; // what the engine takes of this page's devices
+  /** what the engine takes of this page's devices; whether either of them does */
+  asks = { video: true, audio: true, eitherDoes: false };
   received = { packets: 0, frames: 0, width: 0, height: 0, fps: 0, rtt_ms: 0, lost: 0, changedAt: 0 };
   #longest_px = LONGEST_PX;
   #netPid = 0;
@@ -38,6 +39,12 @@ export class Call extends EventTarget {
     this.viewer = new Peer(`${BASE}whep`, (pc) => this.#prepareViewer(pc));
     for (const peer of [this.sender, this.viewer]) peer.addEventListener("change", () => this.#tell());
     navigator.mediaDevices?.addEventListener?.("devicechange", () => this.#plugged());
+  }
+
+  /** Whether no pictures of this page's camera are to be waited for. */
+  get unpictured() {
+    const filmed = this.camera?.getVideoTracks().some((track) => track.readyState === "live");
+    return !this.asks.video || (this.asks.eitherDoes && !filmed);
   }
 
   async start() {
@@ -203,7 +210,9 @@ export class Call extends EventTarget {
 
   #ended(track) {
     if (!this.camera?.getTracks().includes(track)) return;
-    if (track.kind === "video") {
+    if (track.kind === "video" && this.asks.eitherDoes) {
+      this.notes = [`The camera went away: ${VOICE_GOES_ON} Plug it in again and it comes back by itself.`];
+    } else if (track.kind === "video") {
       this.problem = {
         title: "The camera went away",
         text: "It was unplugged or taken by another program. Plug it in again and it comes back by itself, or choose another below.",
@@ -216,7 +225,8 @@ export class Call extends EventTarget {
 
   async #plugged() {
     this.dispatchEvent(new Event("devices"));
-    const gone = !this.camera || this.camera.getTracks().some((track) => track.readyState === "ended");
+    const ended = !this.camera || this.camera.getTracks().some((track) => track.readyState === "ended");
+    const gone = ended || (this.asks.video && this.unpictured);
     if (this.phase === "running" && this.sends && gone) await this.#retake();
   }
 

@@ -88,7 +88,7 @@ function render() {
     lineUp: line.up && now - heardAt < SILENT_MS, downFor_ms: line.up ? 0 : now - line.downSince, refused: line.refused,
     sender: call.sender.state, viewer: call.viewer.state,
     peerProblem: call.sender.problem || call.viewer.problem, everConnected,
-    frames: call.received.frames, everPictured, cameraSeen: !call.sends || !call.asks.video || (snapshot.session?.session?.frames ?? 1) > 0,
+    frames: call.received.frames, everPictured, cameraSeen: !call.sends || call.unpictured || (snapshot.session?.session?.frames ?? 1) > 0,
     faceLost: tracker[0] === "lost", pictureLost: out[0] === "lost" ? sentence(out[1]) : "",
     slow: out[0] === "degraded" && !parameters.value(nodeOf("out"), "pass_through") ? sentence(out[1]) : "",
     passThrough: Boolean(parameters.value(nodeOf("out"), "pass_through")),
@@ -96,6 +96,7 @@ function render() {
     unsent: publish[0] === "waiting" ? sentence(publish[1]) : "",
     failed: failed ? `${nodeWords(failed[0])}: ${failed[1].status[1] || "failed"}` : "",
   }));
+  root.dataset.self = call.unpictured ? "none" : "shown";
   root.dataset.line = line.up ? "up" : "down";
   root.dataset.reconnects = String(call.viewer.reconnects);
   const running = call.phase !== "idle";
@@ -258,7 +259,8 @@ line.addEventListener("up", async () => {
     call.sends = nodeOf("browser") !== "" && !query.has("watch");
     const taken = Object.values(graph.nodes).flatMap((node) => Object.values(node.inputs));
     const takes = (kind) => taken.includes(`${nodeOf("browser")}.${kind}`);
-    call.asks = { video: takes("video"), audio: takes("audio") };
+    // Where the voice can move the face, the camera may be missing.
+    call.asks = { video: takes("video"), audio: takes("audio"), eitherDoes: nodeOf("voice_face") !== "" };
     root.dataset.camera = call.asks.video ? "on" : "none";
   } catch {
     return render(); // it went down again; the next "up" asks anew

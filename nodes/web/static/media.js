@@ -7,6 +7,8 @@ export const RESOLUTIONS = [
   { name: "1280x720", label: "1280 × 720 · HD, needs a fast machine", width: 1280, height: 720 },
 ];
 
+export const VOICE_GOES_ON = "your voice moves the avatar meanwhile.";
+
 /** An error of getUserMedia in words that say what to do. @returns {{title: string, text: string}} */
 export function explain(error) {
   switch (error.name) {
@@ -52,7 +54,8 @@ export function explain(error) {
  * Ask for camera and microphone as chosen. A remembered device that is gone gives way to any
  * other; a microphone that is missing or busy gives way to a silent call, said in `notes`.
  * @param {{camera: string, microphone: string, resolution: string}} choice
- * @param {{video: boolean, audio: boolean}} asks what the engine takes of them
+ * @param {{video: boolean, audio: boolean, eitherDoes: boolean}} asks what the engine takes of them; where
+ *   either does, a camera that is missing gives way to the voice alone
  * @returns {Promise<{stream: MediaStream, notes: string[]}>}
  */
 export async function capture(choice, asks) {
@@ -71,22 +74,34 @@ export async function capture(choice, asks) {
   const ask = (wanted) => navigator.mediaDevices.getUserMedia(wanted);
   if (!asks.video) return voiceAlone(ask, audio, sound);
   const anyCamera = { ...video, deviceId: undefined };
+  const voiceInstead = async (error) => {
+    const { stream, notes } = await voiceAlone(ask, audio, sound);
+    return { stream, notes: [`${explain(error).title}: ${VOICE_GOES_ON}`, ...notes] };
+  };
   try {
     return { stream: await ask({ video, audio }), notes: [] };
   } catch (error) {
     if (error.name === "NotAllowedError" || error.name === "SecurityError") {
       // Where only the microphone is refused the picture alone is better than nothing; anybody
       // who refused both isn't asked again.
-      if (!(await onlySoundRefused())) throw error;
-      return { stream: await ask({ video }), notes: ["The microphone isn't allowed: the avatar has no sound."] };
+      if (await onlyRefused("microphone")) {
+        return { stream: await ask({ video }), notes: ["The microphone isn't allowed: the avatar has no sound."] };
+      }
+      if (asks.eitherDoes && await onlyRefused("camera")) return voiceInstead(error);
+      throw error;
     }
     const notes = [];
     let picture;
     try {
       picture = await ask({ video });
     } catch (inner) {
-      if (!choice.camera) throw inner;
-      picture = await ask({ video: anyCamera });
+      try {
+        if (!choice.camera) throw inner;
+        picture = await ask({ video: anyCamera });
+      } catch (none) {
+        if (!asks.eitherDoes) throw none;
+        return voiceInstead(none);
+      }
       notes.push("The camera chosen earlier isn't there: another one is in use.");
     }
     try {
@@ -114,11 +129,13 @@ async function voiceAlone(ask, chosen, any) {
   }
 }
 
-async function onlySoundRefused() {
+/** @param {"camera"|"microphone"} which */
+async function onlyRefused(which) {
   try {
     const [camera, microphone] = await Promise.all(["camera", "microphone"]
       .map((name) => navigator.permissions.query({ name: /** @type {any} */ (name) })));
-    return microphone.state === "denied" && camera.state !== "denied";
+    const [one, other] = which === "camera" ? [camera, microphone] : [microphone, camera];
+    return one.state === "denied" && other.state !== "denied";
   } catch {
     return false; // this browser doesn't tell
   }

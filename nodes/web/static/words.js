@@ -77,6 +77,8 @@ const PARAMETERS = {
   "voice_face.articulation": "How far the lips move",
   "voice_face.liveliness": "How much head and eyes move",
   "voice_face.ease_ms": "Time of a change",
+  "voice_face.after_ms": "Takes over after the last face by",
+  "voice_face.hand_over_ms": "Time of a hand-over",
   "voice_face.late_ms": "Leave sound out that is older than",
   "voice_face.seed": "Chance of blinks and glances",
   "stand_in.after_ms": "Wait after the camera's last picture",
