@@ -241,7 +241,7 @@ line.addEventListener("metrics", (event) => {
 line.addEventListener("feelings", (event) => traces.show(/** @type {CustomEvent} */ (event).detail));
 line.addEventListener("event", (event) => {
   const { text, level } = /** @type {CustomEvent} */ (event).detail;
-  if (level === "error") toast(text, level); // what is less is on the picture and under "Lately"
+  if (level === "error") toast(text, level); // lesser ones are on the picture and under "Latest events"
 });
 line.addEventListener("down", () => {
   strip.show({}, { ...call.received, frames: 0, fps: 0 });

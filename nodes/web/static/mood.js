@@ -15,7 +15,7 @@ const MODES = [
   { id: "voice", mode: "voice", label: "Follow my voice", text: "The face shows what your voice feels, as strongly as you say it." },
 ];
 const SLIDERS = {
-  neutral: { name: "neutralize", label: "Calm my own" },
+  neutral: { name: "neutralize", label: "Remove my own" },
   wear: { name: "intensity", label: "Intensity" },
   like: { name: "reference_gain", label: "Intensity" },
   scale: { name: "scale", label: "My expression" },
