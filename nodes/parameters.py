@@ -1,4 +1,4 @@
-"""Parameters that several nodes have: threads of a network, where its files lie, what is worn."""
+"""Parameters that several nodes share: a network's threads and files, strength of an expression."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def landmarker() -> Any:
 
 
 def intensity() -> Any:
-    return parameter(0.7, "how strongly it is worn", low=0.0, high=1.0)
+    return parameter(0.7, "strength of the expression", low=0.0, high=1.0)
 
 
 def voice_gain(usual: float = 1.0) -> Any:
-    return parameter(usual, "how strongly the voice's feeling is worn", low=0.0, high=2.0)
+    return parameter(usual, "strength of the voice's emotion", low=0.0, high=2.0)
 
 
 def reference_gain() -> Any:
-    return parameter(1.0, "how strongly a reference is worn", low=0.0, high=1.5)
+    return parameter(1.0, "strength of the reference's expression", low=0.0, high=1.5)

@@ -43,14 +43,14 @@ class Compositor(Node):
     class Config:
         renderer: Literal["auto", "faces", "warp"] = parameter(
             "auto",
-            "auto: the person's own faces and real people's, or the warp where the weights are "
-            "missing; faces: nothing else will do; warp: only move pixels",
+            "auto: the person's own faces and real people's, or the warp if weights are missing; "
+            "faces: the same, without falling back to the warp; warp: only move pixels",
         )
         strength: float = parameter(
-            1.0, "how far the face moves towards what is asked", low=0.0, high=1.5
+            1.0, "how far the face moves towards the target expression", low=0.0, high=1.5
         )
         remember: bool = parameter(
-            True, "keep the person's own faces in memory while they are seen, and use them"
+            True, "remember the person's own faces while they are seen, and use them"
         )
         person: str = parameter(
             "",
@@ -70,24 +70,24 @@ class Compositor(Node):
             "unsay",
         ] = parameter(
             "read",
-            "what the face before the camera shows: read from it, or, for some seconds, what its "
-            "person says that it shows; unsay: forget what was remembered since they said so",
+            "what the face in front of the camera shows: read from the picture, or, for some "
+            "seconds, what the person says; unsay: forget what was remembered since they said so",
             kept=False,
         )
         enrol: str = parameter(
-            "", "keep what is remembered now under this person's name, with their consent",
+            "", "save the remembered faces under this person's name, with their consent",
             kept=False,
         )  # fmt: skip
         every: int = parameter(
-            1, "ask the skin network about every n-th picture; what it says holds in between",
+            1, "run the skin network for every n-th picture; its answer is used in between",
             low=1, high=10,
         )  # fmt: skip
         beside: bool = parameter(
             False,
-            "pictures go on while the network is asked, and what it says comes a picture later",
+            "don't wait for the network; its answer is used one picture later",
             live=False,
         )
-        badge: bool = parameter(False, "a small mark in the corner says that the face was made")
+        badge: bool = parameter(False, "a small mark in the corner says that the face is generated")
         backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = parameter(
             "auto", "what runs the network; auto: the best that is here", live=False
         )

@@ -79,27 +79,27 @@ class ExpressionEditor(Node):
         mode: Mode = parameter(
             "emotion",
             "emotion: wear one of the eight; valence_arousal: a point between them; "
-            "scale: more or less of one's own; voice: what the voice feels; "
-            "reference: what a picture or a clip shows; off: leave the face as it is",
+            "scale: more or less of the own expression; voice: the voice's emotion; "
+            "reference: the expression of a picture or a clip; off: leave the face as it is",
         )
         emotion: Emotion = parameter("neutral", "what the face wears")
         intensity: float = parameters.intensity()
         valence: float = parameter(0.0, "unpleasant -1 to pleasant 1", low=-1.0, high=1.0)
         arousal: float = parameter(0.0, "calm -1 to aroused 1", low=-1.0, high=1.0)
         scale: float = parameter(
-            1.0, "how much of one's own feeling shows: 0 none, 1 as it is", low=0.0, high=2.0
+            1.0, "how much of the own expression shows: 0 none, 1 as it is", low=0.0, high=2.0
         )
         voice_gain: float = parameters.voice_gain()
         reference_gain: float = parameters.reference_gain()
         neutralize: float = parameter(
-            1.0, "share of the person's own feeling that is taken away", low=0.0, high=1.0
+            1.0, "share of the person's own expression to remove", low=0.0, high=1.0
         )
         open_mouth: float = parameter(
-            1.0, "how far surprise and fear open the mouth of who is silent", low=0.0, high=1.0
+            1.0, "how far surprise and fear open a silent mouth", low=0.0, high=1.0
         )
         smoothing: float = parameter(
             0.5,
-            "how much the measured feeling is smoothed over time: 0 not at all, 1 most",
+            "how much the measured expression is smoothed over time: 0 not at all, 1 most",
             low=0.0,
             high=1.0,
         )

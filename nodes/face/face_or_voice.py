@@ -28,11 +28,15 @@ class FaceOrVoice(VoiceFace):
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config(VoiceFace.Config):
         after_ms: float = parameter(
-            700.0, "the voice takes over so long after the camera's last face",
+            700.0, "how long after the camera's last face the voice takes over",
             low=100.0, high=10_000.0, unit="ms",
         )  # fmt: skip
         hand_over_ms: float = parameter(
-            300.0, "how long it takes from one to the other", low=0.0, high=2000.0, unit="ms"
+            300.0,
+            "how long the change between face and voice takes",
+            low=0.0,
+            high=2000.0,
+            unit="ms",
         )
 
     config: Config

@@ -58,7 +58,7 @@ class Portrait(Node):
         still_first: bool = parameter(
             False, "show the picture as it is until a voice is heard", live=False
         )
-        badge: bool = parameter(False, "a small mark in the corner says that the face was made")
+        badge: bool = parameter(False, "a small mark in the corner says that the face is generated")
         backend: Literal["auto", "tensorrt", "openvino", "onnxruntime"] = parameter(
             "auto", "what runs the skin network; auto: the best that is here", live=False
         )

@@ -23,7 +23,7 @@ class StandIn(Portrait):
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config(Portrait.Config):
         after_ms: float = parameter(
-            700.0, "so long after the camera's last picture", low=100.0, high=10_000.0, unit="ms"
+            700.0, "how long after the camera's last picture", low=100.0, high=10_000.0, unit="ms"
         )
 
     config: Config

@@ -77,8 +77,8 @@ class VoiceFace(Node):
         )
         feels_ahead_ms: float = parameter(
             0.0,
-            "how much later the voice's feeling is taken from: it takes a second to be known; live "
-            "nobody waits for it",
+            "how far ahead the voice's emotion is read, as it takes a second to be known; not "
+            "possible live",
             low=0.0,
             high=5000.0,
             unit="ms",
@@ -86,13 +86,14 @@ class VoiceFace(Node):
         )
         late_ms: float = parameter(
             0.0,
-            "sound that is older when it comes is left out, so that a slow machine stays in time; "
-            "0: none is",
+            "skip sound that is older than this, so that a slow machine keeps up; 0: never",
             low=0.0,
             high=10_000.0,
             unit="ms",
         )
-        seed: int = parameter(0, "of blinks, glances and the head's motion", low=0, high=2**31 - 1)
+        seed: int = parameter(
+            0, "random seed of blinks, glances and head motion", low=0, high=2**31 - 1
+        )
         threads: int = parameters.threads(1)
         weights: str = parameters.weights()
 

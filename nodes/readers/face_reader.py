@@ -33,7 +33,7 @@ class FaceReader(Node):
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:
         every: int = parameter(
-            1, "look at every n-th picture; between, the last answer stands", low=1, high=10
+            1, "read every n-th picture; in between the last answer is used", low=1, high=10
         )
         threads: int = parameters.threads(1)
         weights: str = parameters.weights()

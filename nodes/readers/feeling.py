@@ -54,24 +54,24 @@ class Feeling(Node):
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:
         smoothing_ms: float = parameter(
-            160.0, "over what time feelings are smoothed", low=0.0, high=2000.0, unit="ms"
+            160.0, "time over which emotions are smoothed", low=0.0, high=2000.0, unit="ms"
         )
         hold_ms: float = parameter(
             400.0,
-            "how long a feeling stays after the face is hidden or the voice is silent",
+            "how long an emotion stays after the face is hidden or the voice is silent",
             low=0.0,
             high=5000.0,
             unit="ms",
         )
         margin: float = parameter(
             0.1,
-            "by how much another emotion must be likelier before the feeling is called by it",
+            "how much likelier another emotion must be before it replaces the current one",
             low=0.0,
             high=1.0,
         )
         dwell_ms: float = parameter(
             400.0,
-            "for how long another emotion must be likelier before the feeling is called by it",
+            "how long another emotion must be likelier before it replaces the current one",
             low=0.0,
             high=5000.0,
             unit="ms",

@@ -36,8 +36,8 @@ class VoiceReader(Node):
     class Config:
         settle_ms: float = parameter(
             800.0,
-            "of so much speech at first nothing is said: of less, the network only knows what it "
-            "began with",
+            "give no answer for this much speech at the beginning, while the network has heard too "
+            "little",
             low=0.0,
             high=5000.0,
             unit="ms",

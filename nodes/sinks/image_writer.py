@@ -33,11 +33,11 @@ class ImageWriter(Node):
         quality: int = parameter(95, "of jpg, webp and avif", low=1, high=100)
         originals: str = parameter(
             "",
-            "where the pictures came from: those that nothing changed are copied byte for byte",
+            "where the pictures came from: unchanged pictures are copied byte for byte",
             live=False,
         )
         mark: Literal["none", "c2pa"] = parameter(
-            "none", "c2pa: a signed note in what was changed (Content Credentials)", live=False
+            "none", "c2pa: sign a note into changed pictures (Content Credentials)", live=False
         )
 
     def setup(self) -> None:

@@ -55,7 +55,7 @@ class MediaWriter(Node):
             parameter("veryfast", "H.264: time against size", live=False)
         )
         like: str = parameter(
-            "", "a media file whose colour tags, pixel shape and rate are kept", live=False
+            "", "a media file whose colour tags, pixel shape and rate are copied", live=False
         )
         sound: Literal["encode", "copy", "none"] = parameter(
             "encode", "copy: the packets of `like`, untouched, where the format allows", live=False
@@ -65,11 +65,11 @@ class MediaWriter(Node):
         )
         comment: str = parameter("", "what the file says of itself", live=False)
         mark: Literal["none", "c2pa"] = parameter(
-            "none", "c2pa: a signed note in the file that it was made (Content Credentials)",
+            "none", "c2pa: sign a note into the file that it was generated (Content Credentials)",
             live=False,
         )  # fmt: skip
         stamps: Literal["media", "capture"] = parameter(
-            "media", "what places a message in the file: its pts, or when it was captured"
+            "media", "which time a message has in the file: its pts, or its capture time"
         )
 
     _container: Any = None

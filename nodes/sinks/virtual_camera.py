@@ -35,7 +35,7 @@ class VirtualCamera(Node):
     class Config:
         device: str = parameter("", "which one, as /dev/video4; empty: the first", live=False)
         rate_hz: float = parameter(
-            30.0, "what the camera claims", low=1, high=240, unit="Hz", live=False
+            30.0, "frame rate that the camera reports", low=1, high=240, unit="Hz", live=False
         )
 
     _camera: Any = None

@@ -55,7 +55,7 @@ class Vmc(Node):
         rate_hz: float = parameter(60.0, "bundles a second", low=1, high=240, unit="Hz", live=False)
         shapes: Shapes = parameter(
             "both",
-            "which shapes are told: the 52 of ARKit (perfect sync), VRM's presets (Joy, A, Blink_L "
+            "which shapes to send: the 52 of ARKit (perfect sync), VRM's presets (Joy, A, Blink_L "
             "...), or both",
         )
         capitals: bool = parameter(

@@ -31,7 +31,7 @@ class MediaFile(Source):
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:
         path: str = parameter("", "the file to play", live=False)
-        paced: bool = parameter(False, "in its own time, as a camera would; else at full speed")
+        paced: bool = parameter(False, "play in real time, like a camera; else at full speed")
         loop: bool = parameter(False, "start over at the end")
         pictures: bool = parameter(True, "emit the pictures", live=False)
         sound: bool = parameter(True, "emit the sound too, where there is any", live=False)

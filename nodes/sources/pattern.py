@@ -27,7 +27,7 @@ class Pattern(Source):
     class Config:
         width: int = parameter(1280, "of the picture", low=2, high=7680, unit="px", live=False)
         height: int = parameter(720, "of the picture", low=2, high=4320, unit="px", live=False)
-        fps: float = parameter(30.0, "pictures per second; 0: as fast as they are taken", low=0)
+        fps: float = parameter(30.0, "pictures per second; 0: as fast as possible", low=0)
         seconds: float = parameter(0.0, "end after so long; 0: no end", low=0, unit="s")
 
     config: Config

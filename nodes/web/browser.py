@@ -19,7 +19,7 @@ class Browser(PublishNode):
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config(PublishNode.Config):
-        whip: bool = parameter(True, "take what OBS publishes to /whip, too", live=False)
+        whip: bool = parameter(True, "also accept streams at /whip, as from OBS", live=False)
 
     config: Config
 

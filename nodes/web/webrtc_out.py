@@ -49,17 +49,17 @@ class WebrtcOut(LoopNode):
     class Config:
         host: str = parameter("127.0.0.1", "address that the page is served at", live=False)
         port: int = parameter(8080, "its port; 0: a free one", low=0, high=65_535, live=False)
-        token: str = parameter("", "asked of everyone; made up off loopback", live=False)
+        token: str = parameter("", "token for everyone; off loopback random if empty", live=False)
         cert: str = parameter("", "TLS certificate, PEM", live=False)
         key: str = parameter("", "its key, PEM", live=False)
         socket: str = parameter(
-            "", "a path to listen at instead, for a server that lets others in", live=False
+            "", "path of a Unix socket to listen at instead, behind another server", live=False
         )
         ice_servers: str = parameter(
             "", "STUN and TURN: stun:host:port, turn:host:port?user=U&password=P", live=False
         )
         public_url: str = parameter(
-            "", "the page's address where a proxy stands before it: https://HOST", live=False
+            "", "the page's address behind a proxy: https://HOST", live=False
         )
         trusted_proxies: str = parameter(
             "", "addresses and networks whose forwarded headers count", live=False
@@ -73,7 +73,7 @@ class WebrtcOut(LoopNode):
             "hold", "without pictures: hold the last one, or pass the camera through"
         )
         playout_delay_ms: int = parameter(
-            10, "viewers may hold pictures for so long to even them out", low=0, high=500, unit="ms"
+            10, "how long viewers may buffer pictures", low=0, high=500, unit="ms"
         )
         pass_through: bool = parameter(False, "send the camera as it is", kept=False)
         mute: bool = parameter(False, "send silence", kept=False)
