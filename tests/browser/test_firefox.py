@@ -34,7 +34,7 @@ def test_publish_view_slider_close(
     page.click("#start")
     page.wait(f"{HELD}.frames > 10 && document.querySelector('#avatar').videoWidth === 640")
     page.wait(f"{HELD}.state === 'lost'")  # Firefox's made camera is a plain colour
-    assert engine.peers() == (True, 1)
+    assert engine.wait(lambda: engine.peers() == (True, 1))  # who viewed before is gone
     session = engine.call("metrics")["session"]
     assert session["whep"]["codecs"] == ["VP8"]  # it has no H.264 without a download
     assert (session["session"]["width"], session["session"]["height"]) == (640, 480)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from training import recipes
 from training.data.clip import write_shard
 
 pytest.importorskip("onnxscript", reason="export needs onnxscript (pip install -e '.[train]')")
+
+from export.networks import Network
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,25 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _translated_once() -> Iterator[None]:
+    """Torch takes seconds to write a network as ONNX; several tests export the same one."""
+    from export.onnx_file import to_onnx as translate
+
+    written: dict[str, bytes] = {}
+
+    def to_onnx(network: Network) -> bytes:
+        weights = (tensor.numpy().tobytes() for tensor in network.module.state_dict().values())
+        key = network.name + hashlib.sha256(b"".join(weights)).hexdigest()
+        if key not in written:
+            written[key] = translate(network)
+        return written[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("export.make.to_onnx", to_onnx)
+        yield
 
 
 @pytest.fixture(scope="session")
