@@ -16,11 +16,26 @@ from face.emotions import sides
 from face.ramps import ramp
 from face.render.repertoire import mouth_aperture
 from face.smoothing import MAX_STEP_S
-from face.topology import CHIN_REGION, EYE_REGIONS, LOWER_INNER, LOWER_LIP, UPPER_INNER
+from face.topology import (
+    CHIN_REGION,
+    EYE_REGIONS,
+    LIP_MIDDLES,
+    LOWER_INNER,
+    LOWER_LIP,
+    MOUTH_CORNERS,
+    UPPER_INNER,
+    UPPER_LIP,
+)
 
 _OUTSIDE: Final = [point for point in LOWER_LIP if point not in LOWER_INNER]
 FOLLOWS: Final = ((LOWER_INNER[1:-1], 1.0), (_OUTSIDE, 0.9), (CHIN_REGION, 0.8))
 """how far each follows a lower lip that opens"""
+RAISED: Final = (tuple(point for point in UPPER_LIP if point not in LOWER_INNER), 1.0)
+CORNER_FOLLOWS: Final = 0.35
+"""the same of the mouth's corners"""
+CORNER_CM: Final = 1.0
+"""how far skin goes with them"""
+UPPER_MIDDLE: Final = LIP_MIDDLES[0]
 
 JAW: Final = sides("jawOpen")[0]
 SMILES: Final = sides("mouthSmile")
@@ -120,9 +135,22 @@ class Speech:
         return made
 
 
-def shut(shape: F32) -> F32:
-    """The shape [478, 3] cm with lips that meet; the chin follows."""
+def shut(shape: F32, rest: F32 | None = None) -> F32:
+    """The shape [478, 3] cm with lips that meet; the chin follows. What went from where it was at
+    ``rest`` [478, 3] goes back with them: an upper lip that rose with the corners, since lips that
+    meet as high as their corners show no smile, and corners that fell with the jaw."""
     made = shape.copy()
+    if rest is not None:
+        corners = shape[list(MOUTH_CORNERS)]
+        rose = (shape - rest)[[*MOUTH_CORNERS, UPPER_MIDDLE], 1]
+        raised = max(min(float(rose[:2].mean()), float(rose[2])), 0.0)
+        across = 2 * shape[:, 0] / max(float(np.ptp(corners[:, 0])), 1e-6)
+        lower = raised * np.maximum(1 - across**2, 0)
+        for group, share in (*FOLLOWS, RAISED):
+            made[list(group), 1] -= share * lower[list(group)]
+        fell = min(max(-float(rose[:2].mean()), 0.0), CORNER_FOLLOWS * mouth_aperture(shape))
+        near = np.linalg.norm(shape[:, None, :2] - corners[None, :, :2], axis=2).min(axis=1)
+        made[:, 1] += fell * np.exp(-np.square(near / CORNER_CM))
     for group, share in FOLLOWS:
         made[list(group), 1] += share * mouth_aperture(shape)
     upper, lower = list(UPPER_INNER), list(LOWER_INNER)

@@ -18,6 +18,8 @@ from face.render.sway import Sway
 from face.render.teeth import Teeth
 from face.rig import Placement, Rig
 from face.topology import LIDS
+from face.voice.lips import parted
+from face.voice.wearing import APART, MOUTH_SHARE
 
 OPENS_CM: Final = (0.03, 0.12)
 """from where to where parted lips show what is behind them"""
@@ -49,18 +51,21 @@ class Portrait:
         ``spoken`` [52], of a head that is turned by ``turn`` [3, 3] from where it was."""
         made = self._appearance(expression)
         shape = made.shape + np.tensordot(spoken, self._basis, axes=1)
+        if made.parts is not None:
+            shape += np.float32(MOUTH_SHARE * ramp(*APART, float(parted(spoken)))) * made.parts
         shape = blink(shape.astype(np.float32), spoken)
         pose = turned(self._request.placement, turn)
         target = placed(shape, pose)
-        parted = ramp(*OPENS_CM, mouth_aperture(shape))
+        opened = ramp(*OPENS_CM, mouth_aperture(shape))
         overlay, own = made.overlay, self._renderer.repertoire.opened(mouth(shape)) is not None
-        if parted > 0 and own:
+        if opened > 0 and own:
             texture = self._renderer.with_mouth(overlay.texture, shape, self._request)
-            overlay = replace(overlay, texture=texture, mouth=parted)
+            overlay = replace(overlay, texture=texture, mouth=opened)
         drawn = self._renderer.draw(self._request, overlay, self._sway.undone(target, pose))
         whole = self._sway(drawn, pose, out)
-        if parted > 0 and not own:
-            Teeth(made.shape).paint(whole, shape, target, pose, self._skin, warmth(self._skin))
+        if opened > 0 and not own:
+            light = (self._skin, warmth(self._skin))
+            Teeth(made.shape).paint(whole, shape, target, pose, *light, share=opened)
         return whole
 
     def _appearance(self, expression: F32) -> Appearance:

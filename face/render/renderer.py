@@ -34,7 +34,6 @@ from face.render.surface import HEIGHT, MOUTH_BOX, WIDTH, Surface
 from face.render.teeth import Teeth
 from face.rig import Placement, Rig
 from face.smoothing import OneEuro
-from face.topology import INNER_LIPS
 from face.types import EMOTIONS
 
 DROPPING: Final = ("fear", "surprised")
@@ -87,10 +86,12 @@ class SkinModel(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """What a face becomes: ``shape`` [478, 3] cm in head coordinates, and what is laid over it."""
+    """What a face becomes: ``shape`` [478, 3] cm in head coordinates, and what is laid over it;
+    ``parts`` [478, 3] cm: what parts lips that it shut, of the feeling."""
 
     shape: F32
     overlay: Overlay
+    parts: F32 | None = None
 
 
 class FaceRenderer:
@@ -169,11 +170,13 @@ class FaceRenderer:
         guessed = float(np.clip(request.removed, 0, 1)) * (1 - felt_share)
         if calm is not None:
             guessed *= 1 - calm.trust
-        made = self._speech.keep(
-            shape + displacement, shape, request.free, smile_goes, request.still, guessed
-        )
-        made = shut(made) if request.shut else made
-        return Appearance(made, self._overlay(shape, made, request, calm, felt))
+        asked, own = shape + displacement, (smile_goes, request.still, guessed)
+        made, parts = self._speech.keep(asked, shape, request.free, *own), None
+        if request.shut:
+            wide = self._speech.keep(asked, shape, 1.0, *own)
+            made = shut(wide, shape)
+            parts = np.float32(felt_share) * (wide - made)
+        return Appearance(made, self._overlay(shape, made, request, calm, felt), parts)
 
     def _displacement(
         self,
@@ -285,21 +288,13 @@ class FaceRenderer:
     ) -> None:
         """Where a jaw drops and the person's own mouth was never seen: what people's mouths have in
         common there is a grey haze."""
-        import cv2
-
         drops = sum(float(request.expression[EMOTIONS.index(name)]) for name in DROPPING)
         share = PAINTED * parted * drops / max(float(request.expression[1:].sum()), 1e-6)
         if share <= 0 or self.repertoire.opened(mouth(shape)) is not None:
             return
-        lips = target[list(INNER_LIPS), :2]
-        left, top = np.maximum(np.floor(lips.min(axis=0)).astype(int) - 3, 0)
-        right, bottom = np.ceil(lips.max(axis=0)).astype(int) + 4
-        part = drawn[top:bottom, left:right]
-        before, skin = part.copy(), self.skin_colour(request)
+        skin = self.skin_colour(request)
         teeth = Teeth(shut(shape))
-        teeth.paint(drawn, shape, target, request.placement, skin, warmth(skin))
-        if part.size:
-            cv2.addWeighted(part, share, before, 1 - share, 0, dst=part)
+        teeth.paint(drawn, shape, target, request.placement, skin, warmth(skin), share)
 
     def _passing(self, texture: U8, seen: U8, step_s: float) -> tuple[U8, U8]:
         """One remembered skin passes into the next instead of giving way at once."""

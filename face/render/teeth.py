@@ -58,9 +58,16 @@ class Teeth:
         return np.asarray(middle - (0, SHOWS_CM, BEHIND_CM), np.float32)
 
     def paint(
-        self, out: U8, shape: F32, points: F32, placement: Placement, skin: F32, warmth: float
+        self,
+        out: U8,
+        shape: F32,
+        points: F32,
+        placement: Placement,
+        skin: F32,
+        warmth: float,
+        share: float = 1.0,
     ) -> None:
-        """Paint between the lips of ``out`` [H, W, 3], in place.
+        """Paint between the lips of ``out`` [H, W, 3], in place, a ``share`` of what is there.
 
         ``shape`` [478, 3] cm is the face now, ``points`` [478, 3] px where that is; ``skin`` [3]
         BGR the skin's colour, ``warmth`` 0..1 how much redder it is than grey.
@@ -84,7 +91,7 @@ class Teeth:
         inward = cv2.distanceTransform(covered, cv2.DIST_L2, 3) / np.float32(placement.scale)
         shade = 1 - SHADE * (1 - smoothstep(0, SHADED_CM, inward))
         colour = inside * (shade * skin.mean())[..., None]
-        alpha = covered.astype(np.float32) / 255
+        alpha = covered.astype(np.float32) * np.float32(share / 255)
         soft = max(0.35, 0.02 * placement.scale)
         colour = cv2.GaussianBlur(colour, (0, 0), soft)
         part = out[top:bottom, left:right]

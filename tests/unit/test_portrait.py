@@ -49,11 +49,16 @@ def node(photograph: Path) -> Iterator[Portrait]:
     made.close()
 
 
-def drawn(node: Portrait, spoken: F32, turn: F32 = STILL) -> U8:
+def drawn(node: Portrait, spoken: F32, turn: F32 = STILL, expression: F32 = CALM) -> U8:
     pose = np.eye(4, dtype=np.float32)
     pose[:3, :3] = turn
     rig = FaceRig(
-        capture_ns=1, found=True, blendshapes=spoken, pose=pose, expression=CALM, spoken=spoken
+        capture_ns=1,
+        found=True,
+        blendshapes=spoken,
+        pose=pose,
+        expression=expression,
+        spoken=spoken,
     )
     return node.process(rig).pixels.copy()
 
@@ -67,6 +72,14 @@ def aperture(pixels: U8) -> float:
 def test_the_mouth_opens_as_far_as_it_is_told(node: Portrait) -> None:
     found = [aperture(drawn(node, shapes(jawOpen=amount))) for amount in (0.0, 0.3, 0.6)]
     assert found[0] < 0.12 and found[1] > found[0] + 0.08 and found[2] > found[1] + 0.08
+
+
+def test_a_feeling_parts_lips_only_of_a_mouth_that_is_open(node: Portrait) -> None:
+    afraid = np.eye(len(EMOTIONS), dtype=np.float32)[EMOTIONS.index("fear")]
+    shut, spoken = shapes(), shapes(jawOpen=0.3)
+    assert aperture(drawn(node, shut, expression=afraid)) < 0.12
+    wider = aperture(drawn(node, spoken, expression=afraid)) - aperture(drawn(node, spoken))
+    assert wider > 0.05
 
 
 def test_lids_shut_and_show_no_eye(node: Portrait) -> None:

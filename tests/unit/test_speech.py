@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from engine.types import F32
-from face.expression.speech import Speech, head_angles
+from face.expression.speech import Speech, head_angles, shut
 from face.render.repertoire import mouth_aperture
 from face.rig import load_rig
-from face.topology import EYE_REGIONS, LOWER_INNER, UPPER_INNER
+from face.topology import EYE_REGIONS, LIP_MIDDLES, LOWER_INNER, MOUTH_CORNERS, UPPER_INNER
 from face.types import BLENDSHAPES
 
 
@@ -45,6 +45,18 @@ def test_a_silent_mouth_may_fall_open_but_isnt_shut() -> None:
     assert abs(mouth_aperture(speech.keep(opened(0.0), opened(1.0), 1.0, 0.0)) - 1.0) < 0.02
     still = speech.keep(opened(0.0), opened(1.0), 1.0, 0.0, still=True)
     assert mouth_aperture(still) < 0.02  # nobody speaks in a photograph
+
+
+def test_a_smile_shuts_below_its_corners_and_a_sneer_where_it_is() -> None:
+    rest = load_rig().mean
+    middle, corners = LIP_MIDDLES[0], list(MOUTH_CORNERS)
+    for shapes, lowered in (({"mouthSmile": 1.0}, (0.5, 0.7)), ({}, (0.0, 0.2))):
+        open_ = rest + np.tensordot(rig(mouthUpperUp=0.6, **shapes), load_rig().basis, axes=1)
+        plain, made = shut(open_), shut(open_, rest)
+        assert abs(mouth_aperture(made)) < 0.02
+        assert (made[corners] == plain[corners]).all()
+        assert lowered[0] < plain[middle, 1] - made[middle, 1] < lowered[1]
+        assert made[middle, 1] > shut(rest)[middle, 1] - 0.1  # no lower than lips at rest
 
 
 def test_a_smile_that_goes_takes_its_teeth_along_unless_the_jaw_speaks() -> None:
