@@ -13,12 +13,11 @@ import numpy as np
 from engine.errors import MienError
 from engine.types import F32
 from inference.terms import Nc, together
-from training.data.clip import ClipInfo
+from training.data.clip import SPLITS, ClipInfo
 from training.trainers.samples import Augmentation, Clips, Sample
 
 HELD_OUT: Final = 3
 """of so many people one is held out where no split says who"""
-SPLITS: Final = ("train", "val", "test")
 _TRIES: Final = 1000
 
 Call = dict[str, F32]

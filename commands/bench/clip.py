@@ -21,10 +21,9 @@ from commands.bench.markers import (
 )
 from engine.errors import MienError
 from engine.program import extra
-from engine.types import VideoFrame
+from engine.types import U8, VideoFrame
 from media.reader import MediaReader
 
-U8 = NDArray[np.uint8]
 LOOP_S = CODES  # one marker code per second of the loop
 
 

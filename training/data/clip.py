@@ -241,7 +241,7 @@ def to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-class Clips(Sequence[Clip]):
+class StoredClips(Sequence[Clip]):
     """Random access to the clips of shards; a clip is read when asked for, nothing stays open."""
 
     def __init__(self, entries: Sequence[_Entry]) -> None:
@@ -262,9 +262,9 @@ class Clips(Sequence[Clip]):
         """The shard in which each lies."""
         return [entry.shard for entry in self._entries]
 
-    def where(self, wanted: Callable[[ClipInfo], bool]) -> Clips:
+    def where(self, wanted: Callable[[ClipInfo], bool]) -> StoredClips:
         """Those that fit."""
-        return Clips([entry for entry in self._entries if wanted(entry.info)])
+        return StoredClips([entry for entry in self._entries if wanted(entry.info)])
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -272,10 +272,10 @@ class Clips(Sequence[Clip]):
     @overload
     def __getitem__(self, index: int) -> Clip: ...
     @overload
-    def __getitem__(self, index: slice) -> Clips: ...
-    def __getitem__(self, index: int | slice) -> Clip | Clips:
+    def __getitem__(self, index: slice) -> StoredClips: ...
+    def __getitem__(self, index: int | slice) -> Clip | StoredClips:
         if isinstance(index, slice):
-            return Clips(self._entries[index])
+            return StoredClips(self._entries[index])
         return self._entries[index].load()
 
     def arrays(self, index: int, *names: str) -> list[Any]:
@@ -284,10 +284,10 @@ class Clips(Sequence[Clip]):
         return [read[name] for name in names]
 
 
-def open_clips(folder: Path, report: Report = to_stderr) -> Clips:
+def open_clips(folder: Path, report: Report = to_stderr) -> StoredClips:
     """All clips of the shards in a folder, or in one shard."""
     paths = [folder] if folder.is_file() else shards_in(folder)
-    return Clips([entry for path in paths for entry in _entries(path, report)])
+    return StoredClips([entry for path in paths for entry in _entries(path, report)])
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class Found:
         ]
 
 
-Reader = Callable[[Path, Found], None]
+ReadClips = Callable[[Path, Found], None]
 
 
 def read_layout(layout: str, folder: Path) -> Found:
@@ -356,7 +356,7 @@ def _manifest(path: Path) -> dict[str, dict[str, str]]:
     return known
 
 
-READERS: Final[dict[str, Reader]] = {
+READERS: Final[dict[str, ReadClips]] = {
     "mead": mead,
     "ravdess": ravdess,
     "hdtf": hdtf,

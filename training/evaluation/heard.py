@@ -39,7 +39,7 @@ from nodes.face.portrait import Portrait
 from nodes.face.voice_face import VoiceFace
 from nodes.readers.voice_reader import VoiceReader
 from training import command
-from training.data.clip import STEP_NS, Clip, ClipInfo, Clips, open_clips
+from training.data.clip import STEP_NS, Clip, ClipInfo, StoredClips, open_clips
 from training.evaluation.reader_figures import VOICES
 from training.evaluation.renderers import ready, to_frames
 from training.metrics.networks import Judge, judges
@@ -157,7 +157,7 @@ def heard(options: argparse.Namespace) -> None:
             part.write_text(json.dumps(told), encoding="utf-8")
 
 
-def readers_of(clips: Clips, options: argparse.Namespace) -> dict[str, str]:
+def readers_of(clips: StoredClips, options: argparse.Namespace) -> dict[str, str]:
     """The folder of who hears each speaker. Raises UsageError."""
     labels: dict[str, list[str]] = defaultdict(list)
     for info in clips.infos:

@@ -35,7 +35,7 @@ class Reading:
     intensity: F32 | None = None
 
 
-class Reader(Protocol):
+class EmotionReader(Protocol):
     """None where a take has nothing to read."""
 
     network: str
@@ -105,9 +105,9 @@ class JudgedFace:
         return Reading(np.nan_to_num(good)) if len(good) else None
 
 
-def readers(weights: Sequence[str], names: dict[str, str]) -> dict[str, Reader]:
+def readers(weights: Sequence[str], names: dict[str, str]) -> dict[str, EmotionReader]:
     """The judge, and the encoders that the folders hold. Raises MienError where they hold none."""
-    found: dict[str, Reader] = {}
+    found: dict[str, EmotionReader] = {}
     if "emotion" in names:
         found["judge"] = JudgedFace(names["emotion"])
     for given in weights or [str(folder_of())]:
@@ -138,7 +138,7 @@ class _Told:
 
 
 def read(
-    takes: Sequence[Take], emotions: Sequence[str], stage: Stage, by: dict[str, Reader]
+    takes: Sequence[Take], emotions: Sequence[str], stage: Stage, by: dict[str, EmotionReader]
 ) -> list[Row]:
     """A row per reader over the takes that are labelled with one of ``emotions``, among which it
     has to choose; a take counts once, by its mean probabilities. Where the intensity of each frame
@@ -181,6 +181,6 @@ def _figures(note: _Told) -> Figures:
     return figures
 
 
-def networks_of(by: dict[str, Reader]) -> dict[str, str]:
+def networks_of(by: dict[str, EmotionReader]) -> dict[str, str]:
     """What each reader is."""
     return {name: reader.network for name, reader in by.items()}

@@ -86,7 +86,7 @@ def feeling_copied(face: FaceTrack, look: Look) -> FaceEdit:
     )
 
 
-class Reader:
+class ByReading:
     """Asks for what was read of a reference. Raises MienError without a network to read with."""
 
     def __init__(self, weights: str) -> None:
@@ -116,7 +116,7 @@ class Reader:
         return reference
 
 
-class Learned(Reader):
+class Learned(ByReading):
     """The same, after the network `reference` (SSERD). Raises MienError without it."""
 
     def __init__(self, weights: str) -> None:
@@ -134,7 +134,7 @@ class OwnFaces:
         from face.render.actor import Actor
 
         self.label = "what is read of the reference, drawn with the person's other pictures"
-        self._ask, self._rig = Reader(weights), load_rig()
+        self._ask, self._rig = ByReading(weights), load_rig()
         self._actor = Actor(self._rig, Context(), weights=weights, threads=1)
         self._watch = Watch(self._rig, load_surface(), load_people(weights))
 
@@ -176,7 +176,7 @@ def _warped(ask: Ask, label: str, weights: str) -> Method:
 
 def _read(weights: str) -> Method:
     drawn = Edited("faces", weights, remember=False)
-    return Drawn(drawn, Reader(weights), "what is read of the reference, drawn without memory")
+    return Drawn(drawn, ByReading(weights), "what is read of the reference, drawn without memory")
 
 
 def _one_stage(run: str) -> Method:

@@ -28,7 +28,7 @@ COLUMNS: Final = (
     ("mouth_change", "mouth↓", 4, "landmarker"),
     ("mouth_change_expressive", "mouth (expressive)↓", 4, "landmarker"),
     ("lip_error", "LVE↓", 4, "landmarker"),
-    ("control_error", "control error↓", 4, "landmarker"),
+    ("blendshape_error", "blendshape error↓", 4, "landmarker"),
     ("dlib_distance", "dlib distance↓", 3, "dlib"),
     ("faceres_cosine", "faceres cosine↑", 3, "faceres"),
     ("fd_dlib", "FD dlib↓", 4, "dlib"),

@@ -16,7 +16,7 @@ from engine.types import F32, U8
 from face.expression.words import WORDS
 from face.types import EMOTIONS
 from media.image_file import SUFFIXES, read_picture
-from training.data.clip import SHARD_SUFFIX, SPLITS, Clip, Clips, open_clips
+from training.data.clip import SHARD_SUFFIX, SPLITS, Clip, StoredClips, open_clips
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -139,7 +139,7 @@ def _manifest(folder: Path) -> dict[str, tuple[str, str]]:
     return {}
 
 
-def _clips(clips: Clips, split: str, voices: bool, seconds: float) -> list[Take]:
+def _clips(clips: StoredClips, split: str, voices: bool, seconds: float) -> list[Take]:
     takes = []
     for place, (info, frames) in enumerate(zip(clips.infos, clips.lengths, strict=True)):
         if (frames or voices) and split in ("", info.split):
@@ -160,7 +160,7 @@ def _clips(clips: Clips, split: str, voices: bool, seconds: float) -> list[Take]
     return takes
 
 
-def _begun(clips: Clips, place: int, seconds: float) -> Clip:
+def _begun(clips: StoredClips, place: int, seconds: float) -> Clip:
     return clips[place].first(seconds)
 
 

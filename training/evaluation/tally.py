@@ -20,7 +20,7 @@ LOOKS: Final = 8
 """how many pictures of a take the networks look at, spread over it"""
 
 MEASURED: Final = (
-    "energy_ratio", "mouth_change", "mouth_change_expressive", "lip_error", "control_error",
+    "energy_ratio", "mouth_change", "mouth_change_expressive", "lip_error", "blendshape_error",
     "flicker",
 )  # fmt: skip
 
@@ -107,7 +107,7 @@ class Tally:
             self.note("mouth_change_expressive", who, change)
         self.note("lip_error", who, faces.lip_error(was, now))
         if asked is not None:
-            self.note("control_error", who, faces.control_error(asked[both], has))
+            self.note("blendshape_error", who, faces.blendshape_error(asked[both], has))
         if len(both) == len(before.tracks) >= 3:
             self.note("flicker", who, _flicker(before, after))
         for name in before.answers.keys() & after.answers.keys():

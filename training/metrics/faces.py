@@ -68,7 +68,7 @@ def lip_error(truth: F32, made: F32) -> float:
     return float(np.mean(largest))
 
 
-def control_error(asked: F32, measured: F32) -> float:
+def blendshape_error(asked: F32, measured: F32) -> float:
     """Mean absolute difference between shapes asked for and measured again [..., 52]."""
     return float(np.abs(asked[..., 1:] - measured[..., 1:]).mean())
 

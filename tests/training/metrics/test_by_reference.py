@@ -22,9 +22,9 @@ from training.evaluation.by_reference import pair_up
 from training.evaluation.look import Look
 from training.evaluation.reference_methods import (
     METHODS,
+    ByReading,
     Cast,
     Method,
-    Reader,
     Way,
     feeling_copied,
     rig_copied,
@@ -86,7 +86,7 @@ def test_a_rig_copy_takes_the_mouth_too_and_the_warp_leaves_it() -> None:
 
 
 def test_a_reference_is_read_once_and_its_smile_is_worn() -> None:
-    reader = Reader("clean")
+    reader = ByReading("clean")
     look = Look(astronaut(), track(np.zeros(52, np.float32)))
     first, again = reader.read(look), reader.read(look)
     assert first is again

@@ -85,7 +85,7 @@ def test_pictures_are_judged_and_shown(
     assert rows["none", "neutral"]["mouth_change"] == 0
     assert rows["none", "neutral"]["dlib_distance"] == 0
     assert rows["warp", "neutral"]["energy_ratio"] < 0.4
-    assert 0 < rows["warp", "happy"]["control_error"] < rows["none", "happy"]["control_error"]
+    assert 0 < rows["warp", "happy"]["blendshape_error"] < rows["none", "happy"]["blendshape_error"]
     assert rows["warp", "happy"]["read_after"] == 1 and rows["warp", "neutral"]["read_after"] == 0
     assert rows["warp", "all"]["accuracy"] == 0.5
     assert results["networks"]["energy_ratio"].startswith("MediaPipe")

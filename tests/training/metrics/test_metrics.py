@@ -65,7 +65,7 @@ def test_agreement() -> None:
     assert statistics.concordance(steps, steps + 2) == pytest.approx(2 * 2 / (2 + 2 + 4))
     assert statistics.cosine(np.eye(3), np.eye(3)) == 1
     shapes = np.zeros((2, 52), np.float32)
-    assert faces.control_error(shapes, shapes) == 0
+    assert faces.blendshape_error(shapes, shapes) == 0
 
 
 def test_intervals_hold_what_is_true_and_grow_narrow_with_people() -> None:
