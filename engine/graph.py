@@ -105,6 +105,7 @@ class _Checker(NodeTables):
             processes.setdefault("main", "")
         for spec in nodes.values():
             self.edges(spec, nodes)
+        self.together(nodes)
         if delivery == "lossless":
             for spec in nodes.values():
                 if spec.runs == "loop":

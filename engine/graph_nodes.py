@@ -103,6 +103,19 @@ class NodeTables(Tables):
                     output,
                 )
 
+    def together(self, nodes: dict[str, NodeSpec]) -> None:
+        """Nodes that share something of their process are in one."""
+        first: dict[str, NodeSpec] = {}
+        for spec in nodes.values():
+            if not (what := spec.node_type.together):
+                continue
+            other = first.setdefault(what, spec)
+            if other.process != spec.process:
+                raise self.fail(
+                    f"{other.name} and {spec.name} share {what}: put them into one process",
+                    f"processes.{spec.process}", "nodes", spec.name,
+                )  # fmt: skip
+
     def order(self, nodes: dict[str, NodeSpec]) -> dict[str, NodeSpec]:
         ordered: dict[str, NodeSpec] = {}
         path: list[str] = []

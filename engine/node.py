@@ -80,6 +80,8 @@ class Node:
     inputs: ClassVar[Mapping[str, Input]] = {}
     outputs: ClassVar[Mapping[str, type[Message]]] = {}
     runs: ClassVar[Literal["executor", "thread", "loop"]] = "executor"
+    together: ClassVar[str] = ""
+    """what nodes of this class share in their process; nodes that share it have to be in one"""
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:

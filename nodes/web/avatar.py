@@ -9,6 +9,7 @@ from engine.node import LoopNode
 from engine.parameters import parameter
 from engine.types import Input, Latest
 from face.types import FaceRig
+from nodes.web.options import WEB_SERVER
 
 if TYPE_CHECKING:
     from nodes.web.server import WebServer
@@ -18,6 +19,7 @@ class Avatar(LoopNode):
     """Hand rigs to the pages that draw a 3D avatar. rig -> /rig."""
 
     inputs: ClassVar[dict[str, Input]] = {"rig": Latest(FaceRig)}
+    together = WEB_SERVER
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:

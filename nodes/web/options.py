@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+WEB_SERVER: Final = "the web server"
+"""what nodes of a page share: there is one server in a process"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

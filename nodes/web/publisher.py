@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from engine.node import LoopNode
 from engine.parameters import parameter
 from engine.types import I16, U8, AudioFrame, VideoFrame
+from nodes.web.options import WEB_SERVER
 from nodes.web.peer import Peer, agree_on_video, make_room
 from nodes.web.sdp import read_offer, with_limits, with_short_packets, with_start_bitrate
 
@@ -61,6 +62,7 @@ class PublishNode(LoopNode):
     """A source that a WebRTC publisher feeds through an HTTP path of the shared server."""
 
     outputs: ClassVar = {"video": VideoFrame, "audio": AudioFrame}
+    together = WEB_SERVER
     who: ClassVar[str] = "publisher"
 
     @dataclass(frozen=True, kw_only=True, slots=True)

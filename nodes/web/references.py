@@ -19,6 +19,7 @@ from engine.types import Message
 from face.types import EMOTIONS, ReferenceTrack
 from nodes import parameters
 from nodes.web.operations import Wear, Worn
+from nodes.web.options import WEB_SERVER
 from nodes.web.security import refuse
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class References(LoopNode):
     none, and no network is loaded before the first."""
 
     outputs: ClassVar[Mapping[str, type[Message]]] = {"reference": ReferenceTrack}
+    together = WEB_SERVER
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:

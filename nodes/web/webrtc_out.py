@@ -13,6 +13,7 @@ from engine.parameters import parameter
 from engine.types import U8, AudioFrame, Fifo, Latest, VideoFrame
 from face.types import Affect
 from nodes.web.feelings import Moments
+from nodes.web.options import WEB_SERVER
 
 if TYPE_CHECKING:
     from nodes.web.encode import Encoded, EncodeWorker
@@ -44,6 +45,7 @@ class WebrtcOut(LoopNode):
         "raw": Latest(VideoFrame, optional=True),
         "feelings": Fifo(Affect, depth=32, optional=True),
     }
+    together = WEB_SERVER
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from commands.paths import GRAPHS
 from engine.draw import draw
 from engine.errors import MienError, UsageError
 from engine.graph import load
@@ -111,6 +112,18 @@ def test_mistakes_name_their_line(tmp_path: Path, old: str, new: str, line: int,
     assert f"graph.toml:{line}:" in str(caught.value)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_nodes_that_share_the_web_server_are_in_one_process(tmp_path: Path) -> None:
+    text = (GRAPHS / "live.toml").read_text()
+    apart = (
+        text.replace('"out", "avatar", ', '"out", ') + '\n[processes.apart]\nnodes = ["avatar"]\n'
+    )
+    line = apart.splitlines().index('nodes = ["avatar"]') + 1
+    with pytest.raises(UsageError) as caught:
+        _load(tmp_path, apart)
+    assert f"graph.toml:{line}: " in str(caught.value)
+    assert str(caught.value).endswith("avatar share the web server: put them into one process")
 
 
 @pytest.mark.parametrize(
