@@ -10,6 +10,10 @@ import pytest
 
 from inference.weight_sets import VARIABLE
 
+# Tests start processes by the hundred, which would compile all of Mien anew each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 TOGETHER = ("browser", "training/models")
 """folders whose files share what is made once: a browser and an engine, trained networks. They take
 longest, so they come first."""
