@@ -57,19 +57,8 @@ def measure(
         "elapsed_s": round(elapsed_s, 3),
     }
     if expected_pictures is None:
-        before, after = extent(str(source)), extent(str(goal))
-        drift_s = (after.audio_s - after.video_s) - (before.audio_s - before.video_s)
-        plain |= {
-            "duration_in_s": round(before.video_s, 6),
-            "duration_out_s": round(after.video_s, 6),
-            "audio": after.audio_s > 0,
-            "sound": nodes[writer]["gauges"].get("sound", ""),
-            "audio_duration_in_s": round(before.audio_s, 6),
-            "audio_duration_out_s": round(after.audio_s, 6),
-            "av_difference_s": round(drift_s, 6) if after.audio_s else 0.0,
-            "real_time_factor": round(before.video_s / elapsed_s, 3),
-            "ends_early_s": _ends_early_s(source, max(before.video_s, before.audio_s)),
-        }
+        sound = nodes[writer]["gauges"].get("sound", "")
+        plain |= _durations(source, goal, elapsed_s) | {"sound": sound}
     else:
         plain |= {"duration_in_s": 0.0, "duration_out_s": 0.0, "audio": False}
     latency = nodes[writer]["total"].get("end_to_end_ms", {})
@@ -100,6 +89,22 @@ def measure(
         elapsed_s=elapsed_s,
         plain=plain,
     )
+
+
+def _durations(source: Path, goal: Path, elapsed_s: float) -> dict[str, Any]:
+    """How long pictures and sound of both videos are."""
+    before, after = extent(str(source)), extent(str(goal))
+    drift_s = (after.audio_s - after.video_s) - (before.audio_s - before.video_s)
+    return {
+        "duration_in_s": round(before.video_s, 6),
+        "duration_out_s": round(after.video_s, 6),
+        "audio": after.audio_s > 0,
+        "audio_duration_in_s": round(before.audio_s, 6),
+        "audio_duration_out_s": round(after.audio_s, 6),
+        "av_difference_s": round(drift_s, 6) if after.audio_s else 0.0,
+        "real_time_factor": round(before.video_s / elapsed_s, 3),
+        "ends_early_s": _ends_early_s(source, max(before.video_s, before.audio_s)),
+    }
 
 
 def _unread(nodes: dict[str, Any], roles: Roles) -> dict[str, str]:

@@ -45,69 +45,79 @@ def exposition(snapshot: Mapping[str, Any]) -> bytes:
     return generate_latest(registry)
 
 
-def _families(snapshot: Mapping[str, Any]) -> list[Any]:
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+class _Families:
+    """What is collected so far, by name."""
 
-    families: dict[str, Any] = {}
+    def __init__(self) -> None:
+        self._by_name: dict[str, Any] = {}
 
-    def add(kind: Any, name: str, doc: str, labels: dict[str, str], value: Any) -> None:
-        if not isinstance(value, int | float):
-            return
-        family = families.get(name)
-        if family is None:
-            family = families[name] = kind(f"mien_{name}", doc, labels=list(labels))
-        family.add_metric(list(labels.values()), float(value))
+    def gauge(self, name: str, doc: str, labels: dict[str, str], value: Any) -> None:
+        from prometheus_client.core import GaugeMetricFamily
 
-    def quantiles(name: str, doc: str, labels: dict[str, str], values: Any) -> None:
+        self._add(GaugeMetricFamily, name, doc, labels, value)
+
+    def count(self, name: str, doc: str, labels: dict[str, str], value: Any) -> None:
+        from prometheus_client.core import CounterMetricFamily
+
+        self._add(CounterMetricFamily, name, doc, labels, value)
+
+    def quantiles(self, name: str, doc: str, labels: dict[str, str], values: Any) -> None:
+        """Of percentiles in ms."""
         for key, quantile in QUANTILES.items():
             if isinstance(values, Mapping) and values.get(key) is not None:
-                add(
-                    GaugeMetricFamily, name, doc, {**labels, "quantile": quantile},
-                    values[key] / 1000,
-                )  # fmt: skip
+                self.gauge(name, doc, {**labels, "quantile": quantile}, values[key] / 1000)
 
-    add(GaugeMetricFamily, "uptime_seconds", "Since the start", {}, snapshot.get("uptime_s"))
+    def all(self) -> list[Any]:
+        return list(self._by_name.values())
+
+    def _add(self, kind: Any, name: str, doc: str, labels: dict[str, str], value: Any) -> None:
+        if not isinstance(value, int | float):
+            return
+        family = self._by_name.get(name)
+        if family is None:
+            family = self._by_name[name] = kind(f"mien_{name}", doc, labels=list(labels))
+        family.add_metric(list(labels.values()), float(value))
+
+
+def _families(snapshot: Mapping[str, Any]) -> list[Any]:
+    families = _Families()
+    families.gauge("uptime_seconds", "Since the start", {}, snapshot.get("uptime_s"))
     for sink, figures in snapshot.get("end_to_end", {}).items():
-        quantiles(
-            "latency_seconds", "From capture to the sink", {"sink": sink}, figures.get("latency_ms")
-        )
-        add(GaugeMetricFamily, "fps", "At the sink", {"sink": sink}, figures.get("fps"))
+        label, latency = {"sink": sink}, figures.get("latency_ms")
+        families.quantiles("latency_seconds", "From capture to the sink", label, latency)
+        families.gauge("fps", "At the sink", label, figures.get("fps"))
     for node, figures in snapshot.get("nodes", {}).items():
-        label = {"node": node}
-        quantiles("process_seconds", "Time in process", label, figures.get("process_ms"))
-        quantiles("age_seconds", "Age of what came in", label, figures.get("age_ms"))
-        for key, doc in NODE_FIGURES.items():
-            add(GaugeMetricFamily, f"node_{key}", doc, label, figures.get(key))
-        for key, doc in NODE_COUNTS.items():
-            add(CounterMetricFamily, f"node_{key}", doc, label, figures.get(key))
-        for name, value in figures.get("gauges", {}).items():
-            doc = "A node's own figures"
-            add(GaugeMetricFamily, "node_gauge", doc, {**label, "name": name}, value)
-        for name, value in figures.get("counters", {}).items():
-            doc = "A node's own counters"
-            add(CounterMetricFamily, "node_counter", doc, {**label, "name": name}, value)
-        for name, values in figures.get("observed", {}).items():
-            quantiles("observed_seconds", "A node's own latencies", {**label, "name": name}, values)
-        state = figures.get("status") or ["ok", ""]
-        add(
-            GaugeMetricFamily, "node_state", "1 for the state that the node is in",
-            {**label, "state": str(state[0])}, 1,
-        )  # fmt: skip
+        _add_node(families, {"node": node}, figures)
     for edge, figures in snapshot.get("edges", {}).items():
         for key, doc in EDGE_COUNTS.items():
-            add(
-                CounterMetricFamily, f"edge_{key}", f"Messages {doc}", {"edge": edge},
-                figures.get(key),
-            )  # fmt: skip
+            families.count(f"edge_{key}", f"Messages {doc}", {"edge": edge}, figures.get(key))
     for process, figures in snapshot.get("processes", {}).items():
+        label = {"process": process}
         for key, (name, doc, factor) in PROCESS_FIGURES.items():
             value = figures.get(key)
             if value is not None:
-                add(
-                    GaugeMetricFamily, f"process_{name}", doc, {"process": process}, value * factor
-                )  # fmt: skip
+                families.gauge(f"process_{name}", doc, label, value * factor)
         for key, doc in PROCESS_COUNTS.items():
-            add(
-                CounterMetricFamily, f"process_{key}", doc, {"process": process}, figures.get(key)
-            )  # fmt: skip
-    return list(families.values())
+            families.count(f"process_{key}", doc, label, figures.get(key))
+    return families.all()
+
+
+def _add_node(families: _Families, label: dict[str, str], figures: Mapping[str, Any]) -> None:
+    families.quantiles("process_seconds", "Time in process", label, figures.get("process_ms"))
+    families.quantiles("age_seconds", "Age of what came in", label, figures.get("age_ms"))
+    for key, doc in NODE_FIGURES.items():
+        families.gauge(f"node_{key}", doc, label, figures.get(key))
+    for key, doc in NODE_COUNTS.items():
+        families.count(f"node_{key}", doc, label, figures.get(key))
+    for name, value in figures.get("gauges", {}).items():
+        families.gauge("node_gauge", "A node's own figures", {**label, "name": name}, value)
+    for name, value in figures.get("counters", {}).items():
+        families.count("node_counter", "A node's own counters", {**label, "name": name}, value)
+    for name, values in figures.get("observed", {}).items():
+        families.quantiles(
+            "observed_seconds", "A node's own latencies", {**label, "name": name}, values
+        )
+    state = str((figures.get("status") or ["ok", ""])[0])
+    families.gauge(
+        "node_state", "1 for the state that the node is in", {**label, "state": state}, 1
+    )

@@ -50,25 +50,8 @@ def cross_validate(options: argparse.Namespace, command: str) -> Findings:
     """Train without each fold, ask about it. Raises MienError."""
     if options.out is None:
         raise MienError("give --out, a folder for the folds")
-    clips, names = open_clips(options.data), FACES if options.name == "visual" else VOICES
-    chosen = [
-        index
-        for index, (info, frames) in enumerate(zip(clips.infos, clips.lengths, strict=True))
-        if info.label in names
-        and (not options.of or info.source in options.of)
-        and (frames == 1) == (options.name == "visual")
-    ]
-    if not chosen:
-        of = " or ".join(options.of) or "any source"
-        raise MienError(f"{options.data} has nothing of {of} to ask about")
-    asked = [clips[index] for index in chosen]
-    films = [
-        clips[index]
-        for index, (info, frames) in enumerate(zip(clips.infos, clips.lengths, strict=True))
-        if options.name == "visual"
-        and talkers.talks_calmly(info, frames)
-        and (not options.of or info.source in options.of)
-    ]
+    names = FACES if options.name == "visual" else VOICES
+    asked, films = _chosen(options, names)
     person_of = _people(asked)
     if (people := len(set(person_of.values()))) < options.folds:
         raise MienError(f"{people} people are too few for {options.folds} folds; give --folds")
@@ -120,6 +103,23 @@ def cross_validate(options: argparse.Namespace, command: str) -> Findings:
         _calibrate_run(options.calibrate, options.name, rows + known, names, options.evenly)
         found.lines.append(f"{options.calibrate} is calibrated")
     return found
+
+
+def _chosen(options: argparse.Namespace, names: Sequence[str]) -> tuple[list[Clip], list[Clip]]:
+    """The labelled clips to ask about, and for faces the films of calm talk. Raises MienError."""
+    clips, visual = open_clips(options.data), options.name == "visual"
+    asked, films = [], []
+    for index, (info, frames) in enumerate(zip(clips.infos, clips.lengths, strict=True)):
+        if options.of and info.source not in options.of:
+            continue
+        if info.label in names and (frames == 1) == visual:
+            asked.append(clips[index])
+        if visual and talkers.talks_calmly(info, frames):
+            films.append(clips[index])
+    if not asked:
+        of = " or ".join(options.of) or "any source"
+        raise MienError(f"{options.data} has nothing of {of} to ask about")
+    return asked, films
 
 
 def _people(asked: Sequence[Clip]) -> dict[str, str]:
