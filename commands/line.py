@@ -27,6 +27,7 @@ COMMANDS = {
 TRAINING = {
     "train": ("training.train", "train one of the networks"),
     "export": ("export.__main__", "a trained network into a folder of weights"),
+    "tool": ("commands.tool", "any other module of training or export, by its name"),
 }
 """programs of their own, which a checkout runs as ``python -m``"""
 

@@ -12,6 +12,8 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 INSTALLED: Final = ROOT.name == "_packages"
 SCRIPT: Final = "run_engine.py"
 COMMAND: Final = "mien"
+AS_COMMANDS: Final = {"training.train": "train", "export": "export"}
+"""modules that ``mien`` has as commands"""
 VARIABLE: Final = "MIEN_PROGRAM"
 """what started this run, for the processes that it starts"""
 
@@ -26,10 +28,12 @@ def start_line() -> str:
     return program() if program() == COMMAND else f"python {program()}"
 
 
-def tool(module: str, command: str = "") -> str:
-    """How a person runs a module of a checkout that is also a command of ``mien``."""
-    name = command or module
-    return f"{COMMAND} {name}" if program() == COMMAND else f"python -m {module}"
+def tool(module: str) -> str:
+    """How a person runs a module of training or export: by ``python -m`` in a checkout; installed,
+    as a command of ``mien``, or by ``mien tool``."""
+    if program() != COMMAND:
+        return f"python -m {module}"
+    return f"{COMMAND} {AS_COMMANDS.get(module, f'tool {module}')}"
 
 
 def as_called(text: str | None) -> str:

@@ -12,6 +12,7 @@ import torch
 
 from engine.errors import MienError
 from engine.files import atomic_write
+from engine.program import tool
 
 LAST: Final = "last.pt"
 BEST: Final = "best.pt"
@@ -53,7 +54,7 @@ def load(run: Path) -> dict[str, Any]:
     none, or it is damaged."""
     path = run if run.is_file() else run / LAST
     if not path.is_file():
-        raise MienError(f"no checkpoint in {run}; train first: python -m training.train --help")
+        raise MienError(f"no checkpoint in {run}; train first: {tool('training.train')} --help")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or not {"step", "name", "modules", "ema"} <= state.keys():

@@ -13,8 +13,6 @@ from engine.program import extra, tool
 
 EXTRAS: Final = extra("train")
 """what commands here need beyond the live half"""
-AS_COMMANDS: Final = {"training.train": "train", "export": "export"}
-"""those that ``mien`` has as commands"""
 _OWN: Final = (
     "cluster",
     "commands",
@@ -40,8 +38,8 @@ def parser_of(module: str, text: str | None) -> argparse.ArgumentParser:
 
 
 def called(module: str) -> str:
-    """How a module here is run: ``python -m module``, or as a command of ``mien``."""
-    return tool(module, AS_COMMANDS[module]) if module in AS_COMMANDS else f"python -m {module}"
+    """How a module here is run: ``python -m module``, or by ``mien``."""
+    return tool(module)
 
 
 def run(name: str, work: Callable[[], object], stopped: str = "stopped") -> int:

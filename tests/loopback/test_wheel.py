@@ -156,7 +156,7 @@ def test_the_command_and_its_help_have_its_own_name(installed: Path, tmp_path: P
     told = done(installed / "bin" / "mien", "--help", folder=tmp_path, path=installed)
     assert told.startswith("usage: mien [-h]")
     assert all(f"\n    {name} " in told for name in (*COMMANDS, *TRAINING))
-    names = (*COMMANDS, *TRAINING, *(f"bench {name}" for name in SECTIONS))
+    names = (*COMMANDS, *TRAINING, *(f"bench {name}" for name in SECTIONS), "tool export.records")
     told = done(
         sys.executable, "-c", TRY_EVERY_HELP, *names, folder=tmp_path, path=installed,
     )  # fmt: skip

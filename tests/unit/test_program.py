@@ -49,7 +49,7 @@ def test_messages_have_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "INSTALLED", True)
     told = [program.start_line(), program.extra("train"), command.called("training.train")]
     assert told == ["mien", "pip install 'mien[train]'", "mien train"]
-    assert command.called("training.evaluate") == "python -m training.evaluate"
+    assert command.called("training.evaluate") == "mien tool training.evaluate"
     assert program.launcher() == [sys.executable, "-P", "-m", "mien"]
 
 
@@ -79,3 +79,18 @@ def test_importing_it_is_light() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     assert told == "False False\n"
+
+
+def test_other_modules_of_training_are_run_by_their_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(program.VARIABLE, program.COMMAND)
+    listed = called(["tool", "--help"], capsys)
+    assert listed.startswith("usage: mien tool MODULE") and "\n  training.data.prepare: " in listed
+    told = called(["tool", "export.records", "--help"], capsys)
+    assert told.startswith("usage: mien tool export.records ")
+    assert main(["tool", "training.data.prepar"]) == 2
+    assert capsys.readouterr().err == (
+        "mien: no tool 'training.data.prepar'; did you mean 'training.data.prepare'?; "
+        "mien tool --help lists them\n"
+    )

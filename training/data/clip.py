@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from engine.errors import MienError
 from engine.files import atomic_write, make_folder
+from engine.program import tool
 from engine.types import F32, U8
 from face.topology import LANDMARKS
 from face.types import BLENDSHAPES, EMOTIONS
@@ -232,7 +233,7 @@ def shards_in(folder: Path) -> list[Path]:
     """The shards of a folder, sorted. Raises MienError where there are none."""
     paths = sorted(folder.glob(f"*{SHARD_SUFFIX}"))
     if not paths:
-        raise MienError(f"no shards in {folder}; make some with python -m training.data.prepare")
+        raise MienError(f"no shards in {folder}; make some with {tool('training.data.prepare')}")
     return paths
 
 

@@ -28,6 +28,7 @@ from rich.progress import track as progress
 from engine.errors import MienError, UsageError
 from engine.files import atomic_write, make_folder
 from engine.node import Context
+from engine.program import tool
 from engine.types import F32, U8
 from face.affect.answers import ANSWERS, READING, from_network, reading
 from face.emotions import FEELING, JAW
@@ -89,7 +90,7 @@ class Pairs:
                 return cls(**stored)
         except (OSError, ValueError, TypeError) as error:
             raise MienError(
-                f"{path} holds no pairs ({error}); make some with python -m training.data.pairs"
+                f"{path} holds no pairs ({error}); make some with {tool('training.data.pairs')}"
             ) from None
 
 

@@ -22,6 +22,7 @@ from rich.progress import track as progress
 
 from engine.errors import MienError
 from engine.node import Context
+from engine.program import tool
 from engine.types import F32, U8
 from face.expression.people import load_people
 from face.render.actor import Actor
@@ -171,7 +172,7 @@ class Eyes:
         self._known: dict[int, Seen] = {}
         names = {name for judge in judges for name in judge.names}
         if not {"emotion", "faceres"} <= names:
-            raise MienError("two judges are needed: python -m training.metrics.fetch")
+            raise MienError(f"two judges are needed: {tool('training.metrics.fetch')}")
 
     def see(self, one: Portrait) -> Seen:
         if id(one) not in self._known:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import MienError
+from engine.program import tool
 from engine.types import F32, U8
 from face.expression.words import WORDS
 from face.types import EMOTIONS
@@ -61,7 +62,7 @@ def takes_in(
         if not takes:
             raise MienError(
                 f"no pictures and no shards in {folder}; give a folder of JPEG or PNG files, "
-                "or one from python -m training.data.prepare"
+                f"or one from {tool('training.data.prepare')}"
             )
     return takes[:: max(1, every)]
 

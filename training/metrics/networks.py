@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Final, Protocol
 import numpy as np
 
 from engine.errors import MienError, UsageError
-from engine.program import extra
+from engine.program import extra, tool
 from engine.types import F32, U8
 from face.crop import CROP_CM, CROP_PX, crop, crop_transform
 from face.rig import load_rig
@@ -222,5 +222,5 @@ def _fetched(name: str) -> Path:
     path = judges_folder() / name
     if not path.is_file():
         which = name.partition("-")[0].removesuffix(".json")
-        raise MienError(f"the judge {which} is missing: python -m training.metrics.fetch")
+        raise MienError(f"the judge {which} is missing: {tool('training.metrics.fetch')}")
     return path

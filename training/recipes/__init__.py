@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import UsageError, suggestion, words
+from engine.program import tool
 
 if TYPE_CHECKING:
     from training.recipe import Interface, Recipe
@@ -62,7 +63,9 @@ def recipe(name: str) -> type[Recipe]:
 
     found = find(name)
     if not issubclass(found, Recipe):
-        raise UsageError(f"{found.name} isn't trained here: python -m export.{found.name} takes it")
+        raise UsageError(
+            f"{found.name} isn't trained here: {tool(f'export.{found.name}')} takes it"
+        )
     return found
 
 
