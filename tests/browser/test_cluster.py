@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from engine.folders import running
 from tests.browser.engine import REPOSITORY
 from tests.browser.firefox import Firefox
 from tests.browser.page import LivePage
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cluster
 START_WITHIN_S = 90.0
+KEPT_WITHIN_S = 20.0
 HELD = "document.documentElement.dataset"
 TELL_FETCHES = """(() => {
   window.told = [];
@@ -65,6 +68,16 @@ class Served:
         found = [each for each in family if "cluster.worker" in each.cmdline()]
         return sorted(found, key=lambda each: -len(each.children(recursive=True)))
 
+    def keeps(self, word: str) -> bool:
+        """Whether a file that the front keeps of a visitor has this word."""
+        [folder] = running(self.process.pid)
+        for path in folder.iterdir():
+            if re.fullmatch(r"[0-9a-f]{64}", path.name):
+                with contextlib.suppress(FileNotFoundError):  # replaced by a newer one
+                    if word in path.read_text("utf-8"):
+                        return True
+        return False
+
     def close(self) -> None:
         self.process.send_signal(signal.SIGINT)
         try:
@@ -92,7 +105,10 @@ def test_chromium_is_sent_to_its_worker_and_outlives_it(browser: Browser, served
         page.start()
         page.emotion("happy").click()
         page.wait("emotion", "happy")
-        page.page.wait_for_timeout(1500)  # settings are written, and told to the front
+        deadline_s = time.monotonic() + KEPT_WITHIN_S
+        while not served.keeps("happy"):  # the front has the settings, should the worker die
+            assert time.monotonic() < deadline_s, "the settings don't reach the front"
+            page.page.wait_for_timeout(50)
         statuses = [answer.status for answer in sent]
         assert (statuses.count(307), statuses.count(201)) == (2, 2)
         front, worker = ({each.url.split("/")[2] for each in sent if each.status == status}
