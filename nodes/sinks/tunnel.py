@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from engine.errors import MienError
 from engine.program import ROOT
+from nodes.trust import reason
 
 WITHIN_S: Final = 5.0
 _BLOCK: Final = 65_536
@@ -97,18 +98,6 @@ async def _first(*works: Coroutine[Any, Any, None]) -> None:
     await asyncio.gather(*others, return_exceptions=True)
     for task in done:
         task.result()
-
-
-def reason(error: Exception) -> str:
-    """Why a server can't be reached, without its address."""
-    error = getattr(error, "certificate_error", getattr(error, "os_error", error))  # aiohttp's own
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate isn't trusted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return "it doesn't speak TLS"
-    number = getattr(error, "errno", None) or 0
-    words = os.strerror(number) if number > 0 else getattr(error, "strerror", None)
-    return str(words or "it can't be reached").lower()
 
 
 async def main(host: str, port: int) -> None:

@@ -16,7 +16,7 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSes
 
 from engine.errors import MienError
 from engine.types import U8, AudioFrame
-from nodes.sinks.tunnel import reason
+from nodes.trust import reason
 
 WITHIN_S: Final = 4.0
 """for the answer, and once more for the connection"""

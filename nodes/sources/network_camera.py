@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from engine.clock import Clock
@@ -16,9 +19,12 @@ from engine.parameters import parameter
 from engine.types import VideoFrame
 from media.colours import PictureReader
 from media.probing import video_stream
+from nodes.sources import playlists
 from nodes.sources.retries import Retries
+from nodes.trust import authorities, reason, untrusted
 
 SCHEMES: Final = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "tcp", "udp")
+_TLS_PORTS: Final = {"rtsps": 322, "rtmps": 443, "https": 443}
 _NS: Final = 1_000_000_000
 _REOPEN_NS: Final = 2 * _NS
 _TAKE_S: Final = 0.2
@@ -33,7 +39,8 @@ class NetworkCamera(Source):
 
     The newest picture counts: what came before it and wasn't taken is dropped. Stamps say when a
     picture arrived. A camera that doesn't answer or goes silent is tried again every two seconds.
-    A recording that lies at the address is played in its own time, over and over.
+    A recording that lies at the address is played in its own time, over and over. One that speaks
+    TLS has to prove who it is (`nodes.trust`).
     """
 
     outputs: ClassVar = {"video": VideoFrame}
@@ -123,7 +130,8 @@ class _Reception:
             # Each container has its own error for an end in its midst.
             silent = isinstance(error, av.ExitError | av.TimeoutError)
             if silent or not self._delivered:
-                self.problem = _reason(error)
+                self.problem = "" if silent else self._mistrust(error)
+                self.problem = self.problem or _reason(error)
         finally:
             with self._fresh:
                 self.ended.set()
@@ -132,15 +140,7 @@ class _Reception:
     def _receive(self) -> None:
         import av
 
-        options = {"protocol_whitelist": _ALLOWED}
-        if self._address.lower().startswith("rtsp"):
-            options["rtsp_transport"] = "tcp"  # through routers, and without torn pictures
-        with av.open(
-            self._address,
-            timeout=self._answer_s,
-            options=options,
-            metadata_errors="replace",
-        ) as container:
+        with self._opened() as container:
             video = video_stream(container)
             if video is None:
                 return
@@ -156,6 +156,53 @@ class _Reception:
                 with self._fresh:
                     self._newest = (self._clock.now_ns(), frame)
                     self._fresh.notify()
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        """The address, from who proves to be there. Raises av.FFmpegError, OSError."""
+        import av
+
+        scheme = self._scheme()
+        options = {"protocol_whitelist": _ALLOWED}
+        if scheme.startswith("rtsp"):
+            options["rtsp_transport"] = "tcp"  # through routers, and without torn pictures
+        more: dict[str, Any] = {"timeout": self._answer_s, "metadata_errors": "replace"}
+        with authorities() as trusted:
+            options |= {"tls_verify": "1", "ca_file": trusted}
+            if scheme == "https":
+                options |= playlists.REFUSED
+            try:
+                container = av.open(self._address, options=options, **more)
+            except av.InvalidDataError:
+                if scheme != "https":
+                    raise
+            else:
+                with container:
+                    yield container
+                return
+        with av.open(
+            self._address,
+            format=playlists.format_of(self._address),
+            options=playlists.FETCHED,
+            io_open=playlists.fetcher(self._address, self._answer_s),
+            **more,
+        ) as container:
+            yield container
+
+    def _mistrust(self, error: Exception) -> str:
+        """Why its TLS can't be relied on, or ""; FFmpeg doesn't say."""
+        if isinstance(error, HTTPError) or self._scheme() not in _TLS_PORTS:
+            return ""
+        if isinstance(error, URLError) and isinstance(error.reason, ssl.SSLError):
+            why = reason(error.reason)
+        else:
+            parts = urlsplit(self._address)
+            port = parts.port or _TLS_PORTS[self._scheme()]
+            why = untrusted(parts.hostname or "", port, self._answer_s)
+        return f"can't be relied on ({why})" if why else ""
+
+    def _scheme(self) -> str:
+        return self._address.partition("://")[0].lower()
 
 
 class _Pace:
@@ -226,9 +273,10 @@ def _reason(error: Exception) -> str:
     """What is wrong with a camera, in words that say what to do."""
     import av
 
-    if isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError):
+    status = error.code if isinstance(error, HTTPError) else 0
+    if status in (401, 403) or isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError):
         return "wants a name and a password: put them before its host, NAME:PASSWORD@"
-    if isinstance(error, av.HTTPNotFoundError):
+    if status == 404 or isinstance(error, av.HTTPNotFoundError):
         return "has nothing at that path; see its manual for the stream's"
     if isinstance(error, av.ExitError | av.TimeoutError):
         return "does not answer; is it switched on, and in this network?"

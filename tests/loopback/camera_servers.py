@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import mimetypes
 import socket
 import struct
 import threading
@@ -54,6 +55,8 @@ class Mjpeg:
         handler.send_response(self.answer)
         if self.answer != 200 or self.file is not None:
             content = b"" if self.file is None else self.file.read_bytes()
+            if self.file is not None and (kind := mimetypes.guess_type(self.file.name)[0]):
+                handler.send_header("Content-Type", kind)
             handler.send_header("Content-Length", str(len(content)))
             handler.end_headers()
             handler.wfile.write(content)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from cluster.certificate import Certificate
 from engine.errors import UsageError
 from engine.node import Context
 from engine.parameters import build
@@ -18,6 +22,7 @@ from engine.types import VideoFrame
 from nodes.sources import network_camera
 from nodes.sources.network_camera import NetworkCamera, check_address, without_secrets
 from tests.loopback.camera_servers import EACH, Mjpeg, Rtsp
+from tests.loopback.tls_front import behind_tls
 from tests.made_media import make_video, number_in, numbered
 
 WITHIN_S = 30.0
@@ -208,6 +213,102 @@ def test_a_playlist_cannot_name_files_of_this_machine(mjpeg: Mjpeg, tmp_path: Pa
     assert bench.problem()
     bench.node.close()
     assert "ok" not in [condition for condition, _ in bench.statuses]
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Certificate:
+    return Certificate.made(tmp_path, "127.0.0.1")
+
+
+def port_of(url: str) -> int:
+    return urlsplit(url).port or 0
+
+
+@pytest.mark.parametrize("scheme", ["https", "rtsps"])
+def test_pictures_by_tls_from_who_proves_to_be_the_camera(
+    scheme: str, made: Certificate, mjpeg: Mjpeg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rtsp = Rtsp()
+    plain = rtsp.url if scheme == "rtsps" else mjpeg.url
+    with behind_tls(port_of(plain), made) as port:
+        address = f"{scheme}://me:secret@127.0.0.1:{port}{urlsplit(plain).path}"
+        rtsp.url = f"rtsp://127.0.0.1:{port}/stream"
+        bench = Bench(address)
+        problem = bench.problem()
+        assert "its certificate isn't trusted: self-signed certificate; SSL_CERT_FILE=" in problem
+        assert "secret" not in problem and "\n" not in problem and not mjpeg.visits
+        monkeypatch.setenv("SSL_CERT_FILE", made.cert)
+        assert bench.read(2)  # by itself
+        assert bench.statuses[-1] == ("ok", "")
+        bench.node.close()
+    rtsp.close()
+
+
+@pytest.mark.parametrize("path", ["live.m3u8", "live"])
+def test_a_playlists_pieces_come_from_who_is_trusted(
+    path: str, made: Certificate, mjpeg: Mjpeg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    other, pieces = Certificate.made(tmp_path / "other", "127.0.0.1"), Mjpeg()
+    pieces.file = make_video(
+        tmp_path / "a.ts", [numbered(i) for i in range(37)], container="mpegts"
+    )
+    mjpeg.file = tmp_path / "list.m3u8"
+    with (
+        behind_tls(port_of(mjpeg.url), made) as port,
+        behind_tls(port_of(pieces.url), other) as untrusted,
+        behind_tls(port_of(pieces.url), made) as trusted,
+    ):
+
+        def play(pieces_at: int) -> None:
+            head = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1.48,\n"
+            end = f"https://127.0.0.1:{pieces_at}/a.ts\n#EXT-X-ENDLIST\n"
+            (tmp_path / "list.m3u8").write_text(head + end)
+
+        monkeypatch.setenv("SSL_CERT_FILE", made.cert)
+        play(untrusted)
+        bench = Bench(f"https://127.0.0.1:{port}/{path}", answer_s=2.0)
+        assert "its certificate isn't trusted" in bench.problem()
+        assert not pieces.visits
+        play(trusted)
+        assert len(bench.read(3)) == 3
+        bench.node.close()
+    pieces.close()
+
+
+def test_nothing_is_said_to_who_isnt_trusted(made: Certificate, tmp_path: Path) -> None:
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hear() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    with server.accept()[0] as line:
+                        heard.append(line.recv(16))
+
+        hearing = threading.Thread(target=hear, daemon=True)
+        hearing.start()
+        with behind_tls(server.getsockname()[1], made) as port:
+            bench = Bench(f"rtmps://127.0.0.1:{port}/live/x")
+            assert "isn't trusted" in bench.problem()
+            bench.node.close()
+        server.shutdown(socket.SHUT_RDWR)
+        hearing.join()
+    assert not any(heard)
+
+
+def test_a_certificate_of_another_and_who_speaks_no_tls(
+    mjpeg: Mjpeg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    another = Certificate.made(tmp_path, "10.9.9.9")
+    monkeypatch.setenv("SSL_CERT_FILE", another.cert)
+    with behind_tls(port_of(mjpeg.url), another) as port:
+        bench = Bench(f"https://127.0.0.1:{port}/video")
+        assert "use the address that it is for" in bench.problem()
+        bench.node.close()
+    bench = Bench(mjpeg.url.replace("http:", "https:"))
+    assert "it doesn't speak TLS" in bench.problem()
+    bench.node.close()
 
 
 @pytest.mark.parametrize(
