@@ -24,7 +24,7 @@ EMOTION/PERSON_SESSION.jpg, with their other session as memory and without; give
 never saw them, and their --fold. own-talk edits films, and compares with the person's own calm
 moments, or with their own talk in an emotion, as --memory shows it. voice judges faces that voices
 move, heard follows their feelings into pictures, style tells what ten seconds of a speaker are good
-for: their own --help tells how. --out gets
+for, space what an emotion space says of people held out: their own --help tells how. --out gets
 results.json, report.html and a sheet of pictures per emotion. --card puts what `read` says of a
 weight on its card, with this command and hashes of data and network.
 
@@ -133,6 +133,10 @@ def main(argv: list[str] | None = None) -> int:
         from training.evaluation import heard
 
         return heard.main(arguments[1:])
+    if arguments[:1] == ["space"]:
+        from training.evaluation import space
+
+        return space.main(arguments[1:])
     if arguments[:1] == ["style"]:
         from training.evaluation import style
 

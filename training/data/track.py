@@ -70,21 +70,21 @@ def clips_of(
 
 
 def _still(file: Path, landmarker: str) -> tuple[U8, FaceTrack]:
-    """A picture as `_follow` gives frames. Looked at three times: a tracker settles on a face."""
+    """A picture as `frames_of` gives frames. Looked at three times: a tracker settles on a face."""
     pixels = read_picture(file).pixels
     tracker = _kept_tracker(landmarker)
     tracker.reset()
-    *_, last = _frames(tracker, iter([pixels] * 3))
+    *_, last = frames_of(tracker, iter([pixels] * 3))
     if not last[1].found:
         raise MienError(f"{file.name}: no face is seen")
     return last
 
 
 def _follow(file: Path, landmarker: str) -> Iterator[tuple[U8, FaceTrack]]:
-    """Crops [256, 256, 3] RGB, and the track in the crop's pixels."""
+    """Those of a film."""
     tracker = tracker_of(landmarker)
     try:
-        yield from _frames(tracker, pictures(file))
+        yield from frames_of(tracker, pictures(file))
     finally:
         tracker.close()
 
@@ -100,7 +100,8 @@ def tracker_of(landmarker: str) -> FaceTracker:
 _kept_tracker = lru_cache(maxsize=1)(tracker_of)
 
 
-def _frames(tracker: FaceTracker, frames: Iterator[U8]) -> Iterator[tuple[U8, FaceTrack]]:
+def frames_of(tracker: FaceTracker, frames: Iterator[U8]) -> Iterator[tuple[U8, FaceTrack]]:
+    """Crops [256, 256, 3] RGB of BGR pictures in a row, and the track in the crop's pixels."""
     rig, steady = load_rig(), SteadyCrop()
     for index, pixels in enumerate(frames):
         frame = VideoFrame(capture_ns=index * STEP_NS, pixels=pixels)

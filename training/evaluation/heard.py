@@ -3,6 +3,8 @@
     python -m training.evaluate heard RAVDESS --portraits FACES --speech weights
     python -m training.evaluate heard VOICES --portraits FACES --sources ravdess \\
         --speech "folds/{}" --folds 4 --of emodb ravdess
+    python -m training.evaluate heard RAVDESS --portraits FACES --speech weights \\
+        --space runs/emotion_space --real LABELLED
 
 Each labelled voice goes through the nodes of `file VOICE --portrait FACE`. At each stage it is
 asked which feeling that is, of four: what the encoder of the voice says, the expression that the
@@ -12,7 +14,9 @@ among them). Rows are the voice by itself, the same told its label, and nothing 
 what a judge says of the portraits anyway. The last columns tell in how many pairs of takes, alike
 but for their level, the stronger one shows more. With --folds, people are divided as
 `training.evaluate_readers speech --folds` divides them, and folder K of --speech is of the reader
-that never heard those of fold K.
+that never heard those of fold K. With --space and --real, half a second of pictures is drawn at
+each moment, and a second table is VE-FID of pictures: how far those of each way are from real
+people's calm and emotional faces (labelled clips of the val and test splits of --real).
 """
 
 from __future__ import annotations
@@ -40,11 +44,16 @@ from nodes.face.voice_face import VoiceFace
 from nodes.readers.voice_reader import VoiceReader
 from training import command
 from training.data.clip import STEP_NS, Clip, ClipInfo, StoredClips, open_clips
+from training.data.track import frames_of
+from training.evaluation import watched
 from training.evaluation.reader_figures import VOICES
 from training.evaluation.renderers import ready, to_frames
+from training.evaluation.watched import Place, Watcher
 from training.metrics.networks import Judge, judges
 from training.metrics.statistics import ratio_interval
+from training.models.emotion_space import EmotionSpace
 from training.people import folds
+from training.restore import restore
 
 ASKED: Final = ("angry", "fear", "happy", "sad")
 STAGES: Final = ("heard", "asked", "shapes", "drawn")
@@ -54,6 +63,8 @@ LEVELS: Final = (0.7, 0.4, 0.7, 1.0)
 """how strongly a label is worn, by its level; 0: unknown"""
 AHEAD_MS: Final = 1600
 """by how much a file's face knows what the voice will feel"""
+RUN: Final = 12
+"""pictures in a row, 40 ms each, that VE-FID is of"""
 BLOCK: Final = RATE_HZ * STEP_NS // 1_000_000_000
 NEUTRAL: Final = EMOTIONS.index("neutral")
 
@@ -66,6 +77,8 @@ class Followed:
     clip: Clip
     way: str
     stages: Mapping[str, F32]
+    places: Sequence[Place] = ()
+    """of what is drawn, in the emotion space"""
 
     def right(self, stage: str) -> float:
         """Whether the labelled emotion is the first of those asked about."""
@@ -82,15 +95,21 @@ class Followed:
 class Stage:
     """Portraits, and who looks at them."""
 
-    def __init__(self, portraits: Sequence[Path], judge: Judge, moments: int) -> None:
+    def __init__(
+        self,
+        portraits: Sequence[Path],
+        judge: Judge,
+        moments: int,
+        watcher: Watcher | None = None,
+    ) -> None:
         self._portraits = [ready(Portrait, path=str(path), threads=1) for path in portraits]
         self._tracker = ready(FaceTracker, smoothing=0.0, search_interval_ms=0.0)
-        self._judge, self._moments = judge, moments
+        self._judge, self._moments, self._watcher = judge, moments, watcher
 
     def shown(self, rigs: Sequence[FaceRig]) -> F32:
         """What the judge says [8] of some moments of a voice, over all portraits."""
         said = []
-        for at in np.linspace(len(rigs) // 3, len(rigs) - 1, self._moments + 2)[1:-1].astype(int):
+        for at in self._when(rigs):
             for portrait in self._portraits:
                 pixels = portrait.process(rigs[at]).pixels
                 track = self._tracker.process(frame=to_frames([pixels], "look")[0])
@@ -99,6 +118,22 @@ class Stage:
         if not said:
             raise MienError("no face is found in what is drawn; give other portraits")
         return np.asarray(np.nan_to_num(np.mean(said, axis=0)), np.float32)
+
+    def _when(self, rigs: Sequence[FaceRig]) -> list[int]:
+        first, last = len(rigs) // 3, len(rigs) - 1
+        return [int(at) for at in np.linspace(first, last, self._moments + 2)[1:-1]]
+
+    def watched(self, rigs: Sequence[FaceRig], info: ClipInfo) -> Iterator[Place]:
+        """Where half a second of pictures from each moment on lies, of each portrait."""
+        if self._watcher is None:
+            return
+        for at in self._when(rigs):
+            for portrait in self._portraits:
+                self._tracker.reset()
+                drawn = (portrait.process(rig).pixels for rig in rigs[at : at + RUN])
+                seen = list(frames_of(self._tracker, drawn))
+                if seen and all(track.found for _, track in seen):
+                    yield Place(info, self._watcher([crop for crop, _ in seen]))
 
     def close(self) -> None:
         for node in (*self._portraits, self._tracker):
@@ -120,6 +155,8 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--moments", type=int, default=3, help="pictures of each portrait")
     parser.add_argument("--every", type=int, default=1, help="take each n-th pair of takes")
+    parser.add_argument("--space", type=Path, help="a run of emotion_space, for VE-FID")
+    parser.add_argument("--real", type=Path, help="shards of labelled real talk, for VE-FID")
     parser.add_argument("--out", type=Path, help="a JSON file")
     options = parser.parse_args(list(argv))
     return command.run("evaluate heard", lambda: heard(options))
@@ -129,6 +166,12 @@ def heard(options: argparse.Namespace) -> None:
     """Follow, and print a table. Raises MienError."""
     if unknown := set(options.ways) - set(WAYS):
         raise UsageError(f"a way is one of {', '.join(WAYS)}, not {min(unknown)}")
+    if bool(options.space) != bool(options.real):
+        raise UsageError("VE-FID takes --space and --real")
+    watcher, real = None, list[Place]()
+    if options.space:
+        watcher = Watcher(restore(options.space, "emotion_space", EmotionSpace))
+        real = talk_of(open_clips(options.real), watcher)
     every = open_clips(options.input)
     readers = readers_of(every, options)
     sources = options.sources or {info.source for info in every.infos}
@@ -143,10 +186,13 @@ def heard(options: argparse.Namespace) -> None:
     clips = [clip for pair in mixed[:: max(1, options.every)] for clip in pairs[pair]]
     if not clips:
         raise MienError(f"{options.input} has no voice that is {', '.join(ASKED)}; prepare others")
-    stage = Stage(options.portraits, judges(["emotion"])[0], options.moments)
+    stage = Stage(options.portraits, judges(["emotion"])[0], options.moments, watcher)
     rows = list(followed(clips, options.ways, readers, stage, options.gain))
     stage.close()
     print(as_text(rows))
+    if watcher:
+        drawn = {way: [one for row in rows if row.way == way for one in row.places] for way in WAYS}
+        print(watched.as_text({way: own for way, own in drawn.items() if own}, real))
     if options.out:
         told = [
             {"key": row.clip.info.key, "way": row.way}
@@ -155,6 +201,17 @@ def heard(options: argparse.Namespace) -> None:
         ]
         with atomic_write(options.out) as part:
             part.write_text(json.dumps(told), encoding="utf-8")
+
+
+def talk_of(clips: StoredClips, watcher: Watcher) -> list[Place]:
+    """Real people's labelled talk, half seconds of it, of those held out. Raises MienError."""
+    talk = clips.where(
+        lambda info: info.split != "train" and info.emotion != "" and not info.synthetic
+    )
+    found = [one for clip in talk if len(clip) > 1 for one in watcher.places(clip, RUN)]
+    if not found:
+        raise MienError("--real has no labelled film of real people in its val and test splits")
+    return found
 
 
 def readers_of(clips: StoredClips, options: argparse.Namespace) -> dict[str, str]:
@@ -199,7 +256,7 @@ def followed(
             if felt:
                 said = felt[len(felt) // 3 :]
                 stages["heard"] = np.mean([affect.probabilities for affect in said], axis=0)
-            yield Followed(clip, way, stages)
+            yield Followed(clip, way, stages, tuple(stage.watched(rigs, clip.info)))
     for node in (face, *hearers.values()):
         node.close()
 

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from face.types import BLENDSHAPES
+from training.models.face_backbone import lit
 from training.models.layers import Scale
 from training.models.trunk import FaceTrunk
-from training.models.visual import lit
 
 STEPS: Final = 10
 """steps of 20 ms that are heard of a picture's moment: 0.2 s with the moment in its middle"""

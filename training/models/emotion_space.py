@@ -3,30 +3,38 @@
 The paper's voice encoder is HuBERT's network and its face encoder a ResNet over rendered pictures,
 both learned; there is too little to learn that from here. So the voice is told by mean and
 deviation of what the frozen audio backbone hears, over the two seconds before a step, and the face
-by its rig sequence, through dilated convolutions. An emotion of a certain intensity, where nobody
-is heard, is where its examples lie on average.
-Legend: B batch, T steps of 20 ms, F features of the audio backbone, K shapes, D of the space.
+through dilated convolutions: by its rig sequence, or by what the frozen face backbone sees of a
+sequence of crops. An emotion of a certain intensity, where nobody is heard, is where its examples
+lie on average.
+Legend: B batch, T steps of 20 ms, P pictures of 40 ms, F features of the audio backbone, S of the
+face backbone, K shapes, D of the space.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.errors import MienError
 from face.types import BLENDSHAPES, EMOTIONS
+from training.models.face_backbone import FaceBackbone
 from training.models.layers import Scale
 from training.models.voice_rig import Hearing, VoiceRigSize
 
 NEUTRAL = EMOTIONS.index("neutral")
+STEPS_A_PICTURE: Final = 2
+_DROPPED: Final = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmotionSpaceSize:
     """Of the audio backbone as VoiceRigSize has it; ``space`` is D, ``memory`` the steps that a
-    voice is judged by, ``piece`` the steps of a face that is exported."""
+    voice is judged by, ``piece`` the steps of a face that is exported; ``parts`` and ``crop_px``
+    are the face backbone's, 0 where crops aren't learned from."""
 
     width: int
     heads: int
@@ -36,6 +44,8 @@ class EmotionSpaceSize:
     space: int
     memory: int
     piece: int
+    parts: int = 0
+    crop_px: int = 0
 
 
 def hearing_of(size: EmotionSpaceSize) -> Hearing:
@@ -87,6 +97,32 @@ class FaceEncoder(nn.Module):
         return F.normalize(self.leave(x).transpose(1, 2), dim=2)
 
 
+class CropEncoder(nn.Module):
+    """What is seen of crops, 25 a second [B, P, S] -> the space [B, T, D], of unit length; a still
+    is one picture, and lies where it would if it were held."""
+
+    def __init__(self, seen: int, size: EmotionSpaceSize) -> None:
+        super().__init__()
+        self.scale = Scale(seen)
+        self.enter = nn.Sequential(
+            nn.Dropout(_DROPPED), nn.Linear(seen, size.channels), nn.GELU(), nn.Dropout(_DROPPED)
+        )
+        self.layers = nn.ModuleList(
+            nn.Conv1d(
+                size.channels, size.channels, 3, dilation=d, padding=d, padding_mode="replicate"
+            )
+            for d in (1, 2, 4)
+        )
+        self.leave = nn.Conv1d(size.channels, size.space, 1)
+
+    def forward(self, seen_BPS: Tensor) -> Tensor:
+        x = self.enter(self.scale(seen_BPS).clamp(-5, 5)).transpose(1, 2)
+        for layer in self.layers:
+            x = x + F.gelu(layer(x))
+        z_BPD = F.normalize(self.leave(x).transpose(1, 2), dim=2)
+        return z_BPD.repeat_interleave(STEPS_A_PICTURE, dim=1)
+
+
 class EmotionSpace(nn.Module):
     """The face's side: a rig sequence [1, T, K] to its place [1, D] (the mean over time)."""
 
@@ -97,11 +133,23 @@ class EmotionSpace(nn.Module):
         self.size = size
         features = hearing_of(size).features
         self.voice, self.face = VoiceEncoder(features, size), FaceEncoder(size)
+        if size.parts:
+            self.backbone = FaceBackbone(size.parts, size.crop_px)
+            self.crop = CropEncoder(self.backbone.seen, size)
         self.register_buffer("places", torch.zeros(len(EMOTIONS), size.space))
 
     def forward(self, rig_BTK: Tensor) -> Tensor:
         z_BTD: Tensor = self.face(rig_BTK)
         return z_BTD.mean(dim=1)
+
+    def eyes(self) -> FaceBackbone:
+        """What crops are seen by. Raises MienError where none were learned from."""
+        if not self.size.parts:
+            raise MienError(
+                "this run of emotion_space never learned from crops, only from rigs and voices; "
+                "train it anew, on clips with pictures"
+            )
+        return self.backbone
 
     def remember(self, z_BD: Tensor, label_B: Tensor, keep: float = 0.99) -> None:
         """Where examples of each emotion lie, on average of late."""

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.models.face_backbone import lit
 from training.models.trunk import FaceTrunk
-from training.models.visual import lit
 
 SMALL: Final = 4
 """times that the net's picture is smaller than the source"""

@@ -12,12 +12,14 @@ import numpy as np
 from training.examples import Example, Examples, faces, of_clips
 from training.models.audio_backbone import BACKBONE_WIDTH
 from training.models.emotion_space import EmotionSpace, EmotionSpaceSize
+from training.models.trunk import PARTS, SIDE_PX
 from training.recipe import Ports, Recipe, Schedule, spec
 from training.trainers.emotion_space import (
     EmotionSpaceLosses,
     EmotionSpacePlan,
     EmotionSpaceTrainer,
 )
+from training.trainers.face_features import Plan
 from training.trainers.samples import Clips
 from training.trainers.talks import Shares
 
@@ -37,7 +39,7 @@ class EmotionSpaceRecipe(Recipe):
         return cls(
             size=EmotionSpaceSize(
                 width=BACKBONE_WIDTH, heads=8, layers=1, past=100,
-                channels=96, space=32, memory=100, piece=100,
+                channels=96, space=32, memory=100, piece=100, parts=PARTS, crop_px=SIDE_PX,
             ),
             schedule=Schedule(
                 steps=1_000, batch=32, lr=1e-3, weight_decay=0.05, warmup_steps=50,
@@ -46,22 +48,23 @@ class EmotionSpaceRecipe(Recipe):
             plan=EmotionSpacePlan(
                 pretrained=True, takes=2, piece=100, noise=0.7, stills=2,
                 shares=Shares(rigged=1, tracked=1, by_phones=1, made=1, still=1),
-                temperature=0.2, margin=0.2,
+                temperature=0.2, margin=0.2, views=Plan(stills=3, runs=2, frames=25),
             ),
             losses=EmotionSpaceLosses(contrastive=1.0, audio_visual=1.0, triplet=1.0),
         )  # fmt: skip
 
     @classmethod
     def debug(cls) -> Self:
-        full = cls.full()
+        full, views = cls.full(), Plan(stills=2, runs=1, frames=3)
         return replace(
             full,
             size=EmotionSpaceSize(
-                width=16, heads=2, layers=1, past=8, channels=8, space=4, memory=8, piece=10
+                width=16, heads=2, layers=1, past=8, channels=8, space=4, memory=8, piece=10,
+                parts=3, crop_px=128,
             ),
             schedule=Schedule.debug(batch=4, lr=1e-3),
-            plan=replace(full.plan, pretrained=False, takes=1, piece=8, stills=1),
-        )
+            plan=replace(full.plan, pretrained=False, takes=1, piece=8, stills=1, views=views),
+        )  # fmt: skip
 
     def build(self) -> EmotionSpace:
         return EmotionSpace(self.size)

@@ -1,7 +1,7 @@
 """Cached features of faces: each is seen many times in advance, by networks that stay as they are.
 
-A visual encoder's networks of others, which aren't trained, are most of its work. What they make of
-randomly changed pictures is kept in the user's cache; a training then takes seconds.
+Networks of others, which aren't trained, are most of the work of whoever looks at faces. What they
+make of randomly changed pictures is kept in the user's cache; a training then takes seconds.
 Legend: N views, F backbone features, S shapes.
 """
 
@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from engine.errors import MienError
 from engine.types import F32
 from face.emotions import MIRROR
-from training.models.visual import VisualEncoder
+from training.models.face_backbone import FaceBackbone
 from training.trainers.cache import cached, compiled, each, key_of
 from training.trainers.degradation import degraded_picture
 from training.trainers.samples import Array, Augmentation, Clips, Sample, run_of_frames
 
 WORN_EVERY: Final = 3
 """of so many views one is of a poor camera"""
+_COLUMNS: Final = ("backbone", "rig", "affect", "intensity", "known", "frame")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +39,16 @@ class Plan:
 @dataclass(frozen=True)
 class FaceFeatures:
     """``backbone`` [N, F] and, of each: ``rig`` [N, S], ``affect`` [N, 2],
-    ``intensity`` [N, 1], ``known`` [N, 1]. Those of a clip lie together, run after run; ``rows``
-    says where: clip -> (first, number of runs, frames of each)."""
+    ``intensity`` [N, 1], ``known`` [N, 1], and which picture of its clip it is, ``frame`` [N, 1].
+    Those of a clip lie together, run after run; ``rows`` says where: clip -> (first, number of
+    runs, frames of each)."""
 
     backbone: F32
     rig: F32
     affect: F32
     intensity: F32
     known: F32
+    frame: Array
     rows: dict[int, tuple[int, int, int]]
 
     def of(self, clips: Sequence[int]) -> Array:
@@ -65,23 +68,21 @@ class FaceFeatures:
         return start + np.minimum(np.arange(length), frames - 1)
 
 
-def face_features(encoder: VisualEncoder, clips: Clips, plan: Plan, keep: bool) -> FaceFeatures:
+def face_features(encoder: FaceBackbone, clips: Clips, plan: Plan, keep: bool) -> FaceFeatures:
     """The views of all clips: those kept, where they were made of the same; else made anew."""
 
     def make() -> dict[str, Array]:
         return _made(encoder, clips, plan)
 
-    key = key_of(clips, encoder.fixed, encoder.size, plan)
+    key = key_of(clips, encoder.fixed, encoder.parts, encoder.crop_px, plan, _COLUMNS)
     made = cached("face_features", key, make) if keep else make()
     rows = {int(clip): (int(a), int(b), int(c)) for clip, a, b, c in made.pop("rows")}
     return FaceFeatures(**made, rows=rows)
 
 
-def _made(encoder: VisualEncoder, clips: Clips, plan: Plan) -> dict[str, Array]:
-    columns: dict[str, list[Any]] = {
-        name: [] for name in ("backbone", "rig", "affect", "intensity", "known")
-    }
-    backbone, rows = _backbone(encoder), []
+def _made(encoder: FaceBackbone, clips: Clips, plan: Plan) -> dict[str, Array]:
+    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+    backbone, rows = backbone_of(encoder), []
 
     def length(index: int) -> tuple[int, int]:
         """How many runs of how many frames."""
@@ -90,7 +91,7 @@ def _made(encoder: VisualEncoder, clips: Clips, plan: Plan) -> dict[str, Array]:
     def looked_at(number: int, index: int) -> list[dict[str, Array]]:
         runs, frames = length(index)
         sample, rng = clips[index], np.random.default_rng([number, 7])
-        side = encoder.size.crop_px
+        side = encoder.crop_px
         return [
             row for run in range(runs) for row in _run(sample, side, run, frames, rng, backbone)
         ]
@@ -134,11 +135,12 @@ def _run(
             "affect": np.array([labels.valence[t], labels.arousal[t]], np.float32),
             "intensity": labels.intensity[t : t + 1],
             "known": labels.known[t : t + 1],
+            "frame": np.array([t], np.int64),
         }
 
 
 class _Backbone(nn.Module):
-    def __init__(self, encoder: VisualEncoder) -> None:
+    def __init__(self, encoder: FaceBackbone) -> None:
         super().__init__()
         self.encoder = encoder
 
@@ -146,8 +148,8 @@ class _Backbone(nn.Module):
         return self.encoder.backbone(crop_BCHW)
 
 
-def _backbone(encoder: VisualEncoder) -> Callable[[F32], F32]:
-    """Backbone features of a crop [3, S, S]."""
-    side = encoder.size.crop_px
+def backbone_of(encoder: FaceBackbone) -> Callable[[F32], F32]:
+    """Backbone features [F] of a crop [3, S, S]."""
+    side = encoder.crop_px
     network = compiled(_Backbone(encoder), (1, 3, side, side))
     return lambda crop: network(crop[None])[0]

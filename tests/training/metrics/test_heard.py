@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,19 @@ import pytest
 
 pytest.importorskip("torch")
 
+import torch
+
 from engine.types import F32, U8
 from face.types import EMOTIONS
 from tests.faces import astronaut
 from tests.training.data.made import made_clip
+from tests.training.made_clips import made_clip as talking_clip
+from training import checkpoint
 from training.data.clip import Clip, ClipInfo, write_shard
 from training.evaluate import main
-from training.evaluation import heard
+from training.evaluation import heard, watched
+from training.models.emotion_space import EmotionSpace
+from training.recipes.emotion_space import EmotionSpaceRecipe
 
 WIDER = EMOTIONS.index("happy")
 
@@ -32,6 +38,37 @@ class Smiles:
         wide = float(np.ptp(landmarks[[61, 291], 0]) / np.ptp(landmarks[[33, 263], 0]))
         said[[0, WIDER]] = 1 - wide / 2, wide / 2
         return {"emotion": said}
+
+
+def a_space(folder: Path) -> Path:
+    """A run of emotion_space that learned nothing, yet sees a difference."""
+    folder.mkdir()
+    torch.manual_seed(0)
+    recipe = EmotionSpaceRecipe.debug()
+    space = EmotionSpace(recipe.size)
+    space.backbone.load_learned()
+    space.crop.scale.std.fill_(0.1)
+    known = {
+        "step": 0,
+        "name": recipe.name,
+        "size": asdict(recipe.size),
+        "stages": [],
+        "modules": {},
+    }
+    checkpoint.save(folder, known | {"ema": {recipe.name: space.state_dict()}})
+    return folder
+
+
+def held_out(folder: Path) -> Path:
+    """A calm person and two who feel something, none of them to be learned from."""
+    write_shard(
+        folder / "a.tar",
+        [
+            talking_clip(name, subject=name, emotion=name, split="val")
+            for name in ("neutral", "happy", "angry")
+        ],
+    )
+    return folder
 
 
 def test_a_label_is_worn_and_drawn_by_its_level(
@@ -49,8 +86,18 @@ def test_a_label_is_worn_and_drawn_by_its_level(
     monkeypatch.setattr(heard, "judges", lambda names: [Smiles()])
     out = tmp_path / "out.json"
     told = ["heard", str(tmp_path), "--portraits", str(tmp_path / "face.png")]
-    assert main([*told, "--moments", "1", "--out", str(out)]) == 0
-    _, by_label, by_nothing = capsys.readouterr().out.splitlines()[2:]
+    monkeypatch.setattr(heard, "RUN", 2)
+    monkeypatch.setattr(watched, "LEAST", 2)
+    seen = ["--space", str(a_space(tmp_path / "space")), "--real", str(held_out(tmp_path / "real"))]
+    assert main([*told, *seen, "--moments", "1", "--out", str(out)]) == 0
+    _, by_label, by_nothing, *distances = capsys.readouterr().out.splitlines()[2:]
+    assert distances[0] == "| VE-FID of pictures | calm: 3 of 1 people | emotional: 6 of 2 people |"
+    assert [line.split(" | ")[0] for line in distances[2:]] == [
+        "| voice", "| label", "| nothing",
+        "| real, calm (itself: half against half)", "| real, emotional (itself: half against half)",
+    ]  # fmt: skip
+    apart = [float(line.split(" | ")[1].split()[0]) for line in distances[3:5]]
+    assert apart[0] != apart[1]
     assert by_label.startswith("| label | - | 1.00 (1.00 to 1.00) | 1.00")
     assert by_label.split(" | ")[5].startswith("0.00")  # of all, so wide a mouth is neutral
     assert by_label.endswith("| 1.00 (1.00 to 1.00) | 1.00 (1.00 to 1.00) | 1.00 (1.00 to 1.00) |")
@@ -65,6 +112,7 @@ def test_a_label_is_worn_and_drawn_by_its_level(
         (["--ways", "sign"], "a way is one of voice, label, nothing"),
         (["--sources", "nobody"], "has no voice that is angry, fear, happy, sad"),
         (["--folds", "2", "--speech", "weights"], "--speech with {}"),
+        (["--space", "runs/space"], "VE-FID takes --space and --real"),
     ):
         assert main([*told, *wrong]) in (1, 2)
         assert line in capsys.readouterr().err

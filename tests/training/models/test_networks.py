@@ -19,6 +19,7 @@ from training.models.audio_backbone import (
     pretrained_backbone,
     read_weights,
 )
+from training.models.face_backbone import lit
 from training.models.intensity import IntensityFusion, reading
 from training.models.layers import GRUStep
 from training.models.lite0 import Lite0
@@ -30,7 +31,7 @@ from training.models.speech import (
     forgetting,
     log_probabilities,
 )
-from training.models.visual import VisualEncoder, VisualSize, lit
+from training.models.visual import VisualEncoder, VisualSize
 from training.models.xception import XCEPTION, MiniXception
 
 SPEECH = SpeechSize(width=16, heads=2, layers=2, past=6)
