@@ -45,6 +45,20 @@ def test_flicker_is_what_was_added() -> None:
     assert faces.flicker(calm, shaking, inside) == pytest.approx(4)
 
 
+def test_what_is_left_out_tells_how_sure_a_mean_is() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(1, 1, (40, 1)), np.zeros((40, 1))
+
+    def apart(one: statistics.Floats, other: statistics.Floats) -> float:
+        return float(one.mean() - other.mean())
+
+    people = [str(number) for number in range(40)]
+    wide = statistics.left_out_error(apart, (first, second), (people, people))
+    assert wide == pytest.approx(1.96 * first.std(ddof=1) / 40**0.5, rel=1e-6)
+    alone = statistics.left_out_error(apart, (first, second), (["a"] * 40, people))
+    assert np.isnan(alone)
+
+
 def test_frechet_distance_of_known_gaussians() -> None:
     rng = np.random.default_rng(0)
     first = rng.normal(size=(40000, 2))
