@@ -5,10 +5,10 @@
 Of crops, of the same faces' rigs and of voices, real people apart from synthetic heads: how often
 the nearest of the space's emotions is the labelled one (mean over emotions; by chance one in as
 many as it knows); how often of two other people's, one in the same emotion and one in another, the
-former is nearer (by chance .5); the same of happy faces, happy ones and sad ones. Across, with no
-label asked: how often what is heard is nearer to the speaker's own face at that moment than to
-another person's, and a crop to its own rig (by chance .5). Look at these before a distance in the
-space, such as VE-FID, is believed.
+former is nearer (by chance .5); the same of happy faces, happy ones and sad ones, and of a voice
+and other people's crops. With no label asked: how often what is heard is nearer to the speaker's
+own face at that moment than to another person's, and a crop to its own rig (by chance .5). Look at
+these before a distance in the space, such as VE-FID, is believed.
 """
 
 from __future__ import annotations
@@ -63,21 +63,27 @@ def judge(options: argparse.Namespace) -> None:
     space = restore(options.space, "emotion_space", EmotionSpace)
     clips = open_clips(options.input).where(lambda info: info.split in options.split)
     found = places_of(list(clips), space, options.pictures)
-    if not found:
-        raise MienError(f"{options.input} has no pictures in {' or '.join(options.split)}")
+    if not any(side for sides in found.values() for side in sides.values()):
+        raise MienError(f"{options.input} shows and says nothing in {' or '.join(options.split)}")
     known = [place for place in range(len(EMOTIONS)) if space.places[place].any()]
     for kind, sides in found.items():
         for side in SIDES:
             if any(one.info.emotion for one in sides[side]):
                 print(f"{kind}, {side}: {labelled(sides[side], space.places.numpy(), known)}")
+        voices, crops = (
+            [one for one in sides[side] if one.info.emotion] for side in ("voice", "crop")
+        )
+        if voices and crops:
+            to_crops = _share(nearer(voices, crops))
+            print(f"{kind}, voice to crops of others: {to_crops} nearer to those of its emotion")
         for first, second in (("voice", "crop"), ("crop", "rig")):
-            if sides[first] and sides[second]:
+            if {one.moment for one in sides[first]} & {one.moment for one in sides[second]}:
                 print(f"{kind}, {first} to its own {second}: {together(sides, first, second)}")
 
 
 def places_of(clips: Sequence[Clip], space: EmotionSpace, length: int) -> Places:
-    """Of all that is seen: crops, their rigs, and what is heard meanwhile (by the learned audio
-    backbone, where the space was trained with it)."""
+    """Of all that is seen and heard, ``length`` pictures at a time: crops, their rigs, voices (by
+    the learned audio backbone, where the space was trained with it)."""
     watcher, hearing = Watcher(space), hearing_of(space.size)
     hears = space.size.width == BACKBONE_WIDTH
     if hears:
@@ -86,22 +92,21 @@ def places_of(clips: Sequence[Clip], space: EmotionSpace, length: int) -> Places
     rests = rests_of(clips)
     found: Places = defaultdict(lambda: defaultdict(list))
     for clip in clips:
-        kind = "synthetic heads" if clip.info.synthetic else "real people"
-        sound = heard(hearing, clip.samples) if hears and len(clip.sound) else None
+        sides = found["synthetic heads" if clip.info.synthetic else "real people"]
         for crop in watcher.places(clip, length):
-            steps = slice(
-                STEPS_A_PICTURE * crop.first, STEPS_A_PICTURE * min(crop.first + length, len(clip))
-            )
-            found[kind]["crop"].append(crop)
             shapes = clip.blendshapes[crop.first : crop.first + length] - rests[clip.info.subject]
             rig = np.clip(shapes, 0, 1).repeat(STEPS_A_PICTURE, axis=0).astype(np.float32)
             with torch.no_grad():
                 at = space(torch.from_numpy(rig)[None])[0].numpy()
-                found[kind]["rig"].append(Place(clip.info, at, crop.first))
-                if sound is not None and len(sound) >= steps.stop:
-                    piece = torch.from_numpy(sound[: steps.stop].astype(np.float32))[None]
-                    at = space.voice(piece)[0, steps].mean(dim=0).numpy()
-                    found[kind]["voice"].append(Place(clip.info, at, crop.first))
+            sides["crop"].append(crop)
+            sides["rig"].append(Place(clip.info, at, crop.first))
+        if hears and len(clip.sound) >= STEP_SAMPLES:
+            steps = torch.from_numpy(heard(hearing, clip.samples).astype(np.float32))
+            with torch.no_grad():
+                z_TD = space.voice(steps[None])[0].numpy()
+            for first in range(0, len(z_TD) // STEPS_A_PICTURE - length + 1, length):
+                piece = z_TD[STEPS_A_PICTURE * first : STEPS_A_PICTURE * (first + length)]
+                sides["voice"].append(Place(clip.info, piece.mean(axis=0), first))
     return found
 
 
@@ -134,21 +139,24 @@ def labelled(places: Sequence[Place], middles: F32, known: Sequence[int]) -> str
     low, high = recall_interval(confusions)
     told = f"{float(mean_recall(confusions.sum(axis=0))):.2f} ({low:.2f} to {high:.2f})"
     pair = [one for one in own if one.info.emotion in ("happy", "sad")]
-    happy = _share(nearer(pair, "happy"))
+    happy = _share(nearer(pair, pair, "happy"))
     return (
         f"{told} are nearest to their emotion (chance {1 / len(known):.2f}), "
-        f"{_share(nearer(own))} nearer to others of it than of another, happy to "
+        f"{_share(nearer(own, own))} nearer to others of it than of another, happy to "
         f"happy than sad {happy}; {len(own)} of {len(people)} people"
     )
 
 
-def nearer(places: Sequence[Place], emotion: str = "") -> Iterator[tuple[str, float]]:
-    """Of each place, or of those of one ``emotion``: whose it is, and in what share of pairs of
-    other people's places, one of its emotion and one of another, the first is nearer."""
-    at = np.array([one.place for one in places])
-    label = np.array([one.info.emotion for one in places])
-    who = np.array([one.info.subject for one in places])
-    for one in places:
+def nearer(
+    asked: Sequence[Place], among: Sequence[Place], emotion: str = ""
+) -> Iterator[tuple[str, float]]:
+    """Of each place that is asked about, or of those of one ``emotion``: whose it is, and in what
+    share of pairs of other people's places, one of its emotion and one of another, the first is
+    nearer."""
+    at = np.array([one.place for one in among])
+    label = np.array([one.info.emotion for one in among])
+    who = np.array([one.info.subject for one in among])
+    for one in asked:
         apart = ((at - one.place) ** 2).sum(axis=1)
         others, alike = who != one.info.subject, label == one.info.emotion
         same, other = apart[others & alike], apart[others & ~alike]
@@ -159,13 +167,14 @@ def nearer(places: Sequence[Place], emotion: str = "") -> Iterator[tuple[str, fl
 def together(sides: dict[str, list[Place]], first: str, second: str) -> str:
     """How often what is told by one side is nearer to the other side of the same moment than to
     another person's."""
-    theirs = {(one.info.key, one.first): one for one in sides[second]}
+    theirs = {one.moment: one for one in sides[second]}
     at = np.stack([one.place for one in sides[second]])
     who = np.array([one.info.subject for one in sides[second]])
     rows = list[tuple[str, float]]()
     for one in sides[first]:
-        own, others = theirs[one.info.key, one.first].place, at[who != one.info.subject]
-        if len(others):
+        others = at[who != one.info.subject]
+        if one.moment in theirs and len(others):
+            own = theirs[one.moment].place
             apart = ((np.stack([own, *others]) - one.place) ** 2).sum(axis=1)
             rows.append((one.info.subject, _below(apart[:1], apart[1:])))
     return f"{_share(rows)} than to another's (chance .50); {len(rows)} moments"

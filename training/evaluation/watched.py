@@ -35,6 +35,11 @@ class Place:
     place: F32
     first: int = 0
 
+    @property
+    def moment(self) -> tuple[str, int]:
+        """Of which clip, and when."""
+        return self.info.key, self.first
+
 
 class Watcher:
     """The visual side of an emotion space. Raises MienError where it never learned from crops."""

@@ -128,7 +128,7 @@ def test_a_space_is_judged_on_people_held_out(
     for wrong, line in (
         (["--split", "tests"], "a split is one of train, val, test, not tests"),
         (["--pictures", "0"], "--pictures is at least 1"),
-        (["--split", "test"], "has no pictures in test"),
+        (["--split", "test"], "shows and says nothing in test"),
     ):
         assert evaluate([*told, *wrong]) in (1, 2)
         assert line in capsys.readouterr().err
@@ -136,10 +136,11 @@ def test_a_space_is_judged_on_people_held_out(
 
 def test_alike_is_nearer_and_ones_own_too() -> None:
     happy, sad = places("happy", 1, 3), places("sad", -1, 3)
-    assert np.mean([share for _, share in nearer([*happy, *sad])]) == pytest.approx(1)
+    every = [*happy, *sad]
+    assert np.mean([share for _, share in nearer(every, every)]) == pytest.approx(1)
     mixed = [*places("happy", 0, 20), *places("sad", 0, 20)]
-    assert np.mean([share for _, share in nearer(mixed)]) == pytest.approx(0.5, abs=0.05)
-    assert {name for name, _ in nearer([*happy, *sad], "happy")} == {"p0", "p1", "p2"}
+    assert np.mean([share for _, share in nearer(mixed, mixed)]) == pytest.approx(0.5, abs=0.05)
+    assert {name for name, _ in nearer(every, every, "happy")} == {"p0", "p1", "p2"}
     own = {"crop": happy, "rig": happy}
     assert together(own, "crop", "rig").startswith("1.00 (1.00 to 1.00)")
 
