@@ -58,6 +58,8 @@ class Context:
     control: Control | None = None
     services: Mapping[str, str] = field(default_factory=dict)
     """what runs beside the graph for its nodes, as the graph says: an address by name"""
+    shared: dict[str, Any] = field(default_factory=dict)
+    """what the nodes of this process have in common, by name (``Node.together``)"""
 
 
 class Node:
@@ -81,7 +83,8 @@ class Node:
     outputs: ClassVar[Mapping[str, type[Message]]] = {}
     runs: ClassVar[Literal["executor", "thread", "loop"]] = "executor"
     together: ClassVar[str] = ""
-    """what nodes of this class share in their process; nodes that share it have to be in one"""
+    """what nodes of this class share in their process, by its name in ``context.shared``; nodes
+    that share it have to be in one process"""
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Config:

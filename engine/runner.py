@@ -70,6 +70,7 @@ class Runner:
         control: Control | None,
         lossless: bool,
         services: Mapping[str, str],
+        shared: dict[str, Any],
     ) -> None:
         self.spec = spec
         self.name = spec.name
@@ -92,6 +93,7 @@ class Runner:
             allocate=self._allocate,
             control=control,
             services=services,
+            shared=shared,
         )
         self.node = spec.node_type(spec.config, self.context)
         self.is_set_up = False

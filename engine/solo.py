@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psutil
@@ -48,6 +48,12 @@ class Solo(Supervisor):
         assert isinstance(self._keeper, Inside)
         return self._keeper.stalled
 
+    @property
+    def shared(self) -> Mapping[str, Any]:
+        """What the nodes have in common, by name."""
+        assert isinstance(self._keeper, Inside)
+        return self._keeper.shared
+
     def metrics(self, merged: bool = True) -> dict[str, Any]:
         figures = super().metrics(merged)
         del figures["processes"]["supervisor"]  # the same process
@@ -85,6 +91,10 @@ class Inside(Keeper):
         self._solo = solo
         self._worker: Worker | None = None
         self._own = Dispatcher()
+
+    @property
+    def shared(self) -> Mapping[str, Any]:
+        return {} if self._worker is None else self._worker.shared
 
     def begin(self) -> None:
         """Start the nodes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import zmq
 
@@ -42,6 +43,8 @@ class Wiring:
         self.loop_executor = LoopExecutor(asyncio.get_running_loop())
         self.threads: list[ThreadExecutor] = []
         self.receivers: list[ReceiveLink] = []
+        self.shared: dict[str, Any] = {}
+        """what the nodes have in common, by name"""
         self._senders: dict[str, list[SendLink]] = {}
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._authenticator: Authenticator | None = None
@@ -76,7 +79,7 @@ class Wiring:
             for base, driver in ((Source, SourceRunner), (LoopNode, LoopRunner)):
                 if issubclass(spec.node_type, base):
                     kind = driver
-            runner = kind(spec, host, control, self._lossless, self._graph.services)
+            runner = kind(spec, host, control, self._lossless, self._graph.services, self.shared)
             if isinstance(runner, SourceRunner):
                 runner.executor = self._thread(spec.name, runner)
             elif spec.runs == "loop":

@@ -43,7 +43,7 @@ class Worker:
         self.finished = asyncio.Event()
         self.failure: MienError | None = None
         self._wiring = Wiring(graph, process, run, self._refuse)
-        self.runners = self._wiring.runners
+        self.runners, self.shared = self._wiring.runners, self._wiring.shared
         self._stopped = False
         self._control = control
         self._on_event = on_event

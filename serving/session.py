@@ -21,7 +21,8 @@ from engine.settings import Settings
 from engine.solo import Solo
 from engine.transport.wire import from_bytes, to_bytes
 from face.render.person_file import FOLDER as PEOPLE
-from nodes.web import server
+from nodes.web.options import WEB_SERVER
+from nodes.web.server import WebServer
 from serving.line import received
 
 BEAT_S: Final = 0.5
@@ -102,7 +103,7 @@ class _Session:
                 break
             if beats % FIGURES_EVERY == 0:
                 told = figures(solo, graph)
-            self._tell({"beat": told | connections(), "stalled": solo.stalled()})
+            self._tell({"beat": told | connections(solo), "stalled": solo.stalled()})
             await asyncio.wait({over, ended}, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
         over.cancel()
         if ended.done():
@@ -123,9 +124,9 @@ class _Session:
             self._line.send(to_bytes(message))
 
 
-def connections() -> dict[str, int]:
+def connections(solo: Solo) -> dict[str, int]:
     """How many peers there are, and how many of them are connected."""
-    web = server.here()
+    web: WebServer | None = solo.shared.get(WEB_SERVER)
     peers = [peer for _, peer in web.peers.values()] if web is not None else []
     connected = sum(peer.connected_s is not None for peer in peers)
     return {"peers": len(peers), "connected": connected}
@@ -133,7 +134,7 @@ def connections() -> dict[str, int]:
 
 def figures(solo: Solo, graph: Graph) -> dict[str, Any]:
     """What the front shows of a session in use: rate and age of the pictures at the sink."""
-    if not connections()["connected"]:
+    if not connections(solo)["connected"]:
         return {}
     nodes = solo.metrics()["nodes"]
     out = nodes.get(graph.roles["out"], {})

@@ -110,7 +110,7 @@ class Bench:
         self.reader = HeaderReader(RUN)
         spec = NodeSpec("reads", "tests:Reads", Reads, {}, None, "main", {})
         spec.inputs = {port: ("in", port) for port in Reads.inputs}
-        self.runner = Runner(spec, self, None, lossless=False, services={})
+        self.runner = Runner(spec, self, None, lossless=False, services={}, shared={})
         self.runner.setup()
         self.errors: list[str] = []
         self.executor = ThreadExecutor("fuzz", lossless=False)

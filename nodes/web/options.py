@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 WEB_SERVER: Final = "the web server"
-"""what nodes of a page share: there is one server in a process"""
+"""what the page's nodes share in their process, by name"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

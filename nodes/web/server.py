@@ -1,4 +1,4 @@
-"""The HTTP server of the process: one for all its nodes, bound while any of them is there."""
+"""The HTTP server that the nodes of a process share, bound while any of them is there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nodes.web import people
 from nodes.web.binding import Binding
 from nodes.web.gate import Gate
 from nodes.web.operations import OF_THE_GRAPH, Selftest
-from nodes.web.options import Options
+from nodes.web.options import WEB_SERVER, Options
 from nodes.web.peer import Peer
 from nodes.web.prometheus import exposition
 from nodes.web.rigs import Rigs
@@ -36,7 +36,6 @@ NODE_FOR = {
 }
 DEFAULT_AFTER_S = 2.0
 ENDED_MOST = 256  # sessions that are remembered to have ended
-_servers: dict[asyncio.AbstractEventLoop, WebServer] = {}
 
 
 class Negotiator(Protocol):
@@ -262,17 +261,12 @@ class WebServer:
         return web.Response(status=204, headers=SESSION if "id" in request.match_info else ENDPOINT)
 
 
-def here() -> WebServer | None:
-    """The server of this event loop, where a node has joined it."""
-    return _servers.get(asyncio.get_running_loop())
-
-
 async def join(context: Context) -> WebServer:
-    """The server of this event loop, made where there is none; ``leave`` it when done."""
-    loop = asyncio.get_running_loop()
-    server = _servers.get(loop)
+    """The server that the nodes of this process share, made by the first; ``leave`` it when
+    done."""
+    server: WebServer | None = context.shared.get(WEB_SERVER)
     if server is None:
-        server = _servers[loop] = WebServer()
+        server = context.shared[WEB_SERVER] = WebServer()
         server.serve_by_default()
     server.contexts.append(context)
     return server
@@ -283,7 +277,6 @@ async def leave(server: WebServer, context: Context) -> None:
     if context in server.contexts:
         server.contexts.remove(context)
     if not server.contexts:
-        loop = asyncio.get_running_loop()
-        if _servers.get(loop) is server:
-            del _servers[loop]
+        if context.shared.get(WEB_SERVER) is server:
+            del context.shared[WEB_SERVER]
         await server.close()

@@ -51,6 +51,7 @@ class Engine:
         self.counters: dict[str, Counter[str]] = defaultdict(Counter)
         self.observed: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         self.status: dict[str, tuple[str, str]] = {}
+        self.shared: dict[str, Any] = {}
         self.emitted: dict[str, deque[Message]] = defaultdict(lambda: deque(maxlen=300))
         self.loop = asyncio.get_running_loop()
         self.dispatcher = Dispatcher()
@@ -66,6 +67,7 @@ class Engine:
             observe=lambda key, value: self.observed[name][key].append(value),
             count=lambda key, n: self.counters[name].update({key: n}),
             control=self.dispatcher,
+            shared=self.shared,
         )
         node = kind(build(kind.Config, config), context)
         await node.start()

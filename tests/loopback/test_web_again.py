@@ -10,7 +10,7 @@ import pytest
 from engine.graph import load
 from engine.local import run_local
 from engine.types import VideoFrame
-from nodes.web import server
+from nodes.web.server import WebServer
 from nodes.web.webrtc_out import WebrtcOut
 
 GRAPH: dict[str, Any] = {
@@ -40,6 +40,14 @@ async def test_the_way_out_is_set_up_again(monkeypatch: pytest.MonkeyPatch) -> N
         shown += 1
 
     monkeypatch.setattr(WebrtcOut, "_show", fail_at_first)
+    made: list[WebServer] = []
+    begin = WebServer.serve_by_default
+
+    def noted(self: WebServer) -> None:
+        made.append(self)
+        begin(self)
+
+    monkeypatch.setattr(WebServer, "serve_by_default", noted)
     events: list[str] = []
     stop = asyncio.Event()
 
@@ -55,4 +63,4 @@ async def test_the_way_out_is_set_up_again(monkeypatch: pytest.MonkeyPatch) -> N
     assert (out["restarts"], out["errors"], out["status"][0]) == (1, 5, "ok")
     assert "out was set up again" in events
     assert not any("AttributeError" in text for text in events)
-    assert not server._servers
+    assert made and not any(one.bound for one in made)

@@ -98,7 +98,7 @@ async def test_without_a_sink_the_server_binds_by_itself(monkeypatch: pytest.Mon
         assert browser._server.port != 0
     finally:
         await engine.stop()
-    assert not server._servers
+    assert not engine.shared
 
 
 def _any_port(options: Any) -> Any:
