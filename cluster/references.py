@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cluster.kept import Kept, digest_of
 from cluster.messages import FILE_MOST
+from cluster.session_files import ContentStore, digest_of
 from engine.errors import MienError
 from engine.roles import Roles
 from face.reference_file import shared
@@ -16,7 +16,7 @@ Row = Sequence[Any]
 """of a file: the digest of its content, its name, its share in a blend"""
 
 
-def packed(graph: Mapping[str, Any], kept: Kept) -> list[Row]:
+def packed(graph: Mapping[str, Any], kept: ContentStore) -> list[Row]:
     """What stands for each file that the graph's references name; ``kept`` has it from here on.
     Raises MienError where one can't be read."""
     rows: list[Row] = []

@@ -58,17 +58,17 @@ class Holder:
             return process.wait()
 
 
-class Courier:
-    """Has files of a person on the machine of who asked for work, for where it is done."""
+class FileActor:
+    """Serves files of a person from the machine that asked for work to where it is done."""
 
     async def open(self, contents: list[bytes]) -> None:
         import importlib
 
         importlib.import_module("mien")
         util = importlib.import_module("ray.util")
-        from cluster.desk import Desk
+        from cluster.file_server import FileServer
 
-        self._desk = Desk(util.get_node_ip_address(), contents)
+        self._file_server = FileServer(util.get_node_ip_address(), contents)
 
     async def let_in(self, key: str) -> tuple[str, str]:
-        return self._desk.let_in(key)
+        return self._file_server.let_in(key)

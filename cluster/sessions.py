@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from cluster import messages as ms
-from cluster.kept import Kept, travels
+from cluster.session_files import ContentStore, travels
 from cluster.workers import Worker, Workers
 from engine.errors import MienError, words
 
@@ -87,7 +87,11 @@ class FarSessions:
     with: digests by path, held by ``kept``."""
 
     def __init__(
-        self, workers: Workers, kept: Kept, event: Callable[[str, str], None], first: dict[str, str]
+        self,
+        workers: Workers,
+        kept: ContentStore,
+        event: Callable[[str, str], None],
+        first: dict[str, str],
     ) -> None:
         self.by_name: dict[str, FarSession] = {}
         self.ended: dict[str, Any] = {"count": 0, "moves": 0}

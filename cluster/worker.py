@@ -17,10 +17,10 @@ from typing import Any, Final
 
 from cluster import messages as ms
 from cluster.certificate import Certificate
-from cluster.door import Door
-from cluster.kept import PEOPLE, SETTINGS, digest_of, travels
 from cluster.link import Keys, Line
 from cluster.references import unpack
+from cluster.session_files import PEOPLE, SETTINGS, digest_of, travels
+from cluster.worker_front import WorkerFront
 from engine.dispatch import Dispatcher
 from engine.errors import MienError, words
 from engine.folders import RunFolder
@@ -120,7 +120,7 @@ class Worker:
         task = self._task
         machine = Machine(
             graph, self._news, most=task["most"] or 1, linger_s=task["linger_s"],
-            networks=task["networks"], device=device_of(task["device"]), front=Door,
+            networks=task["networks"], device=device_of(task["device"]), front=WorkerFront,
         )  # fmt: skip
         machine.sessions.on_end = self._ended
         return machine

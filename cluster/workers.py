@@ -13,8 +13,8 @@ import aiohttp
 
 from cluster import messages as ms
 from cluster import remote
-from cluster.kept import Kept
 from cluster.link import Listener
+from cluster.session_files import ContentStore
 from engine.clock import RunningTime
 from engine.dispatch import Dispatcher
 from engine.errors import MienError, words
@@ -80,7 +80,7 @@ class Workers:
         ray: Any,
         task: dict[str, Any],
         plan: Plan,
-        kept: Kept,
+        kept: ContentStore,
         event: Callable[[str, str], None],
     ) -> None:
         self.by_name: dict[str, Worker] = {}

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from cluster import joining
 from cluster.front import ClusterFront, FarPlaces
-from cluster.kept import PEOPLE, Kept, digest_of
 from cluster.references import packed
+from cluster.session_files import PEOPLE, ContentStore, digest_of
 from cluster.sessions import FarSessions
 from cluster.workers import Plan, Workers
 from commands import capacity
@@ -71,7 +71,7 @@ async def opened(
     """The front, with workers ready. Raises MienError."""
     capacity.camera(options.expect)  # says now what is wrong with it
     folder = RunFolder()
-    kept = Kept(folder.path)
+    kept = ContentStore(folder.path)
     alive = sum(node["Alive"] and node["Resources"].get("CPU", 0) > 0 for node in ray.nodes())
     least, most = options.workers or (max(1, alive), max(1, alive))
     plan = Plan(least=least, most=most, spare=options.spare, cores=options.cores, gpus=options.gpus)

@@ -18,8 +18,8 @@ from aiohttp.typedefs import Handler
 from engine.metrics import Latency
 from nodes.web.security import refuse
 from serving.device import Device
-from serving.house import House
 from serving.places import Places
+from serving.session_host import SessionHost
 
 STATIC: Final = Path(__file__).parent / "static"
 COOKIE: Final = "mien_admin"
@@ -30,7 +30,7 @@ OWN: Final = ("/admin", "/metrics")
 class Admin:
     """Routes below /admin, and /metrics. ``devices`` tells of the owners of shared networks."""
 
-    def __init__(self, sessions: House, places: Places, token: str) -> None:
+    def __init__(self, sessions: SessionHost, places: Places, token: str) -> None:
         self.token = token
         self.devices: list[Device] = []
         self._sessions = sessions

@@ -12,7 +12,7 @@ from typing import Any, Final
 from engine.errors import MienError
 from engine.program import ROOT
 from engine.transport.wire import from_bytes, to_bytes
-from serving.line import pair, received
+from serving.socket_pair import pair, received
 
 START_WITHIN_S: Final = 60.0
 END_WITHIN_S: Final = 3.0

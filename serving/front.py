@@ -23,8 +23,8 @@ from nodes.web.options import Options
 from nodes.web.security import REFERENCE_PATH, read_body, refuse
 from nodes.web.server import PATHS, STATIC
 from serving.admin import OWN, Admin
-from serving.house import House, Visited
 from serving.places import Places
+from serving.session_host import SessionHandle, SessionHost
 
 NAME: Final = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 """whoever knows a session's name is in it: it mustn't be guessed"""
@@ -41,7 +41,7 @@ PASSED_BACK: Final = (
 class Front:
     """Routes of all sessions. ``places`` says who may come in."""
 
-    def __init__(self, sessions: House, places: Places, admin_token: str = "") -> None:
+    def __init__(self, sessions: SessionHost, places: Places, admin_token: str = "") -> None:
         self.sessions = sessions
         self.places = places
         self.binding = Binding()
@@ -202,7 +202,7 @@ class Front:
             session.sockets -= 1
             session.used_s = self.sessions.now_s
 
-    async def _session(self, name: str, *, waits: bool) -> Visited:
+    async def _session(self, name: str, *, waits: bool) -> SessionHandle:
         """The session of that name, begun where there is none and a place is free.
 
         Raises NoPlaceError; who ``waits`` is in line from then on.

@@ -23,7 +23,7 @@ from engine.transport.wire import from_bytes, to_bytes
 from face.render.person_file import FOLDER as PEOPLE
 from nodes.web.options import WEB_SERVER
 from nodes.web.server import WebServer
-from serving.line import received
+from serving.socket_pair import received
 
 BEAT_S: Final = 0.5
 """how often a session says that it is alive"""

@@ -23,7 +23,7 @@ from engine.errors import MienError
 from engine.process import how_it_ended
 from engine.transport.wire import from_bytes, to_bytes
 from serving.forks import END_WITHIN_S, Forks
-from serving.line import pair, received
+from serving.socket_pair import pair, received
 
 READY_WITHIN_S: Final = 60.0
 WATCH_EVERY_S: Final = 0.5

@@ -20,7 +20,7 @@ import traceback
 from typing import Any, Final, NoReturn
 
 from engine.transport.wire import from_bytes, to_bytes
-from serving.line import LINE_MOST
+from serving.socket_pair import MESSAGE_MOST
 
 END_WITHIN_S: Final = 2.0
 IMPORTED: Final = (
@@ -62,7 +62,7 @@ class Template:
                     return
 
     def _asked(self) -> bool:
-        data, descriptors, _, _ = socket.recv_fds(self._front, LINE_MOST, 1)
+        data, descriptors, _, _ = socket.recv_fds(self._front, MESSAGE_MOST, 1)
         if not data:
             return False
         task = from_bytes(data)

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from cluster.bulk import each
-from cluster.courier import Parcel, received, sent
 from cluster.joining import HELP, joined
+from cluster.parcels import Parcel, received, sent
 from commands.consent import ask_consent
 from commands.enrolment import FILMS
 from commands.file.progress import ClipProgress

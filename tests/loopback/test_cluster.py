@@ -19,8 +19,8 @@ import pytest
 
 from cluster.bulk import each
 from cluster.certificate import Certificate
-from cluster.courier import Parcel, received, sent
 from cluster.joining import joined
+from cluster.parcels import Parcel, received, sent
 from commands.file import _convert, add_arguments, many
 from engine import files
 from engine.errors import MienError

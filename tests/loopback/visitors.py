@@ -18,7 +18,7 @@ import psutil
 
 from cluster.certificate import Certificate
 from cluster.front import ClusterFront, FarPlaces
-from cluster.kept import Kept
+from cluster.session_files import ContentStore
 from cluster.sessions import FarSessions
 from cluster.workers import Plan, Workers
 from engine.folders import RunFolder
@@ -69,7 +69,7 @@ class House:
     ) -> None:
         self.events: list[str] = []
         self._folder = RunFolder()
-        kept = Kept(self._folder.path)
+        kept = ContentStore(self._folder.path)
         task: dict[str, Any] = {
             "graph": STRAIGHT, "first": {}, "references": [], "most": most,
             "measure": fits.__name__, "expect": "320x240@15", "cores": 1.0, "linger_s": 10.0,

@@ -1,4 +1,4 @@
-"""What a session needs to begin elsewhere: its visitor's files, by the hash of their content."""
+"""The files that a session needs to begin elsewhere, stored by the hash of their content."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def travels(path: str) -> bool:
     return len(parts) == 2 and parts[0] == PEOPLE and not parts[1].startswith((".", "~"))
 
 
-class Kept:
+class ContentStore:
     """Contents in a folder, each once, for as long as somebody has it."""
 
     def __init__(self, folder: Path) -> None:

@@ -1,6 +1,6 @@
-"""Files of a person on their way to where work is done: by the hash of their content, encrypted.
+"""Sends files of a person to where work is done: by the hash of their content, encrypted.
 
-Ray hands over public keys; contents go over a link of their own to who was let in so.
+Ray hands over public keys only; contents go over a link of their own.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from cluster import messages as ms
 from cluster import remote
-from cluster.kept import digest_of
 from cluster.link import Line, new_keys
+from cluster.session_files import digest_of
 from engine.dispatch import Dispatcher
 from engine.errors import MienError
 from engine.folders import RunFolder
@@ -29,7 +29,7 @@ _CALL_S = 60.0
 class Parcel(NamedTuple):
     """A file that is on its way: who has it, the hash of its content, its name."""
 
-    courier: str
+    server: str
     digest: str
     name: str
 
@@ -44,21 +44,23 @@ def sent(ray: Any, files: Mapping[str, Path]) -> Iterator[dict[str, Parcel]]:
     if not contents:
         yield {}
         return
-    name = f"mien-courier-{secrets.token_hex(8)}"
+    name = f"mien-server-{secrets.token_hex(8)}"
     strategies: Any = importlib.import_module("ray.util.scheduling_strategies")
     here = strategies.NodeAffinitySchedulingStrategy(
         node_id=ray.get_runtime_context().get_node_id(), soft=False
     )
-    courier = (
-        ray.remote(remote.Courier).options(name=name, num_cpus=0, scheduling_strategy=here).remote()
+    server = (
+        ray.remote(remote.FileActor)
+        .options(name=name, num_cpus=0, scheduling_strategy=here)
+        .remote()
     )
     try:
-        ray.get(courier.open.remote(list(contents.values())))
+        ray.get(server.open.remote(list(contents.values())))
         yield {
             key: Parcel(name, digest_of(data), files[key].name) for key, data in contents.items()
         }
     finally:
-        ray.kill(courier)
+        ray.kill(server)
 
 
 @cache
@@ -66,8 +68,8 @@ def received(parcel: Parcel) -> Path:
     """The file, on this machine for as long as this process lives. Raises MienError."""
     ray: Any = importlib.import_module("ray")
     keys = new_keys()
-    desk = ray.get_actor(parcel.courier)
-    endpoint, server_key = ray.get(desk.let_in.remote(keys.public))
+    server = ray.get_actor(parcel.server)
+    endpoint, server_key = ray.get(server.let_in.remote(keys.public))
 
     async def load() -> bytes:
         line = Line(endpoint, server_key, secrets.token_hex(8), keys, Dispatcher())

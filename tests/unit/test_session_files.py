@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cluster.certificate import Certificate
-from cluster.kept import Kept, digest_of, travels
 from cluster.references import packed, unpack
+from cluster.session_files import ContentStore, digest_of, travels
 from engine.errors import MienError
 from face.reference_file import shared
 
@@ -34,7 +34,7 @@ def test_settings_and_people_travel_and_nothing_else(path: str, goes: bool) -> N
 
 
 def test_a_content_is_there_while_somebody_has_it(tmp_path: Path) -> None:
-    kept, digest = Kept(tmp_path), digest_of(ANNA)
+    kept, digest = ContentStore(tmp_path), digest_of(ANNA)
     for _ in range(2):
         kept.hold(digest)
     assert not kept.has(digest)
@@ -49,13 +49,13 @@ def test_a_content_is_there_while_somebody_has_it(tmp_path: Path) -> None:
 
 
 def test_what_nobody_asked_for_isnt_kept(tmp_path: Path) -> None:
-    Kept(tmp_path).put(ANNA)
+    ContentStore(tmp_path).put(ANNA)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("digest", ["", "../../etc/passwd", "0" * 63, "0" * 63 + "G"])
 def test_a_digest_is_no_path(tmp_path: Path, digest: str) -> None:
-    kept = Kept(tmp_path)
+    kept = ContentStore(tmp_path)
     for ask in (kept.hold, kept.get, kept.has):
         with pytest.raises(MienError, match="is no SHA-256"):
             ask(digest)
@@ -77,7 +77,7 @@ def wearing(path: str) -> dict[str, Any]:
 def test_references_are_named_where_they_have_come_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here, there, kept = tmp_path / "here", tmp_path / "there", Kept(tmp_path)
+    here, there, kept = tmp_path / "here", tmp_path / "there", ContentStore(tmp_path)
     for folder in (here / "a", here / "b", there):
         folder.mkdir(parents=True)
     (here / "a" / "smile.jpg").write_bytes(b"a smile")

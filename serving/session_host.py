@@ -1,4 +1,4 @@
-"""What the front needs of sessions, wherever they are."""
+"""The interface of sessions to the front, on this machine or on others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 
-class Visited(Protocol):
+class SessionHandle(Protocol):
     """A session, as the front needs it."""
 
     name: str
@@ -27,11 +27,11 @@ class Visited(Protocol):
         """Until it can be asked. Raises MienError where it can't be started."""
 
 
-class House(Protocol):
-    """All of them: `Sessions` of this machine, or those of others."""
+class SessionHost(Protocol):
+    """All sessions: `Sessions` of this machine, or those of others."""
 
     @property
-    def by_name(self) -> Mapping[str, Visited]: ...
+    def by_name(self) -> Mapping[str, SessionHandle]: ...
 
     @property
     def ended(self) -> Mapping[str, Any]: ...
@@ -39,7 +39,7 @@ class House(Protocol):
     @property
     def now_s(self) -> float: ...
 
-    def open(self, name: str) -> Visited: ...
+    def open(self, name: str) -> SessionHandle: ...
 
     async def end(self, name: str) -> None: ...
 

@@ -1,4 +1,4 @@
-"""A worker's own address: only what belongs to sessions that the front has begun there.
+"""A worker's own HTTP server: only for sessions that the front has begun there.
 
 Nobody is asked for a token: a session's name, which nobody can guess, is what lets one in, and no
 cookie of anybody counts. So pages of the front may ask from their origin.
@@ -12,10 +12,10 @@ from aiohttp.typedefs import Handler
 from nodes.web.options import Options
 from nodes.web.security import FOR_PLAYERS, refuse
 from serving.front import LINES, Front, NoPlaceError
-from serving.house import Visited
+from serving.session_host import SessionHandle
 
 
-class Door(Front):
+class WorkerFront(Front):
     """Routes of a worker's sessions."""
 
     async def start(self, options: Options) -> None:
@@ -32,7 +32,7 @@ class Door(Front):
         router.add_get("/s/{name}/{path:metrics|avatar}", self._signal)
         router.add_post("/s/{name}/{path:reference}", self._signal)
 
-    async def _session(self, name: str, *, waits: bool) -> Visited:
+    async def _session(self, name: str, *, waits: bool) -> SessionHandle:
         session = self.sessions.by_name.get(name)
         if session is None or session.state == "ending":
             raise NoPlaceError(refuse(404, "there is no such session here"))

@@ -1,20 +1,20 @@
-"""Where files of a person are had: by the hash of their content, by whose key was let in."""
+"""Serves files of a person by the hash of their content, to those whose key was let in."""
 
 from __future__ import annotations
 
 from cluster import messages as ms
-from cluster.kept import digest_of
 from cluster.link import Listener
+from cluster.session_files import digest_of
 from engine.dispatch import Dispatcher
 from engine.errors import MienError
 
 
-class Desk:
+class FileServer:
     """Has contents, and gives each to whoever was let in and names its hash."""
 
     def __init__(self, address: str, contents: list[bytes]) -> None:
         self._contents = {digest_of(data): data for data in contents}
-        dispatcher = Dispatcher("{op} is not for a desk")
+        dispatcher = Dispatcher("a file server has no answer to {op}")
         dispatcher.on(ms.Load, self._load)
         self._listener = Listener(address, dispatcher)
 

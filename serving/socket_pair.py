@@ -1,11 +1,11 @@
-"""A line between two processes of one machine, which keeps messages apart."""
+"""A connection of two processes of one machine that keeps messages apart."""
 
 from __future__ import annotations
 
 import socket
 from typing import Final
 
-LINE_MOST: Final = 1 << 20
+MESSAGE_MOST: Final = 1 << 20
 """bytes of one message"""
 
 
@@ -17,7 +17,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
 def received(line: socket.socket) -> bytes | None:
     """The next message; none has come yet: None; none will come any more: empty."""
     try:
-        return line.recv(LINE_MOST)
+        return line.recv(MESSAGE_MOST)
     except BlockingIOError:
         return None
     except OSError:
