@@ -14,9 +14,9 @@ from aiohttp.typedefs import Handler
 from commands.study.sheet import QUESTIONS, Clip, Sheet, is_film
 from commands.study.votes import Rater, Votes, digest, shuffled
 from engine.errors import MienError, UsageError
-from nodes.web.front import Front
 from nodes.web.gate import Connection, Gate
 from nodes.web.listening import listen, page_url, why_not_bound
+from nodes.web.proxy import Proxy
 from nodes.web.security import BODY_MOST, TOKEN_LEAST, Guard, read_body, refuse
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -60,7 +60,7 @@ class StudyServer:
         """Bind; the page's address. Raises MienError."""
         if 0 < len(token) < TOKEN_LEAST:
             raise MienError(f"the token could be guessed: take {TOKEN_LEAST} characters or more")
-        guard = Guard(host, token, Front("http"))
+        guard = Guard(host, token, Proxy("http"))
         app = web.Application(
             middlewares=[self._gate.middleware(), guard.middleware(), _in_words],
             client_max_size=BODY_MOST,

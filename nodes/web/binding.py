@@ -11,10 +11,10 @@ from aiohttp import web
 
 from engine.errors import MienError
 from engine.files import check_source
-from nodes.web.front import Front
 from nodes.web.gate import Connection, Gate
 from nodes.web.listening import listen, page_url, why_not_bound
 from nodes.web.options import Options
+from nodes.web.proxy import Proxy
 from nodes.web.security import BODY_MOST, TOKEN_LEAST, Guard
 
 
@@ -23,7 +23,7 @@ class Binding:
 
     def __init__(self) -> None:
         self.options = Options()
-        self.guard = Guard(self.options.host, "", Front("http"))
+        self.guard = Guard(self.options.host, "", Proxy("http"))
         self.gate = Gate()
         self._runner: web.AppRunner | None = None
         self._listening: asyncio.Server | None = None
@@ -52,9 +52,9 @@ class Binding:
                 "or leave --token out and one is made up"
             )
         tls = _tls(options)
-        front = Front.parse("https" if tls else "http", options.public_url, options.trusted_proxies)
+        proxy = Proxy.parse("https" if tls else "http", options.public_url, options.trusted_proxies)
         self.options = options
-        self.guard = Guard(options.host, options.token, front, let_in=bool(options.socket))
+        self.guard = Guard(options.host, options.token, proxy, let_in=bool(options.socket))
         app = web.Application(
             middlewares=[self.gate.middleware(), self.guard.middleware()],
             client_max_size=BODY_MOST,

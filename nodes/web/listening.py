@@ -16,8 +16,8 @@ def page_url(guard: Guard, port: int) -> str:
     """What a person opens; with the token where one is needed."""
     host = _own_address() if guard.host in ("0.0.0.0", "::") else guard.host
     query = f"/?token={guard.token}" if guard.token else ""
-    if guard.front.public:
-        return guard.front.public + query
+    if guard.proxy.public:
+        return guard.proxy.public + query
     return f"{guard.scheme}://{bracketed(host)}:{port}{query}"
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from nodes.web.front import Front
+from nodes.web.proxy import Proxy
 
 logger = logging.getLogger(__name__)
 
@@ -81,17 +81,17 @@ class Buckets:
 class Guard:
     """The rules for one bound address; ``middleware`` applies them to every request."""
 
-    def __init__(self, host: str, token: str, front: Front, let_in: bool = False) -> None:
+    def __init__(self, host: str, token: str, proxy: Proxy, let_in: bool = False) -> None:
         """``let_in``: another server has judged what comes, as a session's front has."""
         self.host = host
         self.let_in = let_in
         self.elsewhere: Callable[[], list[str]] = list
         """origins to which this server may send the page with its offers"""
-        self.front = front
+        self.proxy = proxy
         self.loopback = is_loopback(host)
-        alone = (self.loopback and not front.public) or let_in
+        alone = (self.loopback and not proxy.public) or let_in
         self.token = token or ("" if alone else secrets.token_urlsafe(18))
-        self.scheme = front.scheme
+        self.scheme = proxy.scheme
         self.judged_elsewhere: tuple[str, ...] = ("/healthz",)
         """paths, and what lies below them, that the token neither opens nor closes"""
         self._negotiations = Buckets(*NEGOTIATIONS)
@@ -162,7 +162,7 @@ class Guard:
     def is_foreign(self, request: web.Request) -> bool:
         """Whether it is a page of another origin that asks."""
         origin = request.headers.get(hdrs.ORIGIN)
-        return origin is not None and origin.lower() not in self.front.origins(request)
+        return origin is not None and origin.lower() not in self.proxy.origins(request)
 
     def _is_player(self, request: web.Request) -> bool:
         """Whether a page may ask from anywhere: it names the token, which no browser adds."""
@@ -173,7 +173,7 @@ class Guard:
 
     async def _within_rate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Requests are bounded per address; so are connections made, bad offers apart."""
-        client = self.front.client(request)
+        client = self.proxy.client(request)
         if wait_s := self._requests.take(client):
             return _too_many(wait_s)
         path = path_in_session(request.path).rstrip("/")
@@ -195,14 +195,14 @@ class Guard:
             name = urlsplit(f"//{request.host}").hostname or ""
         except ValueError:
             return False
-        known = (self.host, "localhost", self.front.public_host)
+        known = (self.host, "localhost", self.proxy.public_host)
         return bool(name) and (name in known or is_loopback(name))
 
     def _token_refusal(self, request: web.Request) -> web.Response | None:
         given = _given_token(request) or request.cookies.get(COOKIE) or ""
         if hmac.compare_digest(_bytes(given), _bytes(self.token)):
             return None
-        if given and self._wrong.take(self.front.client(request)):
+        if given and self._wrong.take(self.proxy.client(request)):
             return refuse(429, "too many wrong tokens; wait a minute", {"Retry-After": "60"})
         return refuse(
             401,
@@ -231,13 +231,13 @@ class Guard:
         if self.token and request.query.get("token") == self.token:
             response.set_cookie(
                 COOKIE, self.token, httponly=True, samesite="Strict",
-                secure=self.front.over_tls(request), path="/",
+                secure=self.proxy.over_tls(request), path="/",
             )  # fmt: skip
 
     def _sockets(self, request: web.Request) -> str:
         """The page's WebSocket for browsers whose 'self' doesn't mean it, and workers of a cluster;
         policies take names and IPv4 addresses only."""
-        pages = sorted(page for page in self.front.origins(request) if "[" not in page)
+        pages = sorted(page for page in self.proxy.origins(request) if "[" not in page)
         sockets = [page.replace("http", "ws", 1) for page in pages]
         return "".join(" " + _short(place) for place in (*sockets, *self.elsewhere()))
 

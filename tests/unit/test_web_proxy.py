@@ -9,7 +9,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from engine.errors import MienError
-from nodes.web.front import Front
+from nodes.web.proxy import Proxy
 
 
 def request(remote: str, host: str = "127.0.0.1:8080", **headers: str) -> web.Request:
@@ -33,7 +33,7 @@ def request(remote: str, host: str = "127.0.0.1:8080", **headers: str) -> web.Re
     ],
 )
 def test_a_public_address_is_an_origin(url: str, origin: str) -> None:
-    assert Front.parse("http", url, "").public == origin
+    assert Proxy.parse("http", url, "").public == origin
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,13 @@ def test_a_public_address_is_an_origin(url: str, origin: str) -> None:
 )
 def test_other_public_addresses_are_refused_in_words(url: str) -> None:
     with pytest.raises(MienError, match="--public-url takes"):
-        Front.parse("http", url, "")
+        Proxy.parse("http", url, "")
 
 
 @pytest.mark.parametrize("proxies", ["proxy.example", "10.0.0.0/99", "1.2.3"])
 def test_proxies_are_addresses(proxies: str) -> None:
     with pytest.raises(MienError, match="--trust-proxy takes"):
-        Front.parse("http", "", proxies)
+        Proxy.parse("http", "", proxies)
 
 
 @pytest.mark.parametrize(
@@ -63,23 +63,23 @@ def test_proxies_are_addresses(proxies: str) -> None:
     ],
 )
 def test_the_client_is_the_last_that_is_no_proxy(remote: str, forwarded: str, client: str) -> None:
-    front = Front.parse("http", "", "127.0.0.1, 10.0.0.0/8")
-    assert front.client(request(remote, X_Forwarded_For=forwarded)) == client
+    proxy = Proxy.parse("http", "", "127.0.0.1, 10.0.0.0/8")
+    assert proxy.client(request(remote, X_Forwarded_For=forwarded)) == client
 
 
 def test_origins() -> None:
-    front = Front.parse("http", "https://avatar.example", "127.0.0.1")
+    proxy = Proxy.parse("http", "https://avatar.example", "127.0.0.1")
     forwarded = {"X_Forwarded_Proto": "https", "X_Forwarded_Host": "other.example"}
-    assert front.origins(request("192.0.2.9", **forwarded)) == {
+    assert proxy.origins(request("192.0.2.9", **forwarded)) == {
         "http://127.0.0.1:8080", "https://avatar.example",
     }  # fmt: skip
-    assert "https://other.example" in front.origins(request("127.0.0.1", **forwarded))
+    assert "https://other.example" in proxy.origins(request("127.0.0.1", **forwarded))
 
 
 def test_the_way_to_the_browser() -> None:
-    front = Front.parse("http", "https://avatar.example", "127.0.0.1")
-    assert front.over_tls(request("192.0.2.9", "avatar.example"))
-    assert not front.over_tls(request("192.0.2.9"))
-    assert front.over_tls(request("127.0.0.1", X_Forwarded_Proto="https"))
-    assert not front.over_tls(request("192.0.2.9", X_Forwarded_Proto="https"))
-    assert Front.parse("https", "", "").over_tls(request("192.0.2.9"))
+    proxy = Proxy.parse("http", "https://avatar.example", "127.0.0.1")
+    assert proxy.over_tls(request("192.0.2.9", "avatar.example"))
+    assert not proxy.over_tls(request("192.0.2.9"))
+    assert proxy.over_tls(request("127.0.0.1", X_Forwarded_Proto="https"))
+    assert not proxy.over_tls(request("192.0.2.9", X_Forwarded_Proto="https"))
+    assert Proxy.parse("https", "", "").over_tls(request("192.0.2.9"))

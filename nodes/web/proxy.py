@@ -1,4 +1,4 @@
-"""What stands before the server: the address that browsers see, proxies that speak for others."""
+"""A proxy before the server: the address that browsers see, and whose forwarded headers count."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
-class Front:
+class Proxy:
     """``scheme`` is the server's own, ``public`` an origin like https://avatar.example or "";
     forwarded headers count from addresses of ``proxies`` alone."""
 
@@ -24,7 +24,7 @@ class Front:
     proxies: tuple[Network, ...] = ()
 
     @classmethod
-    def parse(cls, scheme: str, public_url: str, proxies: str) -> Front:
+    def parse(cls, scheme: str, public_url: str, proxies: str) -> Proxy:
         """Raises MienError in words."""
         return cls(scheme, _origin(public_url), tuple(_networks(proxies)))
 
