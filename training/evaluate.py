@@ -35,6 +35,7 @@ Judges that are not installed are named and left out.
 from __future__ import annotations
 
 import argparse
+import importlib
 import shlex
 import sys
 import zlib
@@ -68,17 +69,30 @@ if TYPE_CHECKING:
     from training.evaluation.sync import OfTakes
 
 OWN = (own_neutral.PROTOCOL, own_talk.PROTOCOL)
+OTHERS = ("voice", "readout", "heard", "space", "style", "rigs")
+"""evaluations with options of their own, each a module of training.evaluation"""
 
 
 def main(argv: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments and arguments[0] in OTHERS:
+        other = importlib.import_module(f"training.evaluation.{arguments[0]}")
+        return int(other.main(arguments[1:]))
+    options = _parser().parse_args(arguments)
+    return command.run("evaluate", lambda: evaluate(options, shlex.join(arguments)))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = command.parser_of("training.evaluate", __doc__)
     parser.add_argument("input", metavar="PICTURES_OR_SHARDS", type=Path)
-    parser.add_argument("--after", type=Path, help="what another program made of it, same names")
+    parser.add_argument(
+        "--after", type=Path, help="results of another program, with the same names"
+    )
     parser.add_argument("--renderer", nargs="+", default=["warp"], help=" ".join(KINDS))
     parser.add_argument(
         "--method", nargs="+", metavar="METHOD",
         default=[name for name, way in METHODS.items() if way.ships],
-        help=f"of intra and cross: {', '.join(METHODS)}; default: all but those of --weights RUN, "
+        help=f"for intra and cross: {', '.join(METHODS)}; default: all but those of --weights RUN, "
         "one-stage and two-stage",
     )  # fmt: skip
     parser.add_argument(
@@ -86,11 +100,11 @@ def main(argv: list[str] | None = None) -> int:
         nargs="+",
         default=[],
         metavar="[METHOD:][NAME=]FOLDER",
-        help="folders of exported weights, or of --method runs; each is a row of its own, of all "
-        "methods or of the one that is named",
+        help="folders of exported weights, or runs of a --method; each is a row, for all methods "
+        "or for the named one",
     )
     parser.add_argument(
-        "--emotions", nargs="+", metavar="EMOTION", help="default: all; of own-talk neutral"
+        "--emotions", nargs="+", metavar="EMOTION", help="default: all; for own-talk neutral"
     )
     parser.add_argument("--intensity", type=float, default=1.0)
     parser.add_argument(
@@ -100,53 +114,29 @@ def main(argv: list[str] | None = None) -> int:
         "--fold",
         default="",
         metavar="K/N",
-        help="own-neutral: judge every Nth person alone; N, of intra and cross, too: everybody, by "
-        "N folds of --weights in whose name {} stands for K",
+        help="own-neutral: only every Nth person; N, also for intra and cross: everybody, with N "
+        "folds of --weights in whose name {} stands for K",
     )
     parser.add_argument(
-        "--memory", type=Path, help="own-talk: another film of the person, or a folder of the like"
+        "--memory", type=Path, help="own-talk: another film of the person, or a folder of films"
     )
-    parser.add_argument("--seconds", type=float, default=10.0, help="so much of each film or clip")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="use this much of each film or clip"
+    )
     parser.add_argument("--every", type=int, default=1, help="take each n-th picture or clip")
     parser.add_argument("--split", default="", help="of prepared clips: train, val or test")
     parser.add_argument("--sources", type=int, default=20, help="per emotion of intra and cross")
     parser.add_argument(
-        "--minutes", type=float, help="judge what can be done in so long, in a mixed order"
+        "--minutes", type=float, help="stop after this time; takes come in a mixed order"
     )
     parser.add_argument("--judges", nargs="*", help=" ".join(JUDGES) + "; default: all here")
     parser.add_argument("--sync", type=Path, help="intra, cross: a run of lip_sync, for LSE-D")
     parser.add_argument("--out", type=Path, help="a folder for the report")
     parser.add_argument("--json", action="store_true", help="as JSON, not as tables")
     parser.add_argument(
-        "--card", type=Path, metavar="WEIGHT", help="read: put its figures on this weight's card"
+        "--card", type=Path, metavar="WEIGHT", help="read: write its figures to this weight's card"
     )
-    arguments = sys.argv[1:] if argv is None else argv
-    if arguments[:1] == ["voice"]:
-        from training.evaluation import voice
-
-        return voice.main(arguments[1:])
-    if arguments[:1] == ["readout"]:
-        from training.evaluation import readout
-
-        return readout.main(arguments[1:])
-    if arguments[:1] == ["heard"]:
-        from training.evaluation import heard
-
-        return heard.main(arguments[1:])
-    if arguments[:1] == ["space"]:
-        from training.evaluation import space
-
-        return space.main(arguments[1:])
-    if arguments[:1] == ["style"]:
-        from training.evaluation import style
-
-        return style.main(arguments[1:])
-    if arguments[:1] == ["rigs"]:
-        from training.evaluation import rigs
-
-        return rigs.main(arguments[1:])
-    options = parser.parse_args(arguments)
-    return command.run("evaluate", lambda: evaluate(options, shlex.join(arguments)))
+    return parser
 
 
 def evaluate(options: argparse.Namespace, arguments: str) -> None:
