@@ -10,8 +10,8 @@ from typing import Final
 
 from engine.errors import EndOfStream, MienError
 from engine.types import VideoFrame
+from face.expression.emotion_names import emotion_first
 from face.expression.people import load_people
-from face.expression.words import emotion_first
 from face.landmarker import Landmarker, region_of
 from face.render.repertoire import NEUTRAL, Repertoire
 from face.render.surface import load_surface

@@ -1,4 +1,4 @@
-"""Steadiness without lag: One-Euro filters for points and values that come with a time."""
+"""Smoothing without lag: One-Euro filters for points and values that come with a time."""
 
 from __future__ import annotations
 

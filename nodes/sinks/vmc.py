@@ -16,9 +16,9 @@ from engine.node import Node
 from engine.parameters import parameter
 from engine.types import F32, Input, Latest
 from face.emotions import sides
-from face.presets import presets
 from face.rotations import part, quaternion
 from face.types import BLENDSHAPES, FaceRig
+from face.vrm_presets import presets
 
 if TYPE_CHECKING:
     from pythonosc.osc_message import OscMessage

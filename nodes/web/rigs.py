@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 from aiohttp import WSMsgType, web
 
-from face.presets import presets
 from face.rotations import quaternion
 from face.types import BLENDSHAPES, EMOTIONS, FaceRig
+from face.vrm_presets import presets
 from nodes.web.messages import to_json
 from nodes.web.security import refuse
 from nodes.web.websocket import SEND_S, SOCKETS_MOST

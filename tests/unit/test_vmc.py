@@ -14,9 +14,9 @@ from oscpy.parser import read_packet
 from engine.errors import UsageError
 from engine.node import Context
 from face.emotions import sides
-from face.presets import presets
 from face.rotations import from_angles, part, quaternion
 from face.types import BLENDSHAPES, EMOTIONS, FaceRig
+from face.vrm_presets import presets
 from nodes.sinks.vmc import Vmc, bones, bundle, told_of
 
 POSE_TYPES = "sfffffff"

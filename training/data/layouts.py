@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import MienError
-from face.expression.words import WORDS, emotion_in
+from face.expression.emotion_names import WORDS, emotion_in
 from face.types import EMOTIONS
 from inference.terms import Nc, nc_of
 from media.image_file import SUFFIXES

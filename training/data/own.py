@@ -12,7 +12,7 @@ from typing import Final
 
 from engine.errors import MienError
 from engine.types import F32, U8
-from face.expression.words import WORDS
+from face.expression.emotion_names import WORDS
 from face.landmarker import Landmarker, region_of
 from face.rig import Placement, load_rig
 from inference.assets import FACE_LANDMARKER, locate

@@ -14,7 +14,7 @@ import numpy as np
 from engine.errors import MienError
 from engine.program import tool
 from engine.types import F32, U8
-from face.expression.words import WORDS
+from face.expression.emotion_names import WORDS
 from face.types import EMOTIONS
 from media.image_file import SUFFIXES, read_picture
 from training.data.clip import SHARD_SUFFIX, SPLITS, Clip, StoredClips, open_clips

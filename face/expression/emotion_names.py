@@ -1,4 +1,4 @@
-"""Emotions under their many names."""
+"""Names of emotions in data sets and file names: which of the eight each means."""
 
 from __future__ import annotations
 
