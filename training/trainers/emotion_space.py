@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from engine.errors import MienError
 from face.emotions import MIRROR
 from face.types import BLENDSHAPES, EMOTIONS
+from training.data.talk import speaker_of
 from training.loop import Batch, Parts, Trainer
 from training.losses import emotion_space as losses
 from training.models.emotion_space import STEPS_A_PICTURE, EmotionSpace, hearing_of
@@ -77,8 +78,12 @@ class EmotionSpaceTrainer(Trainer):
 
     def _look(self, space: EmotionSpace, talks: Talks, data: Path) -> None:
         """At everybody's crops, in advance; who of them is heard is known."""
+        self.clips = Clips(data, "train")  # stills are learned from, too
+        out = set(self.plan.left_out)
         try:
-            self.seen = Clips(data, "train", lambda info, frames: frames > 0)
+            self.seen = Clips(
+                data, "train", lambda i, frames: frames > 0 and not {i.key, speaker_of(i)} & out
+            )
         except NoClipsError:
             raise MienError(
                 f"{data} has no pictures; prepare clips with faces, or give --size.parts 0 for a "

@@ -98,6 +98,21 @@ def test_a_space_of_rigs_and_voices_alone_says_so(made: Made, tmp_path: Path) ->
         Watcher(old)
 
 
+def test_a_run_tells_of_its_stills_and_leaves_people_out(
+    tmp_path: Path,
+) -> None:
+    photograph = still("still", "three", "happy")
+    bound = replace(photograph, info=replace(photograph.info, licence="CC-BY-NC-4.0", nc="yes"))
+    write_shard(tmp_path / "a.tar", [*made_clips(), bound])
+    trainer = EmotionSpaceRecipe.debug().trainer(tmp_path, {})
+    (told,) = trainer.learned_from().values()
+    assert told["people"] == ["one", "three", "two"] and told["nc"] == "yes"
+    recipe = EmotionSpaceRecipe.debug()
+    recipe = replace(recipe, plan=replace(recipe.plan, left_out=("three",)))
+    shown = recipe.trainer(tmp_path, {}).seen
+    assert {shown.infos[index].subject for index in shown.chosen} == {"one", "two"}
+
+
 def test_without_pictures_one_line_tells_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
