@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from engine.errors import MienError
-from engine.files import atomic_write, make_folder, user_data
+from engine.files import atomic_write, check_source, make_folder, user_data
 from engine.program import program
 
 FILE = "portraits.json"
@@ -17,8 +17,10 @@ FILE = "portraits.json"
 def ask_consent(picture: Path, given: bool) -> None:
     """Ask the first time that a picture is made to talk; ``given``: it was said already. What is
     kept is the picture's hash. Raises MienError where the answer is no."""
+    check_source(picture)
     try:
-        mark = hashlib.sha256(picture.read_bytes()).hexdigest()
+        with picture.open("rb") as file:
+            mark = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise MienError(f"cannot read {picture}: {error.strerror}") from None
     place = user_data() / FILE

@@ -24,8 +24,8 @@ FORMATS: Final = {
     ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF", ".avif": "AVIF",
 }  # fmt: skip
 SUFFIXES: Final = tuple(FORMATS)
-_READ: Final = (*dict.fromkeys(FORMATS.values()), "MPO")
-_MOVING: Final = ("PNG", "WEBP", "AVIF")
+_READ: Final = (*dict.fromkeys(FORMATS.values()), "GIF")
+_MOVING: Final = ("PNG", "WEBP", "AVIF", "GIF")
 _EXIF_ORIENTATION: Final = 0x0112
 _STEP_MS: Final = 40
 

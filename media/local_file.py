@@ -87,6 +87,6 @@ def open_alone(path: Path) -> Any:
     except (av.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MienError(
-            f"cannot read {path}: {reason}; is it a whole video file? (a recording that was cut "
-            "off before its end cannot be opened)"
+            f"cannot read {path}: {reason}; is it a whole video or sound file? (a recording that "
+            "was cut off before its end cannot be opened)"
         ) from None

@@ -52,7 +52,7 @@ def convert(options: argparse.Namespace) -> int:
         print(f"mien: {times(text, count)}", file=sys.stderr)
     made = snapshot["nodes"]["rig_writer"]["counters"].get("rigs", 0)
     if not made:
-        raise MienError(f"{voice} is shorter than {STEP_NS // 1_000_000} ms; nothing was written")
+        raise _too_short(voice)
     rate = snapshot["nodes"][roles[watched]]["fps_out"]
     print(
         f"{goal}: {made} frames, {made * STEP_NS / 1e9:.1f} s of voice, {rate:.0f} frames a second"
@@ -79,6 +79,8 @@ def _check(voice: Path, goal: Path, options: argparse.Namespace) -> float:
         if audio_stream(container) is None:
             raise MienError(f"{voice} has no sound; a voice is needed")
         seconds = (container.duration or 0) / 1_000_000
+    if 0 < seconds < STEP_NS / 1e9:
+        raise _too_short(voice)
     suffix = goal.suffix.lower()
     if options.portrait is None:
         if options.person is not None:
@@ -97,6 +99,10 @@ def _check(voice: Path, goal: Path, options: argparse.Namespace) -> float:
         if Path(options.report).suffix.lower() not in SUFFIXES:
             raise UsageError(f"--report of a voice ends in {' or '.join(SUFFIXES)}")
     return seconds
+
+
+def _too_short(voice: Path) -> MienError:
+    return MienError(f"{voice} is shorter than {STEP_NS // 1_000_000} ms; nothing was written")
 
 
 def _plan(voice: Path, goal: Path, options: argparse.Namespace) -> dict[str, Any]:

@@ -53,7 +53,8 @@ class Row(NamedTuple):
 
 class RigWriter(Node):
     """rig -> a file: `.json` with fps, names and weights [T, 52], or `.csv` as Live Link Face
-    writes it. Whole at the end, or not there at all; without a path only counted."""
+    writes it. Whole at the end, or not there at all, as where no rig came; without a path only
+    counted."""
 
     inputs: ClassVar = {"rig": Fifo(FaceRig, depth=64)}
 
@@ -75,7 +76,7 @@ class RigWriter(Node):
             self._rows.append(row_of(rig))
 
     def finish(self) -> None:
-        if self._part is None:
+        if self._part is None or not self._rows:
             return
         path = Path(self.config.path)
         write = _csv if path.suffix.lower() == ".csv" else _json

@@ -86,7 +86,7 @@ def test_every_clip_is_whole_and_done_once(cluster: Any, clips: Path, tmp_path: 
     assert not list(goal.rglob("*.part"))
     record = json.loads((goal / many.RECORD).read_text())
     assert (record["clips"], record["done"]) == (4, 3) and list(record["failed"]) == ["no.mp4"]
-    assert "whole video file" in record["failed"]["no.mp4"]
+    assert "whole video or sound file" in record["failed"]["no.mp4"]
 
     before = {name: (goal / name).stat().st_mtime_ns for name in made}
     (clips / "no.mp4").unlink()

@@ -94,6 +94,10 @@ def test_what_cannot_be_is_said_in_one_line(
     voice = record(tmp_path / "voice.wav", 0.5)
     empty = tmp_path / "empty.png"
     cv2.imwrite(str(empty), np.full((200, 200, 3), 128, np.uint8))
+    short = record(tmp_path / "short.wav", 0.03)
+    headless, pipe = tmp_path / "headless.wav", tmp_path / "pipe.png"
+    headless.write_bytes(b"\xff" * 40 + voice.read_bytes()[40:])
+    os.mkfifo(pipe)
     silent = tmp_path / "silent.mp4"
     with av.open(str(silent), "w") as container:
         stream = container.add_stream("libx264", rate=25)
@@ -108,9 +112,14 @@ def test_what_cannot_be_is_said_in_one_line(
         ((silent, tmp_path / "o.csv"), 1, "no sound"),
         ((tmp_path / "no.wav", tmp_path / "o.csv"), 1, "no such file"),
         ((voice, tmp_path / "o.json", "--person", "anna"), 2, "--portrait"),
+        ((short, tmp_path / "o.csv"), 1, "short.wav is shorter than 40 ms; nothing was written"),
+        ((short, tmp_path / "o.mp4", "--portrait", face), 1, "short.wav is shorter than 40 ms"),
+        ((headless, tmp_path / "o.json"), 1, "is it a whole video or sound file?"),
+        ((voice, tmp_path / "o.mp4", "--portrait", pipe, "--consent"), 1, "is a pipe, not a file"),
     ]
     for arguments, code, words in cases:
         assert main(["file", *map(str, arguments)]) == code
         assert words in capsys.readouterr().err.strip().splitlines()[-1]
     left = {path.name for path in tmp_path.iterdir()} - {"mien"}
-    assert left == {"voice.wav", "empty.png", "silent.mp4"}
+    given = {"voice.wav", "empty.png", "silent.mp4", "short.wav", "headless.wav", "pipe.png"}
+    assert left == given

@@ -151,9 +151,9 @@ def report_into_a_pipe(folder: Path) -> list[str]:
 TABLE = [
     Bad("no file", lambda f: [str(f / "x.mp4"), str(f / "out.mp4")], "no such file or folder"),
     Bad("empty", plain(b""), "is empty (0 bytes); copy or record it again"),
-    Bad("text", plain(b"Dear Sir or Madam, " * 500), "is it a whole video file?"),
+    Bad("text", plain(b"Dear Sir or Madam, " * 500), "is it a whole video or sound file?"),
     Bad("noise", plain(np.random.default_rng(5).bytes(20_000), "in.webm"), "cannot read"),
-    Bad("cut off before its index", headless, "is it a whole video file?"),
+    Bad("cut off before its index", headless, "is it a whole video or sound file?"),
     Bad("nothing decodes", nothing_decodes, "the file is damaged"),
     Bad("sound only", only_sound, "has no video; a video or a picture is needed"),
     Bad("unreadable", unreadable, "cannot read", not_as_root=True),

@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from engine.errors import MienError, UsageError
 from engine.harness import run_node
@@ -99,6 +100,13 @@ def test_kinds_of_png(tmp_path: Path, pixels: Any, expected: tuple[int, int, int
     found = read_picture(path).pixels
     assert found.dtype == np.uint8
     assert np.abs(found.astype(int) - expected).max() <= 1
+
+
+def test_of_a_gif_the_first_picture_counts(tmp_path: Path) -> None:
+    first, second = (Image.fromarray(np.full((8, 12, 3), grey, np.uint8)) for grey in (200, 30))
+    first.save(tmp_path / "a.gif", save_all=True, append_images=[second], duration=100)
+    found = read_picture(tmp_path / "a.gif").pixels
+    assert found.shape == (8, 12, 3) and (found == 200).all()
 
 
 def test_a_turned_photograph_stands_upright(tmp_path: Path) -> None:

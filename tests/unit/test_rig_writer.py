@@ -65,3 +65,11 @@ def test_what_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
     node.process(rigs()[0])
     node.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_no_rig_nothing_is_written(tmp_path: Path) -> None:
+    node = RigWriter(RigWriter.Config(path=str(tmp_path / "face.json")))
+    node.setup()
+    node.finish()
+    node.close()
+    assert list(tmp_path.iterdir()) == []
