@@ -1,6 +1,7 @@
 """aiortc's private parts that are taken over, each with its reason; missed in words.
 
-A new aiortc may have them otherwise: `tests/unit/test_web_private.py` fails until one has looked.
+A new aiortc may have them otherwise: `tests/unit/nodes/web/test_web_private.py` fails until one has
+looked.
 """
 
 from __future__ import annotations

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.browser.page import LivePage
-from tests.unit.test_study import CAST, COLOURS, GREY, LETTER, RATERS, ROWS, TABLE, made_study
+from tests.unit.commands.test_study import (
+    CAST,
+    COLOURS,
+    GREY,
+    LETTER,
+    RATERS,
+    ROWS,
+    TABLE,
+    made_study,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, Response

@@ -16,7 +16,7 @@ from engine.graph import load
 from engine.supervisor import Supervisor
 from tests.faces import astronaut
 from tests.made_media import make_video
-from tests.unit.test_voice_face import hum
+from tests.unit.nodes.test_voice_face import hum
 
 SEEN_S, HEARD_S = 1.2, 3.2
 RATE_HZ = 16_000

@@ -18,7 +18,7 @@ import yaml
 from commands import live
 from nodes.web.security import is_loopback
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DOCKER = ROOT / "docker"
 FILES = sorted(DOCKER.glob("Dockerfile*"))
 CLUSTER = DOCKER / "Dockerfile.cluster"

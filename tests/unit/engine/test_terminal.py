@@ -14,7 +14,7 @@ from rich.table import Table
 
 from engine import terminal
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def told(code: str, **options: Any) -> subprocess.CompletedProcess[str]:

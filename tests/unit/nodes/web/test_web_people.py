@@ -11,7 +11,7 @@ from face.render import person_file
 from face.render.person_file import Person
 from nodes.web.operations import PersonForget, PersonRename
 from nodes.web.people import forget, rename
-from tests.unit.test_repertoire import face
+from tests.unit.face.test_repertoire import face
 
 
 def test_names_alone_reach_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ import pytest
 from engine.errors import MienError
 from media.probing import extent
 from tests.made_media import bars, make_video
-from tests.unit.test_media_file import pictures, play
-from tests.unit.test_media_writer import convert
+from tests.unit.nodes.test_media_file import pictures, play
+from tests.unit.nodes.test_media_writer import convert
 
 NAMES = (
     "2024-11-14T22:57:44.mp4", "file:x.mp4", "a:b.mkv", "http:x.mp4", "concat:a|b.mp4", "%03d.mp4",

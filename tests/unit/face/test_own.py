@@ -13,7 +13,7 @@ from face.render.repertoire import Face, Repertoire
 from face.render.request import Request
 from face.rig import load_rig
 from face.types import BLENDSHAPES, EMOTIONS
-from tests.unit.test_repertoire import face
+from tests.unit.face.test_repertoire import face
 
 PEOPLE = load_people()
 HAPPY, SAD = EMOTIONS.index("happy"), EMOTIONS.index("sad")

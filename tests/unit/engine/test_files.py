@@ -25,7 +25,7 @@ from nodes.sinks.stopwatch import write_rows
 from nodes.sources.image_folder import pictures_in
 from run_engine import main
 
-GRAPH = str(Path(__file__).parents[2] / "graphs" / "live.toml")
+GRAPH = str(Path(__file__).parents[3] / "graphs" / "live.toml")
 PICTURE = VideoFrame(capture_ns=1, pixels=np.zeros((32, 48, 3), np.uint8), pts=0)
 
 

@@ -15,7 +15,7 @@ from engine.transport.wire import Envelope
 from engine.types import Latest, VideoFrame
 from tests.fuzz_headers import Bench
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_thirty_thousand_are_refused_or_are_right() -> None:

@@ -23,8 +23,8 @@ from nodes.face.portrait import Portrait
 from run_engine import main
 from tests.faces import astronaut
 from tests.made_media import bars, make_video
-from tests.unit.test_actor import stranger
-from tests.unit.test_repertoire import face, people
+from tests.unit.face.test_actor import stranger
+from tests.unit.face.test_repertoire import face, people
 
 __all__ = ["people"]  # the fixture: enrolled people are in a folder of the test's
 

@@ -14,7 +14,7 @@ from face.emotions import shapes_of
 from face.rotations import from_angles, quaternion
 from face.types import BLENDSHAPES, EMOTIONS, FaceRig
 from nodes.face.face_or_voice import FaceOrVoice, between
-from tests.unit.test_voice_face import blocks, hum
+from tests.unit.nodes.test_voice_face import blocks, hum
 
 JAW = BLENDSHAPES.index("jawOpen")
 STEP_NS = 40_000_000

@@ -14,7 +14,7 @@ import pytest
 from nodes.web import private
 from nodes.web.private import HOOKS, TRIED
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 SEEN = {
     "codecs.h264": "f0d2a8640c625324",
     "codecs.vpx": "a1e9b5f1df9034ec",

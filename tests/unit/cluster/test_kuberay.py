@@ -16,7 +16,7 @@ import yaml
 
 from commands import serve
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCHEMA = json.loads((Path(__file__).parent / "raycluster.schema.json").read_text())
 FILE = ROOT / "docker" / "kuberay.yaml"
 

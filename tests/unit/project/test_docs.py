@@ -15,9 +15,9 @@ from engine.operations import op_of
 from engine.parameters import describe
 from nodes.face.stand_in import StandIn
 from nodes.web.server import WebServer
-from tests.unit.test_settings import options
+from tests.unit.engine.test_settings import options
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 

@@ -19,7 +19,7 @@ from nodes.web.encode import H264
 from nodes.web.intake import BACKLOG_FRAMES, Intake, VideoIntake
 from nodes.web.private import private
 from nodes.web.stamps import PublisherClock
-from tests.unit.test_web_encode import Bench
+from tests.unit.nodes.web.test_web_encode import Bench
 
 
 class RTCRtpReceiver:

@@ -16,7 +16,7 @@ from engine.graph_spec import Graph
 from engine.node import Node
 from training import command
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def called(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:

@@ -184,7 +184,7 @@ def test_without_the_skin_network_shapes_are_drawn_all_the_same(
 ) -> None:
     weights = tmp_path / "weights"
     (weights / "people").mkdir(parents=True)
-    shipped = Path(__file__).parents[2] / "weights" / "people" / "people.npz"
+    shipped = Path(__file__).parents[3] / "weights" / "people" / "people.npz"
     (weights / "people" / "people.npz").write_bytes(shipped.read_bytes())
     actor = Actor(load_rig(), told.context, weights=str(weights), threads=1)
     assert told.statuses[-1][0] == "degraded"
