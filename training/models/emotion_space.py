@@ -53,7 +53,7 @@ def hearing_of(size: EmotionSpaceSize) -> Hearing:
     return Hearing(
         VoiceRigSize(
             width=size.width, heads=size.heads, layers=size.layers, past=size.past,
-            channels=1, dilations=(1,), components=1,
+            heard=1, channels=1, dilations=(1,), components=1,
         )
     )  # fmt: skip
 

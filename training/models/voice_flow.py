@@ -106,7 +106,7 @@ class VoiceFlow(nn.Module):
         self.size = size
         audio = VoiceRigSize(
             width=size.width, heads=size.heads, layers=size.layers, past=size.past,
-            channels=size.hidden, dilations=(1, 2, 4), components=1,
+            heard=1, channels=size.hidden, dilations=(1, 2, 4), components=1,
         )  # fmt: skip
         self.hearing = Hearing(audio)
         self.content = Window(self.hearing.features, size.hidden, audio.dilations)

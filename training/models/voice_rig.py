@@ -3,8 +3,9 @@
 Causal, 320 samples (20 ms) at a time; the answer for a step comes LOOK_AHEAD_STEPS later, so the
 look-ahead is 80 ms. Few faces are known with their voice, so what is heard comes from a backbone
 that was trained on many for another task (`audio_backbone.py`) and stays as it is. Dilated
-convolutions (as in WaveNet, van den Oord et al. 2016, section 2.1) see a window of it and answer in
-the principal components of talking faces, so that no answer is a face that nobody makes.
+convolutions (as in WaveNet, van den Oord et al. 2016, section 2.1) see a short window of its
+principal components, and answer in those of talking faces, so that no answer is a face that nobody
+makes.
 
 The convolutions pad nothing: the state is the window itself and the backbone's, and the caller's.
 The shapes are those of somebody who articulates as widely as is usual; a speaker's own gain and
@@ -30,6 +31,8 @@ LOOK_AHEAD_MS: Final = LOOK_AHEAD_STEPS * 20
 SHAPES: Final = 52
 LEVELS: Final = 4
 """parts of a step whose loudness is measured"""
+LAST_LAYERS: Final = 2
+"""of the backbone that are heard: by them, strangers are followed better than by its first"""
 _FLOOR: Final = 1e-4
 _AT_REST: Final = -9.0
 """about the logarithm of _FLOOR: what was heard before the first step is silence"""
@@ -37,13 +40,15 @@ _AT_REST: Final = -9.0
 
 @dataclass(frozen=True, kw_only=True)
 class VoiceRigSize:
-    """Of the audio backbone as SpeechSize has it; ``channels`` and ``dilations`` of the
-    convolutions, ``components`` of the shapes."""
+    """Of the audio backbone as SpeechSize has it; ``heard`` principal components of what its last
+    layers and the loudness tell; ``channels`` and ``dilations`` of the convolutions, ``components``
+    of the shapes."""
 
     width: int
     heads: int
     layers: int
     past: int
+    heard: int
     channels: int
     dilations: tuple[int, ...]
     components: int
@@ -59,18 +64,20 @@ class Moved(NamedTuple):
 
 
 class Hearing(nn.Module):
-    """sound [B, N] of whole steps, state -> what is heard [B, T, F + LEVELS], state."""
+    """sound [B, N] of whole steps, state -> what is heard [B, T, F], state: features of the last
+    LAST_LAYERS, or of all, and LEVELS."""
 
     def __init__(self, size: VoiceRigSize) -> None:
         super().__init__()
         self.backbone = AudioBackbone(size.width, size.heads, size.layers, size.past, STEP_SAMPLES)
-        self.features = self.backbone.features + LEVELS
+        self._last = min(LAST_LAYERS, size.layers) * size.width
+        self.features = self._last + LEVELS
 
     def forward(self, sound_BN: Tensor, state_BS: Tensor) -> tuple[Tensor, Tensor]:
         heard_BTF, state_BS = self.backbone(sound_BN, state_BS)
         blocks = sound_BN.reshape(len(sound_BN), -1, LEVELS, STEP_SAMPLES // LEVELS)
         levels_BTL = torch.log(torch.sqrt(blocks.square().mean(dim=3)) + _FLOOR)
-        return torch.cat([heard_BTF, levels_BTL], dim=2), state_BS
+        return torch.cat([heard_BTF[..., -self._last :], levels_BTL], dim=2), state_BS
 
 
 class Window(nn.Module):
@@ -96,6 +103,8 @@ class Window(nn.Module):
 class VoiceRigNet(nn.Module):
     """sound [B, 320] in -1..1, state [B, S] (zeros at first) -> Moved."""
 
+    heard_mean: Tensor
+    heard_axes: Tensor
     components: Tensor
     middle: Tensor
     usual: Tensor
@@ -104,7 +113,10 @@ class VoiceRigNet(nn.Module):
         super().__init__()
         self.size = size
         self.hearing = Hearing(size)
-        self.window = Window(self.hearing.features, size.channels, size.dilations)
+        features = self.hearing.features
+        self.register_buffer("heard_mean", torch.zeros(features))
+        self.register_buffer("heard_axes", torch.eye(features, size.heard))
+        self.window = Window(size.heard, size.channels, size.dilations)
         self.leave = nn.Conv1d(size.channels, size.components, 1)
         self.register_buffer("components", torch.zeros(size.components, SHAPES))
         self.register_buffer("middle", torch.zeros(SHAPES))
@@ -113,7 +125,7 @@ class VoiceRigNet(nn.Module):
             self.components[:, JAW] = 1  # until shapes are known
         self._parts = [
             self.hearing.backbone.begin(1).shape[1],
-            self.window.past * self.hearing.features,
+            self.window.past * features,
         ]
 
     def begin(self, batch: int) -> Tensor:
@@ -130,10 +142,11 @@ class VoiceRigNet(nn.Module):
         return Moved(rig.clamp(0, 1), self.usual.expand(len(rig), -1), state)
 
     def heard(self, seen_BTF: Tensor) -> Tensor:
-        """Zeros, which is what the state begins with, as silence."""
+        """Its principal components; zeros, which is what the state begins with, are silence."""
         levels = seen_BTF[..., -LEVELS:]
         unheard = (levels == 0).to(levels.dtype)
-        return torch.cat([seen_BTF[..., :-LEVELS], levels + unheard * _AT_REST], dim=2)
+        heard_BTF = torch.cat([seen_BTF[..., :-LEVELS], levels + unheard * _AT_REST], dim=2)
+        return (heard_BTF - self.heard_mean) @ self.heard_axes
 
     def listen(self, sound_BN: Tensor) -> Tensor:
         """A whole recording [B, N] -> [B, T, 52], of the end of each step.
@@ -156,13 +169,22 @@ class VoiceRigNet(nn.Module):
         return rig
 
     def settle(self, heard_NF: Tensor, rig_NK: Tensor, weights_K: Tensor, usual_K: Tensor) -> None:
-        """Learn what is usual, and the components of shapes that count as ``weights_K`` says,
-        before training."""
-        self.window.scale.fit(heard_NF)
+        """Learn what is usual, and the components of what is heard and of shapes that count as
+        ``weights_K`` says, before training."""
+        self.heard_mean.copy_(heard_NF.mean(dim=0))
+        self.heard_axes.copy_(whitening(heard_NF, self.size.heard))
         self.usual.copy_(usual_K)
         middle, components = principal(rig_NK, weights_K, self.size.components)
         self.middle.copy_(middle)
         self.components.copy_(components)
+
+
+def whitening(heard_NF: Tensor, count: int) -> Tensor:
+    """What brings features, less their mean, to principal components of deviation 1 [F, count]."""
+    scale = heard_NF.std(dim=0) + 1e-3
+    energies, axes = torch.linalg.eigh(((heard_NF - heard_NF.mean(dim=0)) / scale).T.cov())
+    into: Tensor = axes[:, -count:] / energies[-count:].clamp(min=1e-6).sqrt() / scale[:, None]
+    return into
 
 
 def principal(rig_NK: Tensor, weights_K: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -109,6 +109,6 @@ def hearing_of(plan: AudioBackbonePlan) -> Hearing:
     return Hearing(
         VoiceRigSize(
             width=plan.width, heads=plan.heads, layers=plan.layers, past=plan.past,
-            channels=1, dilations=(1,), components=1,
+            heard=1, channels=1, dilations=(1,), components=1,
         )
     )  # fmt: skip

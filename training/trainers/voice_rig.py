@@ -106,7 +106,7 @@ class VoiceRigTrainer(Trainer):
         net = self.modules["voice_rig"]
         assert isinstance(net, VoiceRigNet)
         heard = net.heard(batch["heard"])
-        heard = heard + self.plan.noise * net.window.scale.std * torch.randn_like(heard)
+        heard = heard + self.plan.noise * torch.randn_like(heard)
         rig, truth = net.shapes(net.window(heard)), batch["rig"]
         weight = batch["weight"] * self.counts.to(truth)
         known = (batch["weight"][:, :, JAW] > 0).float()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,21 @@ from tests.training.models.conftest import Made
 from training.data.talk import JAW, STEP_SAMPLES
 from training.losses import voice
 from training.models.audio_backbone import AudioBackbone
-from training.models.voice_rig import LOOK_AHEAD_MS, LOOK_AHEAD_STEPS, VoiceRigNet, VoiceRigSize
+from training.models.voice_rig import (
+    LEVELS,
+    LOOK_AHEAD_MS,
+    LOOK_AHEAD_STEPS,
+    VoiceRigNet,
+    VoiceRigSize,
+)
 from training.recipes.voice_rig import VoiceRig as Recipe
 from training.restore import restore
 from training.trainers.talks import stills_of
 from training.trainers.voice_rig import VoiceRigTrainer
 
-SIZE = VoiceRigSize(width=16, heads=2, layers=2, past=6, channels=8, dilations=(1, 2), components=4)
+SIZE = VoiceRigSize(
+    width=16, heads=2, layers=2, past=6, heard=8, channels=8, dilations=(1, 2), components=4
+)
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +100,19 @@ def test_the_exported_rig_in_steps_is_the_offline_network(made: Made) -> None:
     model.close()
 
 
+def test_the_last_layers_are_heard_in_components_of_mean_0_and_deviation_1() -> None:
+    net = VoiceRigNet(replace(SIZE, layers=3)).eval()
+    sound, state = spoken(5), net.hearing.backbone.begin(1)
+    heard, _ = net.hearing(sound, state)
+    layers, _ = net.hearing.backbone(sound, state)
+    assert torch.equal(heard[..., :-LEVELS], layers[..., -2 * SIZE.width :])
+    rows = torch.randn(400, net.hearing.features) @ torch.randn(2 * (net.hearing.features,)) + 3
+    net.settle(rows, torch.rand(40, 52), torch.ones(52), torch.full((52,), 0.3))
+    parts = net.heard(rows[None])[0]
+    assert parts.shape == (400, SIZE.heard) and parts.mean(0).abs().max() < 1e-3
+    assert torch.allclose(parts.T.cov(), torch.eye(SIZE.heard), atol=1e-2)
+
+
 def test_an_ear_may_step_by_20_ms() -> None:
     backbone = AudioBackbone(16, 2, 1, 8, STEP_SAMPLES)
     sound, state = spoken(10), backbone.begin(1)
@@ -152,8 +174,6 @@ def test_nobody_speaks_in_what_is_still() -> None:
 
 
 def test_what_is_left_out_isnt_learned_from(data: Path) -> None:
-    from dataclasses import replace
-
     recipe = Recipe.debug()
     trainer = VoiceRigTrainer(recipe, data)
     some = trainer.talks.speakers[0]
