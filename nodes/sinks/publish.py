@@ -104,7 +104,8 @@ class Publish(Node):
     def _connected(self, pixels: U8) -> FlvStream | WhipStream:
         """A stream of pictures like this one. Raises av.FFmpegError, MienError."""
         url, key, sound = self.config.url, os.environ[KEY], self.config.sound
-        self.context.status("waiting", f"connecting to {self._host}")
+        if not self._tries:  # else it stands why it isn't there
+            self.context.status("waiting", f"connecting to {self._host}")
         stream: FlvStream | WhipStream
         if url.startswith("http"):
             from nodes.sinks.whip import WhipStream
@@ -141,7 +142,7 @@ class Publish(Node):
         said = str(error) if isinstance(error, MienError) else (error.strerror or "").lower()
         reason = said or "the connection broke"
         self.context.status(
-            "waiting", f"{self._host} takes no stream ({reason}); it is tried again"
+            "degraded", f"{self._host} takes no stream ({reason}); it is tried again"
         )
         self.context.count("publish_failures", 1)
 

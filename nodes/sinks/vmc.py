@@ -111,7 +111,7 @@ class Vmc(Node):
 
     def _complain(self) -> None:
         self.context.status(
-            "waiting",
+            "degraded",
             f"nobody listens at {self.config.host}:{self.config.port}; start the tool and switch "
             "its VMC receiver on",
         )

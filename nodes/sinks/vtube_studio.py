@@ -78,11 +78,11 @@ class VtubeStudio(LoopNode):
                     await self._tell(line)
             except (aiohttp.ClientError, OSError, TimeoutError):
                 self.context.status(
-                    "waiting",
+                    "degraded",
                     f"no VTube Studio at {url}; start it and switch its plugin API on",
                 )
             except MienError as error:
-                self.context.status("waiting", str(error))
+                self.context.status("degraded", str(error))
             await asyncio.sleep(RETRY_S)
 
     async def _allowed(self, line: Any) -> None:

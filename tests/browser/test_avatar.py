@@ -303,7 +303,8 @@ def others(scene: Any, old: Any) -> dict[str, Any]:
     """Avatars as other programs make them, by what is unusual of them: scenes."""
     made = {name: copy.deepcopy(scene) for name in (
         "bones with any name", "no expressions", "capitals", "eyes that block", "no neck, no look",
-        "a bone that isn't there", "no head", "no author", "of tomorrow",
+        "a bone that isn't there", "no head", "no author", "of tomorrow", "no bones", "a ring",
+        "a skin without bones", "far too many points", "a picture that isn't there",
     )}  # fmt: skip
     says = {name: one["extensions"]["VRMC_vrm"] for name, one in made.items()}
     for number, node in enumerate(made["bones with any name"]["nodes"]):
@@ -322,6 +323,14 @@ def others(scene: Any, old: Any) -> dict[str, Any]:
     del says["no head"]["humanoid"]["humanBones"]["head"]
     del says["no author"]["meta"]
     says["of tomorrow"]["specVersion"] = "2.0"
+    says["no bones"]["humanoid"]["humanBones"] = {}
+    first = made["a ring"]["scenes"][0]["nodes"][0]
+    made["a ring"]["nodes"][first]["children"] = [first]
+    made["a skin without bones"]["skins"] = [{"joints": []}]
+    made["far too many points"]["accessors"][0] = {
+        "componentType": 5126, "type": "VEC3", "count": 2_000_000_000,
+    }  # fmt: skip
+    made["a picture that isn't there"]["bufferViews"][0]["byteOffset"] = 10**9
     made["old, with groups of its own"] = old
     said = old["extensions"]["VRM"]
     said["humanoid"]["humanBones"].append({"bone": "jaw", "node": -1})
@@ -342,11 +351,21 @@ def test_avatars_of_others_move_or_say_why_not(live: LivePage) -> None:
     assert moved.pop("no expressions") == []
     assert set(moved.pop("old, with groups of its own")) == {"happy", "sad"}
     assert "JawOpen" in moved["capitals"]
-    for name in ("bones with any name", "capitals", "eyes that block", "no neck, no look"):
+    for name in (
+        "bones with any name",
+        "capitals",
+        "eyes that block",
+        "no neck, no look",
+        "a picture that isn't there",
+    ):
         assert len(moved.pop(name)) >= 51, name
     assert "required but not exist: head" in moved.pop("no head")
-    said = moved.pop("a bone that isn't there")
-    assert said == "it is no whole VRM file (it speaks of parts that it doesn't have)"
+    assert "required but not exist: hips" in moved.pop("no bones")
+    assert moved.pop("a ring").startswith("it is no whole VRM file (")
+    assert moved.pop("far too many points").startswith("it is no whole VRM file (")
+    for name in ("a bone that isn't there", "a skin without bones"):
+        said = moved.pop(name)
+        assert said == "it is no whole VRM file (it speaks of parts that it doesn't have)", name
     assert moved == {
         "no author": "it doesn't say whose it is (VRM's meta); export it again",
         "of tomorrow": "it is of VRM 2.0, and 0 and 1.0 can be shown; export it as one of them",

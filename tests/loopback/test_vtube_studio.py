@@ -105,7 +105,7 @@ async def test_nobody_there_is_said_and_waited_for(studio: Studio, unused_port: 
     await node.start()
     await until(lambda: bool(said), "a word")
     await node.stop()
-    assert said[0][0] == "waiting" and "switch its plugin API on" in said[0][1]
+    assert said[0][0] == "degraded" and "switch its plugin API on" in said[0][1]
 
 
 @pytest.fixture

@@ -39,11 +39,15 @@ export class Figure {
     } catch {
       throw new Error("this browser draws no 3D here (WebGL is off)");
     }
+    let vrm, figure;
     try {
-      return new Figure(renderer, await read(bytes));
+      vrm = await read(bytes);
+      figure = new Figure(renderer, vrm);
+      figure.drawNow(); // what can't be drawn is known here
+      return figure;
     } catch (error) {
-      renderer.dispose();
-      throw error;
+      (figure ?? renderer).dispose();
+      throw vrm ? broken(error) : error;
     }
   }
 
@@ -148,6 +152,12 @@ export class Figure {
   }
 }
 
+/** @param {Error} error of the libraries, about what they were given */
+function broken(error) {
+  const why = error instanceof TypeError ? "it speaks of parts that it doesn't have" : error.message;
+  return new Error(`it is no whole VRM file (${why})`);
+}
+
 /** @param {ArrayBuffer} bytes */
 async function read(bytes) {
   const loader = new GLTFLoader();
@@ -159,8 +169,7 @@ async function read(bytes) {
   try {
     model = await loader.parseAsync(bytes, "");
   } catch (error) {
-    const why = error instanceof TypeError ? "it speaks of parts that it doesn't have" : error.message;
-    throw new Error(`it is no whole VRM file (${why})`);
+    throw broken(error);
   }
   const { vrm } = model.userData;
   if (!vrm?.humanoid?.getRawBoneNode("head")) throw new Error(whyNone(model.parser.json.extensions ?? {}));

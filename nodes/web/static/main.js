@@ -93,7 +93,7 @@ function render() {
     slow: out[0] === "degraded" && !parameters.value(nodeOf("out"), "pass_through") ? sentence(out[1]) : "",
     passThrough: Boolean(parameters.value(nodeOf("out"), "pass_through")),
     restarted: processWords(restart.name), restartedAgo_ms: now - restart.at,
-    unsent: publish[0] === "waiting" ? sentence(publish[1]) : "",
+    unsent: publish[0] === "ok" ? "" : sentence(publish[1]),
     failed: failed ? `${nodeWords(failed[0])}: ${failed[1].status[1] || "failed"}` : "",
   }));
   root.dataset.self = call.unpictured ? "none" : "shown";

@@ -169,7 +169,7 @@ def test_a_port_that_nobody_listens_on_is_said_and_waited_for() -> None:
     node.process(rig())
     try:
         assert heard.wait(5)
-        assert statuses[0][0] == "waiting" and f"127.0.0.1:{port}" in statuses[0][1]
+        assert statuses[0][0] == "degraded" and f"127.0.0.1:{port}" in statuses[0][1]
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as late:
             late.bind(("127.0.0.1", port))
             late.settimeout(5)
