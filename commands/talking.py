@@ -14,12 +14,21 @@ from media.local_file import open_alone
 from media.probing import audio_stream
 
 
+class _Once(argparse.Action):
+    """An option of which the last of several would win without a word."""
+
+    def __call__(self, _: Any, given: argparse.Namespace, value: Any, __: Any = None) -> None:
+        if getattr(given, self.dest) is not None:
+            raise argparse.ArgumentError(self, "a file shows one; give it once")
+        setattr(given, self.dest, value)
+
+
 def add_portrait_arguments(parser: Any, several: bool = False) -> None:
     """--portrait and --consent, for every command that makes a picture talk; ``several`` times
     where the page offers a choice."""
     more = "; again for more to choose from" if several else ""
     parser.add_argument(
-        "--portrait", metavar="PICTURE", action="append" if several else "store",
+        "--portrait", metavar="PICTURE", action="append" if several else _Once,
         help=f"a photograph or a painting that says what the voice says{more}",
     )  # fmt: skip
     parser.add_argument(

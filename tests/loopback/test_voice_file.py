@@ -121,5 +121,9 @@ def test_what_cannot_be_is_said_in_one_line(
         assert main(["file", *map(str, arguments)]) == code
         assert words in capsys.readouterr().err.strip().splitlines()[-1]
     left = {path.name for path in tmp_path.iterdir()} - {"mien"}
+    twice = ["file", str(voice), "o.mp4", "--portrait", str(face), "--portrait", str(empty)]
+    with pytest.raises(SystemExit, match="2"):
+        main(twice)
+    assert capsys.readouterr().err.endswith("--portrait: a file shows one; give it once\n")
     given = {"voice.wav", "empty.png", "silent.mp4", "short.wav", "headless.wav", "pipe.png"}
     assert left == given
