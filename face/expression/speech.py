@@ -31,7 +31,7 @@ _OUTSIDE: Final = [point for point in LOWER_LIP if point not in LOWER_INNER]
 FOLLOWS: Final = ((LOWER_INNER[1:-1], 1.0), (_OUTSIDE, 0.9), (CHIN_REGION, 0.8))
 """how far each follows a lower lip that opens"""
 RAISED: Final = (tuple(point for point in UPPER_LIP if point not in LOWER_INNER), 1.0)
-CORNER_FOLLOWS: Final = 0.35
+CORNER_FOLLOWS: Final = 0.2
 """the same of the mouth's corners"""
 CORNER_CM: Final = 1.0
 """how far skin goes with them"""

@@ -29,6 +29,8 @@ MEET: Final = 0.88
 """where lids meet, from the upper to the lower one's place"""
 CHANGED: Final = 0.02
 """by how much an expression changes before its appearance is made anew"""
+GONE_AT: Final = 0.5
+"""how much of another expression leaves nothing of the picture's own"""
 NECK_CM: Final = np.array([0, -11, -7], np.float32)
 """around what a head turns"""
 
@@ -71,8 +73,9 @@ class Portrait:
     def _appearance(self, expression: F32) -> Appearance:
         before = self._request.expression
         if self._made is None or np.abs(expression - before).max() > CHANGED:
-            # As far as another expression comes, the picture's own goes, or they would add up.
-            removed = self._removed + (1 - self._removed) * min(float(expression.sum()), 1.0)
+            # As another expression comes, the picture's own goes, or they would add up.
+            comes = min(float(expression.sum()) / GONE_AT, 1.0)
+            removed = self._removed + (1 - self._removed) * comes
             self._request = replace(self._request, expression=expression, removed=removed)
             self._made = self._renderer.appearance(self._request)
         return self._made

@@ -173,8 +173,9 @@ class FaceRenderer:
         asked, own = shape + displacement, (smile_goes, request.still, guessed)
         made, parts = self._speech.keep(asked, shape, request.free, *own), None
         if request.shut:
+            rest = shape + self._displacement(shape, request, calm, {}, turn)
             wide = self._speech.keep(asked, shape, 1.0, *own)
-            made = shut(wide, shape)
+            made = shut(wide, rest)
             parts = np.float32(felt_share) * (wide - made)
         return Appearance(made, self._overlay(shape, made, request, calm, felt), parts)
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from face.emotions import sides
 from face.expression.people import load_people
 from face.render.repertoire import mouth_aperture
 from face.rig import load_rig
-from face.types import EMOTIONS
+from face.topology import BROWS
+from face.types import BLENDSHAPES, EMOTIONS
 from inference.weight_sets import SHIPPED, forbids, nc_of_weight
 from tests.faces import astronaut, calm_astronaut
 from training.data.own import SOURCE, Source, portraits, source_of
-from training.fit_people import FEWEST, main
+from training.data.own import Portrait as Photograph
+from training.fit_people import FEWEST, main, worn
 from training.recipes.skin import Skin
 from training.trainers.skin import Edits
 
@@ -61,6 +65,29 @@ def test_what_people_do_is_found_and_kept(
     assert people.rigs[EMOTIONS.index("happy"), SMILE].mean() > people.rigs[0, SMILE].mean()
     card = (tmp_path / "people" / "card.toml").read_text()
     assert 'nc = "yes"' in card and "people = 14" in card
+
+
+def test_of_those_who_raise_and_those_who_lower_brows_in_fear_the_former_count() -> None:
+    rig, nothing = load_rig(), np.zeros((1, 1, 3), np.uint8)
+    both = []
+    for person in range(2 * FEWEST):
+        raises = person % 2 == 0
+        shapes = np.zeros(len(BLENDSHAPES), np.float32)
+        for name, much in (
+            ("browInnerUp", raises),
+            ("browOuterUp", raises),
+            ("browDown", not raises),
+        ):
+            shapes[sides(name)] = 0.8 * much
+        face = rig.mean + np.tensordot(shapes, rig.basis, axes=1)
+        calm = Photograph(
+            str(person), "A", "neutral", nothing, rig.mean, rig.place(rig.mean), rig.mean, shapes
+        )
+        both.append((replace(calm, emotion="fear", shape=face), calm))
+    fear = worn(both, rig, {})[EMOTIONS.index("fear")]
+    raised = both[0][0].shape - rig.mean
+    brows = [point for brow in BROWS for point in brow]
+    assert fear[brows, 1] == pytest.approx(raised[brows, 1], abs=1e-3)
 
 
 def test_what_ships_says_what_it_permits() -> None:

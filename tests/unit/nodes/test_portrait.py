@@ -82,6 +82,15 @@ def test_a_feeling_parts_lips_only_of_a_mouth_that_is_open(node: Portrait) -> No
     assert wider > 0.05
 
 
+def test_of_a_picture_that_smiles_half_a_sadness_leaves_no_smile(node: Portrait) -> None:
+    sad = 0.5 * np.eye(len(EMOTIONS), dtype=np.float32)[EMOTIONS.index("sad")]
+    smiles = [
+        seen_face(drawn(node, shapes(), expression=expression)).rig[sides("mouthSmile")].mean()
+        for expression in (CALM, sad)
+    ]
+    assert smiles[0] > 0.3 and smiles[1] < 0.5 * smiles[0]
+
+
 def test_lids_shut_and_show_no_eye(node: Portrait) -> None:
     opened, shut = drawn(node, shapes()), drawn(node, shapes(eyeBlink=1.0))
     lids = seen_face(opened).landmarks
