@@ -33,6 +33,8 @@ ROUND_CM: Final = 2.9
 """at which distance from the middle the arch turns away from the light"""
 JAW: Final = 0.95
 """how far the lower teeth go for a chin that goes"""
+SLIT_CM: Final = 0.12
+"""what is narrower between lips shows nothing: it would be dark ticks in the corners of a mouth"""
 SHADED_CM: Final = 0.14
 """within which distance lips shade what is behind them"""
 SHADE: Final = 0.28
@@ -82,6 +84,8 @@ class Teeth:
         covered = np.zeros((bottom - top, right - left), np.uint8)
         corners = np.rint((lips - (left, top)) * 16).astype(np.int32)
         cv2.fillPoly(covered, [corners], 255, cv2.LINE_AA, 4)
+        across = 3 + 2 * int(SLIT_CM * placement.scale / 2)  # of which 2 px are the outline
+        covered = cv2.morphologyEx(covered, cv2.MORPH_OPEN, np.ones((across, across), np.uint8))
         if not covered.any():
             return
         x, y = np.meshgrid(np.arange(left, right), np.arange(top, bottom))

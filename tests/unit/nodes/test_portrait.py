@@ -15,9 +15,12 @@ from engine.errors import MienError
 from engine.node import Context
 from engine.types import F32, U8, VideoFrame
 from face.emotions import sides
+from face.expression.speech import shut
 from face.render.portrait import blink, turned
+from face.render.renderer import placed
+from face.render.teeth import Teeth
 from face.rotations import from_angles
-from face.topology import INNER_LIPS, LIDS
+from face.topology import INNER_LIPS, LIDS, LOWER_INNER
 from face.types import BLENDSHAPES, EMOTIONS, FaceRig
 from nodes.face.portrait import Portrait, read
 from nodes.face.stand_in import STARTS_NS, StandIn
@@ -89,6 +92,19 @@ def test_of_a_picture_that_smiles_half_a_sadness_leaves_no_smile(node: Portrait)
         for expression in (CALM, sad)
     ]
     assert smiles[0] > 0.3 and smiles[1] < 0.5 * smiles[0]
+
+
+def test_teeth_show_in_a_mouth_and_not_in_a_slit() -> None:
+    seen = seen_face(astronaut())
+    closed, there = shut(seen.shape), seen.placement
+    large = replace(there, scale=3 * there.scale, offset=3 * there.offset)
+    for apart_cm, shows in ((0.05, False), (0.6, True)):
+        shape = closed.copy()
+        shape[list(LOWER_INNER[1:-1]), 1] -= np.float32(apart_cm)
+        picture = np.zeros((3 * 512, 3 * 512, 3), np.uint8)
+        skin = np.full(3, 200, np.float32)
+        Teeth(closed).paint(picture, shape, placed(shape, large), large, skin, 1.0)
+        assert picture.any() == shows
 
 
 def test_lids_shut_and_show_no_eye(node: Portrait) -> None:
