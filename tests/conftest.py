@@ -14,9 +14,9 @@ from inference.weight_sets import VARIABLE
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-TOGETHER = ("browser", "training/models")
-"""folders whose files share what is made once: a browser and an engine, trained networks. They take
-longest, so they come first."""
+TOGETHER = ("browser", "training")
+"""folders whose files share what is made once: a browser and an engine, heads and trained networks.
+They take longest, so they come first."""
 
 
 @pytest.fixture(autouse=True)

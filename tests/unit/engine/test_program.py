@@ -87,6 +87,7 @@ def test_other_modules_of_training_are_run_by_their_name(
     monkeypatch.setenv(program.VARIABLE, program.COMMAND)
     listed = called(["tool", "--help"], capsys)
     assert listed.startswith("usage: mien tool MODULE") and "\n  training.data.prepare: " in listed
+    monkeypatch.delitem(sys.modules, "export.records", raising=False)  # of other tests
     told = called(["tool", "export.records", "--help"], capsys)
     assert told.startswith("usage: mien tool export.records ")
     assert main(["tool", "training.data.prepar"]) == 2
