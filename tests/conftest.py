@@ -33,9 +33,9 @@ def _import_path_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores, since many tests wait; none for single files or a cluster."""
+    """As many as there are cores; none for single files or a cluster."""
     files = all(".py" in each for each in config.args)
-    return 0 if files or "cluster" in config.option.markexpr else 1 + (os.cpu_count() or 1)
+    return 0 if files or "cluster" in config.option.markexpr else os.cpu_count() or 1
 
 
 def _together(nodeid: str) -> str | None:

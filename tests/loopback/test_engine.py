@@ -129,13 +129,13 @@ async def test_a_file_graph_runs_in_this_process_too(tmp_path: Path) -> None:
 
 async def test_a_slow_thread_draws_all_that_was_made_for_it(tmp_path: Path) -> None:
     raw = _graph(tmp_path, processes={})
-    raw["nodes"]["numbers"]["parameters"] |= {"count": 60, "period_ms": 8}
+    raw["nodes"]["numbers"]["parameters"] |= {"count": 100, "period_ms": 8}
     raw["nodes"]["add"]["parameters"] = {"wait_ms": 4}
     raw["nodes"]["pair"] |= {
         "type": "tests.small_nodes:SlowPair", "thread": True, "backpressure": True,
     }  # fmt: skip
     nodes = (await run_local(load(raw)))["nodes"]
-    assert 10 < nodes["pair"]["count_in"] <= nodes["add"]["count_in"]
+    assert 5 < nodes["pair"]["count_in"] <= nodes["add"]["count_in"]  # 30 when idle
     # The last picture may come when the stream has ended.
     assert nodes["add"]["count_in"] - nodes["pair"]["count_in"] <= 2
 
