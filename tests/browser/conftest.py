@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from commands.bench import browser as benched
 from tests.browser.engine import Engine
 from tests.browser.fake_camera import write_sound, write_video
 from tests.browser.page import LivePage
@@ -17,13 +18,8 @@ from tests.browser.page import LivePage
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Playwright
 
-NAMES = (
-    "chromium-headless-shell",  # without the windows that a headless chromium draws for nobody
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-)
+# Without the windows that a headless chromium draws for nobody.
+NAMES = ("chromium-headless-shell", *benched.NAMES)
 QUIET = (
     "--no-sandbox",
     "--disable-gpu",
