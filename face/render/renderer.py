@@ -288,7 +288,9 @@ class FaceRenderer:
         self, drawn: U8, shape: F32, target: F32, request: Request, parted: float
     ) -> None:
         """Where a jaw drops and the person's own mouth was never seen: what people's mouths have in
-        common there is a grey haze."""
+        common there is a grey haze, and so are a photograph's own smiling teeth, stretched."""
+        if request.still:
+            parted = ramp(*OPENS_CM, mouth_aperture(shape))
         drops = sum(float(request.expression[EMOTIONS.index(name)]) for name in DROPPING)
         share = PAINTED * parted * drops / max(float(request.expression[1:].sum()), 1e-6)
         if share <= 0 or self.repertoire.opened(mouth(shape)) is not None:

@@ -164,6 +164,15 @@ def test_a_dropped_jaw_shows_teeth_with_an_edge(actor: Actor) -> None:
     assert -np.diff(upper).min() > 0.15 * upper.max()  # where they end, it is dark at once
 
 
+def test_a_smiling_photograph_that_is_afraid_shows_no_stretched_teeth(actor: Actor) -> None:
+    seen = seen_astronaut()
+    made = actor.render(*seen[:3], edit(seen.rig, fear=0.9), still=True)
+    lips = seen_face(made).landmarks[list(INNER_LIPS), :2]
+    (left, top), (right, bottom) = lips.min(axis=0).astype(int), lips.max(axis=0).astype(int)
+    mouth = made[top + 2 : bottom - 1, left + 10 : right - 10].mean(axis=2)
+    assert np.percentile(mouth, 25) < 0.45 * made[top - 30 : top - 20, left:right].mean()
+
+
 def test_a_remembered_smile_fades_where_calm_was_never_seen(actor: Actor) -> None:
     seen = seen_astronaut()
     watch(actor, seen, 4)
